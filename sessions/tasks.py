@@ -114,7 +114,8 @@ def rehearse() -> None:
 
 @shared_task
 def erase_old_speech() -> None:
-    """Erase speech older than its persona or account allows. Scheduled nightly."""
+    """Erase speech past its retention, and what closed accounts left behind. Scheduled nightly."""
+    erasure.erase_of_closed_accounts()
     erasure.erase_expired(timezone.now())
 
 

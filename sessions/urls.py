@@ -12,6 +12,7 @@ urlpatterns = [
     path("check/", device_check.check, name="check"),
     path("check/room", device_check.room, name="check_room"),
     path("data/", personal_data_views.overview, name="personal_data"),
+    path("data/close/", personal_data_views.close_account, name="close_account"),
     path("data/<str:extension>", personal_data_views.download, name="personal_data_download"),
     path("conversations/", my_conversations.conversations, name="conversations"),
     path("conversations/erase/", my_conversations.erase, name="erase"),

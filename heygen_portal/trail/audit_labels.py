@@ -53,7 +53,10 @@ LABELS: Mapping[str, Any] = {
     "version": _("version"),
     "bases": _("knowledge bases"),
 }
-HIDDEN_KEYS = ("rows", audit_log.IS_COMPLETE, audit_log.USER_KEY, audit_log.INVITATION_KEY)
+HIDDEN_KEYS = (
+    "rows", audit_log.IS_COMPLETE, audit_log.USER_KEY, audit_log.INVITATION_KEY, audit_log.IS_RENAMED,
+    audit_log.RENAMED,
+)  # fmt: skip
 """Keys for programs: rows of other tables that the entry vouches for, and the IDs of whom it is about."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from django.contrib.auth.models import User
@@ -25,6 +25,8 @@ IS_COMPLETE = "is_complete"
 ENTRIES_PER_FETCH = 2_000
 USER_KEY, INVITATION_KEY = "person", "invitation"
 """Keys of the IDs of the user or invitation that an entry is about. A name may belong to another person later."""
+IS_RENAMED, RENAMED = "is_renamed", "renamed"
+"""Keys of data: in an entry whose names were replaced, and in the closed account's entry, which states those."""
 
 
 def record(
@@ -63,6 +65,12 @@ def record_by(
     return entry
 
 
+def closed_accounts() -> list[int]:
+    """Return the IDs of the users whose accounts were closed."""
+    entries = AuditEntry.objects.filter(kind=AuditEntry.Kind.ACCOUNT_CLOSED).order_by()
+    return [data[USER_KEY] for data in entries.values_list("data", flat=True)]
+
+
 def _ids_of(about: object) -> dict[str, Any]:
     if isinstance(about, User):
         return {USER_KEY: about.pk}
@@ -85,6 +93,41 @@ Finding = tuple[hash_chain.Tampering | Literal["headless", "head_forged"], int, 
 """The kind of tampering, the number of the entry, and the column, empty if unknown."""
 
 
+RenamedHashes = Mapping[str, str]
+"""Hash of an entry as it was written → hash of its content since a closed account's names were replaced in it."""
+
+
+def rename(entries: Iterable[AuditEntry], replaced: Callable[[AuditEntry], tuple[str, Any]]) -> dict[str, str]:
+    """Replace names in entries; return what the closed account's entry must state as RENAMED, in this transaction.
+
+    `replaced` returns the new `about` and `data`. An entry keeps its hash, so the chain holds. An entry that no longer
+    matches its hash is left alone, so that verification still finds it.
+    """
+    renamed = {}
+    earlier = _renamed_hashes()
+    for entry in entries:
+        about, data = replaced(entry)
+        if (about, data) == (entry.about, entry.data) or not next(_read(earlier, entry.number)).matches_hash():
+            continue
+        entry.about, entry.data = about, hash_chain.storable({**data, IS_RENAMED: True})
+        entry.prints = hash_chain.checksums(*entry.hashed_values())
+        AuditEntry.objects.filter(pk=entry.pk).update(about=about, data=entry.data, prints=entry.prints)
+        renamed[entry.hash] = next(_read({}, entry.number)).digest()
+    return renamed
+
+
+def _renamed_hashes() -> RenamedHashes:
+    """Return what the entries of closed accounts state. `check` finds out whether those were changed."""
+    renamed: dict[str, str] = {}
+    stating = AuditEntry.objects.filter(kind=AuditEntry.Kind.ACCOUNT_CLOSED).order_by("number")
+    for text in stating.values_list(AsText("data"), flat=True).iterator(chunk_size=ENTRIES_PER_FETCH):
+        data = _parsed(text)
+        stated = data.get(RENAMED) if isinstance(data, dict) else None
+        if isinstance(stated, dict):
+            renamed |= {written: now for written, now in stated.items() if isinstance(now, str)}
+    return renamed
+
+
 class StoredEntry(NamedTuple):
     """An entry as stored. Tampering may have left values that are not valid text or JSON."""
 
@@ -98,6 +141,7 @@ class StoredEntry(NamedTuple):
     prints: str
     previous_hash: str
     hash: str
+    renamed: RenamedHashes
 
     def digest(self, number: int | None = None, previous_hash: str | None = None) -> str:
         """Return the hash of the entry's values, or an empty string if they cannot be read."""
@@ -111,10 +155,14 @@ class StoredEntry(NamedTuple):
         return (self.kind, self.by, self.address, self.about, self.data, self.at)
 
     def matches_hash(self, number: int | None = None, previous_hash: str | None = None) -> bool:
-        return bool(self.hash) and self.hash == self.digest(number, previous_hash)
+        return bool(self.hash) and self._current(self.hash) == self.digest(number, previous_hash)
 
     def hashes_to(self, expected: str) -> bool:
-        return bool(expected) and self.digest() == expected
+        return bool(expected) and self.digest() == self._current(expected)
+
+    def _current(self, written: str) -> str:
+        """Return the hash of the entry's content as it must be now, if names were replaced since it was written."""
+        return self.renamed.get(written, written) if isinstance(written, str) else written
 
     def changed_column(self) -> str:
         values = []
@@ -135,12 +183,12 @@ UNREADABLE = object()
 """Stands in for data that is not JSON. No hash matches it."""
 
 
-def _read(*numbers: int) -> Iterator[StoredEntry]:
+def _read(renamed: RenamedHashes, *numbers: int) -> Iterator[StoredEntry]:
     """Yield the entries with these numbers, or all of them, in order."""
     rows = AuditEntry.objects.order_by("number", "pk").values_list(*STORED_COLUMNS)
     chosen = rows.filter(number__in=numbers) if numbers else rows
     for row in chosen.iterator(chunk_size=ENTRIES_PER_FETCH):
-        entry = StoredEntry._make(row)
+        entry = StoredEntry._make((*row, renamed))
         yield entry._replace(data=_parsed(entry.data))
 
 
@@ -160,24 +208,25 @@ def check(on_entry: Callable[[StoredEntry], None] = lambda entry: None) -> tuple
     with transaction.atomic():
         head = AuditHead.objects.select_for_update().filter(pk=HEAD_ID).first()  # blocks appends
         number, last_hash, is_fine = 0, "", True
-        for entry in _read():
+        renamed = _renamed_hashes()
+        for entry in _read(renamed):
             is_fine = is_fine and hash_chain.continues(entry, number + 1, last_hash)
             number, last_hash = number + 1, entry.hash
             on_entry(entry)
-        return _diagnose(head) if not is_fine else (number, _check_end(head, number, last_hash))
+        return _diagnose(head, renamed) if not is_fine else (number, _check_end(head, number, last_hash))
 
 
-def _diagnose(head: AuditHead | None) -> tuple[int, Finding | None]:
+def _diagnose(head: AuditHead | None, renamed: RenamedHashes) -> tuple[int, Finding | None]:
     known = {head.number: head.hash} if head and _is_signed_head(head) else {}
     count = AuditEntry.objects.count()
     wrong = hash_chain.find_tampering(
-        _read(),
+        _read(renamed),
         lambda number: known.get(number, ""),
-        lambda number: next(_read(number), None),
+        lambda number: next(_read(renamed, number), None),
         count,
     )
     if wrong and wrong[0] == "deleted":
-        before = next(_read(wrong[1] - 1), None)
+        before = next(_read(renamed, wrong[1] - 1), None)
         if AuditEntry.objects.filter(previous_hash=before.hash if before else "").exists():
             return count, (wrong[0], wrong[1], "number")  # the entry exists, under another number
     return count, wrong

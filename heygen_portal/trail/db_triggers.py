@@ -43,6 +43,22 @@ WHERE (tgenabled = 'A' OR tgenabled = 'O' AND current_setting('session_replicati
 """
 
 
+AUDIT_ENTRIES = "heygen_portal_auditentry"
+"""Names in an entry can be replaced, where it then says so, and nothing else of it is changed."""
+KEPT = {"id": "", "number": "", "at": "", "kind": "::text", "by_id": "", "address": "",
+        "previous_hash": "::text", "hash": "::text"}  # fmt: skip
+"""Columns of an audit entry that stay, each with the cast that PostgreSQL adds to a comparison."""
+
+
+def _is_more_than_renaming(vendor: str) -> str:
+    if vendor == "sqlite":
+        marked, other = "json_extract(NEW.data, '$.is_renamed') IS NOT 1", "NEW.{0} IS NOT OLD.{0}"
+    else:
+        marked = "(NEW.data ->> 'is_renamed'::text) IS DISTINCT FROM 'true'::text"
+        other = "NEW.{0}{1} IS DISTINCT FROM OLD.{0}{1}"
+    return "WHEN (" + " OR ".join([marked, *(other.format(*column) for column in KEPT.items())]) + ")"
+
+
 class _Trigger(NamedTuple):
     name: str
     table: str
@@ -50,11 +66,13 @@ class _Trigger(NamedTuple):
     condition: str
 
 
-def _triggers(tables: Iterable[str]) -> list[_Trigger]:
+def _triggers(tables: Iterable[str], vendor: str) -> list[_Trigger]:
     found = []
     for table in tables:
-        backwards = "WHEN (NEW.number <= OLD.number)" if table in FORWARD_ONLY else ""
-        found.append(_Trigger(f"{table}_no_update", table, "UPDATE", backwards))
+        condition = "WHEN (NEW.number <= OLD.number)" if table in FORWARD_ONLY else ""
+        if table == AUDIT_ENTRIES:
+            condition = _is_more_than_renaming(vendor)
+        found.append(_Trigger(f"{table}_no_update", table, "UPDATE", condition))
         found.append(_Trigger(f"{table}_no_delete", table, "DELETE", ""))
     return found
 
@@ -74,7 +92,7 @@ def install(connection: Any, tables: Iterable[str] = TABLES) -> None:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(CREATE_FUNCTION)
-        for trigger in _triggers(tables):
+        for trigger in _triggers(tables, connection.vendor):
             if connection.vendor == "sqlite":  # has no CREATE OR REPLACE TRIGGER
                 cursor.execute(f"DROP TRIGGER IF EXISTS {trigger.name}")
             cursor.execute(_statement(connection.vendor, trigger))
@@ -83,7 +101,7 @@ def install(connection: Any, tables: Iterable[str] = TABLES) -> None:
 def remove(connection: Any, tables: Iterable[str] = TABLES) -> None:
     """Drop the triggers, for tests and backward migrations."""
     with connection.cursor() as cursor:
-        for trigger in _triggers(tables):
+        for trigger in _triggers(tables, connection.vendor):
             on_table = f" ON {trigger.table}" if connection.vendor == "postgresql" else ""
             cursor.execute(f"DROP TRIGGER IF EXISTS {trigger.name}{on_table}")
 
@@ -102,13 +120,13 @@ def missing(connection: Any) -> list[str]:
     installed = _on_sqlite if connection.vendor == "sqlite" else _on_postgres
     with connection.cursor() as cursor:
         found = installed(cursor)
-    return [trigger.name for trigger in _triggers(TABLES) if trigger not in found]
+    return [trigger.name for trigger in _triggers(TABLES, connection.vendor) if trigger not in found]
 
 
 def _on_sqlite(cursor: Any) -> set[_Trigger]:
     cursor.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'")
     found = {_normalized(sql) for (sql,) in cursor.fetchall()}
-    return {trigger for trigger in _triggers(TABLES) if _normalized(_statement("sqlite", trigger)) in found}
+    return {trigger for trigger in _triggers(TABLES, "sqlite") if _normalized(_statement("sqlite", trigger)) in found}
 
 
 def _normalized(sql: str | None) -> str:
@@ -123,9 +141,8 @@ def _on_postgres(cursor: Any) -> set[_Trigger]:
         (name, table, OPERATIONS.get(kind), _normalized_condition(condition))
         for name, table, kind, condition in cursor.fetchall()
     }
-    return {
-        trigger for trigger in _triggers(TABLES) if (*trigger[:3], _normalized_condition(trigger.condition)) in found
-    }
+    expected = _triggers(TABLES, "postgresql")
+    return {trigger for trigger in expected if (*trigger[:3], _normalized_condition(trigger.condition)) in found}
 
 
 def _normalized_condition(condition: str) -> str:

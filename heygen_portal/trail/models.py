@@ -44,6 +44,7 @@ class AuditEntry(models.Model):
         RECORD_UPGRADED = "record_upgraded", _("rows of an earlier version covered")
         ORGANISATION_CHANGED = "organisation_changed", _("organisation renamed")
         KNOWLEDGE_EXPORTED = "knowledge_exported", _("knowledge bases exported")
+        ACCOUNT_CLOSED = "account_closed", _("account closed")
 
     number = models.PositiveIntegerField(_("number"), unique=True)
     at = models.DateTimeField(_("at"), default=timezone.now)

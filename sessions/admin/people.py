@@ -26,7 +26,7 @@ from sessions.personal_data import views as personal_data_views
 
 @admin.register(User)
 class PersonAdmin(UserAdmin):
-    actions_detail: tuple[str, ...] = (*UserAdmin.actions_detail, "personal_data")
+    actions_detail: tuple[str, ...] = (*UserAdmin.actions_detail, "personal_data", "close_account")
 
     def has_personal_data_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         """Require the permissions to export and to read transcripts, because personal data contains both."""
@@ -35,6 +35,14 @@ class PersonAdmin(UserAdmin):
     @action(description=_("Personal data"), url_path="personal-data", permissions=["view", "personal_data"])
     def personal_data(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         return personal_data_views.on_behalf(request, object_or_404(self, request, object_id))
+
+    def has_close_account_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        """Require the permissions to erase speech and to change this user."""
+        return request.user.has_perms(roles.ERASE_SPEECH) and self.has_let_in_permission(request, object_id)
+
+    @action(description=_("Close account"), url_path="close-account", permissions=["view", "close_account"])
+    def close_account(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        return personal_data_views.close_on_behalf(request, object_or_404(self, request, object_id))
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         return (*super().get_readonly_fields(request, obj), "used", "allowance_row")

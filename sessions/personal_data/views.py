@@ -1,29 +1,34 @@
-"""The pages on which people get and erase what is stored about them, and on which staff get it on their behalf."""
+"""The pages on which people get what is stored about them and close their account, themselves or through staff."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.auth import logout
 from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.translation import gettext
+from django.utils import translation
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
 from heygen_portal.people.access import sudo
+from heygen_portal.people.closing import LastAdministratorError, is_last_administrator
 from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.in_thread import iterate_in_thread
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 from sessions.models import LegalHold, StreamingSession
+from sessions.personal_data import closing
 from sessions.personal_data import contents as personal_data
 from sessions.personal_data import html_page as personal_data_page
 from sessions.retention import erasure
@@ -58,6 +63,112 @@ def download(request: HttpRequest, extension: str) -> HttpResponseBase:
     if extension not in CONTENT_TYPES or not isinstance(request.user, User):
         raise Http404
     return _sent(request, request.user, extension, reason="")
+
+
+class CloseForm(forms.Form):
+    """Confirmation that is typed, so that a click alone closes nothing."""
+
+    username = forms.CharField(
+        label=_("Your user name"),
+        help_text=_("Type it to confirm."),
+        max_length=150,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}),
+    )
+
+    def __init__(self, user: User, *args: Any) -> None:
+        super().__init__(*args)
+        self.user = user
+
+    def clean_username(self) -> str:
+        typed: str = self.cleaned_data["username"]
+        if typed.strip() != self.user.get_username():
+            raise forms.ValidationError(_("This is not the user name of the account."))
+        return typed
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def close_account(request: HttpRequest) -> HttpResponse:
+    """Close the account of the user who asks. Open to every signed-in user, whatever their role."""
+    user = request.user
+    assert isinstance(user, User)
+    form = CloseForm(user, request.POST or None)
+    if form.is_valid():
+        if not sudo.is_confirmed(request):
+            return sudo.ask(request)
+        language = translation.get_language()
+        with suppress(LastAdministratorError):  # the page says so
+            outcome = closing.close(request, user.pk)
+            logout(request)
+            with translation.override(language):
+                return render(request, "sessions/account_closed.html", {"outcome": outcome})
+    sessions = StreamingSession.objects.filter(user=user)
+    context = {
+        "form": form,
+        "is_last_administrator": is_last_administrator(user),
+        "running": sessions.open().count(),
+        "held": closing.held_of(user.pk),
+        "is_confirmed": sudo.is_confirmed(request),
+    }
+    return render(request, "sessions/close_account.html", context)
+
+
+class StaffCloseForm(CloseForm):
+    field_order = ("reason", "username")
+    reason = forms.CharField(
+        label=_("Reason"),
+        help_text=_("For example, the date of the user’s request. It stays in the audit log: do not name the user."),
+        min_length=5,
+        max_length=300,
+        widget=UnfoldAdminTextInputWidget,
+    )
+    username = forms.CharField(
+        label=_("User name of the account"),
+        help_text=_("Type it to confirm."),
+        max_length=150,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+    )
+
+
+@sudo.required
+def close_on_behalf(request: HttpRequest, person: User) -> HttpResponse:
+    """Let staff close a person's account, for a reason that is recorded."""
+    if person.pk == request.user.pk:
+        return redirect("sessions:close_account")
+    form = StaffCloseForm(person, request.POST or None)
+    is_last = is_last_administrator(person)
+    if form.is_valid() and not is_last:
+        outcome = closing.close(request, person.pk, reason=form.cleaned_data["reason"])
+        messages.success(request, _told(outcome))
+        return redirect("admin:auth_user_change", person.pk)
+    context = {
+        "title": gettext("Close account"),
+        "form": form,
+        "person": person,
+        "opts": User._meta,
+        "is_last_administrator": is_last,
+        "held": closing.held_of(person.pk),
+    }
+    return render(request, "admin/close_account.html", admin.site.each_context(request) | context)
+
+
+def _told(outcome: closing.Outcome) -> str:
+    told = [gettext("The account is closed.")]
+    if outcome.held:
+        held = ngettext(
+            "%(count)d conversation is under a legal hold. It is erased the night after the hold is released.",
+            "%(count)d conversations are under a legal hold. They are erased the night after the hold is released.",
+            outcome.held,
+        )
+        told.append(held % {"count": outcome.held})
+    if outcome.stopping:
+        stopping = ngettext(
+            "%(count)d session is being stopped. Its text is erased the night after its provider confirms.",
+            "%(count)d sessions are being stopped. Their text is erased the night after their providers confirm.",
+            outcome.stopping,
+        )
+        told.append(stopping % {"count": outcome.stopping})
+    return " ".join(told)
 
 
 class RequestForm(forms.Form):

@@ -16,6 +16,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce, Least
 from django.utils import timezone
 
+from heygen_portal.trail import audit_log
 from sessions.exports import list_export
 from sessions.integrity.diagnosis import HELD, HOLD_RELEASED
 from sessions.lifecycle import coverage, events
@@ -94,9 +95,21 @@ def erase(
 
 def erase_own(user_id: int, address: str | None = None) -> list[Erasure]:
     """Erase the speech of a person's ended sessions, except held ones."""
+    return erase_all_of(user_id, Erasure.Cause.PERSON, user_id, address)
+
+
+def erase_all_of(user_id: int, cause: Erasure.Cause, by_id: int | None, address: str | None = None) -> list[Erasure]:
+    """Erase the speech of a person's ended sessions, except held ones, for anyone who may ask for it."""
     own = list(erasable().filter(user_id=user_id).values_list("pk", flat=True))
-    receipts = [erase(pk, Erasure.Cause.PERSON, user_id, address) for pk in own]
+    receipts = [erase(pk, cause, by_id, address) for pk in own]
     return [receipt for receipt in receipts if receipt]
+
+
+def erase_of_closed_accounts() -> int:
+    """Erase speech that was kept when its user closed the account; return the number of sessions."""
+    closed = audit_log.closed_accounts()
+    left = set(erasable().filter(user_id__in=closed).values_list("user_id", flat=True)) if closed else set()
+    return sum(len(erase_all_of(user_id, Erasure.Cause.PERSON, user_id)) for user_id in left)
 
 
 def erase_expired(now: datetime) -> int:

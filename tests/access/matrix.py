@@ -71,6 +71,7 @@ PAGES: dict[str, str | Page] = {
     "sessions:leave": post(SIGNED_IN),  # one's own
     "sessions:personal_data": SIGNED_IN,
     "sessions:personal_data_download": post(SIGNED_IN),
+    "sessions:close_account": SIGNED_IN,
     "sessions:conversations": SIGNED_IN,
     "sessions:conversation": SIGNED_IN,
     "sessions:conversation · somebody else's": Page(NOBODY, args={"session_id": "another"}),
@@ -145,6 +146,7 @@ ACTIONS: dict[str, str] = {
 BUTTONS: dict[str, str] = {
     "auth.user.remove_second_factor": "m",
     "auth.user.personal_data": "m",
+    "auth.user.close_account": "m",
     "heygen_portal.invitation.revoke_one": "m",
     "avatars.provideraccount.try_connection": "m",
     "avatars.provideraccount.catalogue": "m",

@@ -99,6 +99,7 @@ async def test_every_page_is_accessible(chromium: Browser, stage: Stage, languag
         "conversations": "/conversations/",
         "conversations-none": "/conversations/?q=nobody",
         "my-data": "/data/",
+        "close-account": "/data/close/",
         "erase": "/conversations/erase/",
         "how-you-sign-in": "/accounts/second-factor/",
         "confirm": "/accounts/reauthenticate/",

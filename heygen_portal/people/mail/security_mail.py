@@ -21,7 +21,7 @@ from heygen_portal.runtime import client_address
 
 logger = logging.getLogger(__name__)
 
-Change = Literal["password", "factor_on", "factor_off", "codes", "username", "address"]
+Change = Literal["password", "factor_on", "factor_off", "codes", "username", "address", "closed"]
 SUBJECTS: Final[dict[Change, str | Promise]] = {
     "password": _("Your password was changed"),
     "factor_on": _("A second factor was set up"),
@@ -29,6 +29,7 @@ SUBJECTS: Final[dict[Change, str | Promise]] = {
     "codes": _("New recovery codes were created"),
     "username": _("Your user name was changed"),
     "address": _("Your e-mail address was changed"),
+    "closed": _("Your account was closed"),
 }
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, User
-from django.db.models import Q, QuerySet
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Field, Q, QuerySet
 
 from heygen_portal.models import Invitation, SignIn
 from heygen_portal.trail import audit_log
@@ -18,6 +24,12 @@ KINDS_ABOUT_PEOPLE = (
     Kind.ALLOWANCE_CHANGED,
 )  # fmt: skip
 """Kinds whose older entries name a person without an ID. Accounts and personas may share that name."""
+NAMING_PEOPLE = frozenset({*KINDS_ABOUT_PEOPLE, Kind.INVITED, Kind.INVITATION_REVOKED, Kind.PERSONAL_DATA,
+                          Kind.SESSIONS_STOPPED, Kind.ACCOUNT_CLOSED})  # fmt: skip
+"""Kinds whose entries name people, by what they are about or in their data."""
+LONGEST_ABOUT = 200
+"""Letters of `about`; a list of names that is longer was cut off."""
+ENTRIES_PER_PAGE = 500
 INVITATION_KINDS = (Kind.INVITED, Kind.INVITATION_REVOKED)
 MAX_ENTRY_DELAY = timedelta(minutes=1)
 """Between an event of an invitation and its audit entry."""
@@ -27,6 +39,88 @@ def sign_ins_of(user: User) -> tuple[QuerySet[SignIn], ...]:
     """Return a user's failed and successful sign-ins, as two querysets."""
     rows = SignIn.objects.filter(user=user)
     return rows.exclude(failed=None).select_related("failed"), rows.exclude(succeeded=None).select_related("succeeded")
+
+
+def delete_sign_ins(user: User, names: Collection[str]) -> None:
+    """Delete a person's rows of the sign-in log, and all attempts at their names that are not known to be another's."""
+    others = SignIn.objects.exclude(user=user)
+    for log, column in ((AccessLog, "succeeded"), (AccessAttempt, "failed"), (AccessFailureLog, None)):
+        typed = Q(pk=None)
+        for name in names:
+            typed |= Q(username__iexact=name)
+        rows = log._default_manager.filter(typed)
+        if column:
+            rows = rows.exclude(pk__in=others.exclude(**{column: None}).values(column))
+            own = SignIn.objects.filter(user=user).exclude(**{column: None}).values_list(column, flat=True)
+            log._default_manager.filter(pk__in=list(own)).delete()
+        rows.delete()
+
+
+def rename_in_admin_log(user: User, names: Collection[str]) -> None:
+    """Give a person's rows in the administration's log the name that they have now, in place of `names`."""
+    label = user.get_username()
+    _admin_log(user).update(object_repr=label)
+    naming = [model for model in apps.get_models() if any(_is_user(field) for field in model._meta.concrete_fields)]
+    types = [content_type.pk for content_type in ContentType.objects.get_for_models(*naming).values()]
+    for name in names:
+        LogEntry.objects.filter(content_type__in=types, object_repr__iexact=name).update(object_repr=label)
+
+
+def _is_user(field: Field[Any, Any]) -> bool:
+    return field.is_relation and field.related_model is User
+
+
+def rename_in_audit_log(user: User, names: Collection[str]) -> dict[str, str]:
+    """Replace a person's names in the audit log by the one they have now; return what must be stated about it.
+
+    Names of earlier days are replaced, too. Words that staff typed stay, but for addresses.
+    """
+    ever = {name.casefold() for name in (*names, *_earlier_names(user))}
+    label = user.get_username()
+    about = Q(kind=Kind.SESSIONS_STOPPED)
+    for name in ever:
+        about |= Q(kind__in=(*KINDS_ABOUT_PEOPLE, *INVITATION_KINDS, Kind.PERSONAL_DATA), about__iexact=name)
+    found = AuditEntry.objects.filter(Q(pk__in=audit_entries_of(user).values("pk")) | about, kind__in=NAMING_PEOPLE)
+    addresses = [re.escape(name) for name in ever if "@" in name]
+    mail = re.compile(rf"(?<![\w.+-])(?:{'|'.join(addresses)})(?![\w-])", re.IGNORECASE) if addresses else None
+
+    def renamed(value: Any) -> Any:
+        match value:
+            case str():
+                return label if value.casefold() in ever else mail.sub(label, value) if mail else value
+            case list():
+                return [renamed(each) for each in value]
+            case dict():
+                return {name: renamed(each) for name, each in value.items()}
+        return value
+
+    def replaced(entry: AuditEntry) -> tuple[str, Any]:
+        if entry.data.get(audit_log.USER_KEY) not in (None, user.pk):
+            return entry.about, entry.data  # another person had the same name
+        people = entry.about.split(", ")
+        if (
+            len(entry.about) == LONGEST_ABOUT
+            and people[-1]
+            and any(name.startswith(people[-1].casefold()) for name in ever)
+        ):
+            people[-1] = label  # it was cut off
+        return ", ".join(map(renamed, people))[:LONGEST_ABOUT], renamed(entry.data)
+
+    return audit_log.rename(_in_pages(found), replaced)
+
+
+def _in_pages(entries: QuerySet[AuditEntry]) -> Iterator[AuditEntry]:
+    """Yield entries in order, with no cursor open while they are changed."""
+    rows, last = entries.order_by("number"), 0
+    while page := list(rows.filter(number__gt=last)[:ENTRIES_PER_PAGE]):
+        yield from page
+        last = page[-1].number
+
+
+def _earlier_names(user: User) -> set[str]:
+    changes = AuditEntry.objects.filter(kind=Kind.ACCESS_CHANGED, **{f"data__{audit_log.USER_KEY}": user.pk})
+    pairs = [data.get(name, []) for data in changes.values_list("data", flat=True) for name in ("username", "email")]
+    return {name for pair in pairs for name in pair if isinstance(name, str) and name}
 
 
 def audit_entries_of(user: User) -> QuerySet[AuditEntry]:

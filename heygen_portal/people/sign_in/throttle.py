@@ -124,6 +124,16 @@ def clear_attempts_of_strangers(user: User) -> None:
         budgets.clear(f"{factor}_elsewhere", login=_name_key(user.get_username()))
 
 
+def forget(user: User) -> None:
+    """Delete the counts of a person whose account is closed."""
+    clear_attempts_of_strangers(user)
+    addresses = SignIn.objects.filter(user=user).exclude(succeeded=None).values_list("succeeded__ip_address", flat=True)
+    for address in set(addresses):
+        for factor in (PASSWORD, CODE):
+            budgets.clear(f"{factor}_place", place=f"{user.pk}@{address}")
+    budgets.clear("password_mail", recipient=_name_key(user.email))
+
+
 def admit_mail(request: HttpRequest, email: str) -> None:
     """Count a request for mail. Raises TooManyRequests for known and unknown addresses alike."""
     recipient = _name_key(email)

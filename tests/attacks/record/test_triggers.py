@@ -114,7 +114,9 @@ def test_a_disarmed_trigger_function_leaves_every_trigger_missing() -> None:
         return  # it has no such function
     with connection.cursor() as cursor:
         cursor.execute(NO_OP)
-    assert db_triggers.missing(connection) == [trigger.name for trigger in db_triggers._triggers(db_triggers.TABLES)]
+    assert db_triggers.missing(connection) == [
+        trigger.name for trigger in db_triggers._triggers(db_triggers.TABLES, "postgresql")
+    ]
     assert [fault.kind for fault in verification.faults()] == ["unguarded"]
     db_triggers.install(connection)
     assert db_triggers.missing(connection) == []

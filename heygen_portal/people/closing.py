@@ -1,0 +1,94 @@
+"""Closing an account: names, addresses and ways to sign in are deleted. The user's ID stays, as the record needs it."""
+
+from __future__ import annotations
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
+from django.contrib.auth.models import User
+from django.db.models import Q
+from django.http import HttpRequest
+
+from heygen_portal.models import Invitation, Membership, PreferredLanguage
+from heygen_portal.models.invitations import holders_of
+from heygen_portal.people.access import logins
+from heygen_portal.people.invitations import inviting
+from heygen_portal.people.mail import security_mail
+from heygen_portal.people.sign_in import personal_logs, throttle
+from heygen_portal.permissions import Permission
+from heygen_portal.runtime import client_address
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry
+
+
+class LastAdministratorError(Exception):
+    """After this, no active user could manage users and roles."""
+
+
+def is_last_administrator(user: User) -> bool:
+    """Whether this is the only active user who can manage users and roles."""
+    administrators = holders_of(Permission.CHANGE_USER).filter(is_active=True)
+    return administrators.filter(pk=user.pk).exists() and not administrators.exclude(pk=user.pk).exists()
+
+
+def close(request: HttpRequest, user: User, *, reason: str = "") -> None:
+    """Delete what identifies a user, and record it. Call it in a transaction that holds the user's row.
+
+    `reason`: why staff do it on the user's behalf. Raises LastAdministratorError.
+    """
+    audit_log.lock_head()  # two administrators who close their accounts at once wait for each other here
+    if is_last_administrator(user):
+        raise LastAdministratorError
+    is_own = request.user.pk == user.pk
+    security_mail.send(request, user, "closed")  # to the address that is deleted below
+    names, roles = names_of(user), audit_log.access_of(user)["roles"]
+    throttle.forget(user)
+    _anonymise(user)
+    _delete_ways_in(user)
+    personal_logs.delete_sign_ins(user, names)
+    personal_logs.rename_in_admin_log(user, names)
+    renamed = personal_logs.rename_in_audit_log(user, names)
+    _delete_invitations(request, user, names)
+    by_id, address = (user.pk, None) if is_own else (request.user.pk, client_address.of(request))
+    told = {"reason": reason, "roles": [roles, []], audit_log.RENAMED: renamed}
+    audit_log.record_by(by_id, address, AuditEntry.Kind.ACCOUNT_CLOSED, user, **told)
+
+
+def names_of(user: User) -> set[str]:
+    """Return the names and addresses that a user signs in with and gets mail at."""
+    others = EmailAddress.objects.filter(user=user).values_list("email", flat=True)
+    return set(filter(None, (user.get_username(), user.email, *others)))
+
+
+def _anonymise(user: User) -> None:
+    user.username = _label(user.pk)
+    user.first_name = user.last_name = user.email = ""
+    user.set_unusable_password()
+    user.is_active = user.is_staff = user.is_superuser = False
+    user.last_login = None
+    user.save()
+    user.groups.clear()
+    user.user_permissions.clear()
+
+
+def _label(user_id: int) -> str:
+    """Return the username of a closed account: unique, and the same wherever the record names the user."""
+    label = f"closed-account-{user_id}"
+    while User.objects.filter(username__iexact=label).exclude(pk=user_id).exists():
+        label += "-"
+    return label
+
+
+def _delete_ways_in(user: User) -> None:
+    for model in (EmailAddress, Authenticator, SocialAccount, Membership, PreferredLanguage):
+        model._default_manager.filter(user=user).delete()
+    logins.end_all(user.pk)
+
+
+def _delete_invitations(request: HttpRequest, user: User, names: set[str]) -> None:
+    """Delete the invitation that let the user in, those to their address, and those that they made and nobody used."""
+    inviting.revoke_all_of(request, user)
+    theirs = Q(used_by=user) | Q(invited_by=user, used_by=None)
+    for name in names:
+        theirs |= Q(email__iexact=name, used_by=None)
+    Invitation.objects.filter(theirs).delete()

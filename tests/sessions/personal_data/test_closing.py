@@ -1,0 +1,367 @@
+"""People close their account, or staff do it for them: nothing that identifies them stays, and the record fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
+from django.apps import apps
+from django.contrib.auth.models import Group, User
+from django.core import mail
+from django.db import IntegrityError, connection, transaction
+from django.test import Client, RequestFactory
+from django.utils import timezone
+
+from heygen_portal.models import Invitation, SignIn
+from heygen_portal.people.access import roles
+from heygen_portal.people.invitations import joining
+from heygen_portal.trail import audit_log, change_log, db_triggers
+from heygen_portal.trail.change_log import Actor
+from heygen_portal.trail.models import AuditEntry
+from sessions import tasks
+from sessions.actions import stop
+from sessions.integrity import verification
+from sessions.models import Allowance, StreamingSession
+from sessions.retention import erasure
+from sessions.staff import stop_sessions
+from tests.people.signed_in import some_time_ago
+from tests.sessions.retention.test_erasure import SECRET, ended_session, texts
+from tests.support.factories import EndUserFactory, StreamingSessionFactory, UserFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CLOSE = "/data/close/"
+ENGLISH = {"Accept-Language": "en"}
+PASSWORD = "wj3-longer-than-most"
+NAME, ADDRESS, EARLIER = "ines.olmedo", "ines.olmedo@example.org", "olmedo-before"
+
+
+@pytest.fixture
+def administrator() -> User:
+    roles.sync()
+    user = UserFactory.create(username="the-administrator", email="admin@example.org", is_staff=True)
+    user.groups.add(Group.objects.get(name="Administrators"))
+    return user
+
+
+@pytest.fixture
+def person(administrator: User) -> User:
+    return EndUserFactory.create(username=NAME, email=ADDRESS)
+
+
+@pytest.fixture
+def visitor(client: Client, person: User) -> Client:
+    client.force_login(person)
+    client.defaults["HTTP_ACCEPT_LANGUAGE"] = "en"
+    return client
+
+
+@pytest.fixture
+def staff_client(administrator: User) -> Client:
+    staff = Client(headers=ENGLISH)
+    staff.force_login(administrator)
+    return staff
+
+
+def on_behalf(person: User) -> str:
+    return f"/admin/auth/user/{person.pk}/close-account/"
+
+
+def settled(person: User, administrator: User, staff: Client) -> Client:
+    """Let a person leave traces wherever the portal keeps some; return their browser."""
+    person.first_name, person.last_name, person.username = "Inés", "Olmedo Rivas", EARLIER
+    person.set_password(PASSWORD)
+    person.save()
+    invitation = Invitation(email=ADDRESS, group=Group.objects.get(name="End users"))
+    request = RequestFactory().get("/")
+    request.user = administrator
+    invitation.invited_by, invitation.expires_at = administrator, timezone.now() + joining.INVITATION_LIFETIME
+    invitation.used_by, invitation.used_at = person, timezone.now()
+    invitation.save(force_insert=True)
+    audit_log.record(request, AuditEntry.Kind.INVITED, invitation)
+    audit_log.record_by(person.pk, None, AuditEntry.Kind.JOINED, person, roles=[[], ["End users"]])
+    before = audit_log.access_of(person) | audit_log.names_of(person)
+    person.username = NAME
+    person.save()
+    audit_log.record_access_change(request, person, before)
+    EmailAddress.objects.create(user=person, email=ADDRESS, primary=True, verified=True)
+    SocialAccount.objects.create(user=person, provider="directory", uid="7", extra_data={"name": "Inés Olmedo"})
+    Authenticator.objects.create(user=person, type=Authenticator.Type.RECOVERY_CODES, data={"seed": "x"})
+    quota = Allowance.objects.create(user=person, minutes_per_month=30)
+    told = change_log.diff(None, quota, change_log.editable_columns(Allowance))
+    change_log.record(Actor.of(request), AuditEntry.Kind.ALLOWANCE_CHANGED, quota, told)
+    staff.post(f"/admin/avatar_sessions/allowance/{quota.pk}/change/", {"user": person.pk, "minutes_per_month": 40})
+    Invitation.objects.create(
+        email="friend@example.org", group=Group.objects.get(name="End users"), invited_by=person,
+        expires_at=timezone.now() + joining.INVITATION_LIFETIME,
+    )  # fmt: skip
+    data = {"extension": "json", "reason": f"Letter of {ADDRESS}, 3 March"}
+    staff.post(f"/admin/auth/user/{person.pk}/personal-data/", data)
+    stop_sessions.begin(administrator.pk, None, [StreamingSessionFactory.create(user=person).pk], "Quiet hours")
+    Authenticator.objects.filter(user=person).delete()
+    browser = Client(headers=ENGLISH)
+    for password in ("wrong", PASSWORD):
+        browser.post("/accounts/login/", {"login": NAME, "password": password}, HTTP_USER_AGENT="Browser")
+    Authenticator.objects.create(user=person, type=Authenticator.Type.RECOVERY_CODES, data={"seed": "x"})
+    return browser
+
+
+def places_with(word: str) -> Iterator[str]:
+    """Return table and column of whatever holds a word: every column of every model is looked at."""
+    for model in apps.get_models(include_auto_created=True):
+        for field in model._meta.concrete_fields:
+            for value in model._base_manager.values_list(field.attname, flat=True):
+                shown = bytes(value).decode("latin-1") if isinstance(value, memoryview | bytes) else str(value)
+                if word.casefold() in shown.casefold():
+                    yield f"{model._meta.label}.{field.name}"
+
+
+def test_nothing_that_identifies_the_person_is_left_in_any_table(
+    person: User, administrator: User, staff_client: Client
+) -> None:
+    """A new column that keeps a name fails here, once something in `settled` fills it."""
+    browser = settled(person, administrator, staff_client)
+    session = ended_session(person)
+    assert {
+        "account.EmailAddress.email", "admin.LogEntry.object_repr", "auth.User.username", "axes.AccessLog.username",
+        "heygen_portal.AuditEntry.about", "heygen_portal.AuditEntry.data", "heygen_portal.Invitation.email",
+        "socialaccount.SocialAccount.extra_data",
+    } <= set(places_with("olmedo"))  # fmt: skip
+    hashes = dict(AuditEntry.objects.values_list("number", "hash"))
+
+    page = browser.post(CLOSE, {"username": NAME})
+
+    assert "Your account is closed" in page.content.decode()
+    assert list(places_with("olmedo")) == []
+    assert list(places_with("Inés")) == []
+    assert texts(session) == [""]
+    assert list(verification.faults()) == []
+    assert hashes.items() <= dict(AuditEntry.objects.values_list("number", "hash")).items()
+    assert browser.get("/data/").status_code == 302
+
+
+def test_a_closed_account_has_a_number_and_no_way_in(visitor: Client, person: User) -> None:
+    elsewhere = Client()
+    elsewhere.force_login(person)
+    Invitation.objects.create(
+        email="friend@example.org", group=Group.objects.get(name="End users"), invited_by=person,
+        expires_at=timezone.now() + joining.INVITATION_LIFETIME,
+    )  # fmt: skip
+    visitor.post(CLOSE, {"username": NAME})
+    closed = User.objects.get(pk=person.pk)
+    assert (closed.username, closed.email, closed.get_full_name()) == (f"closed-account-{person.pk}", "", "")
+    assert (closed.is_active, closed.has_usable_password(), closed.groups.exists()) == (False, False, False)
+    assert elsewhere.get("/data/")["Location"].startswith("/accounts/login/")
+    assert not Invitation.objects.exists()
+    assert not SignIn.objects.exists()
+    entry = AuditEntry.objects.get(kind="account_closed")
+    assert (entry.about, entry.by, entry.address) == (f"closed-account-{person.pk}", person, None)
+    assert entry.data["roles"] == [["End users"], []]
+
+
+def test_a_running_session_is_stopped_and_its_text_erased(visitor: Client, person: User) -> None:
+    """The provider cannot be reached: the account is closed, the worker goes on with the stop."""
+    session = StreamingSessionFactory.create(user=person, provider_session_id="p-1")
+    session.utterances.create(who="avatar", by="voice", text=SECRET, source="browser")
+    page = visitor.post(CLOSE, {"username": NAME}).content.decode()
+    session.refresh_from_db()
+    assert (session.status, session.end_reason) == ("stopping", "user_stopped")
+    assert session.deadline_at is not None
+    assert "1 conversation is still being ended at its provider" in page
+    StreamingSession.objects.filter(pk=session.pk).update(provider_session_id=None)
+    stop._end_all([session.pk])
+    assert texts(session) == [SECRET]
+    tasks.erase_old_speech()
+    assert texts(session) == [""]
+
+
+def test_a_hold_keeps_the_text_until_the_night_after_its_release(
+    visitor: Client, person: User, administrator: User
+) -> None:
+    held, other = ended_session(person), ended_session(person)
+    hold = erasure.hold(held.pk, "Expediente 12", administrator.pk)
+    assert "1 conversation under a legal hold" in visitor.get(CLOSE).content.decode()
+    page = visitor.post(CLOSE, {"username": NAME}).content.decode()
+    assert "1 conversation under a legal hold" in page
+    assert (texts(held), texts(other)) == ([SECRET], [""])
+    tasks.erase_old_speech()
+    assert texts(held) == [SECRET]
+    erasure.release(hold, administrator.pk)
+    tasks.erase_old_speech()
+    assert texts(held) == [""]
+    assert list(verification.faults()) == []
+
+
+@pytest.mark.parametrize("typed", ["", "ines", "INES.OLMEDO", "yes"])
+def test_a_click_alone_closes_nothing(visitor: Client, person: User, typed: str) -> None:
+    assert visitor.post(CLOSE, {"username": typed}).status_code == 200
+    assert User.objects.get(pk=person.pk).is_active
+
+
+def test_an_unattended_browser_closes_nothing(visitor: Client, person: User) -> None:
+    person.set_password(PASSWORD)
+    person.save()
+    visitor.force_login(person)
+    some_time_ago(visitor)
+    asked = visitor.post(CLOSE, {"username": NAME})
+    assert asked["Location"].startswith("/accounts/reauthenticate/")
+    assert User.objects.get(pk=person.pk).is_active
+    visitor.post("/accounts/reauthenticate/", {"password": PASSWORD, "next": CLOSE})
+    assert not User.objects.get(pk=person.pk).is_active
+
+
+def test_a_person_who_lost_the_role_can_close_the_account(visitor: Client, person: User) -> None:
+    person.groups.clear()
+    assert visitor.get(CLOSE).status_code == 200
+    visitor.post(CLOSE, {"username": NAME})
+    assert not User.objects.get(pk=person.pk).is_active
+
+
+def test_the_last_administrator_cannot_close(staff_client: Client, administrator: User) -> None:
+    session = StreamingSessionFactory.create(user=administrator)
+    assert "You are the only administrator" in staff_client.get(CLOSE).content.decode()
+    page = staff_client.post(CLOSE, {"username": administrator.username}).content.decode()
+    assert "You are the only administrator" in page
+    administrator.refresh_from_db()
+    session.refresh_from_db()
+    assert (administrator.is_active, session.status) == (True, "live")
+    another = UserFactory.create(is_superuser=True, is_staff=True, is_active=False)
+    staff_client.post(CLOSE, {"username": administrator.username})
+    assert User.objects.get(pk=administrator.pk).is_active
+    User.objects.filter(pk=another.pk).update(is_active=True)
+    staff_client.post(CLOSE, {"username": administrator.username})
+    assert not User.objects.get(pk=administrator.pk).is_active
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_the_old_address_gets_a_letter(visitor: Client, settings: Any, language: str) -> None:
+    settings.EMAIL_HOST = "mail.test"
+    visitor.post(CLOSE, {"username": NAME}, headers={"Accept-Language": language})
+    letter = mail.outbox[0]
+    assert letter.to == [ADDRESS]
+    assert {"en": "Your account was closed", "es": "Se ha cerrado tu cuenta"}[language] in letter.subject
+    assert NAME in letter.body
+    assert "http" not in letter.body  # there is no page to sign in to
+
+
+# Staff, on somebody's behalf
+
+
+def test_staff_close_an_account_for_a_reason_that_is_recorded(
+    staff_client: Client, person: User, administrator: User
+) -> None:
+    session = ended_session(person)
+    running = StreamingSessionFactory.create(user=person)
+    assert staff_client.get(on_behalf(person)).status_code == 200
+    staff_client.post(on_behalf(person), {"reason": "Letter of 3 March", "username": "the-administrator"})
+    staff_client.post(on_behalf(person), {"reason": " ", "username": NAME})
+    assert User.objects.get(pk=person.pk).is_active
+    staff_client.post(on_behalf(person), {"reason": "Letter of 3 March", "username": NAME})
+    entry = AuditEntry.objects.get(kind="account_closed")
+    assert (entry.by, entry.about, entry.data["reason"]) == (
+        administrator,
+        f"closed-account-{person.pk}",
+        "Letter of 3 March",
+    )
+    running.refresh_from_db()
+    assert running.end_reason == "staff_stopped"
+    assert texts(session) == [""]
+    assert list(places_with("olmedo")) == []
+    assert list(verification.faults()) == []
+
+
+def test_staff_need_a_proof_and_cannot_close_the_last_administrator(
+    staff_client: Client, person: User, administrator: User
+) -> None:
+    assert staff_client.get(on_behalf(administrator))["Location"] == CLOSE
+    some_time_ago(staff_client)
+    posted = {"reason": "Letter of 3 March", "username": NAME}
+    assert staff_client.post(on_behalf(person), posted)["Location"].startswith("/accounts/reauthenticate/")
+    assert User.objects.get(pk=person.pk).is_active
+
+
+# The audit log
+
+
+def closed_with_entries(person: User, administrator: User) -> int:
+    """Close an account that entries name; return the number of the first of them."""
+    number = audit_log.record_by(administrator.pk, None, AuditEntry.Kind.PASSWORD_SET, person).number
+    audit_log.record_by(administrator.pk, None, AuditEntry.Kind.KEY_SET, "Account")
+    browser = Client()
+    browser.force_login(person)
+    browser.post(CLOSE, {"username": NAME})
+    assert list(places_with("olmedo")) == []
+    return number
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("about", "somebody-else"),
+        ("data", {"person": 1, "is_renamed": True}),
+        ("kind", "joined"),
+        ("address", "192.0.2.9"),
+        ("hash", "0" * 64),
+        ("prints", "0" * 48),
+    ],
+)
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_an_entry_whose_names_were_replaced_is_still_proved(
+    request: pytest.FixtureRequest, database: str, column: str, value: Any
+) -> None:
+    if database == "postgresql":
+        request.getfixturevalue("postgres")
+    administrator = request.getfixturevalue("administrator")
+    number = closed_with_entries(request.getfixturevalue("person"), administrator)
+    assert list(verification.faults()) == []
+    with db_triggers.disabled(connection):
+        AuditEntry.objects.filter(number=number).update(**{column: value})
+    found = [(fault.table, fault.row, fault.column) for fault in verification.faults()]
+    assert found == [("audit_entry", str(number), column)]
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_the_database_lets_nothing_but_names_be_replaced(request: pytest.FixtureRequest, database: str) -> None:
+    if database == "postgresql":
+        request.getfixturevalue("postgres")
+    entry = audit_log.record_by(None, None, AuditEntry.Kind.KEY_SET, "Account")
+    assert db_triggers.missing(connection) == []
+    marked: dict[str, Any] = {"data": {"is_renamed": True}}
+    changes: list[dict[str, Any]] = [
+        {"about": "Another"},
+        marked | {"kind": "joined"},
+        marked | {"hash": "0"},
+        {"data": {}},
+    ]
+    for change in changes:
+        with pytest.raises(IntegrityError), transaction.atomic():
+            AuditEntry.objects.filter(pk=entry.pk).update(**change)
+
+
+def test_an_entry_that_was_changed_before_is_not_healed_by_closing(person: User, administrator: User) -> None:
+    entry = audit_log.record_by(
+        administrator.pk, None, AuditEntry.Kind.ACCESS_CHANGED, person, is_superuser=[False, True]
+    )
+    with db_triggers.disabled(connection):
+        AuditEntry.objects.filter(pk=entry.pk).update(data={"person": person.pk})
+    browser = Client()
+    browser.force_login(person)
+    browser.post(CLOSE, {"username": NAME})
+    assert [fault.row for fault in verification.faults()] == [str(entry.number)]
+
+
+def test_two_people_named_in_one_entry_can_both_close(person: User, administrator: User) -> None:
+    other = EndUserFactory.create(username="otto")
+    rows = [StreamingSessionFactory.create(user=user).pk for user in (person, other)]
+    stop_sessions.begin(administrator.pk, None, rows, "Quiet hours")
+    for user in (person, other):
+        browser = Client()
+        browser.force_login(user)
+        browser.post(CLOSE, {"username": user.username})
+    entry = AuditEntry.objects.get(kind="sessions_stopped")
+    assert entry.about == f"closed-account-{person.pk}, closed-account-{other.pk}"
+    assert list(verification.faults()) == []
