@@ -58,7 +58,10 @@ async def _process_videos() -> None:
 
 
 async def _keep_lock() -> None:
-    """Renew the lock until cancelled. If the worker dies, the lock expires and another worker continues."""
+    """Renew the lock until cancelled.
+
+    If the worker dies, the lock expires and another worker continues.
+    """
     while True:
         await asyncio.sleep(LOCK_SECONDS / 4)
         await asyncio.to_thread(cache.touch, LOCK_KEY, LOCK_SECONDS)

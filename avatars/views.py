@@ -52,7 +52,7 @@ def help_page(request: HttpRequest) -> HttpResponse:
 
 
 def _published(user: Any) -> QuerySet[Persona]:
-    """Return the published personas that a user may talk with, none without permission."""
+    """Return the published personas that a user may talk with."""
     published = Persona.objects.open_to(user.pk).select_related("avatar__account")
     return published if user.has_perm(roles.START_SESSION) else published.none()
 

@@ -1,7 +1,7 @@
-"""Celery tasks. The database is the retry queue: the next tick makes up for a lost task.
+"""Celery tasks.
 
-No task has `expires`, which would compare the clocks of two machines. Instead `heygen_portal.runtime.scheduler` skips
-tasks that have piled up.
+The database is the retry queue: the next tick makes up for a lost task. No task has `expires`, which would compare the
+clocks of two machines. Instead `heygen_portal.runtime.scheduler` skips tasks that have piled up.
 """
 
 from __future__ import annotations
@@ -72,14 +72,20 @@ def read_bills() -> None:
 
 @shared_task
 def write_export(export_id: str) -> None:
-    """Continue a large export, in short parts because the same worker enforces the limits."""
+    """Continue a large export.
+
+    It is written in short parts, because the same worker enforces the limits.
+    """
     if list_export.continue_writing(UUID(export_id), EXPORT_SECONDS_PER_JOB):
         write_export.delay(export_id)
 
 
 @shared_task
 def look_after_exports() -> None:
-    """Continue exports whose task was lost, and delete expired files. Scheduled once a minute."""
+    """Continue exports whose task was lost, and delete expired files.
+
+    Scheduled once a minute.
+    """
     list_export.delete_expired(timezone.now())
     for export_id in list_export.stale_exports(timezone.now()):
         write_export.delay(str(export_id))
@@ -87,7 +93,10 @@ def look_after_exports() -> None:
 
 @shared_task
 def reconcile() -> None:
-    """Compare each account's open sessions with ours, and repair deadlines. Scheduled once a minute."""
+    """Compare each account's open sessions with ours, and repair deadlines.
+
+    Scheduled once a minute.
+    """
     deadlines.repair_deadlines(timezone.now())
     job_loop.run(_reconcile_all(), JOB_TIMEOUT)
 
@@ -101,7 +110,10 @@ def check_observers() -> None:
 
 @shared_task
 def verify_history() -> None:
-    """Verify the whole record, anchor its new part and upgrade older records. Scheduled nightly."""
+    """Verify the whole record, anchor its new part and upgrade older records.
+
+    Scheduled nightly.
+    """
     nightly_check.check_record(timezone.now())
     record_upgrade.upgrade(UPGRADE_SECONDS_PER_NIGHT)
 

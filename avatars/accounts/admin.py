@@ -27,7 +27,10 @@ from heygen_portal.trail.models import AuditEntry
 
 
 class ProviderAccountAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
-    """Base of the account admin. `sessions.admin.accounts` registers it and adds spending and slots."""
+    """Base of the account admin.
+
+    `sessions.admin.accounts` registers it and adds spending and slots.
+    """
 
     form = ProviderAccountForm
     list_display = ("name", "kind", "base_url", "concurrency_limit", "synced_at")

@@ -23,7 +23,10 @@ CALLS: dict[str, Callable[[Provider], Awaitable[Any]]] = {
 
 @dataclass(frozen=True)
 class Call:
-    """The result of one call. `why` is empty, `key` (not accepted), `refused` or `silent` (no usable answer)."""
+    """The result of one call.
+
+    `why` is empty, `key` (not accepted), `refused` or `silent` (no usable answer).
+    """
 
     code: str
     took_ms: int

@@ -40,7 +40,10 @@ class ProviderAccountForm(AnyModelForm):
             self.fields["api_key"].required = not self.instance.pk
 
     def clean_api_key(self) -> str:
-        """Keep the stored key only if its destination is unchanged, so that no other server can get it."""
+        """Keep the stored key only if its destination is unchanged.
+
+        Otherwise another server could get it.
+        """
         if self.instance.pk and not self.cleaned_data["api_key"] and KEY_DESTINATION_FIELDS & set(self.changed_data):
             raise ValidationError(_("The key would be sent to a new destination. Enter it again."))
         key: str = self.cleaned_data["api_key"] or self.instance.api_key
@@ -49,13 +52,19 @@ class ProviderAccountForm(AnyModelForm):
         return key
 
     def full_clean(self) -> None:
-        """Validate, then check the key, so that it is never sent to an address that the model refuses."""
+        """Validate, then check the key at the provider.
+
+        The key is never sent to an address that the model refuses.
+        """
         super().full_clean()
         if self.is_bound and not self.errors and {"api_key", *KEY_DESTINATION_FIELDS} & set(self.changed_data):
             self._check_key()
 
     def _check_key(self) -> None:
-        """Add an error if the provider refuses the key. An unreachable provider is no error."""
+        """Add an error if the provider refuses the key.
+
+        An unreachable provider is no error.
+        """
         account = ProviderAccount(
             **{name: self.cleaned_data[name] for name in ("kind", "base_url", "api_key", "key_header")}
         )

@@ -1,8 +1,8 @@
-"""Move personas from one account to another, such as from a retired service to its successor.
+"""Move personas from one account to another.
 
-`plan` changes nothing: it matches catalogue entries and lists copies and, for each persona, changes and obstacles.
-`apply` carries the plan out. The old catalogue and all history stay, and a persona that cannot be moved is not changed.
-Idempotent.
+This is needed when a service is retired and has a successor. `plan` changes nothing: it matches catalogue entries and
+lists copies and, for each persona, changes and obstacles. `apply` carries the plan out. The old catalogue and all
+history stay, and a persona that cannot be moved is not changed. Idempotent.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ def plan(source: ProviderAccount, target: ProviderAccount, choices: Choices | No
 
 
 async def apply(planned: Plan, actor: Actor = SERVER) -> list[str]:
-    """Copy the knowledge bases, then move the personas. Return a line of text for each result.
+    """Copy the knowledge bases, then move the personas.
+
+    Return a line of text for each result.
 
     Raises ProviderError if a knowledge base cannot be stored. No persona has been moved then, and the next attempt
     reuses the copies that were made.
@@ -138,7 +140,10 @@ def usable(model: type[Row], account: ProviderAccount) -> QuerySet[Row]:
 
 
 def _avatar_similarity(old: Avatar, new: Avatar) -> int:
-    """Rate by equal names, then by equal previews, whose file names contain a hash of the content."""
+    """Rate by equal names, then by equal previews.
+
+    The file name of a preview contains a hash of its content.
+    """
     content = str(old.preview.name or "").rpartition("-")[2]
     return 2 * (_normalized(old.name) == _normalized(new.name)) + (
         bool(content) and str(new.preview.name or "").endswith(f"-{content}")
@@ -179,7 +184,7 @@ def _move(persona: Persona, found: Plan) -> Move:
 
 
 def _adjustments(persona: Persona, changes: Mapping[str, Any], target: ProviderAccount) -> dict[str, Any]:
-    """Return settings that must change because the target provider does not support their values."""
+    """Return settings that must change because the target does not support them."""
     capabilities = target.capabilities
     slowest, fastest = (Decimal(str(rate)) for rate in capabilities.voice_rate)
     base = changes.get("knowledge_base")
@@ -197,7 +202,10 @@ def _adjustments(persona: Persona, changes: Mapping[str, Any], target: ProviderA
 
 
 def _obstacles(persona: Persona, changes: Mapping[str, Any], found: Plan) -> list[str]:
-    """Return what would prevent publishing the moved persona. Drafts may be incomplete."""
+    """Return what would prevent publishing the moved persona.
+
+    Drafts may be incomplete.
+    """
     if persona.status == Persona.Status.DRAFT:
         return []
     moved = copy.copy(persona)

@@ -57,7 +57,10 @@ def _choices(request: HttpRequest) -> dict[tuple[str, int], int]:
 
 
 def _matches(planned: migration.Plan, target: ProviderAccount) -> forms.Form:
-    """Return a form with one field per entry of the old account, to choose its match in the new one."""
+    """Return a form with one field per entry of the old account.
+
+    The field selects the entry's match in the new account.
+    """
     form = forms.Form()
     for match in planned.matches:
         form.fields[f"{match.kind}-{match.old.pk}"] = forms.ModelChoiceField(

@@ -1,4 +1,7 @@
-"""The page with the provider's own session history, which includes sessions that the portal did not start."""
+"""The page with the provider's own session history.
+
+It includes sessions that the portal did not start.
+"""
 
 from __future__ import annotations
 

@@ -58,7 +58,10 @@ class CatalogueAdmin(ModelAdmin):
         return queryset.filter(gone_at=None)
 
     def matching(self, queryset: QuerySet[Any], avatar: str, form_values: Mapping[str, str]) -> QuerySet[Any]:
-        """Return the entries that fit the selected avatar. `form_values` are the form's other values."""
+        """Return the entries that fit the selected avatar.
+
+        `form_values` are the form's other values.
+        """
         return queryset
 
     @display(description=_("changes"), ordering="gone_at", label=NEWS_COLOURS)
@@ -84,7 +87,7 @@ def audio_player(voice: Voice) -> str:
 
 
 def describe_uses(avatar: Avatar) -> str:
-    """Describe the avatar's live inputs and recorded videos by its provider's capabilities."""
+    """Describe the avatar's live inputs and recorded videos."""
     capabilities = avatar.account.capabilities
     live = gettext("Live, from text and voice") if capabilities.takes_voice else gettext("Live, from text")
     if not capabilities.takes_text:

@@ -37,7 +37,7 @@ MAX_URL_LENGTH = 500
 
 @dataclass(frozen=True)
 class Changes:
-    """The number of listed entries of one kind, and how many are new, changed or gone since the previous sync."""
+    """The number of listed entries of one kind, and of changes since the last sync."""
 
     listed: int = 0
     new: int = 0
@@ -59,7 +59,7 @@ async def _ignore_progress(done: int, total: int) -> None: ...
 
 
 async def sync_catalogue(account: ProviderAccount, report_progress: Progress = _ignore_progress) -> SyncResult:
-    """Store the provider's catalogue and its previews, and mark unlisted entries as gone.
+    """Store the provider's catalogue and previews, and mark unlisted entries gone.
 
     Idempotent. If a list cannot be read, raises ProviderError and changes nothing. A missing preview is only counted.
     `report_progress` is called with the number of fetched previews and their total.
@@ -93,7 +93,10 @@ async def _credits(provider: Provider) -> Decimal | None:
 
 
 async def check_key(account: ProviderAccount) -> None:
-    """Check the key with a call that requires it. Stores nothing. Raises ProviderError."""
+    """Check the key with a call that requires it. Stores nothing.
+
+    Raises ProviderError.
+    """
     async with providers.opened(account) as provider:
         await provider.credits()
 

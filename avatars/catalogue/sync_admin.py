@@ -1,4 +1,4 @@
-"""The page on which staff sync an account's catalogue and see progress and results."""
+"""The page on which staff sync an account's catalogue and see the results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ SYNCS_SHOWN = 10
 
 
 def page(request: HttpRequest, account: ProviderAccount, context: dict[str, Any], *, may_sync: bool) -> HttpResponse:
-    """Show the latest syncs. With `?progress`, return the progress as JSON for the page's script."""
+    """Show the latest syncs.
+
+    With `?progress`, return the progress as JSON for the page's script.
+    """
     if request.method == "POST":
         if may_sync:
             request_syncs(request, [account])

@@ -1,4 +1,7 @@
-"""Catalogue syncs that the worker runs, nightly and on request. A row stores the progress."""
+"""Catalogue syncs that the worker runs, nightly and on request.
+
+A row stores the progress.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ def sync_account(sync_id: int) -> None:
 
 
 async def run(sync_id: int) -> None:
-    """Run a sync and store each step. Does nothing if the sync has been started already."""
+    """Run a sync and store each step.
+
+    Does nothing if the sync has been started already.
+    """
     sync = await in_thread(_claim)(sync_id)
     if sync is None:
         return

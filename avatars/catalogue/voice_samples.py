@@ -1,4 +1,7 @@
-"""Voice samples, fetched from the provider on first use because few of the thousands are ever played."""
+"""Voice samples, fetched from the provider on first use.
+
+Few of the thousands of voices are ever played.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ class Sample:
 
 
 def find(voice: Voice) -> Sample | None:
-    """Return a voice's sample, or None if the provider has none or sends something that is not audio."""
+    """Return a voice's sample.
+
+    Returns None if the provider has none or sends something that is not audio.
+    """
     key = f"voice-sample-{voice.pk}"
     content = cache.get(key)
     if content is None:

@@ -1,4 +1,4 @@
-"""Knowledge bases in the admin: edit in Markdown, versions, drift, import and export."""
+"""Knowledge bases in the admin: editing, versions, drift, import and export."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ VERSIONS_SHOWN = 50
 
 @admin.register(KnowledgeBase)
 class KnowledgeBaseAdmin(NoDelete, AvatarPartAdmin):
-    """Admin of knowledge bases. Texts that the provider refuses are not stored here either."""
+    """Admin of knowledge bases.
+
+    Texts that the provider refuses are not stored here either.
+    """
 
     form = KnowledgeBaseForm
     change_form_before_template = "admin/avatars/knowledge_form.html"
@@ -76,7 +79,10 @@ class KnowledgeBaseAdmin(NoDelete, AvatarPartAdmin):
 
     @action(description=_("Versions"), url_path="versions", permissions=["view"])
     def versions(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Show versions and drift. On POST, store a version at the provider or accept the provider's texts."""
+        """Show versions and drift.
+
+        On POST, store a version at the provider or accept the provider's texts.
+        """
         base = KnowledgeBase.objects.select_related("account").get(pk=object_or_404(self, request, object_id).pk)
         may_change = self.has_change_permission(request, base)
         if request.method == "POST":

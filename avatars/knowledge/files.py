@@ -1,4 +1,4 @@
-"""Knowledge bases as Markdown files: name and greeting as front matter, then the prompt.
+"""Knowledge bases as Markdown files with name and greeting as front matter.
 
 ---
 name: "Recepción"
@@ -44,7 +44,10 @@ def as_markdown(texts: KnowledgeText) -> str:
 
 
 def read(content: bytes, file_name: str) -> KnowledgeText:
-    """Parse a file. Without front matter, the file name becomes the name. Raises ValidationError."""
+    """Parse a file. Without front matter, the file name becomes the name.
+
+    Raises ValidationError.
+    """
     try:
         text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
@@ -79,7 +82,10 @@ def file_name(texts: KnowledgeText) -> str:
 
 
 def unpack(file: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
-    """Yield names and contents of the uploaded file or archive. Raises ValidationError if invalid or too large."""
+    """Yield names and contents of the uploaded file or archive.
+
+    Raises ValidationError if invalid or too large.
+    """
     if name.lower().endswith(".zip"):
         yield from _unpack_archive(file, name)
     elif name.lower().endswith(SUFFIXES):

@@ -20,7 +20,10 @@ from avatars.personas.concurrent_edits import ConcurrentEditForm
 
 
 class KnowledgeBaseForm(ConcurrentEditForm):
-    """Stores the texts at the provider as the last validation step, so that refused texts are not stored here."""
+    """Form that stores the texts at the provider as its last validation step.
+
+    Texts that the provider refuses are therefore not stored here.
+    """
 
     class Meta:
         help_texts = {

@@ -48,7 +48,10 @@ def newest(base: KnowledgeBase) -> KnowledgeVersion | None:
 
 
 def with_newest_texts(base: KnowledgeBase) -> KnowledgeBase:
-    """Return a copy of the base with the newest version's texts: to edit, not to save."""
+    """Return a copy of the base with the newest version's texts.
+
+    The copy is for editing and must not be saved.
+    """
     version, shown = newest(base), copy.copy(base)
     for name in TEXT_FIELDS if version else ():
         setattr(shown, name, getattr(version, name))
@@ -56,7 +59,10 @@ def with_newest_texts(base: KnowledgeBase) -> KnowledgeBase:
 
 
 def annotate_drift(bases: QuerySet[KnowledgeBase]) -> QuerySet[KnowledgeBase]:
-    """Annotate each base with `has_drifted`: whether the provider's texts differ from the newest version."""
+    """Annotate each base with `has_drifted`.
+
+    It is true if the provider's texts differ from the newest version.
+    """
     last = KnowledgeVersion.objects.filter(base=OuterRef("pk"), number=OuterRef("version"))
     same = {name: OuterRef(name) for name in TEXT_FIELDS}
     return bases.annotate(has_drifted=Exists(last.exclude(**same)))
@@ -104,7 +110,10 @@ def store_at_provider(base: KnowledgeBase) -> None:
 
 @transaction.atomic
 def save_version(base: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
-    """Save the base's texts as its newest version. On the first save, the provider's earlier text becomes version 1."""
+    """Save the base's texts as its newest version.
+
+    On the first save, the provider's earlier text becomes version 1.
+    """
     found = KnowledgeBase.objects.select_for_update().filter(pk=base.pk).first()
     if found and not found.version and found.prompt:
         _create_version(found, found, None)
@@ -114,7 +123,10 @@ def save_version(base: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
 
 
 def push(base: KnowledgeBase, version: KnowledgeVersion, saved_by: int | None) -> KnowledgeVersion:
-    """Store a version at the provider again, overwriting its texts. Raises ValidationError."""
+    """Store a version at the provider again, overwriting its texts.
+
+    Raises ValidationError.
+    """
     for name in TEXT_FIELDS:
         setattr(base, name, getattr(version, name))
     store_at_provider(base)
@@ -130,7 +142,7 @@ def accept_provider_texts(base: KnowledgeBase, saved_by: int | None) -> Knowledg
 
 
 def import_texts(account: ProviderAccount, texts: KnowledgeText, saved_by: int | None) -> bool:
-    """Store imported texts as a new base, or as the next version of the base with that name.
+    """Store imported texts as a new base, or as a new version of the base so named.
 
     Return whether anything changed. Raises ValidationError.
     """
@@ -153,7 +165,10 @@ def _create_version(base: KnowledgeBase, source: KnowledgeBase, saved_by: int | 
 
 
 def delete_at_provider(base: KnowledgeBase) -> None:
-    """Delete a base at the provider and mark it gone. Raises ValidationError if a published persona uses it."""
+    """Delete a base at the provider and mark it gone.
+
+    Raises ValidationError if a published persona uses it.
+    """
     if personas := list(_published_personas(base)):
         words = _("It is in use. Assign another knowledge base to %(personas)s or unpublish them first.")
         raise ValidationError(words % {"personas": ", ".join(map(str, personas))})

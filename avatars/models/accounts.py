@@ -23,9 +23,10 @@ from heygen_portal.runtime.generics import AnyCharField
 
 
 def validate_web_address(address: str) -> None:
-    """Refuse an address with a path, a password or an invalid port, and one that is not confidential.
+    """Refuse an address that is no base URL or not confidential.
 
-    Keys and speech require https. Plain http is only accepted for this machine and for the emulator of the settings.
+    A base URL has no path and no password. Keys and speech require https. Plain http is only accepted for this machine
+    and for the emulator of the settings.
     """
     if not client_address.is_base_url(address):
         raise ValidationError(_("An address like https://api.example.com, without a path."))
@@ -38,13 +39,19 @@ def provider_kinds() -> list[tuple[str, str]]:
 
 
 class ProviderKindField(AnyCharField):
-    """Text field that offers the registered providers, so that another provider needs no migration."""
+    """Text field that offers the registered providers.
+
+    Another provider needs no migration.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"choices": provider_kinds} | kwargs)
 
     def deconstruct(self) -> Any:
-        """Return a plain text field without choices, because migrations import no code of the project."""
+        """Return a plain text field without choices.
+
+        Migrations import no code of the project.
+        """
         name, _path, args, kwargs = super().deconstruct()
         kwargs.pop("choices")
         return name, "django.db.models.CharField", args, kwargs

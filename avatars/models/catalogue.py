@@ -33,7 +33,10 @@ def with_news(news: str, now: datetime) -> Q:
 
 
 class CatalogueEntry(models.Model):
-    """One entry of a provider's catalogue. It is marked gone, never deleted, when the provider stops listing it."""
+    """One entry of a provider's catalogue.
+
+    It is marked gone, never deleted, when the provider stops listing it.
+    """
 
     account = models.ForeignKey(ProviderAccount, models.PROTECT, verbose_name=_("account"))
     name = models.CharField(_("name"), max_length=200)

@@ -1,4 +1,7 @@
-"""Versions of a knowledge base as saved here. The base's own columns have the provider's texts."""
+"""Versions of a knowledge base as saved here.
+
+The base's own columns have the provider's texts.
+"""
 
 from __future__ import annotations
 

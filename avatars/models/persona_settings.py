@@ -1,4 +1,7 @@
-"""The settings that a session was started with, stored with the session because personas change."""
+"""The settings that a session was started with.
+
+They are stored with the session because personas change.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class PersonaSettings:
-    """The settings of one session. Field names are the stored JSON keys, and durations are seconds.
+    """The settings of one session.
+
+    Field names are the stored JSON keys, and durations are seconds.
 
     Sessions from before a field existed lack it, so later fields have defaults.
     """
@@ -37,12 +42,18 @@ class PersonaSettings:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Self:
-        """Read stored settings. Without a format key they are of format 1. Unknown keys are ignored."""
+        """Read stored settings. Without a format key they are of format 1.
+
+        Unknown keys are ignored.
+        """
         known = {each.name for each in fields(cls)}
         return cls(**{name: value for name, value in ({"format": 1} | dict(stored)).items() if name in known})
 
     def as_stored(self) -> dict[str, Any]:
-        """Return the JSON that is stored and hashed. An encoding is stored only if the page asked for one."""
+        """Return the JSON that is stored and hashed.
+
+        An encoding is stored only if the page asked for one.
+        """
         return {name: value for name, value in asdict(self).items() if name != "encoding" or value}
 
     @property

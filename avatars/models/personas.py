@@ -30,7 +30,7 @@ from heygen_portal.providers.contract.provider import Quality as ProviderQuality
 
 
 class PersonaContent(SpeechRetention):
-    """The versioned fields of a persona: avatar, voice, knowledge base, language, limits and texts."""
+    """The versioned fields of a persona."""
 
     class Language(models.TextChoices):
         SPANISH = "es", "Español"
@@ -109,7 +109,7 @@ class PersonaContent(SpeechRetention):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What can be done with it: what its provider can do, as far as it was set up for it."""
+        """Return the provider's capabilities, as far as the persona is set up for them."""
         offered = self.avatar.account.capabilities
         holds_button = self.interactivity == self.Interactivity.PUSH_TO_TALK
         can_hold = holds_button or not offered.listening_mode_is_fixed
@@ -160,7 +160,10 @@ class PersonaQuerySet(models.QuerySet["Persona"]):
         return self.filter(status=Persona.Status.PUBLISHED, hidden_at=None)
 
     def open_to(self, user_id: int | None) -> PersonaQuerySet:
-        """Return published personas that are unrestricted or restricted to one of the user's groups."""
+        """Return published personas that this user may talk with.
+
+        These are unrestricted or restricted to one of the user's groups.
+        """
         limits = Persona.groups.through.objects.filter(persona=models.OuterRef("pk"))
         return self.published().filter(~models.Exists(limits) | models.Exists(limits.filter(group__user=user_id)))
 
@@ -226,7 +229,10 @@ class Persona(PersonaContent):
 
     @property
     def speech_kept_days(self) -> int | None:
-        """Return after how many days transcripts are erased: the lower limit of persona and account, or None."""
+        """Return after how many days transcripts are erased, or None.
+
+        The lower limit of persona and account applies.
+        """
         limits = (self.speech_days, self.avatar.account.speech_days)
         return min((days for days in limits if days is not None), default=None)
 
@@ -252,7 +258,10 @@ class PersonaVersion(PersonaContent):
         return f"{self.name} {self.number}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store a new version. Raises TypeError for a stored one, because sessions refer to it."""
+        """Store a new version.
+
+        Raises TypeError for a stored one, because sessions refer to it.
+        """
         if not self._state.adding:
             raise TypeError("a version of a persona is never changed")
         super().save(*args, **kwargs)

@@ -22,7 +22,10 @@ class VideoQuerySet(models.QuerySet["Video"]):
 
 
 class Video(models.Model):
-    """One text spoken by an avatar, recorded as a video. Its status is changed only by `avatars.videos.orders`."""
+    """One text spoken by an avatar, recorded as a video.
+
+    Its status is changed only by `avatars.videos.orders`.
+    """
 
     class Status(models.TextChoices):
         WAITING = "waiting", _("waiting to be ordered")

@@ -1,4 +1,4 @@
-"""Personas in the admin: edit, try, publish and roll back, without typing a provider's ID."""
+"""Personas in the admin: edit, try, publish and roll back."""
 
 from __future__ import annotations
 
@@ -269,5 +269,5 @@ def _requested_row(request: HttpRequest, model: type[Any]) -> Any:
 
 
 def badge(request: HttpRequest) -> str:
-    """Return the menu entry's badge if a published persona is hidden because it no longer works."""
+    """Return the menu entry's badge if a published persona is hidden."""
     return "!" if Persona.objects.filter(status=Persona.Status.PUBLISHED, hidden_at__isnull=False).exists() else ""

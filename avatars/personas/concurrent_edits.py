@@ -1,4 +1,6 @@
-"""Base form of versioned models. Rejects a save that would overwrite another editor's changes.
+"""Base form of versioned models.
+
+Rejects a save that would overwrite another editor's changes.
 
 The form contains the number of the version that it was opened with. If a newer one was saved in the meantime, its
 changes are merged into the form, conflicting fields keep the typed value and show the other one as an error, and
@@ -46,7 +48,10 @@ class ConcurrentEditForm(AnyModelForm):
         return cleaned
 
     def merge_stored_values(self, stored: Model, cleaned: dict[str, Any]) -> None:
-        """Merge stored values of unversioned fields into the cleaned data. Does nothing by default."""
+        """Merge stored values of unversioned fields into the cleaned data.
+
+        Does nothing by default.
+        """
 
     def _merge_newer_version(self, stored: Any, base: int | None) -> None:
         last = stored.versions.select_related("saved_by").first()

@@ -1,4 +1,4 @@
-"""The options of a persona's form that its avatar's provider supports, and explanations for the others."""
+"""The options of a persona's form that its provider supports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ VOICE_SETTING_FIELDS = ("voice_stability", "voice_similarity_boost", "voice_styl
 
 
 def options_for(avatar: Avatar, voice: Voice | None) -> dict[str, Any]:
-    """Return supported `choices`, fields that must stay `off`, `limits`, and explanations (`words`), by form field."""
+    """Return the form's options for an avatar and a voice.
+
+    `choices`, `limits` and explanations (`words`) are by form field. Fields in `off` must stay off or empty.
+    """
     capabilities = avatar.account.capabilities
     effective_voice = voice or voices.default_voice(avatar)
     emotions = capabilities.emotions if effective_voice is None or effective_voice.has_emotions else ()

@@ -46,7 +46,10 @@ def publish(persona: Persona, version: PersonaVersion | None = None, *, actor: A
 
 
 def unpublish(persona: Persona, *, actor: Actor = SERVER) -> None:
-    """Remove the persona from the gallery. Running sessions continue, and the newest version becomes the draft."""
+    """Remove the persona from the gallery.
+
+    Running sessions continue, and the newest version becomes the draft.
+    """
     with transaction.atomic():
         stored = Persona.objects.select_for_update().get(pk=persona.pk)
         if stored.status == Persona.Status.PUBLISHED:
@@ -79,7 +82,10 @@ def problems(persona: Persona) -> Problems:
 
 
 def account_problems(persona: Persona) -> Problems:
-    """Return problems of the persona's account. They do not prevent changes to a published persona."""
+    """Return problems of the persona's account.
+
+    They do not prevent changes to a published persona.
+    """
     account = persona.avatar.account
     left = account.credits_left
     if account.is_sandbox or left is None or left > account.capabilities.minimum_credits:

@@ -1,4 +1,4 @@
-"""The two personas of a fresh portal, one per language, created from the catalogue."""
+"""The two personas of a fresh portal, one per language."""
 
 from __future__ import annotations
 
@@ -29,12 +29,15 @@ STARTERS: tuple[dict[str, Any], ...] = (
 
 
 def publish_starters(account: ProviderAccount) -> list[Persona]:
-    """Create and publish the starters for which the account's catalogue has all parts."""
+    """Create and publish the starters whose parts the catalogue has."""
     return [persona for starter in STARTERS if (persona := publish_starter(account, starter))]
 
 
 def publish_starter(account: ProviderAccount, starter: dict[str, Any]) -> Persona | None:
-    """Create and publish one persona. Return None if the account's catalogue lacks a part."""
+    """Create and publish one persona.
+
+    Return None if the account's catalogue lacks a part.
+    """
     here = {"account": account, "gone_at": None}
     avatar = Avatar.objects.filter(**here, is_active=True, name=starter["name"]).first()
     base = KnowledgeBase.objects.filter(**here, name=starter["role"]).first()
@@ -48,7 +51,10 @@ def publish_starter(account: ProviderAccount, starter: dict[str, Any]) -> Person
 
 
 def _voice(account: ProviderAccount, avatar: Avatar, language: str) -> Voice | None:
-    """Return the avatar's voice if it speaks the language, else one of the same gender, else any that speaks it."""
+    """Return a voice that speaks the language, if there is one.
+
+    The avatar's own is preferred, then one of the same gender.
+    """
     own = Voice.objects.filter(account=account, provider_voice_id=avatar.default_provider_voice_id).first()
     speaking = Voice.objects.filter(account=account, gone_at=None, language=language).order_by("pk")
     if own and own.language == language:

@@ -39,7 +39,10 @@ def with_number(persona: Persona, number: int) -> PersonaVersion | None:
 
 
 def as_of(persona: Persona, version: PersonaVersion | None) -> Persona:
-    """Return a copy of a persona with a version's content: to show, try or edit, not to save."""
+    """Return a copy of a persona with a version's content.
+
+    The copy is to be shown, tried or edited, and must not be saved.
+    """
     return _copy_fields(copy.copy(persona), version) if version else persona
 
 
@@ -50,7 +53,9 @@ def as_draft(persona: Persona) -> Persona:
 
 @transaction.atomic
 def save_version(persona: Persona, saved_by: int | None = None) -> PersonaVersion:
-    """Store a persona's content as its newest version. The published version stays published.
+    """Store a persona's content as its newest version.
+
+    The published version stays published.
 
     A new persona is stored as well.
     """

@@ -1,4 +1,4 @@
-"""Recorded videos: order them once, poll until they are ready, and fetch the file on request.
+"""Recorded videos: order once, poll until ready, fetch the file on request.
 
 The row's `status` and `due_at` say what is to be done, so the next worker continues after a crash. An order costs
 money: it is recorded before it is sent, and an order without an answer is looked up in the provider's list and never
@@ -66,20 +66,29 @@ def _claim(now: datetime) -> list[Video]:
 
 
 def order_again(video: Video) -> bool:
-    """Queue another order, which may cost credits again. Return whether the video's status allowed it."""
+    """Queue another order, which may cost credits again.
+
+    Return whether the video's status allowed it.
+    """
     finished = Video.objects.filter(pk=video.pk, status__in=(Status.FAILED, Status.UNKNOWN))
     return bool(finished.update(**_status_change(Status.WAITING)))
 
 
 def check_again(video: Video) -> bool:
-    """Poll an ordered video again, free of charge. Return whether the video's status allowed it."""
+    """Poll an ordered video again, free of charge.
+
+    Return whether the video's status allowed it.
+    """
     final = Video.objects.filter(pk=video.pk, status__in=(Status.FAILED, Status.READY), file="")
     ordered = final.exclude(provider_video_id="")
     return bool(ordered.update(**_status_change(Status.MAKING)))
 
 
 def fetch(video: Video) -> bool:
-    """Queue the download of a ready video. Return whether there was one to fetch. Idempotent."""
+    """Queue the download of a ready video. Return whether there was one to fetch.
+
+    Idempotent.
+    """
     unfetched = Video.objects.filter(pk=video.pk, status=Status.READY, file="")
     return bool(unfetched.update(**_status_change(Status.FETCHING)))
 
@@ -130,7 +139,10 @@ async def _order(video: Video, provider: Provider) -> None:
 
 
 def _record_order(video: Video) -> bool:
-    """Record the order before it is sent. Afterwards only the provider knows whether it was accepted."""
+    """Record the order before it is sent.
+
+    Afterwards only the provider knows whether it was accepted.
+    """
     unordered = Video.objects.filter(pk=video.pk, status=Status.WAITING, orders=video.orders)
     video.orders += 1
     changes = _status_change(Status.ORDERING, pause=CLAIM_DURATION, orders=video.orders, provider_video_id="")
@@ -149,7 +161,7 @@ def _refusal(exc: ProviderRejected) -> Failure:
 
 
 async def _find_order(video: Video, provider: Provider) -> None:
-    """Look up an order in the provider's list after its answer or its worker was lost."""
+    """Look up an order in the provider's list after its answer was lost."""
     try:
         found = await provider.find_video(video.reference)
     except ProviderError as exc:
@@ -205,7 +217,10 @@ async def _fetch(video: Video, provider: Provider) -> None:
 
 
 def _is_mp4(body: BinaryIO) -> bool:
-    """Return whether the file starts like an MP4. The portal serves it, so it must not be anything else."""
+    """Return whether the file starts like an MP4.
+
+    The portal serves it, so it must not be anything else.
+    """
     body.seek(4)
     return body.read(4) == b"ftyp"
 
@@ -247,7 +262,7 @@ def _one_line(exc: ProviderError | str) -> str:
 
 
 def _update(video: Video, **changes: Any) -> None:
-    """Store the outcome of a step, unless the video has been ordered again in the meantime."""
+    """Store the outcome of a step, unless the video was ordered again meanwhile."""
     Video.objects.filter(pk=video.pk, orders=video.orders).update(**changes)
 
 

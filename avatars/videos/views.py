@@ -34,7 +34,10 @@ def fetch(request: HttpRequest, video_id: UUID) -> HttpResponse:
 
 @require_safe
 async def file(request: HttpRequest, video_id: UUID) -> HttpResponseBase:
-    """Send the MP4, whole or as a range. Safari only plays videos that support ranges."""
+    """Send the MP4, whole or as a range.
+
+    Safari only plays videos that support ranges.
+    """
     stored = (await in_thread(_find)(request, video_id)).file
     if not stored:
         raise Http404

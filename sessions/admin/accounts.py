@@ -28,7 +28,10 @@ NEW_LINE = mark_safe("<br>")
 
 @admin.register(ProviderAccount)
 class AccountAdmin(ProviderAccountAdmin):
-    """Account admin that shows sessions and the queue only with permission to view them."""
+    """Account admin with spending, slots and queue.
+
+    Sessions and the queue are only shown with permission to view them.
+    """
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return (*super().get_readonly_fields(request, obj), "spending", "slots_in_use", "queue_entries")

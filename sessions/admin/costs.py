@@ -1,4 +1,4 @@
-"""Costs in the admin: the ledger, its sums by day, persona, group and account, and the providers' figures."""
+"""Costs in the admin: the ledger, its sums, and the providers' figures."""
 
 from __future__ import annotations
 

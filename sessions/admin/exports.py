@@ -1,4 +1,4 @@
-"""Exports in the admin: request, progress, download by the requester, and the list for auditors."""
+"""Exports in the admin: request, progress, download, and the list for auditors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ def _choice(label: Any, *choices: Any) -> forms.ChoiceField:
 
 
 class _ExportForm(forms.Form):
-    """Common fields of both forms. Conversation text can only be exported with a reason."""
+    """Common fields of both forms.
+
+    Conversation text can only be exported with a reason.
+    """
 
     reason = forms.CharField(
         label=_("Reason for exporting text"),
@@ -109,7 +112,10 @@ def _render_form(request: HttpRequest, form: forms.Form, about: dict[str, Any]) 
 
 
 def _stream_export(export: Export, pieces: Iterator[bytes]) -> HttpResponseBase:
-    """Stream an export as the response. Its row records whether it was sent completely."""
+    """Stream an export as the response.
+
+    Its row records whether it was sent completely.
+    """
     return _file_response(export, _record_cut_off(export, pieces))
 
 
@@ -131,7 +137,10 @@ def _file_response(export: Export, pieces: AsyncIterator[bytes]) -> HttpResponse
 
 @admin.register(Export)
 class ExportAdmin(ReadOnly, ModelAdmin):
-    """List of all exports. The requester can download an export while its file is kept."""
+    """List of all exports.
+
+    The requester can download an export while its file is kept.
+    """
 
     list_display = (
         "asked_at",
@@ -166,7 +175,10 @@ class ExportAdmin(ReadOnly, ModelAdmin):
 
     @sudo.required
     def new(self, request: HttpRequest) -> HttpResponseBase:
-        """Ask for the contents and format of an export. The query string has the list's filters."""
+        """Ask for the contents and format of an export.
+
+        The query string has the list's filters.
+        """
         if not request.user.has_perm(roles.EXPORT_SESSION):
             raise PermissionDenied
         try:
@@ -204,7 +216,10 @@ class ExportAdmin(ReadOnly, ModelAdmin):
         return redirect("admin:avatar_sessions_export_change", export.pk)
 
     def progress(self, request: HttpRequest, export_id: UUID) -> HttpResponseBase:
-        """Show an export's progress. With `?progress`, return it as JSON for the page's script."""
+        """Show an export's progress.
+
+        With `?progress`, return it as JSON for the page's script.
+        """
         export = self._find_export(request, export_id)
         is_under_way = export.state in list_export.TO_WRITE
         if "progress" in request.GET:

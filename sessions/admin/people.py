@@ -29,7 +29,10 @@ class PersonAdmin(UserAdmin):
     actions_detail: tuple[str, ...] = (*UserAdmin.actions_detail, "personal_data", "close_account")
 
     def has_personal_data_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        """Require the permissions to export and to read transcripts, because personal data contains both."""
+        """Require the permissions to export and to read transcripts.
+
+        Personal data contains both.
+        """
         return request.user.has_perms((roles.EXPORT_SESSION, *roles.READ_TRANSCRIPTS, Permission.CHANGE_USER))
 
     @action(description=_("Personal data"), url_path="personal-data", permissions=["view", "personal_data"])

@@ -1,4 +1,7 @@
-"""Search sessions by their transcripts. A recorded reason is required, because a result reveals masked text."""
+"""Search sessions by their transcripts.
+
+A recorded reason is required, because a result reveals masked text.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ class SearchForm(forms.Form):
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """Ask for search terms and a reason, and redirect to the list of matching sessions."""
+    """Ask for search terms and a reason, and redirect to the matching sessions."""
     if not request.user.has_perm(READ):
         raise PermissionDenied
     form = SearchForm(request.POST or None)
@@ -54,7 +57,10 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 class TranscriptSearchFilter(admin.SimpleListFilter):
-    """List filter by one of the user's recorded transcript searches. Not offered without one."""
+    """List filter by one of the user's recorded transcript searches.
+
+    Not offered without one.
+    """
 
     title = _("transcript search")
     parameter_name = filters.SPEECH_SEARCH

@@ -1,4 +1,4 @@
-"""Session history in the admin: read-only, except that running sessions can be stopped."""
+"""Session history in the admin, where running sessions can be stopped."""
 
 from __future__ import annotations
 
@@ -74,7 +74,10 @@ class History(ReadOnly, TabularInline):
 
     @display(description=_("characters"))
     def character_count(self, row: SessionTask | Utterance) -> int | str:
-        """Return the number of characters. Reading the text needs a reason, on the session's own page."""
+        """Return the number of characters.
+
+        Reading the text needs a reason, on the session's own page.
+        """
         return len(row.text) if row.is_readable else row.shown
 
 
@@ -177,7 +180,10 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[StreamingSession], search_term: str
     ) -> tuple[QuerySet[StreamingSession], bool]:
-        """Search by names and IDs. Transcripts are searched on a separate page that asks for a reason."""
+        """Search by names and IDs.
+
+        Transcripts are searched on a separate page that asks for a reason.
+        """
         return filters.matching(queryset, search_term) if search_term else queryset, False
 
     @display(description=_("status"), ordering="status", label=STATUS_COLOURS)
@@ -246,7 +252,10 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
         return [live, said, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Charge the search budget for each list filtered by a transcript search, which runs again on every request."""
+        """Charge the search budget for each list filtered by a transcript search.
+
+        The search runs again on every request.
+        """
         if filters.SPEECH_SEARCH in request.GET:
             budgets.spend_sync("search", person=request.user.pk, address=client_address.of(request))
         response: HttpResponse = super().changelist_view(request, *args, **kwargs)

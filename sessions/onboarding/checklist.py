@@ -57,7 +57,10 @@ class Facts:
         return Avatar.objects.filter(gone_at=None, account__synced_at__isnull=False).exists()
 
     def is_created_as_chosen(self) -> bool:
-        """Return whether the provider created a session with the avatar, voice and quality that staff had chosen."""
+        """Return whether the provider created a session as staff had chosen.
+
+        Avatar, voice and quality are compared.
+        """
         made = [session for session in self.sessions if session.provider_session_id]
         return self.has(EventKind.PROVIDER_CREATED) and any(_is_as_chosen(session) for session in made)
 
@@ -68,7 +71,10 @@ class Facts:
         return any((session, Utterance.Who.AVATAR) in said for session, who in said if who == Utterance.Who.USER)
 
     def is_stop_confirmed(self) -> bool:
-        """Return whether a session that was live has ended, which requires the provider's confirmation."""
+        """Return whether a session that was live has ended.
+
+        A session only ends once the provider has confirmed it.
+        """
         return any(session.status == Status.ENDED and session.live_at for session in self.sessions)
 
     def is_webhook_seen(self) -> bool:
@@ -89,7 +95,10 @@ SESSION_STEPS: dict[str, Callable[[Facts], bool]] = {
 
 
 def items(livekit_trouble: str | None) -> list[Item]:
-    """Return the eleven items. `livekit_trouble` is the result of `livekit.diagnose`, or None if it was not called."""
+    """Return the eleven items.
+
+    `livekit_trouble` is the result of `livekit.diagnose`, or None if it was not called.
+    """
     facts, has_own = Facts(), livekit.is_set_up()
     session_items = [Item(code, is_done(facts)) for code, is_done in SESSION_STEPS.items()]
     reachable = Item("livekit", livekit_trouble == "" if has_own else None)
@@ -102,7 +111,7 @@ def record_webhook() -> None:
 
 
 def _is_as_chosen(session: StreamingSession) -> bool:
-    """Return whether the session was created with the settings of its persona version."""
+    """Return whether a session was created with its persona version's settings."""
     version = PersonaVersion.objects.filter(persona=session.persona_id, number=session.persona_version)
     found = version.select_related("avatar", "voice").first()
     if found is None:

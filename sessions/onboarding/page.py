@@ -1,4 +1,7 @@
-"""The setup checklist page: which steps are done, and for the others what to do and where."""
+"""The setup checklist page.
+
+It shows which steps are done, and for the others what to do and where.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +115,10 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 def _links() -> dict[str, str]:
-    """Return where to complete each item: the first existing row, or the form that adds one."""
+    """Return where to complete each item.
+
+    This is the first existing row, or the form that adds one.
+    """
     account, persona = ProviderAccount.objects.order_by("pk").first(), Persona.objects.order_by("pk").first()
     published = Persona.objects.published().order_by("pk").first()
     accounts, sessions = reverse(ACCOUNTS), reverse(SESSIONS)

@@ -1,4 +1,4 @@
-"""The live board: open sessions, the queue, and sessions at providers that the portal does not know.
+"""The live board: open sessions, the queue, and unknown sessions at providers.
 
 `read_board` reads all of it in a fixed number of queries. `BoardConsumer` sends pages only what has changed.
 """
@@ -108,7 +108,10 @@ class Board:
     figures: dict[str, Any]
 
     def changes(self, shown: Board | None) -> dict[str, Any]:
-        """Return what has changed since `shown`, which the page shows. Empty if nothing has."""
+        """Return what has changed since `shown`, which the page shows.
+
+        Empty if nothing has.
+        """
         before = shown.sessions if shown else {}
         rows = [asdict(row) for key, row in self.sessions.items() if before.get(key) != row]
         changed: dict[str, Any] = {"sessions": rows} if rows or not shown else {}
@@ -129,7 +132,10 @@ def find_viewer(user_id: int) -> User | None:
 
 
 def read_board(user_id: int) -> Board | None:
-    """Return the board as this user may see it, in the active language. None without permission."""
+    """Return the board as this user may see it, in the active language.
+
+    None without permission.
+    """
     user = find_viewer(user_id)
     if user is None:
         return None
@@ -149,7 +155,7 @@ def read_board(user_id: int) -> Board | None:
 
 
 def _page_states(sessions: Iterable[StreamingSession]) -> Mapping[UUID, dict[str, Any]]:
-    """Return the latest state of video and network that each session's page reported, in one query."""
+    """Return the latest reported state of video and network of each session."""
     states: dict[UUID, dict[str, Any]] = defaultdict(dict)
     rows = SessionEvent.objects.filter(session__in=[session.pk for session in sessions], kind__in=PAGE_STATE_KINDS)
     for session_id, kind, data in rows.order_by("session", "number").values_list("session_id", "kind", "data"):

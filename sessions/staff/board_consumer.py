@@ -1,4 +1,7 @@
-"""The WebSocket of one page of the live board: sends changes, and stops sessions on request."""
+"""The WebSocket of one page of the live board.
+
+It sends changes, and stops sessions on request.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ REFRESH_S = 10.0
 
 
 class BoardConsumer(PageSocket):
-    """One page of the board. Permissions are checked at each use, because roles may change while it is open."""
+    """One page of the board.
+
+    Permissions are checked at each use, because roles may change while it is open.
+    """
 
     permission = Permission.VIEW_SESSION
     is_for_staff = True

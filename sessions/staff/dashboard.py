@@ -1,4 +1,4 @@
-"""Today's figures for the start page of the admin, as far as the user may see them."""
+"""Today's figures on the start page of the admin."""
 
 from __future__ import annotations
 

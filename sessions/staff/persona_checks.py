@@ -1,4 +1,6 @@
-"""Check every night whether each published persona still works. Hide those that do not, and notify staff.
+"""Check every night whether each published persona still works.
+
+Hide those that do not, and notify staff.
 
 The provider's catalogue is synced first, which is free. If sessions are free, or if the account's setting asks for it,
 each persona is then tried with the shortest possible session: created, brought into its room, and stopped.
@@ -50,7 +52,10 @@ WORKING = (Outcome.PASSED, Outcome.FITS)
 
 
 async def check_published_personas() -> None:
-    """Check all published personas one by one. Hide the broken ones and show those that work again."""
+    """Check all published personas one by one.
+
+    Hide the broken ones and show those that work again.
+    """
     hidden: list[PersonaCheck] = []
     for account in await in_thread(_accounts)():
         away = await _refresh_catalogue(account)
@@ -63,7 +68,10 @@ async def check_published_personas() -> None:
 
 
 def record_check(persona: Persona, outcome: Outcome, detail: str = "") -> tuple[PersonaCheck, bool]:
-    """Store a check's outcome and hide or show the persona. Return the check and whether it hid the persona."""
+    """Store a check's outcome and hide or show the persona.
+
+    Return the check and whether it hid the persona.
+    """
     check = PersonaCheck.objects.create(persona=persona, version=persona.version, outcome=outcome, detail=detail[:300])
     same = Persona.objects.filter(pk=persona.pk, version=persona.version)  # not a version published in the meantime
     if outcome in WORKING:
@@ -97,7 +105,7 @@ async def _check(persona: Persona) -> Result:
 
 
 async def _try_session(persona: Persona) -> Result:
-    """Create a session as a user would, and stop it as soon as the provider has started the avatar."""
+    """Create a session as a user would, and stop it once the avatar has started."""
     try:
         session = await in_thread(_open)(persona.slug)
     except errors.SessionError as exc:  # no free slot, or the spending cap is reached: not the persona's fault

@@ -9,6 +9,9 @@ from sessions.capacity import provider_lookups
 
 
 async def find_at_provider(account: ProviderAccount, provider_session_id: str | None) -> OpenSession | None:
-    """Return the provider's entry for a session, or None if it is not running there. Raises ProviderError."""
+    """Return the provider's entry for a session, or None if it is not running there.
+
+    Raises ProviderError.
+    """
     async with providers.opened(account) as provider:
         return provider_lookups.find(await provider.list_sessions(), provider_session_id)

@@ -1,7 +1,8 @@
-"""The monitor process: records events from the provider's own socket of each running session of monitored accounts.
+"""The monitor process: records events from the provider's own sockets.
 
-The events are recorded with source=provider, and nothing depends on them. Several monitors share the work: each claims
-a few sessions at a time that no live process holds. Sessions of a dead monitor become free when its lease expires.
+It follows each running session of monitored accounts. The events are recorded with source=provider, and nothing depends
+on them. Several monitors share the work: each claims a few sessions at a time that no live process holds. Sessions of a
+dead monitor become free when its lease expires.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ def is_any_account_monitored() -> bool:
 
 
 def claim_sessions(process_id: UUID) -> list[StreamingSession]:
-    """Claim unmonitored sessions and release ended ones. Return all sessions that this process holds."""
+    """Claim unmonitored sessions and release ended ones.
+
+    Return all sessions that this process holds.
+    """
     tabs.expire(timezone.now())  # in case no worker is running
     mine = ChatWatch.objects.filter(process_id=process_id)
     mine.exclude(session__in=_monitored_sessions()).delete()
@@ -86,7 +90,10 @@ class Monitor:
             await self.close()
 
     async def poll(self) -> None:
-        """Follow newly claimed sessions and stop following ended ones. One small query if no account is monitored."""
+        """Follow newly claimed sessions and stop following ended ones.
+
+        One small query if no account is monitored.
+        """
         if not await in_thread(is_any_account_monitored)():
             await self.close()
             return
@@ -117,7 +124,10 @@ class Monitor:
 
 
 async def follow(session: StreamingSession) -> None:
-    """Record one session's events until it ends. Reopen a broken socket with back-off, MAX_FAILURES times in a row."""
+    """Record one session's events until it ends.
+
+    Reopen a broken socket with back-off, MAX_FAILURES times in a row.
+    """
     failures = 0
     while failures < MAX_FAILURES:
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Stop running sessions on behalf of staff, for a recorded reason, and remove users from the queue."""
+"""Stop sessions and shorten the queue on behalf of staff."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ OUTCOME_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True)
 class StopRequest:
-    """A request to stop sessions. It began `begun_count` stops, whose providers are being asked."""
+    """A request to stop sessions.
+
+    It began `begun_count` stops, whose providers are being asked.
+    """
 
     session_ids: Collection[UUID]
     begun_count: int
@@ -46,10 +49,10 @@ async def stop(by_id: int, address: str | None, session_ids: Collection[UUID] | 
 
 
 def begin(by_id: int, address: str | None, session_ids: Collection[UUID] | None, reason: str) -> list[StreamingSession]:
-    """Mark the running ones of these sessions as stopping, record who asked for it and why, and return them.
+    """Mark the running ones of these sessions as stopping, and return them.
 
-    All in one transaction: no session is stopped without an audit entry. Of two simultaneous requests, only one gets
-    each session.
+    Who asked for it and why is recorded in the same transaction: no session is stopped without an audit entry. Of two
+    simultaneous requests, only one gets each session.
     """
     rows = StreamingSession.objects.select_related("account", "user").filter(end_reason="").order_by("pk")
     with transaction.atomic():
@@ -84,7 +87,7 @@ class Outcome:
 
 
 async def wait_for_outcome(request: StopRequest) -> Outcome:
-    """Wait up to OUTCOME_TIMEOUT_S for the providers and return the state of the sessions."""
+    """Wait for the providers, at most OUTCOME_TIMEOUT_S, and return the outcome."""
     await asyncio.wait([request.provider_calls], timeout=OUTCOME_TIMEOUT_S)
     return await in_thread(_read_outcome)(request.session_ids)
 

@@ -24,9 +24,9 @@ def check(request: HttpRequest) -> HttpResponse:
 @require_POST
 @never_cache
 async def room(request: HttpRequest) -> HttpResponse:
-    """Return access to a room for testing the network route, or 204 without our own LiveKit server.
+    """Return access to a room for testing the network route.
 
-    The room is cleaned up like every unused one.
+    The status is 204 without our own LiveKit server. The room is cleaned up like every unused one.
     """
     user = await request.auser()
     if not await user.ahas_perm(roles.START_SESSION):

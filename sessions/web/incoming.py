@@ -14,7 +14,10 @@ from sessions.models import EndReason
 
 
 def parse(text: str | None) -> dict[str, Any]:
-    """Return a message. Raises BadMessage unless it is a JSON object that a database can store."""
+    """Return a message.
+
+    Raises BadMessage unless it is a JSON object that a database can store.
+    """
     try:
         content = json.loads(text or "", parse_constant=_refuse_constant)
         json.dumps(content, ensure_ascii=False).encode()  # a lone surrogate is valid JSON but cannot be encoded

@@ -1,7 +1,7 @@
-"""Record webhook events of our own LiveKit server with source=livekit, and act on them.
+"""Record webhook events of our own LiveKit server, and act on them.
 
-Webhooks may arrive late, repeatedly and out of order. What follows therefore depends on which visits have begun and
-ended, and not on which event came last.
+Their source is `livekit`. Webhooks may arrive late, repeatedly and out of order. What follows therefore depends on
+which visits have begun and ended, and not on which event came last.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _record(told: Webhook) -> UUID | None:
 
 
 def _role_of(identity: str) -> str:
-    """Return a participant's role, or an empty string for an event of the room itself."""
+    """Return a participant's role, or an empty string for an event of the room."""
     names = {livekit.AVATAR_IDENTITY: "avatar", livekit.PERSON_IDENTITY: livekit.PERSON_IDENTITY, "": ""}
     if identity.startswith(livekit.OBSERVER_IDENTITY):
         return livekit.OBSERVER_IDENTITY
@@ -67,7 +67,10 @@ def _role_of(identity: str) -> str:
 
 
 def _is_person_in_room(session: StreamingSession) -> bool:
-    """Return whether a visit of the user has begun and ended neither by leaving nor with the room."""
+    """Return whether a visit of the user has begun and not ended.
+
+    A visit ends when the user leaves or the room is closed.
+    """
     rows = SessionEvent.objects.filter(session=session, source=Source.LIVEKIT, kind__in=(JOINED, LEFT, FINISHED))
     begun: set[str] = set()
     ended: set[str] = set()

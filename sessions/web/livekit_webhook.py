@@ -1,4 +1,7 @@
-"""Webhook endpoint of our own LiveKit server. Public, but every request needs the server's signature."""
+"""Webhook endpoint of our own LiveKit server.
+
+Public, but every request needs the server's signature.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,11 @@ logger = logging.getLogger(__name__)
 @login_not_required
 @require_POST
 async def receive_event(request: HttpRequest) -> HttpResponse:
-    """Process one event. 401: no valid signature of our server for this body, or too old; 409: already processed."""
+    """Process one event.
+
+    The status is 401 if our server has not signed this body or the event is too old, and 409 if it was processed
+    before.
+    """
     try:
         told = livekit.read_webhook(request.body, request.headers.get("Authorization", ""))
     except livekit.UntrustedWebhook as exc:

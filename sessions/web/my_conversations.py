@@ -123,7 +123,7 @@ def transcript(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def erase(request: HttpRequest) -> HttpResponse:
-    """Ask for confirmation, then erase everything the user has said and show the receipts."""
+    """Erase everything the user has said, after confirmation, and show receipts."""
     user_id = _user_id(request)
     if request.method == "POST" and not sudo.is_confirmed(request):
         return sudo.ask(request)
@@ -157,7 +157,10 @@ def _line(line: Utterance, names: dict[Any, str]) -> str:
 
 
 def _user_id(request: HttpRequest) -> int:
-    """Return the user's ID. People can read and erase what they said even after losing the role to talk."""
+    """Return the user's ID.
+
+    People can read and erase what they said even after losing the role to talk.
+    """
     assert request.user.pk is not None  # the middleware requires a login
     return request.user.pk
 

@@ -56,7 +56,10 @@ MAX_STORED_PER_KIND: dict[str, int] = {EventKind.FIRST_FRAME: 20, EventKind.RATE
 
 @dataclass(frozen=True)
 class Outcome:
-    """What follows from a report: a command that only its page can publish, and a call to the provider."""
+    """What follows from a report.
+
+    A command that only its page can publish, and a call to the provider.
+    """
 
     command: RoomCommand | None = None
     follow_up: Callable[[], Awaitable[None]] | None = None
@@ -66,7 +69,10 @@ NO_FOLLOW_UP = Outcome()
 
 
 async def take(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -> RoomCommand | None:
-    """Store one report and run its follow-up. Return a command for the page to publish. Raises BadMessage."""
+    """Store one report and run its follow-up.
+
+    Return a command for the page to publish. Raises BadMessage.
+    """
     outcome = await store(session_id, message, clock)
     if outcome.follow_up:
         await outcome.follow_up()
@@ -147,7 +153,10 @@ async def _room_left(session_id: UUID, kind: str, data: dict[str, Any], at: date
 
 
 async def _session_stopped(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
-    """Ask the provider whether the session is over. Any participant could have announced that in the room."""
+    """Ask the provider whether the session is over.
+
+    Any participant could have announced that in the room.
+    """
     await _store_event(session_id, kind, data, at)
     return Outcome(follow_up=partial(provider_status.end_if_gone, session_id))
 
@@ -159,7 +168,10 @@ async def _ladder_step_reached(session_id: UUID, kind: str, data: dict[str, Any]
 
 
 async def _verdict_reached(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
-    """Store the page's verdict on why there is no video. Stop the session if it is final, else ask the provider."""
+    """Store the page's verdict on why there is no video.
+
+    Stop the session if it is final, else ask the provider.
+    """
     await _store_event(session_id, kind, data, at)
     if data.get("is_final") is True:
         code = data.get("code")

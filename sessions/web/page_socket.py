@@ -1,6 +1,6 @@
-"""Base class of the WebSocket consumers: dispatches and limits messages, checks access, and sends errors.
+"""Base class of the WebSocket consumers.
 
-A subclass lists its message handlers in `HANDLERS`.
+It dispatches and limits messages, checks access, and sends errors. A subclass lists its message handlers in `HANDLERS`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ _open_sockets: set[PageSocket] = set()
 
 
 async def _close_all_for_shutdown() -> None:
-    """Close every open socket, because Daphne cannot cancel a request that has just become a socket."""
+    """Close every open socket.
+
+    Daphne cannot cancel a request that has just become a socket.
+    """
     await asyncio.gather(*(socket.close_for_shutdown() for socket in list(_open_sockets)))
 
 
@@ -137,7 +140,10 @@ class PageSocket(AsyncWebsocketConsumer):
         await getattr(self, get_handler_name(message))(message)
 
     async def may_connect(self) -> bool:
-        """Charge the user's budget for sockets. Close the socket and return False if it is used up."""
+        """Charge the user's budget for sockets.
+
+        Close the socket and return False if it is used up.
+        """
         user: Any = self.scope["user"]
         try:
             await budgets.spend("connect", person=user.pk, address=client_address.of_socket(self.scope))
@@ -168,7 +174,10 @@ class PageSocket(AsyncWebsocketConsumer):
         _open_sockets.discard(self)
 
     async def close_for_shutdown(self) -> None:
-        """Close the socket because the server is shutting down. The page reconnects to another one. Idempotent."""
+        """Close the socket because the server is shutting down.
+
+        The page reconnects to another one. Idempotent.
+        """
         if self.is_open:
             self.is_open = False
             await self.close(code=CLOSE_TRY_LATER)
@@ -270,7 +279,10 @@ class PageSocket(AsyncWebsocketConsumer):
 
 
 async def _send_unavailable(scope: Any, receive: Any, send: Any) -> None:
-    """Accept the socket, send the error `unwell` and close. A refused handshake could not give the reason."""
+    """Accept the socket, send the error `unwell` and close.
+
+    A refused handshake could not give the reason.
+    """
     with translation.override(_language(scope)):
         message = {"type": "error", "code": errors.PortalUnavailable.code, "words": str(errors.PortalUnavailable.words)}
     await send({"type": "websocket.accept"})

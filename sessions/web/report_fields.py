@@ -1,4 +1,4 @@
-"""The allowed keys of each kind of page report, and the allowed values of each key.
+"""The allowed keys and values of each kind of page report.
 
 Reports are kept permanently, and are shown and exported without a reason for reading speech, so they must not contain
 free text. Other keys and values are dropped, because the rest of a report is still worth keeping.
@@ -44,7 +44,10 @@ def matching(pattern: re.Pattern[str]) -> Accepts:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether both databases return this number unchanged, which its hash requires."""
+    """Return whether both databases return this number unchanged.
+
+    Its hash requires that.
+    """
     if isinstance(value, bool):
         return False
     if isinstance(value, int):

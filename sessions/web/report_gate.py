@@ -59,7 +59,10 @@ class ReportGate:
     async def admit(
         self, session_id: UUID, user_id: int, message: Mapping[str, Any], address: str | None = None
     ) -> bool:
-        """Return whether a report may be recorded. Raises TooManyRequests once per waiting time."""
+        """Return whether a report may be recorded.
+
+        Raises TooManyRequests once per waiting time.
+        """
         if session_id != self._session_id:
             await self.close()
             self._reset(session_id)
@@ -122,7 +125,10 @@ def _count(session_id: UUID, because: str) -> None:
 
 
 async def record_dropped(session_id: UUID) -> None:
-    """Record how many reports of a session this process dropped, if the session has ended. Idempotent."""
+    """Record how many reports of an ended session this process dropped.
+
+    Idempotent. Does nothing while the session is open.
+    """
     if session_id in _dropped and await in_thread(_record_drop_count)(session_id, dict(_dropped[session_id])):
         _dropped.pop(session_id, None)
 
@@ -134,7 +140,10 @@ def _record_first_drop(session_id: UUID, because: str) -> None:
 
 
 def _record_drop_count(session_id: UUID, dropped: Mapping[str, int]) -> bool:
-    """Record the count if the session has ended and has the first event. Return whether it has ended."""
+    """Record the count if the session has ended and has the first event.
+
+    Return whether it has ended.
+    """
     with transaction.atomic():
         if _lock(session_id).status != Status.ENDED:
             return False

@@ -1,4 +1,7 @@
-"""The WebSocket of one browser tab: parses messages, calls services, relays events (docs/websocket-protocol.md)."""
+"""The WebSocket of one browser tab, described in docs/websocket-protocol.md.
+
+It parses messages, calls services and relays events.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,10 @@ class SessionConsumer(PageSocket):
         await self.open_for_page()
 
     def personas(self) -> frozenset[int]:
-        """Return the personas of the page and of its session, which another page may have started. Trials need none."""
+        """Return the personas of the page and of its session.
+
+        Another page may have started the session. Trials need none.
+        """
         own = {self.persona_id} if self.purpose == Purpose.TALK else set()
         return frozenset(own | ({self.session_persona_id} if self.session_persona_id else set()))
 
@@ -96,14 +102,20 @@ class SessionConsumer(PageSocket):
         await self.stop_relaying()
 
     async def access_lost(self, loss: Loss) -> None:
-        """Stop the session if the account, role or persona is gone. After a sign-out the grace period applies."""
+        """Stop the session if the account, role or persona is gone.
+
+        After a sign-out the grace period applies.
+        """
         session_id = self.session_id
         await super().access_lost(loss)
         if session_id and loss in (Loss.DEACTIVATED, Loss.ROLE, Loss.PERSONA):
             await stop.stop_by_id(session_id, EndReason.STAFF_STOPPED, end_evidence.access_lost(self.user.pk, loss))
 
     async def leave(self) -> None:
-        """Record that this tab is gone, even if the tab's own task is cancelled. Idempotent."""
+        """Record that this tab is gone, even if the tab's own task is cancelled.
+
+        Idempotent.
+        """
         await super().leave()
         self.prepared_room.drop()
         if self.session_id or self.waiting_start:
@@ -132,7 +144,10 @@ class SessionConsumer(PageSocket):
         return client_address.of_socket(self.scope)
 
     async def spend(self, budget: str) -> None:
-        """Charge a message to the budgets of its session, user and address. Raises NoSession, TooManyRequests."""
+        """Charge a message to the budgets of its session, user and address.
+
+        Raises NoSession, TooManyRequests.
+        """
         await budgets.spend(budget, session=self.current_session_id(), person=self.user.pk, address=self.address)
 
     async def on_start(self, content: dict[str, Any]) -> None:
@@ -153,14 +168,17 @@ class SessionConsumer(PageSocket):
 
     @property
     def waiting_start(self) -> StartAttempt | None:
-        """The start of this tab that waits for a slot. Once the provider has been asked, it is a session instead."""
+        """The start of this tab that waits for a slot.
+
+        Once the provider has been asked, it is a session instead.
+        """
         return next((attempt for attempt in self.starts if attempt.is_waiting), None)
 
     def take_prepared_room(self) -> str:
         return self.prepared_room.take()
 
     async def on_prepare(self, content: dict[str, Any]) -> None:
-        """Create the room before the user presses Start, if the account uses our own rooms."""
+        """Create the room before the user presses Start, in our own LiveKit server."""
         if not self.has_own_rooms or (self.session_id and await in_thread(queries.is_running)(self.session_id)):
             return
         await self.check_access()
@@ -221,7 +239,7 @@ class SessionConsumer(PageSocket):
             self.session_id = None
 
     async def follow(self, session_id: UUID) -> None:
-        """Make this the tab's session: relay its events from now on, and its status at once."""
+        """Make this the tab's session: relay its events, and its status at once."""
         if self.session_id != session_id:
             await self.unfollow()
         self.session_id = session_id

@@ -81,7 +81,10 @@ def _render_room(request: HttpRequest, slug: str, purpose: Purpose) -> HttpRespo
 
 
 def _find_continued(request: HttpRequest, persona: Persona) -> StreamingSession | None:
-    """Return the user's own ended conversation with this persona that the page asks to continue, if any."""
+    """Return the conversation that the page asks to continue.
+
+    It must be the user's own, with this persona, and ended.
+    """
     try:
         start = slots.StartRequest(continues=UUID(request.GET.get("continues", "")))
         session = slots.find_continued(request.user.pk or 0, persona, start)
@@ -91,7 +94,7 @@ def _find_continued(request: HttpRequest, persona: Persona) -> StreamingSession 
 
 
 def _personas_in_other_languages(request: HttpRequest, persona: Persona) -> list[Persona]:
-    """Return the same persona in other languages, as far as the user may talk with it."""
+    """Return the same persona in other languages that the user may talk with."""
     return list(Persona.objects.open_to(request.user.pk).speaking_another_language(persona).order_by("language"))
 
 
@@ -109,7 +112,10 @@ def page_capabilities(persona: Persona) -> dict[str, Any]:
 
 @require_POST
 async def leave(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    """Record that a page is closing. The answer never reveals whether the session exists."""
+    """Record that a page is closing.
+
+    The answer never reveals whether the session exists.
+    """
     user = await request.auser()
     assert user.pk is not None  # the middleware requires a login
     if await in_thread(tabs.say_goodbye)(user.pk, session_id, request.POST.get("tab", "")):
@@ -118,7 +124,10 @@ async def leave(request: HttpRequest, session_id: UUID) -> HttpResponse:
 
 
 def page_texts(name: str) -> dict[str, dict[str, str]]:
-    """Return the texts that the page's scripts choose from. All others are in the templates."""
+    """Return the texts that the page's scripts choose from.
+
+    All others are in the templates.
+    """
     return {
         "quality": {
             "good": _("Good"),

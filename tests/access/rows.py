@@ -48,7 +48,10 @@ def make_member(letter: str) -> User:
 
 @dataclass
 class Rows:
-    """The rows that addresses refer to. `own` belongs to the requesting user, everything else to another one."""
+    """The rows that addresses refer to.
+
+    `own` belongs to the requesting user, everything else to another one.
+    """
 
     asker: User | None
     models: dict[str, Model] = field(default_factory=dict)

@@ -79,7 +79,10 @@ async def stage(livekit: servers.LiveKit, emulator: servers.Emulator, chromium: 
 
 @pytest_asyncio.fixture(loop_scope="package")
 async def room(chromium: Browser, stage: Stage) -> AsyncIterator[RoomPage]:
-    """Open Lucía's room in Spanish without starting. A running session is stopped after the test."""
+    """Open Lucía's room in Spanish without starting.
+
+    A running session is stopped after the test.
+    """
     async with RoomPage.opened(chromium, stage) as room:
         yield room
 

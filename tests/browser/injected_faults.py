@@ -161,7 +161,10 @@ async def people(chromium: Browser, stage: Stage, inits: Mapping[str, str]) -> A
 
 
 async def wait_for_verdict(room: RoomPage, *codes: str) -> None:
-    """Wait until the page has named one of these causes. How soon it does is tested in tests/js with a fake clock."""
+    """Wait until the page has named one of these causes.
+
+    How soon it does is tested in tests/js with a fake clock.
+    """
 
     async def is_named() -> bool:
         return not set(codes).isdisjoint(reported(room, "verdict", "code"))

@@ -89,7 +89,10 @@ START_MESSAGES = {"session.start", "session.stop", "queue.leave"}
 
 
 class SocketProxy:
-    """Proxy between page and portal. Forwards messages, and can send messages as the portal."""
+    """Proxy between page and portal.
+
+    Forwards messages, and can send messages as the portal.
+    """
 
     def __init__(self) -> None:
         # What begins or gives up a start does not reach the portal.

@@ -126,7 +126,10 @@ class RoomPage:
         await self.page.wait_for_selector(", ".join(f"body[data-state={state}]" for state in wanted))
 
     async def wait_for_report(self, kind: str) -> None:
-        """Wait until the page has sent this report. Unlike evaluating on the page, this is no user gesture."""
+        """Wait until the page has sent this report.
+
+        Unlike evaluating on the page, this is no user gesture.
+        """
 
         async def has_told() -> bool:
             return any(f'"kind":"{kind}"' in message for message in self.socket_messages)
@@ -150,7 +153,10 @@ class RoomPage:
         return self.page.locator(".line--you .line__text" if who == "user" else ".line:not(.line--you) .line__text")
 
     async def wait_for_line(self, text: str) -> None:
-        """Wait until the avatar has said a line. The greeting may come before or after it."""
+        """Wait until the avatar has said a line.
+
+        The greeting may come before or after it.
+        """
         line = re.compile(f"^{re.escape(text)}$")
         await expect(self.lines("avatar").filter(has_text=line)).to_have_count(1)
 
@@ -167,7 +173,10 @@ class RoomPage:
         await self.wait_for(quiet)
 
     async def wait_for(self, expression: str) -> None:
-        """Wait until an expression is true. Evaluated from outside, because the page forbids eval()."""
+        """Wait until an expression is true.
+
+        Evaluated from outside, because the page forbids eval().
+        """
 
         async def is_true() -> bool:
             return bool(await self.page.evaluate(expression))

@@ -86,7 +86,10 @@ async def clipboard_text(page: Page) -> str:
 
 
 async def wait_for_download(downloads: Path, name: str) -> str:
-    """Wait for a downloaded file and return its text. Playwright misses downloads without a URL."""
+    """Wait for a downloaded file and return its text.
+
+    Playwright misses downloads without a URL.
+    """
 
     async def is_there() -> bool:
         return bool(contents(downloads, name))

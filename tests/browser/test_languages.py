@@ -25,7 +25,10 @@ for slug, works in zip(("ines", "ines-en"), starters.STARTERS):
 async def test_a_conversation_continues_in_another_language_and_quality(
     chromium: Browser, stage: Stage, pictures: Path
 ) -> None:
-    """Complaints 7 and 15: no line is lost, and the avatar keeps the context. Requirement 53: the rating."""
+    """Complaints 7 and 15: no line is lost, and the avatar keeps the context.
+
+    Requirement 53: the rating.
+    """
     stage.portal.manage("shell", "-v0", "-c", BOTH)
     async with RoomPage.opened(chromium, stage, slug="ines", reduced_motion="reduce") as room:
         page, page_checks = room.page, PageChecks(room.page, "es", pictures)

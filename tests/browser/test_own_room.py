@@ -1,4 +1,7 @@
-"""A conversation in a room of our own LiveKit server. ROOMS=own runs all other tests there, too."""
+"""A conversation in a room of our own LiveKit server.
+
+ROOMS=own runs all other tests there, too.
+"""
 
 from __future__ import annotations
 

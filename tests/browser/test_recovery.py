@@ -181,7 +181,10 @@ async def room_deleted(room: RoomPage) -> None:
 
 
 async def hidden(room: RoomPage) -> None:
-    """Requirement 61: time in a hidden tab does not count. Requirement 58: HTTP causes a warning before joining."""
+    """Requirement 61: time in a hidden tab does not count.
+
+    Requirement 58: HTTP causes a warning before joining.
+    """
     await expect(room.page.locator("#insecure")).to_be_visible()
     await room.start()
     since = await room.page.evaluate("window.isAway = true, performance.now()")

@@ -149,7 +149,10 @@ async def test_the_check_selects_the_microphone(with_microphone: Browser, stage:
 
 
 async def test_a_missing_microphone_is_explained(chromium: Browser, stage: Stage) -> None:
-    """Requirement 59, complaint 8. The machine has none, which the page shows even before the session exists."""
+    """Requirement 59, complaint 8.
+
+    The machine has none, which the page shows even before the session exists.
+    """
     async with RoomPage.opened(chromium, stage, locale="es") as room:
         await room.page.context.grant_permissions(["microphone"])
         await room.page.evaluate(SHOW_STATE, "live")

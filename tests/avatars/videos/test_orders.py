@@ -1,4 +1,7 @@
-"""A recorded video is ordered once, survives restarts, and is fetched on demand. Requirement 74."""
+"""A recorded video is ordered once, survives restarts, and is fetched on demand.
+
+Requirement 74.
+"""
 
 from __future__ import annotations
 

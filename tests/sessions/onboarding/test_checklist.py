@@ -32,7 +32,10 @@ def done_codes(trouble: str | None = None) -> set[str]:
 
 
 def test_an_empty_portal_has_eleven_open_items() -> None:
-    """One for each step of requirements 43 to 51. Two are not needed without our own LiveKit server."""
+    """One for each step of requirements 43 to 51.
+
+    Two are not needed without our own LiveKit server.
+    """
     with override_settings(**dict.fromkeys(OWN, "")):
         items = checklist.items(None)
     assert [item.code for item in items] == ORDER

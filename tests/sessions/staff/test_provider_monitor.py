@@ -55,7 +55,10 @@ def make_session(*, monitors_chat: bool = True, **changes: Any) -> StreamingSess
 
 
 def socket_with(*parts: ProviderEvent | Exception | None) -> Callable[[str], AsyncGenerator[ProviderEvent, None]]:
-    """Return a socket that yields these events. None closes it, and it stays open after the last one."""
+    """Return a socket that yields these events.
+
+    None closes it, and it stays open after the last one.
+    """
     rest = list(parts)
 
     async def listen(provider_session_id: str) -> AsyncGenerator[ProviderEvent, None]:

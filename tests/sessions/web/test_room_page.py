@@ -59,7 +59,10 @@ def test_the_page_names_the_room_server_and_is_never_cached(browser_client: Clie
 
 @pytest.mark.parametrize("is_voice_enabled", [True, False])
 def test_the_page_knows_whether_the_persona_takes_voice(browser_client: Client, is_voice_enabled: bool) -> None:
-    """Requirements 72 and 77. Complaint 11: headphones are advised if any sound may be taken for speech."""
+    """Requirements 72 and 77.
+
+    Complaint 11: headphones are advised if any sound may be taken for speech.
+    """
     PersonaFactory.create(slug="lucia", is_voice_enabled=is_voice_enabled, **PUBLISHED)
     page = browser_client.get("/personas/lucia/", headers={"accept-language": "en"}).content.decode()
     found = re.search(r'<script id="capabilities" type="application/json">(.*?)</script>', page)
@@ -148,7 +151,10 @@ def test_only_staff_get_the_debug_panel_and_only_on_request(client: Client) -> N
 
 @pytest.mark.parametrize("language", ["es", "en"])
 def test_the_device_check_is_linked_from_every_page(browser_client: Client, language: str) -> None:
-    """Requirements 58, 59 and 70 before joining. The checks themselves are tested with node."""
+    """Requirements 58, 59 and 70 before joining.
+
+    The checks themselves are tested with node.
+    """
     PersonaFactory.create(slug="lucia", **PUBLISHED)
     for address in ("/", "/personas/lucia/"):
         assert 'href="/check/"' in browser_client.get(address, headers={"accept-language": language}).content.decode()
