@@ -77,7 +77,7 @@ def _say() -> None:
     """Have a word said in the newest sessions, and indexed both with each person's key and with one for all."""
     newest = StreamingSession.objects.order_by("-created_at")[:EACH]
     lines = Utterance.objects.filter(session__in=[session.pk for session in newest]).select_related("session")
-    marks = {line.pk: word_index.of_query(SAID, [line.session.user_id], [signing.key_id()]) for line in lines}
+    marks = {line.pk: word_index.marks_of_query(SAID, [line.session.user_id], [signing.key_id()]) for line in lines}
     SpokenWord.objects.bulk_create(
         SpokenWord(utterance_id=pk, mark=mark) for pk, both in marks.items() for mark in both
     )

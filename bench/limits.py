@@ -53,11 +53,11 @@ def main(live: int, due: int, idle_s: float) -> None:
 def make(emulator: servers.Emulator, live: int) -> list[Any]:
     from bench import _crowd
     from sessions.capacity.leases import this_process
-    from sessions.presence.tabs import renew
+    from sessions.presence.tabs import renew_lease
 
     names = asyncio.run(_crowd.order(emulator, live))
     sessions = _crowd.fill(names)
-    renew(this_process.id)
+    renew_lease(this_process.id)
     _crowd.open_tabs(sessions, this_process.id)
     _crowd.analyse()
     return sessions
@@ -93,7 +93,7 @@ def kept(name: str, sessions: list[Any], *, every_s: float) -> dict[str, float]:
     while (late := _crowd.lateness(sessions)) is None:
         if time.monotonic() > give_up_at:
             sys.exit(f"{name}: not all sessions were over after {LONGEST_S} s")
-        tabs.renew(this_process.id)
+        tabs.renew_lease(this_process.id)
         time.sleep(0.5)
     p50, p99 = statistics.median(late), sorted(late)[int(len(late) * 0.99)]
     print(f"{name:8} {len(late):>6} sessions: late by p50 {p50:.2f} s, p99 {p99:.2f} s, most {max(late):.2f} s")

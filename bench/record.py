@@ -70,7 +70,7 @@ def chains(sessions: list[UUID], count: int) -> Iterator[Any]:
     for session_id in sessions:
         number, last_hash = 0, ""
         while number < EACH and count:
-            row = events._following(session_id, number, last_hash, events.Entry(KIND, DATA))
+            row = events._next_event(session_id, number, last_hash, events.Entry(KIND, DATA))
             number, last_hash, count = row.number, row.hash, count - 1
             yield row
 

@@ -148,7 +148,7 @@ def forget_at_providers() -> None:
 async def _reconcile_all() -> None:
     try:
         if livekit.is_set_up():
-            await own_rooms.clean_up()
+            await own_rooms.delete_unused()
     except LiveKitAway as exc:
         logger.warning("rooms could not be cleaned up: %s", exc)
     for account in await in_thread(lambda: list(ProviderAccount.objects.all()))():

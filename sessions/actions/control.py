@@ -49,7 +49,7 @@ async def interrupt(session_id: UUID) -> RoomCommand | None:
     """
     session = await in_thread(deadlines.extend_idle_limit)(session_id)
     assert session.provider_session_id is not None
-    delivery = await _refusals_raised(providers.for_account(session.account).interrupt(session.provider_session_id))
+    delivery = await _with_user_errors(providers.for_account(session.account).interrupt(session.provider_session_id))
     await in_thread(events.record)(session_id, Entry(EventKind.INTERRUPTED))
     return delivery if isinstance(delivery, RoomCommand) else None
 
@@ -58,10 +58,10 @@ async def stay(session_id: UUID) -> None:
     """Restart the idle timeout here and at the provider. Raises NotLive, ProviderRefused, ProviderSilent."""
     session = await in_thread(deadlines.stay)(session_id)
     assert session.provider_session_id is not None
-    await _refusals_raised(providers.for_account(session.account).keep_alive(session.provider_session_id))
+    await _with_user_errors(providers.for_account(session.account).keep_alive(session.provider_session_id))
 
 
-async def _refusals_raised(call: Awaitable[T]) -> T:
+async def _with_user_errors(call: Awaitable[T]) -> T:
     """Await a provider's call and raise its failure as an error for the user."""
     try:
         return await call

@@ -42,7 +42,7 @@ CLAIM_TIMEOUT = timedelta(seconds=60)
 STALE_TASK_AGE = timedelta(seconds=60)
 MAX_RETRY_DELAY = timedelta(seconds=60)
 # The longest time from now to the deadline of a session that has reached its limit or is being stopped.
-MAX_DEADLINE_DELAY = max(CLAIM_TIMEOUT, MAX_RETRY_DELAY, transitions.CREATION_LIMIT, transitions.STOP_PATIENCE)
+MAX_DEADLINE_DELAY = max(CLAIM_TIMEOUT, MAX_RETRY_DELAY, transitions.CREATION_TIMEOUT, transitions.STOP_TIMEOUT)
 # End reasons of limits other than a duration limit.
 END_REASON_BY_LIMIT = {LimitBy.QUOTA: EndReason.QUOTA, LimitBy.SPEND_CAP: EndReason.SPEND_CAP}
 # How much later than the next limit a deadline may be: clocks differ, and a report may be in flight.
@@ -194,9 +194,9 @@ def _evidence(session: StreamingSession, reason: EndReason, reported: set[str]) 
         case EndReason.SPEND_CAP:
             return end_evidence.spent(session)
         case EndReason.NO_PICTURE:
-            return end_evidence.no_picture(reported, transitions.PICTURE_LIMIT)
+            return end_evidence.no_picture(reported, transitions.FIRST_FRAME_TIMEOUT)
         case EndReason.ORPHAN_FOUND:
-            return end_evidence.opener_died(transitions.CREATION_LIMIT)
+            return end_evidence.opener_died(transitions.CREATION_TIMEOUT)
         case _:
             return end_evidence.inactive(session.active_at, session.idle_timeout)
 
@@ -218,9 +218,9 @@ def due_reason(session: StreamingSession, now: datetime) -> EndReason | None:
         return limit_end_reason(session)
     if session.status in (Status.REQUESTED, Status.CREATING):
         # The opening process gives up sooner than this, so it has died and the provider's answer is lost.
-        return EndReason.ORPHAN_FOUND if session.created_at + transitions.CREATION_LIMIT <= now else None
+        return EndReason.ORPHAN_FOUND if session.created_at + transitions.CREATION_TIMEOUT <= now else None
     if session.status == Status.CONNECTING:
-        return EndReason.NO_PICTURE if session.created_at + transitions.PICTURE_LIMIT <= now else None
+        return EndReason.NO_PICTURE if session.created_at + transitions.FIRST_FRAME_TIMEOUT <= now else None
     return EndReason.IDLE if session.active_at + session.idle_timeout <= now else None
 
 
@@ -235,7 +235,7 @@ def _warning(session: StreamingSession, now: datetime) -> broadcast.Ending | Non
         return None
     limits = ((session.ends_at, limit_end_reason(session)), (session.active_at + session.idle_timeout, EndReason.IDLE))
     at, why = min(limits)
-    if at - now > max(transitions.WARNINGS):
+    if at - now > max(transitions.WARNING_LEAD_TIMES):
         return None
     may_continue = why == EndReason.DURATION_LIMIT and _may_continue(session)
     return broadcast.Ending(
@@ -295,7 +295,7 @@ def _latest_deadline(session: StreamingSession, now: datetime) -> datetime:
     """Return the latest valid deadline of an open session, derived from its other columns."""
     match session.status:
         case Status.REQUESTED | Status.CREATING:
-            latest = session.created_at + transitions.CREATION_LIMIT
+            latest = session.created_at + transitions.CREATION_TIMEOUT
         case Status.CONNECTING | Status.LIVE:
             latest = transitions.next_check_at(session, is_live=session.status == Status.LIVE)
         case _:

@@ -58,10 +58,10 @@ async def create_and_start(session: StreamingSession, give_room: GiveRoom, prepa
     """
     provider = providers.for_account(session.account)
     try:
-        own_room = await own_rooms.take(session, prepared) if session.account.has_own_rooms else None
+        own_room = await own_rooms.assign(session, prepared) if session.account.has_own_rooms else None
         answer = await _create(session, provider, own_room)
     except LimitReached:
-        await own_rooms.drop(session.room)
+        await own_rooms.delete(session.room)
         raise
     except ProviderError as exc:
         await _end_after_failure(session, provider, exc)
@@ -95,11 +95,11 @@ async def _connect_and_start(
     try:
         started = await starting
     except ProviderError as exc:
-        await stop(session, _end_reason(exc), end_evidence.answered(exc))
+        await stop(session, _end_reason(exc), end_evidence.provider_failed(exc))
         return
     if not room and started.room:
         await give_room(started.room)  # some providers name the room only now
-    if not await in_thread(transitions.note_started)(session, started):
+    if not await in_thread(transitions.record_started)(session, started):
         with suppress(ProviderError):  # stopped during the start; the worker retries if this fails
             await provider.stop_session(answer.provider_session_id)
 
@@ -122,7 +122,7 @@ async def _store_or_stop(
     for attempt in count():
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S):
-                goes_on = await in_thread(transitions.note_after_failure)(
+                goes_on = await in_thread(transitions.store_after_failure)(
                     session, answer, end_evidence.opening_failed(error)
                 )
         except Exception as exc:  # noqa: BLE001 - every failure is retried
@@ -133,7 +133,7 @@ async def _store_or_stop(
                 await finish_stop(session, provider)
             return
         if not is_closed and (is_closed := await _is_closed(session, provider, answer.provider_session_id)):
-            await own_rooms.drop(session.room)
+            await own_rooms.delete(session.room)
         if is_closed and attempt >= MAX_ATTEMPTS_ONCE_CLOSED:
             logger.error("session %s: the provider's ID %s is not on its row", session.pk, answer.provider_session_id)
             return
@@ -169,10 +169,10 @@ async def _end_after_failure(session: StreamingSession, provider: Provider, exc:
     """End a session that the provider refused, or may have created without our knowing."""
     logger.warning("session %s: creating it failed: %s", session.pk, error_for_log(exc))
     if isinstance(exc, ProviderRejected | NotSent):
-        await end_unopened(session, _end_reason(exc), end_evidence.answered(exc))
-        await own_rooms.drop(session.room)
+        await end_unopened(session, _end_reason(exc), end_evidence.provider_failed(exc))
+        await own_rooms.delete(session.room)
     else:
-        await in_thread(transitions.begin_stop)(session, _end_reason(exc), end_evidence.answered(exc))
+        await in_thread(transitions.begin_stop)(session, _end_reason(exc), end_evidence.provider_failed(exc))
         await finish_stop(session, provider)
 
 
@@ -192,7 +192,7 @@ def _request(session: StreamingSession) -> SessionRequest:
         interactivity=Interactivity(settings.interactivity),
         breaks_silence=settings.breaks_silence,
         # The portal enforces its own limits. The provider's only have to be later, and its duration starts later.
-        idle_timeout=session.idle_timeout + transitions.PICTURE_LIMIT,
+        idle_timeout=session.idle_timeout + transitions.FIRST_FRAME_TIMEOUT,
         duration_limit=_provider_limit(session),
     )
 

@@ -221,7 +221,7 @@ def with_quoted_line(rows: Iterable[StreamingSession]) -> list[StreamingSession]
     """Add to rows of `sessions_of_user`: `said`, the text of the line, and `standing`, the source of the line."""
     sessions = list(rows)
     lines = Utterance.objects.in_bulk([vars(session)["said_id"] for session in sessions if vars(session)["said_id"]])
-    vouching.mark(lines.values())
+    vouching.set_standing(lines.values())
     for session in sessions:
         line = lines.get(vars(session)["said_id"])
         vars(session)["said"] = line.shown if line else ""

@@ -99,7 +99,7 @@ async def deliver(session: StreamingSession, task: SessionTask, give_command: Gi
     task.latency = timezone.now() - task.created_at
     await in_thread(_record_outcome)(task)
     if isinstance(failure, SessionGone):
-        await stop(session, EndReason.PROVIDER_ENDED, end_evidence.answered(failure))
+        await stop(session, EndReason.PROVIDER_ENDED, end_evidence.provider_failed(failure))
 
 
 async def _send_when_ready(provider: Provider, provider_session_id: str, task: SessionTask) -> Delivered | RoomCommand:

@@ -180,10 +180,10 @@ class StartAttempt:
             return True
         claim = Claim(self.user_id, self.request.claimed_reason)
         if not self.request.is_taking_over:
-            claim = await claims.examine(in_the_way[0], claim)
+            claim = await claims.check_with_provider(in_the_way[0], claim)
         if any(session.account_id == persona.avatar.account_id for session in in_the_way):
-            steps_back = not await in_thread(self._keeps_slot)(in_the_way, claim)
-            hold = partial(queue.hold_slot, steps_back=steps_back)
+            joins_at_end = not await in_thread(self._keeps_slot)(in_the_way, claim)
+            hold = partial(queue.hold_slot, joins_at_end=joins_at_end)
             held_until = give_up_at + queue.OFFER_TIMEOUT
             await self._enter_queue(in_thread(hold)(self.user_id, persona, self.address, held_until))
         await self.tab.send_json(self._waits_for_release())
@@ -195,7 +195,7 @@ class StartAttempt:
             background.spawn(ending)  # not awaited, because the attempt may be given up meanwhile
         while not self.is_given_up:
             self._woken.clear()
-            if await in_thread(slots.are_over)(in_the_way):
+            if await in_thread(slots.have_ended)(in_the_way):
                 return True
             if timezone.now() >= give_up_at:
                 raise errors.NotReleased
@@ -289,7 +289,7 @@ class StartAttempt:
         if not self.tab.is_open:
             await self.give_up()
         requeue = in_thread(slots.requeue)
-        rejoining = requeue(session, self.address, self._waits_since, end_evidence.answered(refusal))
+        rejoining = requeue(session, self.address, self._waits_since, end_evidence.provider_failed(refusal))
         next_session = await self._wait_in_queue() if await self._enter_queue(rejoining) else None
         if next_session is None and not self.is_given_up:
             await self.tab.follow(session.pk)  # it was stopped meanwhile; inform the page of the reason
@@ -303,7 +303,7 @@ def _check_position(address: TabAddress) -> tuple[bool, QueuePosition | None]:
     """
     position = queue.position_of(address.channel)
     if position is None:
-        is_counted_out = not tabs.is_held(address.process_id)
+        is_counted_out = not tabs.has_lease(address.process_id)
         return is_counted_out, queue.position_of(address.channel)  # again: it may have been restored in between
     if not position.is_offered:
         queue.offer_slots(position.account_id)

@@ -69,7 +69,7 @@ async def stop(session: StreamingSession, reason: EndReason, evidence: Evidence)
     if session.provider_session_id:
         await finish_stop(session, providers.for_account(session.account))
     # Otherwise the session is still being created: the process that waits for the answer stops it. If that process
-    # died, the worker takes over after STOP_PATIENCE.
+    # died, the worker takes over after STOP_TIMEOUT.
 
 
 async def stop_by_id(session_id: UUID, reason: EndReason, evidence: Evidence) -> None:
@@ -98,7 +98,7 @@ async def finish_stop(session: StreamingSession, provider: Provider) -> None:
     """Stop the session at the provider and mark it ended once confirmed."""
     if await _is_confirmed(session, provider):
         await in_thread(_end)(session)
-        await own_rooms.drop(session.room)
+        await own_rooms.delete(session.room)
 
 
 def _end(session: StreamingSession) -> None:
@@ -130,7 +130,7 @@ async def _is_confirmed(session: StreamingSession, provider: Provider) -> bool:
         pass  # already ended at the provider
     except ProviderError as exc:
         logger.warning("session %s: stop failed, will be retried: %s", session.pk, error_for_log(exc))
-        await _retry_later(session, end_evidence.answered(exc))
+        await _retry_later(session, end_evidence.provider_failed(exc))
         return False
     return True
 
@@ -142,7 +142,7 @@ async def _retry_later(session: StreamingSession, trouble: Evidence | None = Non
 
 async def enforce_due(now: datetime) -> None:
     """Stop or warn every session that is due."""
-    await in_thread(tabs.expire)(now)
+    await in_thread(tabs.expire_leases)(now)
     taken = await in_thread(deadlines.claim_due)(now)
     await in_thread(queue.offer_all_slots)()
     await _finish_stops(taken)
@@ -195,7 +195,7 @@ async def _finish_stops(sessions: Iterable[StreamingSession]) -> None:
         for task in waiting:
             task.cancel()
         await in_thread(deadlines.release_claims)([asked[task].pk for task in waiting])
-    await _run_in_parallel(own_rooms.drop(session.room) for session in confirmed if session.room)
+    await _run_in_parallel(own_rooms.delete(session.room) for session in confirmed if session.room)
     for task in asked.keys() - waiting:
         task.result()  # raises the failure, once the others are done
 

@@ -68,7 +68,7 @@ class AccountAdmin(ProviderAccountAdmin):
     def slots_in_use(self, account: ProviderAccount) -> SafeString:
         rows = StreamingSession.objects.open().filter(account=account).select_related("user", "persona")
         in_use = list(rows.order_by("created_at"))
-        limit = queue.slots_of(account)
+        limit = queue.slot_limit(account)
         words = gettext("%(taken)d of %(limit)d") % {"taken": len(in_use), "limit": limit}
         if limit < account.concurrency_limit and account.places_seen_at:
             full_since = gettext("the provider had no free slot at %(at)s") % {"at": _local(account.places_seen_at)}

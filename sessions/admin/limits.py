@@ -34,12 +34,12 @@ class QueuePlaceAdmin(ReadOnly, ModelAdmin):
     list_filter_submit = True
     list_select_related = ("user", "persona", "account")
     search_fields = ("=user__username",)
-    fields = ("user", "persona", "account", "created_at", "is_staff", "kept_until")
+    fields = ("user", "persona", "account", "created_at", "is_staff", "offer_expires_at")
     actions = ("remove",)
 
     @display(description=_("status"), label={_("slot reserved"): "success", _("waiting"): "info"})
     def state(self, entry: QueuePlace) -> str:
-        return gettext("slot reserved") if entry.kept_until else gettext("waiting")
+        return gettext("slot reserved") if entry.offer_expires_at else gettext("waiting")
 
     def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(Permission.STOP_SESSION)

@@ -56,7 +56,7 @@ class PersonAdmin(UserAdmin):
 
     @display(description=_("this month"))
     def used(self, user: User) -> str:
-        used, quota = quotas.used_by(user.pk, timezone.now()), quotas.given_to(user.pk)
+        used, quota = quotas.used_by(user.pk, timezone.now()), quotas.monthly_quota(user.pk)
         if quota is None:
             return gettext("%(used)s; no quota") % {"used": readable(used)}
         return gettext("%(used)s of %(given)s") % {"used": readable(used), "given": readable(quota)}

@@ -192,7 +192,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
 
     @display(description=_("evidence"))
     def evidence(self, session: StreamingSession) -> str:
-        return end_evidence.in_words(session.end_evidence)
+        return end_evidence.describe(session.end_evidence)
 
     @display(description=_("duration"))
     def duration_text(self, session: StreamingSession) -> str:
@@ -208,7 +208,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
 
     @display(description=_("not confirmed because"))
     def stop_trouble_text(self, session: StreamingSession) -> str:
-        return end_evidence.in_words(session.stop_trouble)
+        return end_evidence.describe(session.stop_trouble)
 
     def has_audit_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(Permission.VIEW_EVENT)
@@ -285,7 +285,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
         if request.method == "POST":
             try:
                 login_key, address = request.session.session_key or "", client_address.of(request)
-                room = own_rooms.let_observe(session.pk, request.user.pk, address, login_key=login_key)
+                room = own_rooms.admit_observer(session.pk, request.user.pk, address, login_key=login_key)
             except errors.NotLive as exc:
                 return JsonResponse({"words": str(exc)}, status=409)
             return JsonResponse({"url": room.url, "token": room.token})

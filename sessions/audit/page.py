@@ -77,7 +77,7 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
     context = {
         "session": session,
         "timeline": timeline,
-        "evidence": end_evidence.in_words(session.end_evidence),
+        "evidence": end_evidence.describe(session.end_evidence),
         "fault": verification.first_fault_of(session.pk),
         "last_hash": last_hash,
         "remedy": remedy_texts.remedy(session.end_reason, session.end_evidence),

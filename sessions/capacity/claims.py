@@ -1,4 +1,4 @@
-"""Why a session ends where a page asks for it: what the portal saw decides, the page's word is kept as evidence."""
+"""Judge a page's claim about why its session ends. The portal's own facts decide; the claim is kept as evidence."""
 
 from __future__ import annotations
 
@@ -21,40 +21,41 @@ from sessions.models import RUNNING, EndReason, LimitBy, SessionEvent, Status, S
 
 logger = logging.getLogger(__name__)
 
+# Reasons that a page may claim for a renewal.
 RENEWABLE = (EndReason.NO_PICTURE, EndReason.USER_STOPPED, EndReason.DURATION_LIMIT, EndReason.PROVIDER_ENDED)
-"""What a page may give as the reason for a renewal."""
-PICTURE_WAIT = timedelta(seconds=8)
-"""From the provider's answer to the first frame; a page that has none by then may try a new session."""
+# From the provider's answer to the first frame. A page without one may then try a new session.
+FIRST_FRAME_WAIT = timedelta(seconds=8)
+# How long before the provider's limit a conversation may move to a new session.
 RENEWAL_LEAD = timedelta(seconds=20)
-"""How long before the provider's limit a conversation may move to a new session."""
+# How long after a confirmed fault a renewal is served before people who queued later.
 RENEWAL_WINDOW = timedelta(seconds=60)
-"""How long after a fault that the portal saw a renewal is served before people who came later."""
-LOOK_PATIENCE_S = 5
-"""How long the provider's list is waited for; the person waits meanwhile."""
+LOOKUP_TIMEOUT_S = 5  # for the provider's list, while the user waits
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a page says of an end, and what the provider's list said when it was asked."""
+    """A page's claim about an end, and what the provider's list said.
+
+    `listed_as` is the provider's word for the status, MISSING, UNKNOWN, or empty if the list was not read.
+    """
 
     user_id: int
     reason: EndReason
     verdict: str = ""
     listed_as: str = ""
-    """The provider's word for its status, MISSING or UNKNOWN; empty where it was not asked."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a session ends, and whether the portal saw that itself."""
+    """Why a session ends. `is_confirmed`: the portal saw the cause itself."""
 
     reason: EndReason
     evidence: end_evidence.Evidence
     is_confirmed: bool = False
 
 
-async def examine(session: StreamingSession, claim: Claim) -> Claim:
-    """Return the claim with what the provider's list says of it, where that can tell."""
+async def check_with_provider(session: StreamingSession, claim: Claim) -> Claim:
+    """Return the claim with the session's status in the provider's list, if the list can confirm the claim."""
     if claim.reason != EndReason.PROVIDER_ENDED or not session.provider_session_id:
         return claim
     return Claim(claim.user_id, claim.reason, claim.verdict, await _status_at_provider(session))
@@ -62,54 +63,54 @@ async def examine(session: StreamingSession, claim: Claim) -> Claim:
 
 async def _status_at_provider(session: StreamingSession) -> str:
     try:
-        async with asyncio.timeout(LOOK_PATIENCE_S):
+        async with asyncio.timeout(LOOKUP_TIMEOUT_S):
             return await provider_lookups.listed_status(session)
     except (ProviderError, TimeoutError, TooManyRequests) as exc:
-        logger.warning("session %s: the provider's list is not to be had: %s", session.pk, type(exc).__name__)
+        logger.warning("session %s: the provider's list could not be read: %s", session.pk, type(exc).__name__)
         return provider_lookups.UNKNOWN
 
 
-def cause_of(session: StreamingSession, claim: Claim, now: datetime) -> Cause:
-    """Return why a session ends that a page asks to be ended."""
+def end_cause(session: StreamingSession, claim: Claim, now: datetime) -> Cause:
+    """Return why a session ends at a page's request."""
     if session.end_reason:
         return Cause(EndReason(session.end_reason), session.end_evidence, is_confirmed=_is_fault(session))
-    said = {"verdict": claim.verdict} if claim.verdict else {}
+    verdict = {"verdict": claim.verdict} if claim.verdict else {}
     if claim.reason == EndReason.NO_PICTURE and _has_no_picture(session, now):
-        evidence = end_evidence.no_picture(kinds_reported(session.pk), PICTURE_WAIT)
-        return Cause(claim.reason, {**evidence, **said}, is_confirmed=True)
+        evidence = end_evidence.no_picture(reported_kinds(session.pk), FIRST_FRAME_WAIT)
+        return Cause(claim.reason, {**evidence, **verdict}, is_confirmed=True)
     if claim.reason == EndReason.DURATION_LIMIT and _is_at_providers_limit(session, now):
         return Cause(claim.reason, end_evidence.time_up(session), is_confirmed=True)
     if claim.listed_as == provider_lookups.MISSING:
         return Cause(EndReason.PROVIDER_ENDED, end_evidence.not_listed(), is_confirmed=True)
     if claim.verdict:
         return Cause(EndReason.USER_STOPPED, end_evidence.gave_up(claim.verdict, claim.user_id))
-    word = "" if claim.reason == EndReason.USER_STOPPED else claim.reason
-    return Cause(EndReason.USER_STOPPED, end_evidence.continued(claim.user_id, word, claim.listed_as))
+    claimed = "" if claim.reason == EndReason.USER_STOPPED else claim.reason
+    return Cause(EndReason.USER_STOPPED, end_evidence.continued(claim.user_id, claimed, claim.listed_as))
 
 
 def begin_stop(session: StreamingSession, claim: Claim) -> bool:
-    """Request the end that a page asks for; return whether this caller carries it out.
+    """Request a stop at a page's request. Return True if this caller must carry it out.
 
-    Judged while the row is locked: a first frame that is reported meanwhile counts.
+    The claim is judged while the row is locked, so that a first frame reported meanwhile counts.
     """
     with transaction.atomic():
         rows = StreamingSession.objects.select_related("account").select_for_update(of=("self",))
         session.refresh_from_db(from_queryset=rows)
-        cause = cause_of(session, claim, timezone.now())
+        cause = end_cause(session, claim, timezone.now())
         return transitions.begin_stop(session, cause.reason, cause.evidence)
 
 
-def kinds_reported(session_id: UUID) -> set[str]:
-    """Return the kinds of what the browser has reported of a session."""
+def reported_kinds(session_id: UUID) -> set[str]:
+    """Return the kinds of events that the browser has reported of a session."""
     reported = SessionEvent.objects.filter(session_id=session_id, source=SessionEvent.Source.BROWSER)
     return set(reported.order_by().values_list("kind", flat=True).distinct())
 
 
 def keeps_slot(session: StreamingSession, claim: Claim, now: datetime) -> bool:
-    """Whether the session that continues this one is served before people who wait: the portal saw the cause itself."""
+    """Whether a renewal of this session is served before people who wait, because the portal saw the cause itself."""
     if session.ended_at:
         return _is_fault(session) and now - session.ended_at <= RENEWAL_WINDOW
-    return cause_of(session, claim, now).is_confirmed
+    return end_cause(session, claim, now).is_confirmed
 
 
 def _is_fault(session: StreamingSession) -> bool:
@@ -119,7 +120,7 @@ def _is_fault(session: StreamingSession) -> bool:
 
 
 def _has_no_picture(session: StreamingSession, now: datetime) -> bool:
-    return session.status == Status.CONNECTING and session.billed_from + PICTURE_WAIT <= now
+    return session.status == Status.CONNECTING and session.billed_from + FIRST_FRAME_WAIT <= now
 
 
 def _is_at_providers_limit(session: StreamingSession, now: datetime) -> bool:
@@ -129,8 +130,8 @@ def _is_at_providers_limit(session: StreamingSession, now: datetime) -> bool:
 # One time limit for a whole conversation
 
 
-def time_used(session_ids: Collection[UUID], now: datetime) -> timedelta:
-    """Return how long the conversations that these sessions belong to have lasted, all their sessions together."""
+def conversation_time_used(session_ids: Collection[UUID], now: datetime) -> timedelta:
+    """Return the total time of all sessions of the conversations that these sessions belong to."""
     conversations = StreamingSession.objects.filter(pk__in=session_ids).values("conversation")
     rows = StreamingSession.objects.filter(conversation__in=conversations)
     rows = rows.filter(Q(status__in=RUNNING) | Q(provider_session_id__isnull=False))

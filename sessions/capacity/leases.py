@@ -47,7 +47,7 @@ class WebProcess:
         """Take the lease, and renew it for as long as the event loop runs. Safe to repeat."""
         renewing = self._renewing
         if renewing is None or renewing.done() or renewing.get_loop() is not asyncio.get_running_loop():
-            await in_thread(tabs.renew)(self.id)
+            await in_thread(tabs.renew_lease)(self.id)
             self._renewing = asyncio.create_task(self._renew_for_ever(), name="lease")
             background.on_shutdown(self.release_lease)
 
@@ -58,7 +58,7 @@ class WebProcess:
         """
         if self._renewing:
             self._renewing.cancel()
-        await in_thread(tabs.release)(self.id)
+        await in_thread(tabs.release_lease)(self.id)
         await background.finish()
 
     async def renew_lease(self) -> None:
@@ -69,7 +69,7 @@ class WebProcess:
 
     async def _renew_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(tabs.RENEWAL.total_seconds())
+            await asyncio.sleep(tabs.LEASE_RENEWAL_INTERVAL.total_seconds())
             try:
                 await self.renew_lease()
             except DatabaseError:
@@ -79,7 +79,7 @@ class WebProcess:
     def _renew(self, entries: list[QueuePlace]) -> bool:
         """Return whether the lease had run out."""
         with transaction.atomic():  # no tab finds the process alive and its entry missing
-            had_run_out = tabs.renew(self.id)
+            had_run_out = tabs.renew_lease(self.id)
             if had_run_out:
                 for entry in sorted(entries, key=lambda entry: (entry.account_id, entry.created_at)):
                     queue.restore(entry)

@@ -1,4 +1,4 @@
-"""Whether the people who hold sockets open may still talk with the personas that these are for."""
+"""Check whether the users of open sockets may still talk with the sockets' personas."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from heygen_portal.people.access.live_access import Claim, Loss
 
 
 def losses(claims: Collection[Claim]) -> dict[Claim, Loss]:
-    """Return the claims that no longer hold, as `access.losses` does, those among them whose persona was withdrawn."""
+    """Return the claims that no longer hold, as `live_access.losses` does, and those whose persona was withdrawn."""
     lost = live_access.losses(claims)
     personas = frozenset().union(*(claim.persona_ids for claim in claims))
-    limited = personas - _open_to_everybody(sorted(personas))
+    limited = personas - _without_group_limit(sorted(personas))
     if limited:
         asking = [claim for claim in claims if claim.persona_ids & limited]
         groups = Persona.groups.through.objects.filter(persona__in=limited, persona__status=Persona.Status.PUBLISHED)
@@ -29,8 +29,8 @@ def losses(claims: Collection[Claim]) -> dict[Claim, Loss]:
     return lost
 
 
-def _open_to_everybody(ids: list[int]) -> set[int]:
-    """Return the published ones that are limited to no group. Written by hand: each text pays for it."""
+def _without_group_limit(ids: list[int]) -> set[int]:
+    """Return the published personas without a group limit. Handwritten SQL, because it runs for every text."""
     if not ids:
         return set()
     with connection.cursor() as cursor:
@@ -38,12 +38,12 @@ def _open_to_everybody(ids: list[int]) -> set[int]:
         return {pk for (pk,) in cursor.fetchall()}
 
 
-PERSONAS, LIMITS = Persona._meta.db_table, Persona.groups.through._meta.db_table
+PERSONA_TABLE, PERSONA_GROUP_TABLE = Persona._meta.db_table, Persona.groups.through._meta.db_table
 
 
 @lru_cache(maxsize=64)
 def _select(personas: int) -> str:
     return f"""
-        SELECT p.id FROM {PERSONAS} AS p WHERE p.status = %s AND p.id IN ({", ".join(["%s"] * personas)})
-        AND NOT EXISTS (SELECT 1 FROM {LIMITS} AS held WHERE held.persona_id = p.id)
+        SELECT p.id FROM {PERSONA_TABLE} AS p WHERE p.status = %s AND p.id IN ({", ".join(["%s"] * personas)})
+        AND NOT EXISTS (SELECT 1 FROM {PERSONA_GROUP_TABLE} AS held WHERE held.persona_id = p.id)
     """

@@ -1,4 +1,4 @@
-"""Asking a provider for its list because of what one session reported: within budgets, and shared by all who ask."""
+"""Read a provider's list because of one session's report: within budgets, and shared by concurrent callers."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from heygen_portal.providers.contract.provider import OpenSession
 from heygen_portal.runtime import budgets
 from sessions.models import StreamingSession
 
-# What is said of a session that the provider does not list, and of one when the list could not be had.
+# The status of a session that the provider does not list, and of any session if the list could not be read.
 MISSING, UNKNOWN = "missing", "unknown"
 
 Call = asyncio.Task[list[OpenSession]]
 
+# By account ID. A call that has already started may miss what a caller has just seen, so later callers share the next.
 _running: dict[int, Call] = {}
 _next: dict[int, Call] = {}
-"""By account. A call that has begun may miss what somebody has just seen: whoever comes then shares the next one."""
 
 
 def find(rows: Iterable[OpenSession], provider_session_id: str | None) -> OpenSession | None:
-    """Return a session's row in the provider's list; None when nothing runs there."""
+    """Return a session's row in the provider's list, or None if it does not run there."""
     return next((row for row in rows if row.provider_session_id == provider_session_id), None)
 
 
 async def find_listed(session: StreamingSession) -> OpenSession | None:
-    """Return what the provider lists of a session now. Raises ProviderError, TooManyRequests."""
+    """Return a session's row in the provider's current list. Raises ProviderError, TooManyRequests."""
     return find(await listed(session), session.provider_session_id)
 
 
@@ -40,7 +40,7 @@ async def listed_status(session: StreamingSession) -> str:
 
 
 async def listed(session: StreamingSession) -> list[OpenSession]:
-    """Return what the provider lists now. Raises ProviderError, TooManyRequests."""
+    """Return the provider's current list. Raises ProviderError, TooManyRequests."""
     await budgets.spend("provider_lookup", session=session.pk, person=session.user_id)
     return await asyncio.shield(_shared(session.account))
 
@@ -75,6 +75,6 @@ async def _ask(account: ProviderAccount, before: Call | None) -> list[OpenSessio
 
 
 def _forget_failure(call: Call) -> None:
-    """Each who waited has it; where nobody does any more, it is no error of the event loop."""
+    """Mark the exception as retrieved: callers have raised it, and without any the loop must not report it."""
     with suppress(asyncio.CancelledError):
         call.exception()

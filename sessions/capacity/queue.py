@@ -1,7 +1,7 @@
-"""The queue for an account's slots: who waits, who is offered a slot, and how long the wait may be.
+"""The queue for an account's slots: entries, offers and expected waits.
 
-The rows are the truth. A message only wakes a waiting tab; a tab that gets none looks by itself, so the queue moves
-without a worker, without beat and without Redis.
+The rows are the truth. A message only wakes a waiting tab, which also polls, so the queue moves without a worker,
+without beat and without Redis.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sessions import errors
 from sessions.lifecycle import broadcast
 from sessions.models import QueuePlace, Status, StreamingSession
 
-LONGEST_QUEUE = 50  # people who wait for one account
+QUEUE_MAX_ENTRIES = 50  # people who wait for one account
 # How long an offered slot is held; then the next person is offered it.
 OFFER_TIMEOUT = timedelta(seconds=10)
 # How long the provider's last refusal limits the slots. Then people who wait try again.
@@ -58,7 +58,7 @@ def entries_of(account_id: int) -> list[QueuePlace]:
     return list(QueuePlace.objects.filter(account=account_id))
 
 
-def slots_of(account: ProviderAccount) -> int:
+def slot_limit(account: ProviderAccount) -> int:
     """Return how many sessions may be open: the plan's limit, or fewer if the provider just refused one."""
     limit, seen_at = account.concurrency_limit, account.places_seen_at
     if account.places_seen is None or seen_at is None or seen_at + SLOTS_SEEN_TIMEOUT <= timezone.now():
@@ -68,11 +68,11 @@ def slots_of(account: ProviderAccount) -> int:
 
 def free_slots(account: ProviderAccount, open_sessions: int, entries: list[QueuePlace], *, is_staff: bool) -> int:
     """Return how many slots are free for a person outside this queue. Offered slots are not free."""
-    kept = sum(entry.kept_until is not None for entry in entries)
-    return slots_of(account) - open_sessions - kept - (0 if is_staff else account.staff_places)
+    offered = sum(entry.offer_expires_at is not None for entry in entries)
+    return slot_limit(account) - open_sessions - offered - (0 if is_staff else account.staff_places)
 
 
-def note_full(account_id: int) -> None:
+def record_full(account_id: int) -> None:
     """Record that the provider has no slot beyond the sessions that are open now, whatever the plan allows."""
     count = StreamingSession.objects.open().filter(account=account_id).count()
     ProviderAccount.objects.filter(pk=account_id).update(places_seen=count, places_seen_at=timezone.now())
@@ -88,7 +88,7 @@ def join(user_id: int, persona: Persona, tab: TabAddress) -> QueuePlace:
         lock(account_id)
         entries = entries_of(account_id)
         own = next((entry for entry in entries if entry.user_id == user_id), None)
-        if own is None and len(entries) >= LONGEST_QUEUE:
+        if own is None and len(entries) >= QUEUE_MAX_ENTRIES:
             raise errors.QueueFull
         broadcast.wake([entry.channel for entry in entries])
         return _save_entry(user_id, persona, tab, own)
@@ -122,37 +122,37 @@ def restore(lost: QueuePlace) -> None:
 
 
 def hold_slot(
-    user_id: int, persona: Persona, tab: TabAddress, until: datetime, *, steps_back: bool = False
+    user_id: int, persona: Persona, tab: TabAddress, until: datetime, *, joins_at_end: bool = False
 ) -> QueuePlace:
     """Hold a slot for a person whose session is about to end, and give it to nobody else meanwhile.
 
-    With `steps_back`, people who wait come first: this person joins the end of the queue. Raises QueueFull then.
+    With `joins_at_end`, people who wait come first: this person joins the end of the queue. Raises QueueFull then.
     """
     with transaction.atomic():
         lock(persona.avatar.account_id)
         entries = entries_of(persona.avatar.account_id)
-        if steps_back and any(entry.user_id != user_id for entry in entries):
+        if joins_at_end and any(entry.user_id != user_id for entry in entries):
             return join(user_id, persona, tab)
         own = next((entry for entry in entries if entry.user_id == user_id), None)
-        return _save_entry(user_id, persona, tab, own, kept_until=until)
+        return _save_entry(user_id, persona, tab, own, offer_expires_at=until)
 
 
 def _save_entry(
-    user_id: int, persona: Persona, tab: TabAddress, own: QueuePlace | None, kept_until: datetime | None = None
+    user_id: int, persona: Persona, tab: TabAddress, own: QueuePlace | None, offer_expires_at: datetime | None = None
 ) -> QueuePlace:
     where = {"persona": persona, "process_id": tab.process_id, "channel": tab.channel}
     if own:
-        lost, own.kept_until = own.channel, kept_until or own.kept_until
+        old_channel, own.offer_expires_at = own.channel, offer_expires_at or own.offer_expires_at
         for name, value in where.items():
             setattr(own, name, value)
         own.save()
-        broadcast.wake({lost} - {tab.channel})
+        broadcast.wake({old_channel} - {tab.channel})
         return own
-    QueuePlace.objects.filter(user=user_id).delete()  # in another account's line
+    QueuePlace.objects.filter(user=user_id).delete()  # in another account's queue
     is_staff = User.objects.filter(pk=user_id, is_staff=True).exists()
     account_id = persona.avatar.account_id
     return QueuePlace.objects.create(
-        user_id=user_id, account_id=account_id, is_staff=is_staff, kept_until=kept_until, **where
+        user_id=user_id, account_id=account_id, is_staff=is_staff, offer_expires_at=offer_expires_at, **where
     )
 
 
@@ -172,17 +172,17 @@ def remove(entry: QueuePlace) -> None:
 
 def return_offer(channel: str) -> None:
     """Withdraw an offer whose slot no longer exists. The person waits on, as the next one."""
-    QueuePlace.objects.filter(channel=channel).update(kept_until=None)
+    QueuePlace.objects.filter(channel=channel).update(offer_expires_at=None)
 
 
 def position_of(channel: str) -> QueuePosition | None:
     """Return the position of the person who waits in this tab, or None if the tab has no entry."""
-    entries = list(QueuePlace.objects.filter(account__line__channel=channel))
+    entries = list(QueuePlace.objects.filter(account__queue_entries__channel=channel))
     own = next((entry for entry in entries if entry.channel == channel), None)
     if own is None:
         return None
-    waiting = [entry for entry in entries if entry.kept_until is None]
-    if own.kept_until:
+    waiting = [entry for entry in entries if entry.offer_expires_at is None]
+    if own.offer_expires_at:
         return QueuePosition(own.account_id, 0, len(waiting), is_offered=True)
     return QueuePosition(own.account_id, waiting.index(own) + 1, len(waiting))
 
@@ -198,31 +198,31 @@ def offer_slots(account_id: int) -> None:
 
     Safe to call at any time and from several processes: under the account's lock a slot is offered once.
     """
-    account = ProviderAccount.objects.filter(pk=account_id, line__isnull=False).first()
-    if account is None or not any(_lapsed_and_next(account)):
+    account = ProviderAccount.objects.filter(pk=account_id, queue_entries__isnull=False).first()
+    if account is None or not any(_expired_and_next(account)):
         return  # a queue that does not move locks nothing and writes nothing
     with transaction.atomic():
-        lapsed, called = _lapsed_and_next(lock(account_id))
-        QueuePlace.objects.filter(pk__in=[entry.pk for entry in lapsed]).delete()
-        kept = QueuePlace.objects.filter(pk__in=[entry.pk for entry in called])
-        kept.update(kept_until=timezone.now() + OFFER_TIMEOUT)
-        if lapsed or called:
-            broadcast.wake([*(entry.channel for entry in lapsed), *_channels(account_id)])
+        expired, next_entries = _expired_and_next(lock(account_id))
+        QueuePlace.objects.filter(pk__in=[entry.pk for entry in expired]).delete()
+        offered = QueuePlace.objects.filter(pk__in=[entry.pk for entry in next_entries])
+        offered.update(offer_expires_at=timezone.now() + OFFER_TIMEOUT)
+        if expired or next_entries:
+            broadcast.wake([*(entry.channel for entry in expired), *_channels(account_id)])
 
 
-def _lapsed_and_next(account: ProviderAccount) -> tuple[list[QueuePlace], list[QueuePlace]]:
+def _expired_and_next(account: ProviderAccount) -> tuple[list[QueuePlace], list[QueuePlace]]:
     """Return the entries whose offer expired, and those to offer a slot. Staff may pass others."""
     now = timezone.now()
     entries = entries_of(account.pk)
-    lapsed = [entry for entry in entries if entry.kept_until and entry.kept_until <= now]
-    entries = [entry for entry in entries if entry not in lapsed]
-    called: list[QueuePlace] = []
-    if waiting := [entry for entry in entries if entry.kept_until is None]:
+    expired = [entry for entry in entries if entry.offer_expires_at and entry.offer_expires_at <= now]
+    entries = [entry for entry in entries if entry not in expired]
+    next_entries: list[QueuePlace] = []
+    if waiting := [entry for entry in entries if entry.offer_expires_at is None]:
         open_sessions = StreamingSession.objects.open().filter(account=account).count()
         for entry in waiting:
-            if free_slots(account, open_sessions, entries, is_staff=entry.is_staff) > len(called):
-                called.append(entry)
-    return lapsed, called
+            if free_slots(account, open_sessions, entries, is_staff=entry.is_staff) > len(next_entries):
+                next_entries.append(entry)
+    return expired, next_entries
 
 
 def _channels(account_id: int) -> list[str]:
@@ -240,28 +240,28 @@ def expected_wait(position: QueuePosition, now: datetime) -> timedelta | None:
 
 def expected_waits(account_id: int, entries: Sequence[QueuePlace], now: datetime) -> list[timedelta | None]:
     """Return the expected wait of each entry of an account's queue, in two queries."""
-    ends, lasts = _expected_ends(account_id, now)
-    return [_wait_at(position, ends, lasts) for position in range(1, len(entries) + 1)]
+    ends, usual_duration = _expected_ends(account_id, now)
+    return [_wait_at(position, ends, usual_duration) for position in range(1, len(entries) + 1)]
 
 
 def _expected_ends(account_id: int, now: datetime) -> tuple[list[timedelta], timedelta | None]:
     """Return the times until the account's open sessions end, soonest first, and the usual duration of a session."""
     rows = StreamingSession.objects.filter(account=account_id)
-    lasts = _usual_duration(rows)
+    usual_duration = _usual_duration(rows)
     ends = []
     for began, limit in rows.open().values_list("created_at", "ends_at"):
-        is_usual = lasts is not None and began + lasts > now
-        ends.append(max(now, min(limit, began + lasts)) if lasts and is_usual else max(now, limit))
-    return [end - now for end in sorted(ends)], lasts
+        is_usual = usual_duration is not None and began + usual_duration > now
+        ends.append(max(now, min(limit, began + usual_duration)) if usual_duration and is_usual else max(now, limit))
+    return [end - now for end in sorted(ends)], usual_duration
 
 
-def _wait_at(position: int, ends: Sequence[timedelta], lasts: timedelta | None) -> timedelta | None:
+def _wait_at(position: int, ends: Sequence[timedelta], usual_duration: timedelta | None) -> timedelta | None:
     if not ends:
         return None
     rounds, n = divmod(position - 1, len(ends))
-    if rounds and lasts is None:
+    if rounds and usual_duration is None:
         return None
-    return ends[n] + rounds * (lasts or timedelta(0))
+    return ends[n] + rounds * (usual_duration or timedelta(0))
 
 
 def _usual_duration(rows: QuerySet[StreamingSession]) -> timedelta | None:

@@ -1,4 +1,4 @@
-"""What binds a session: the lowest of everybody's limits, the month's minutes, and the account's monthly cap."""
+"""Limits of a session: the lowest duration and idle limits, the monthly quota and the account's monthly cap."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ from sessions import errors
 from sessions.lifecycle.transitions import Terms
 from sessions.models import Allowance, Conversation, DayTotal, LimitBy, Status, StreamingSession
 
-_OPENED = Coalesce("opened_at", "created_at", output_field=DateTimeField())
-"""When a session's time and cost begin to count: `StreamingSession.billed_from`."""
-SHORTEST = timedelta(seconds=30)
-"""Where less than that is left, a session is not worth its beginning."""
+# `StreamingSession.billed_from` in SQL.
+_BILLED_FROM = Coalesce("opened_at", "created_at", output_field=DateTimeField())
+MIN_SESSION_TIME = timedelta(seconds=30)  # with less time left, no session is started
 
 
 @dataclass(frozen=True)
 class Spending:
-    """Credits of this month. `promised`: what the sessions that run may cost until their limit; no cap leaves None."""
+    """Credits of this month.
+
+    `promised` is what running sessions may still cost until their limits. `left` is None without a cap.
+    """
 
     spent: Decimal
     promised: Decimal
@@ -35,12 +37,12 @@ class Spending:
 
 
 def month_of(moment: datetime) -> datetime:
-    """Return when the calendar month of this moment began, where the portal is."""
+    """Return the start of the calendar month, in the portal's time zone."""
     return timezone.localtime(moment).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def day_of(moment: datetime) -> datetime:
-    """Return when the day of this moment began, where the portal is."""
+    """Return the start of the day, in the portal's time zone."""
     return timezone.localtime(moment).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -51,28 +53,27 @@ def terms(
     conversation: Conversation | None = None,
     used: timedelta = timedelta(0),
 ) -> Terms:
-    """Return what binds this person's session with this persona. Raises TimeIsUp, QuotaUsed.
+    """Return the limits of a user's session with a persona. Raises TimeIsUp, QuotaUsed.
 
-    `conversation` is the one that goes on, and `used` how long it has lasted: of its time limit, or of the limits that
-    apply now where they are lower, the rest is left. One query for the allowances, and one more for a person who has a
-    quota.
+    `conversation` is the one that continues, and `used` is the time it has lasted. It gets the rest of its time limit,
+    or of the current limits if they are lower. One query for the allowances, and one more for a user with a quota.
     """
     account = persona.avatar.account
     allowances = _allowances(user_id)
-    lengths = [(persona.duration_limit, LimitBy.PERSONA), *_of(allowances, "duration_limit")]
-    idle = [(persona.idle_timeout, LimitBy.PERSONA), *_of(allowances, "idle_timeout")]
+    lengths = [(persona.duration_limit, LimitBy.PERSONA), *_limits_in(allowances, "duration_limit")]
+    idle = [(persona.idle_timeout, LimitBy.PERSONA), *_limits_in(allowances, "idle_timeout")]
     lengths += [(account.duration_limit, LimitBy.ACCOUNT)] if account.duration_limit else []
     idle += [(account.idle_timeout, LimitBy.ACCOUNT)] if account.idle_timeout else []
     if conversation and conversation.time_limit is not None:
         lengths.append((conversation.time_limit, LimitBy(conversation.limit_by)))
     time_limit, time_limit_by = _lowest(lengths)
     duration, limit_by = time_limit - used, time_limit_by
-    if used and duration < SHORTEST:
+    if used and duration < MIN_SESSION_TIME:
         raise errors.TimeIsUp
     quota = _quota(allowances)
     if quota is not None:
         left = quota - used_by(user_id, now)
-        if left < SHORTEST:
+        if left < MIN_SESSION_TIME:
             raise errors.QuotaUsed
         duration, limit_by = min((duration, limit_by), (left, LimitBy.QUOTA), key=lambda limit: limit[0])
     idle_timeout, idle_limit_by = _lowest(idle)
@@ -80,55 +81,55 @@ def terms(
 
 
 def within_cap(bound: Terms, account: ProviderAccount, now: datetime) -> Terms:
-    """Return the terms that the account's monthly cap leaves. Raises SpendCap.
+    """Return the terms reduced to what the account's monthly cap leaves. Raises SpendCap.
 
-    Only while the account's row is locked: sessions that run count as if they ran to their limit, so that all of them
-    together never pass the cap.
+    The caller must have locked the account's row. Running sessions count as if they ran to their limits, so that all
+    sessions together never exceed the cap.
     """
     rate = credits_per_minute(account)
     if account.monthly_cap is None or not rate:
         return bound
     spent = spending(account, now)
     left = timedelta(minutes=float((account.monthly_cap - spent.spent - spent.promised) / rate))
-    if left < SHORTEST:
+    if left < MIN_SESSION_TIME:
         raise errors.SpendCap
     return replace(bound, duration=left, limit_by=LimitBy.SPEND_CAP) if left < bound.duration else bound
 
 
 def used_by(user_id: int, now: datetime) -> timedelta:
-    """Return how long the sessions that a person began this month were open, each until its end was requested."""
+    """Return the total time of the sessions that a user started this month, each until its stop was requested."""
     rows = StreamingSession.objects.filter(user_id=user_id, created_at__gte=month_of(now))
-    # Whoever stops while the provider is still creating the session has used nothing, and earns nothing.
+    # A session stopped while the provider was still creating it counts as nothing, not as negative time.
     rows = rows.exclude(provider_session_id=None).exclude(stop_requested_at__lt=F("opened_at"))
     until = Coalesce("stop_requested_at", "ended_at", Value(now), output_field=DateTimeField())
-    spent: timedelta | None = rows.aggregate(time=Sum(until - _OPENED))["time"]
-    return spent or timedelta(0)
+    used: timedelta | None = rows.aggregate(time=Sum(until - _BILLED_FROM))["time"]
+    return used or timedelta(0)
 
 
 def credits_per_minute(account: ProviderAccount) -> Decimal:
-    """Return what a minute costs; in a provider's sandbox nothing does."""
+    """Return the price of a minute; zero in a provider's sandbox."""
     return Decimal(0) if account.is_sandbox else account.credits_per_minute
 
 
 def credits_for(account: ProviderAccount, time: timedelta) -> Decimal:
-    """Return what so much time of a session costs, as we reckon."""
+    """Return our estimate of the cost of this much session time."""
     return Decimal(time.total_seconds()) / 60 * credits_per_minute(account)
 
 
-def given_to(user_id: int) -> timedelta | None:
-    """Return the time that a person may have each month; None where nothing limits it."""
+def monthly_quota(user_id: int) -> timedelta | None:
+    """Return a user's time per month, or None without a quota."""
     return _quota(_allowances(user_id))
 
 
 def spending(account: ProviderAccount, now: datetime) -> Spending:
-    """Return what an account has cost this month, and what is promised of it."""
+    """Return an account's spending of this month."""
     return spendings([account], now)[account.pk]
 
 
 def spendings(accounts: Iterable[ProviderAccount], now: datetime, since: datetime | None = None) -> dict[int, Spending]:
-    """Do what `spending` does for many, in two queries: what is in the totals, and what is not there yet.
+    """Return the spending of many accounts in two queries: booked totals, and sessions not booked yet.
 
-    `since` is the beginning of another day than the month's first.
+    `since` is the start of the first day; it defaults to the start of the month.
     """
     since = since or month_of(now)
     booked = DayTotal.objects.filter(day__gte=since.date()).values("account").annotate(credits=Sum("estimated"))
@@ -138,15 +139,15 @@ def spendings(accounts: Iterable[ProviderAccount], now: datetime, since: datetim
 
 
 def _not_booked(since: datetime, now: datetime) -> Iterable[Mapping[str, Any]]:
-    """Return by account the time of sessions that the totals lack, so far and until their limits."""
+    """Return per account the time of sessions that are not booked: so far, and until their limits."""
     rows = StreamingSession.objects.filter(booked_at=None, created_at__gte=since)
-    rows = rows.exclude(status=Status.ENDED, provider_session_id=None)  # the provider never opened those
-    rows = rows.exclude(ended_at__lt=F("opened_at"))  # its answer came after the end
+    rows = rows.exclude(status=Status.ENDED, provider_session_id=None)  # the provider never created those
+    rows = rows.exclude(ended_at__lt=F("opened_at"))  # the provider's answer came after the end
     return rows.order_by().values("account").annotate(so_far=Sum(_span(Value(now))), in_all=Sum(_span(F("ends_at"))))
 
 
 def _span(end_of_running: Value | F) -> Combinable:
-    return Coalesce("ended_at", end_of_running, output_field=DateTimeField()) - _OPENED
+    return Coalesce("ended_at", end_of_running, output_field=DateTimeField()) - _BILLED_FROM
 
 
 def _spending(account: ProviderAccount, booked: Decimal | None, times: Mapping[str, Any] | None) -> Spending:
@@ -162,16 +163,16 @@ def _allowances(user_id: int) -> list[Allowance]:
     return list(Allowance.objects.filter(Q(user=user_id) | Exists(groups)))
 
 
-def _of(allowances: Iterable[Allowance], field: str) -> list[tuple[timedelta, LimitBy]]:
-    return [(value, _whose(row)) for row in allowances if (value := getattr(row, field)) is not None]
+def _limits_in(allowances: Iterable[Allowance], field: str) -> list[tuple[timedelta, LimitBy]]:
+    return [(value, _limit_origin(row)) for row in allowances if (value := getattr(row, field)) is not None]
 
 
-def _whose(allowance: Allowance) -> LimitBy:
+def _limit_origin(allowance: Allowance) -> LimitBy:
     return LimitBy.GROUP if allowance.user_id is None else LimitBy.USER
 
 
 def _quota(allowances: Iterable[Allowance]) -> timedelta | None:
-    """A person's own minutes stand in place of the groups'; of several groups the lowest binds."""
+    """Return the quota: the user's own replaces the groups', and of several groups' the lowest applies."""
     given = [row for row in allowances if row.minutes_per_month is not None]
     own = [row for row in given if row.user_id is not None]
     minutes = [row.minutes_per_month for row in own or given if row.minutes_per_month is not None]

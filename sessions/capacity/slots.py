@@ -1,4 +1,4 @@
-"""Who may begin a session now. The ledger of an account's slots is its open sessions and its offers."""
+"""Take slots for new sessions. An account's slots are held by its open sessions and its queue offers."""
 
 from __future__ import annotations
 
@@ -26,21 +26,23 @@ from sessions.presence import tabs
 
 @dataclass(frozen=True)
 class StartRequest:
-    """How a person asks to start a session."""
+    """A request to start a session.
+
+    `claimed_reason` is why the conversation moves to a new session, according to the page. `took_over` are sessions
+    of the same conversation that are ended for this one: their time counts.
+    """
 
     quality: str = ""
     encoding: str = ""
     is_taking_over: bool = False
     continues: UUID | None = None
     claimed_reason: EndReason = EndReason.NO_PICTURE
-    """Why the conversation moves to a new session, according to the page."""
     took_over: frozenset[UUID] = frozenset()
-    """Sessions of the same conversation that were ended for it: their time counts."""
     purpose: Purpose = Purpose.TALK
 
     @property
     def is_plain(self) -> bool:
-        """Whether no other session has to end first."""
+        """Whether no other session must end first."""
         return not self.is_taking_over and self.continues is None
 
 
@@ -54,9 +56,9 @@ class NoFreeSlot(errors.ProviderLimit):
 
 
 def find_persona(slug: str, user_id: int, purpose: Purpose = Purpose.TALK) -> Persona:
-    """Return the persona as it is published or, for a trial, as it was saved last.
+    """Return the published persona or, for a trial, its last saved draft.
 
-    Raises NotFound for one that this person may not talk with. Who may try one is the caller's question.
+    Raises NotFound if this user may not talk with it. The caller checks who may try a draft.
     """
     personas = {
         Purpose.TALK: Persona.objects.open_to(user_id),
@@ -72,8 +74,8 @@ def find_persona(slug: str, user_id: int, purpose: Purpose = Purpose.TALK) -> Pe
 def open_session(user_id: int, persona_slug: str, request: StartRequest = StartRequest()) -> StreamingSession:
     """Take a slot and store the session, before the provider is called.
 
-    Raises NotFound for a persona that is not published or a conversation to continue that is not theirs, SessionRunning
-    when the person has one already, TimeIsUp, QuotaUsed, SpendCap, and NoFreeSlot when none is free or others wait.
+    Raises NotFound for an unpublished persona or another user's conversation, SessionRunning if the user has a running
+    session, TimeIsUp, QuotaUsed, SpendCap, and NoFreeSlot if no slot is free or other people wait.
     """
     persona = find_persona(persona_slug, user_id, request.purpose)
     if request.quality and request.quality not in persona.avatar.account.capabilities.qualities:
@@ -84,7 +86,7 @@ def open_session(user_id: int, persona_slug: str, request: StartRequest = StartR
     try:
         with transaction.atomic():
             account = queue.lock(persona.avatar.account_id)  # each slot is taken once
-            facts = _facts(account.pk, user_id)
+            facts = _start_facts(account.pk, user_id)
             if facts.is_running:
                 raise errors.SessionRunning(_running_session(user_id))
             bound = quotas.within_cap(bound, account, now)
@@ -108,7 +110,7 @@ def open_session(user_id: int, persona_slug: str, request: StartRequest = StartR
 
 
 def terms_of(user_id: int, persona: Persona, request: StartRequest) -> Terms:
-    """Return what binds the session: of the time that a conversation may last, what is left of it.
+    """Return the session's limits, reduced by the time that its conversation has used.
 
     Raises TimeIsUp, QuotaUsed.
     """
@@ -116,47 +118,47 @@ def terms_of(user_id: int, persona: Persona, request: StartRequest) -> Terms:
     if not before:
         return quotas.terms(persona, user_id, now)
     conversation = Conversation.objects.filter(sessions=request.continues).first()
-    return quotas.terms(persona, user_id, now, conversation, claims.time_used(before, now))
+    return quotas.terms(persona, user_id, now, conversation, claims.conversation_time_used(before, now))
 
 
 def may_continue(session: StreamingSession) -> bool:
-    """Whether time is left for a conversation to go on."""
+    """Whether the conversation has time left to continue."""
     try:
         terms_of(session.user_id, session.persona, StartRequest(continues=session.pk))
     except errors.TimeIsUp:
         return False
     except errors.QuotaUsed:
-        pass  # which says so, and may be another month's
+        pass  # the start explains it, and next month has a new quota
     return True
 
 
 def open_in_tab(user_id: int, persona_slug: str, tab: TabAddress, request: StartRequest) -> StreamingSession:
-    """Open a session that a tab follows from its beginning. Raises as `open_session`."""
+    """Open a session with its tab registered from the start. Raises the errors of `open_session`."""
     with transaction.atomic():
         session = open_session(user_id, persona_slug, request)
-        tabs.note(session, tab.process_id, tab.channel)
+        tabs.add(session, tab.process_id, tab.channel)
     return session
 
 
 def requeue(
     session: StreamingSession, tab: TabAddress, since: datetime, evidence: end_evidence.Evidence
 ) -> QueuePlace | None:
-    """End a session that the provider has no slot for, and queue its person before everyone who came after `since`.
+    """End a session that the provider has no slot for, and queue its user before everyone who came after `since`.
 
-    Return None if the session was stopped meanwhile: it ends, and its person does not wait.
+    Return None if the session was stopped meanwhile: the user is then not queued.
     """
     with transaction.atomic():
-        queue.lock(session.account_id)  # nobody takes the slot in between
+        queue.lock(session.account_id)  # so that no other start takes the slot in between
         is_wanted = transitions.begin_stop(session, EndReason.PROVIDER_REFUSED, evidence)
         transitions.end(session)
-        queue.note_full(session.account_id)
+        queue.record_full(session.account_id)
         return queue.rejoin(session.user_id, session.persona, tab, since) if is_wanted else None
 
 
 def find_continued(user_id: int, persona: Persona, request: StartRequest) -> StreamingSession | None:
-    """Return the conversation that is to go on, if any; in another language it may have been until now.
+    """Return the session to continue, if the request names one. Its persona may differ in language only.
 
-    Raises NotFound for one that is not theirs, or with somebody else.
+    Raises NotFound if it belongs to another user or another persona.
     """
     if request.continues is None:
         return None
@@ -166,7 +168,7 @@ def find_continued(user_id: int, persona: Persona, request: StartRequest) -> Str
 
 
 def _same_conversations(user_id: int, persona: Persona) -> QuerySet[StreamingSession]:
-    """Return a person's sessions with this persona, in whatever language: those that may go on with it."""
+    """Return a user's sessions with this persona in any language; this persona may continue them."""
     same = Q(persona=persona) | Q(persona__in=Persona.objects.speaking_another_language(persona))
     return StreamingSession.objects.select_related("account").filter(same, user_id=user_id)
 
@@ -174,10 +176,10 @@ def _same_conversations(user_id: int, persona: Persona) -> QuerySet[StreamingSes
 def as_renewal(
     user_id: int, persona: Persona, request: StartRequest, in_the_way: list[StreamingSession]
 ) -> StartRequest:
-    """Return the wish of somebody who takes over: a renewal, where what ends is the same conversation.
+    """Return a take-over request as a renewal, if the session that it ends is of the same conversation.
 
-    It goes on from that session if the page names none, so that the conversation keeps its one time limit however
-    often it moves from device to device.
+    The request continues that session even if the page names none, so that the conversation keeps its one time limit
+    however often it moves between devices.
     """
     same = _same_conversations(user_id, persona).filter(pk__in=[session.pk for session in in_the_way])
     taken = list(same.order_by("-created_at").values_list("pk", flat=True))
@@ -186,7 +188,7 @@ def as_renewal(
 
 
 def sessions_in_the_way(user_id: int, persona: Persona, request: StartRequest) -> list[StreamingSession]:
-    """Return the sessions that must be over before this one can begin. Raises NotFound."""
+    """Return the sessions that must end before this one can start. Raises NotFound."""
     if request.is_taking_over:
         rows = StreamingSession.objects.select_related("account")
         return list(rows.open().filter(user_id=user_id))
@@ -195,7 +197,7 @@ def sessions_in_the_way(user_id: int, persona: Persona, request: StartRequest) -
 
 
 def join_queue(user_id: int, persona: Persona, tab: TabAddress, request: StartRequest) -> QueuePlace:
-    """Join the queue: at the end or, for a renewal whose cause the portal saw, before people who came later.
+    """Join the queue: at the end or, for a renewal with a confirmed cause, before people who came later.
 
     Raises QueueFull, NotFound.
     """
@@ -208,13 +210,13 @@ def join_queue(user_id: int, persona: Persona, tab: TabAddress, request: StartRe
         return queue.join(user_id, persona, tab)
 
 
-def are_over(sessions: list[StreamingSession]) -> bool:
-    """Whether the provider has confirmed the end of all of them."""
+def have_ended(sessions: list[StreamingSession]) -> bool:
+    """Whether all these sessions have ended, which the provider has confirmed."""
     return not StreamingSession.objects.open().filter(pk__in=[session.pk for session in sessions]).exists()
 
 
-def _facts(account_id: int, user_id: int) -> Any:
-    """Return, in one query, the facts that decide. Call under the account's lock, so that they stay true."""
+def _start_facts(account_id: int, user_id: int) -> Any:
+    """Return the facts for a start in one query. Call it under the account's lock, so that they stay true."""
     open_here = StreamingSession.objects.open().filter(account=OuterRef("pk"))
     own = StreamingSession.objects.filter(user_id=user_id, status__in=RUNNING)
     asked = {
@@ -232,11 +234,11 @@ def _count(rows: QuerySet[StreamingSession]) -> Subquery:
 
 
 def _require_slot(user_id: int, persona: Persona, account: ProviderAccount, facts: Any) -> None:
-    """Raise NoFreeSlot unless the person was offered a slot, or one is free and nobody who waits comes first."""
+    """Raise NoFreeSlot unless the user was offered a slot, or one is free and no other entry has priority."""
     entries = queue.entries_of(account.pk)
-    has_offer = any(entry.kept_until for entry in entries if entry.user_id == user_id)
+    has_offer = any(entry.offer_expires_at for entry in entries if entry.user_id == user_id)
     others = [entry for entry in entries if entry.user_id != user_id]
-    ahead = [entry for entry in others if not entry.kept_until and (entry.is_staff or not facts.is_staff)]
+    ahead = [entry for entry in others if not entry.offer_expires_at and (entry.is_staff or not facts.is_staff)]
     free = queue.free_slots(account, facts.open_sessions, others, is_staff=facts.is_staff)
     if free < 1 or (ahead and not has_offer):
         raise NoFreeSlot(persona, has_queue=bool(others))
@@ -248,7 +250,7 @@ def _leave_queue(user_id: int) -> None:
 
 
 def _running_session(user_id: int) -> dict[str, Any]:
-    """Return what the page shows of the session that the person already has."""
+    """Return the details of the user's running session for the page."""
     rows = StreamingSession.objects.select_related("persona").filter(user_id=user_id, status__in=RUNNING)
     session = rows.first()
     if session is None:

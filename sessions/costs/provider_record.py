@@ -103,7 +103,7 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
             "confirmed": _confirmed(stored, from_provider + added),
             "speech": [row.fingerprint for row in added],
         }
-        data |= coverage.together(*(coverage.state(coverage.LINE, row) for row in added))
+        data |= coverage.merged(*(coverage.state(coverage.LINE, row) for row in added))
         events.record(session.pk, Entry(EventKind.PROVIDER_RECORD, data, events.Source.PROVIDER))
         ledger.store_provider_cost(session.pk, data["seconds"], record.credits)
         StreamingSession.objects.filter(pk=session.pk).update(record_due_at=None)

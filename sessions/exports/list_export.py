@@ -145,7 +145,7 @@ def _record_state(export_id: UUID, by_id: int | None = None, address: str | None
     The caller has changed its row in the same transaction.
     """
     export = Export.objects.get(pk=export_id)
-    stated = coverage.state(coverage.EXPORT, export, *sorted(coverage.PROGRESS))
+    stated = coverage.state(coverage.EXPORT, export, *sorted(coverage.EXPORT_PROGRESS_COLUMNS))
     if export.session_id is None:
         audit_log.record_by(by_id, address, AuditEntry.Kind.EXPORT_STATE, export.pk, state=str(export.state), **stated)
     else:
@@ -427,7 +427,7 @@ def _pages(export: Export) -> Iterator[tuple[list[Row], Any]]:
 
 def _read(export: Export, rows: QuerySet[Any], columns: tuple[str, ...]) -> list[dict[str, Any]]:
     if export.what == What.LINES:  # only the model can decrypt texts
-        lines = vouching.mark(list(rows))
+        lines = vouching.set_standing(list(rows))
         return [{name: getattr(row, READABLE_ATTRIBUTES.get(name, name)) for name in ("pk", *columns)} for row in lines]
     return list(rows.values("pk", *columns))
 

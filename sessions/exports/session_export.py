@@ -80,7 +80,7 @@ def _later_than(task: SessionTask) -> Q:
 def _lines(session: StreamingSession) -> Iterator[Utterance]:
     """Yield all stored lines in order, reading a few at a time."""
     for part in queries.in_batches(Utterance.objects.filter(session=session)):
-        yield from vouching.mark(part)
+        yield from vouching.set_standing(part)
 
 
 def _events(session: StreamingSession) -> Iterator[list[SessionEvent]]:
@@ -123,7 +123,7 @@ def print_context(export: Export, session: StreamingSession) -> dict[str, Any]:
         "has_reported": any(line.standing == vouching.Standing.BROWSER for line in lines),
         "events": session.events.order_by("number")[:MAX_PRINTED_EVENTS],
         "left_out": max(0, session.events.count() - MAX_PRINTED_EVENTS),
-        "evidence": end_evidence.in_words(session.end_evidence),
+        "evidence": end_evidence.describe(session.end_evidence),
         "last_hash": session.events.order_by("-number").values_list("hash", flat=True).first() or "–",
         "printed_at": timezone.now(),
     }

@@ -111,7 +111,7 @@ class _AuditPass:
             stated = _without_progress(table, stated or {}, found)
             for column in coverage.differing(stated, found):
                 yield self._fault("row_changed", table, key, column)
-            counts.note(table, stated, skipped=coverage.PROGRESS if table is EXPORT else frozenset())
+            counts.note(table, stated, skipped=coverage.EXPORT_PROGRESS_COLUMNS if table is EXPORT else frozenset())
         yield from self._missing(table, added)
 
     def _missing(self, table: Table, added: list[tuple[str, dict[str, Any]]]) -> Iterator[Fault]:
@@ -150,7 +150,9 @@ def _without_progress(table: Table, stated: Mapping[str, Any], found: Mapping[st
     is_under_way = (
         table is EXPORT and stated.get("state") == State.WAITING and found["state"] in (State.WAITING, State.WRITING)
     )
-    return {name: value for name, value in stated.items() if not (is_under_way and name in coverage.PROGRESS)}
+    return {
+        name: value for name, value in stated.items() if not (is_under_way and name in coverage.EXPORT_PROGRESS_COLUMNS)
+    }
 
 
 def upgrade() -> bool:
@@ -177,7 +179,7 @@ def upgrade() -> bool:
         parts = [rows[start : start + ROWS_PER_ENTRY] for start in range(0, len(rows), ROWS_PER_ENTRY)] or [[]]
         for part in parts:
             is_last = part is parts[-1]
-            data = coverage.together(*part)
+            data = coverage.merged(*part)
             audit_log.record_by(
                 None,
                 None,

@@ -224,7 +224,7 @@ def _changed_column(model: Any, chain: Chain, mark: EndMark) -> str:
     except (TypeError, ValueError, OverflowError):
         return "number"
     if event and event.hash == mark.hash:
-        return "at" if SessionSeal.has_moment(str(mark.signature)) and model is SessionSeal else "signature"
+        return "at" if SessionSeal.is_time_signed(str(mark.signature)) and model is SessionSeal else "signature"
     for other in chain.events():
         if other.hash == mark.hash:
             return "number"

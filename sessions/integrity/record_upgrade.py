@@ -20,11 +20,11 @@ from sessions.integrity import audit_statements
 from sessions.integrity.scope import BATCH_ROWS
 from sessions.integrity.verification import UPGRADED, faults_of, rows_of
 from sessions.lifecycle import coverage, events
-from sessions.lifecycle.coverage import BELOW, LINE, ROWS, SESSION, TASK
+from sessions.lifecycle.coverage import LINE, ROWS, SESSION, SESSION_TABLES, TASK
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionTask, Status, StreamingSession
 
-# Columns of a session that records of format `WHOLE_ROWS` do not state.
+# Columns of a session that records of format `FORMAT_WITH_ALL_ROWS` do not state.
 COLUMNS_SINCE_WHOLE_ROWS = ("conversation", "record_format")
 # Rows stated by one event.
 ROWS_PER_EVENT = 200
@@ -77,7 +77,7 @@ def _upgrade_session(session_id: UUID) -> bool:
         StreamingSession.objects.filter(pk=session_id).update(record_format=coverage.FORMAT)
         stated = _missing_statements(session_id, old_format, is_over=session.status == Status.ENDED)
         while part := list(islice(stated, ROWS_PER_EVENT)):
-            values = {"format": coverage.FORMAT} | coverage.together(*part)
+            values = {"format": coverage.FORMAT} | coverage.merged(*part)
             events.append(session_id, Entry(UPGRADED, values), is_over=session.status == Status.ENDED)
     return True
 
@@ -89,10 +89,10 @@ def _missing_statements(session_id: UUID, old_format: int, *, is_over: bool) -> 
     """
     for row in SESSION.stored(StreamingSession.objects.filter(pk=session_id)):
         values = SESSION.read(row)
-        names = values.keys() if old_format < coverage.WHOLE_ROWS else COLUMNS_SINCE_WHOLE_ROWS
+        names = values.keys() if old_format < coverage.FORMAT_WITH_ALL_ROWS else COLUMNS_SINCE_WHOLE_ROWS
         yield _statement(SESSION, "", {name: values[name] for name in names if is_over or name not in SESSION.late})
     sending: set[Any] = set()
-    for table in (table for table in BELOW if old_format < table.since):
+    for table in (table for table in SESSION_TABLES if old_format < table.since):
         for row in rows_of(table, session_id).iterator(chunk_size=BATCH_ROWS):
             values = table.read(row)
             if table is TASK and values["status"] == SessionTask.Status.SENDING:

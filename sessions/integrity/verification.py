@@ -36,7 +36,18 @@ from sessions.integrity.diagnosis import ERASED, TEXT_PROVING_KINDS, Chain, EndM
 from sessions.integrity.fault import Fault, FaultKind
 from sessions.integrity.scope import BATCH_ROWS, DEFAULT_LIMITS, MAX_FAULTS, CheckCounts, MemoryLimits, is_in_share
 from sessions.lifecycle import coverage
-from sessions.lifecycle.coverage import BELOW, CARRIED, CONVERSATION, ERASURE, LINE, ROWS, SESSION, TABLES, TASK, Table
+from sessions.lifecycle.coverage import (
+    CONVERSATION,
+    ERASURE,
+    LINE,
+    PROVIDER_ERASURE,
+    ROWS,
+    SESSION,
+    SESSION_TABLES,
+    TABLES,
+    TASK,
+    Table,
+)
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import digest_of
 from sessions.models import (
@@ -230,7 +241,7 @@ class SessionPass:
         self.is_over = self.columns["status"] == Status.ENDED
         record_format = self.columns["record_format"]
         self.format = record_format if isinstance(record_format, int) else coverage.FORMAT
-        self.is_older = self.format < coverage.WHOLE_ROWS
+        self.is_older = self.format < coverage.FORMAT_WITH_ALL_ROWS
         self.head = EndMark(number, event_hash, signature) if number is not None else None
         self.seal: EndMark | None = None
         self.share, self.shares = share, shares
@@ -337,7 +348,7 @@ class SessionPass:
         has_text = False
         if self.share == 0:
             self._compare_row(SESSION, "", self.columns, counts)
-        for table in BELOW:
+        for table in SESSION_TABLES:
             for row in streams.below[table.name].of(self.pk):
                 counts.rows[table.name] += 1
                 key, found = table.key(row[1]), table.read(row)
@@ -355,7 +366,7 @@ class SessionPass:
                         continue
                 if not self._is_in_share(table.name, key):
                     continue
-                for name in table.misfits(row):
+                for name in table.wrong_derived_columns(row):
                     self._add_fault("row_changed", table, key, name, None)
                 if is_stated:
                     self._compare_row(table, key, found, counts)
@@ -485,7 +496,7 @@ def _moved_column(table: Table, key: str) -> str:
         return "session" if _has_orphan(table.model) else ""
     if not table.model._base_manager.filter(pk=key).exists():
         receipts = Erasure.objects.filter(pk=OuterRef("pk"))
-        is_orphan = table is CARRIED and table.model._base_manager.exclude(Exists(receipts)).exists()
+        is_orphan = table is PROVIDER_ERASURE and table.model._base_manager.exclude(Exists(receipts)).exists()
         return "erasure" if is_orphan else ""
     return table.session.split("__")[0].removesuffix("_id")
 
@@ -537,7 +548,7 @@ class _Streams:
         self.events = stream(SessionEvent, ("number", "pk"), *EVENT_COLUMNS)
         self.seals = stream(SessionSeal, ("number", "pk"), *SEAL_COLUMNS)
         self.keys = stream(SpeechKey, (), "wrapped", IsoText("erased_at"))
-        self.below = {table.name: _Stream(rows_of(table, session), limits.batch_rows) for table in BELOW}
+        self.below = {table.name: _Stream(rows_of(table, session), limits.batch_rows) for table in SESSION_TABLES}
 
     def unread_before(self, pk: str | None) -> Iterator[str]:
         for name in self.events.unread_before(pk):

@@ -1,4 +1,4 @@
-"""What browsers are told, once the change that it reports is committed; docs/websocket-protocol.md lists it."""
+"""Events for browsers, published after commit; docs/websocket-protocol.md lists them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sessions.models import EndReason, SessionEvent, SessionTask, StreamingSessi
 
 @dataclass(frozen=True)
 class Event:
-    """Something told to every tab of a session."""
+    """An event for every tab of a session."""
 
     type: ClassVar[str]
 
@@ -32,7 +32,7 @@ class Event:
 
 @dataclass(frozen=True)
 class StatusChanged(Event):
-    """The session moved, or a tab asked where it is. Moments are ISO 8601."""
+    """The status changed, or a tab asked for it. Times are ISO 8601."""
 
     type: ClassVar[str] = "session.status"
     session_id: str
@@ -62,7 +62,7 @@ class StatusChanged(Event):
 
 @dataclass(frozen=True)
 class TaskSent(Event):
-    """A task was taken by the provider, or has failed for good."""
+    """The provider accepted a task, or the task failed for good."""
 
     type: ClassVar[str] = "task.sent"
     ref: str
@@ -87,8 +87,8 @@ class TaskSent(Event):
 
 
 @dataclass(frozen=True)
-class Said(Event):
-    """One line of the transcript is stored."""
+class UtteranceStored(Event):
+    """A line of the transcript was stored."""
 
     type: ClassVar[str] = "utterance"
     utterance_id: int
@@ -99,14 +99,12 @@ class Said(Event):
     at: str
     is_interrupted: bool
     provider_task_id: str
-    is_reported: bool
-    """Only a browser says so."""
-    is_delivered: bool
-    """False for a typed text that the provider has not accepted."""
+    is_reported: bool  # by a browser only, and not confirmed by the provider
+    is_delivered: bool  # False for a typed text that the provider has not accepted
 
     @classmethod
-    def of(cls, line: Utterance) -> Said:
-        """`line` may have been marked by `vouching`."""
+    def of(cls, line: Utterance) -> UtteranceStored:
+        """Use the line's standing, if `vouching` has set it."""
         is_reported = line.source == SessionEvent.Source.BROWSER and vars(line).get("standing") != "confirmed"
         return cls(
             utterance_id=line.pk,
@@ -124,7 +122,7 @@ class Said(Event):
 
 @dataclass(frozen=True)
 class LinesLeftOut(Event):
-    """A page that joined is told only the newest lines; `url` is the page with all of them."""
+    """Older lines were not sent to a page that joined. `url` is the page with all of them."""
 
     type: ClassVar[str] = "transcript.left_out"
     url: str
@@ -132,7 +130,7 @@ class LinesLeftOut(Event):
 
 @dataclass(frozen=True)
 class Ending(Event):
-    """A limit is near. `goes_on`: it is the provider's alone, and the conversation may go on in a new session."""
+    """A limit is near. `goes_on`: it is only the provider's, and the conversation may continue in a new session."""
 
     type: ClassVar[str] = "session.ending"
     why: str
@@ -143,14 +141,14 @@ class Ending(Event):
 
 @dataclass(frozen=True)
 class Staying(Event):
-    """Somebody answered the warning."""
+    """The user answered the warning and stays."""
 
     type: ClassVar[str] = "session.staying"
 
 
 @dataclass(frozen=True)
 class Observed(Event):
-    """Whether one of the team watches. `until` (ISO 8601): they have not come in yet, and cannot after that."""
+    """Whether staff observe. `until` (ISO 8601): nobody has joined yet, and the token expires then."""
 
     type: ClassVar[str] = "session.observed"
     is_observed: bool
@@ -159,16 +157,16 @@ class Observed(Event):
 
 @dataclass(frozen=True)
 class ProviderStatus(Event):
-    """The provider was asked whether the session lives there."""
+    """The provider was queried for the session's status."""
 
     type: ClassVar[str] = "provider.status"
     status: str
     is_other_room: bool
 
 
-BOARD = "board"
-"""The channel-layer group of the pages on which staff watch all sessions."""
-ON_BOARD = frozenset(
+BOARD = "board"  # the channel-layer group of the staff's live boards
+# Kinds of events after which the boards refresh, besides changes of status and of the queue.
+BOARD_EVENT_KINDS = frozenset(
     {
         EventKind.LADDER,
         EventKind.CONNECTION_QUALITY,
@@ -181,66 +179,65 @@ ON_BOARD = frozenset(
         EventKind.PERSON_LEFT_ROOM,
     }
 )
-"""What those pages are told of at once, beside every change of status and of the line."""
 
 
 def group_name(session_id: UUID) -> str:
-    """Return the name of the channel-layer group that all tabs of a session are in."""
+    """Return the channel-layer group of a session's tabs."""
     return f"session.{session_id.hex}"
 
 
 def publish(session_id: UUID, event: Event) -> None:
-    """Tell every browser on the session, once the change it reports is committed."""
+    """Send an event to every tab of the session after the current transaction commits."""
 
     async def send() -> None:
         await _layer().group_send(group_name(session_id), event.envelope())
         if isinstance(event, StatusChanged):
-            await _layer().group_send(BOARD, MOVED)
+            await _layer().group_send(BOARD, BOARD_CHANGED)
 
     _on_commit(send)
 
 
-MOVED = {"type": "board.moved"}
+BOARD_CHANGED = {"type": "board.moved"}
 
 
 def _on_commit(send: Callable[[], Awaitable[None]]) -> None:
-    # Robust: a browser that hears nothing reads the state when it joins again; the change stands.
+    # Robust, because the change is committed: a browser that misses the event reads the state when it joins again.
     transaction.on_commit(lambda: call_after_return(send) or async_to_sync(send)(), robust=True)
 
 
-def tell_board(kinds: Iterable[str]) -> None:
-    """Have the pages of staff look again once this is committed, if events of these kinds are something they show."""
+def notify_board(kinds: Iterable[str]) -> None:
+    """Refresh the live boards after commit if they show events of these kinds."""
 
     async def send() -> None:
-        await _layer().group_send(BOARD, MOVED)
+        await _layer().group_send(BOARD, BOARD_CHANGED)
 
-    if not ON_BOARD.isdisjoint(kinds):
+    if not BOARD_EVENT_KINDS.isdisjoint(kinds):
         _on_commit(send)
 
 
-def publish_all(told: Mapping[UUID, Event]) -> None:
-    """Do what `publish` does, for one event of each of many sessions. Not where an event loop runs."""
+def publish_all(events: Mapping[UUID, Event]) -> None:
+    """Publish one event to each of many sessions. Must not be called where an event loop runs."""
     layer = _layer()
 
     async def send() -> None:
-        for session_id, event in told.items():
+        for session_id, event in events.items():
             await layer.group_send(group_name(session_id), event.envelope())
-        await layer.group_send(BOARD, MOVED)
+        await layer.group_send(BOARD, BOARD_CHANGED)
 
-    # In a loop of its own: in the caller's, which asks a provider for as many answers, each would wait its turn.
-    if told:
+    # In its own event loop, because in the caller's each send would wait behind as many provider calls.
+    if events:
         transaction.on_commit(lambda: asyncio.run(send()), robust=True)
 
 
 def wake(channels: Iterable[str]) -> None:
-    """Have tabs that wait look where they stand, once the change is committed. One that hears nothing looks later."""
+    """Wake queued tabs after commit to check their position. A tab that misses it polls later."""
     layer = _layer()
 
     async def send() -> None:
         for channel in channels:
             with suppress(ChannelFull):
                 await layer.send(channel, {"type": "queue.moved"})
-        await layer.group_send(BOARD, MOVED)
+        await layer.group_send(BOARD, BOARD_CHANGED)
 
     _on_commit(send)
 

@@ -1,9 +1,8 @@
-"""Which columns the chained record covers, and what it says of a row.
+"""Columns that the chained record covers, and statements about rows.
 
-The data of an event or audit entry may hold `rows`: {table: {key: {column: value}}}. The latest statement about a
-column counts, and verification compares it with the row. Values are what JSON holds: moments in ISO 8601 and UTC,
-durations in microseconds, decimals as text, keys that are UUIDs as 32 hexadecimal digits; of JSON and of sealed texts
-the SHA-256.
+The data of an event or audit entry may contain statements under `rows`: {table: {key: {column: value}}}. Verification
+compares the latest statement about a column with the row. Values are JSON: times in ISO 8601 and UTC, durations in
+microseconds, decimals as text, UUID keys as 32 hexadecimal digits, and for JSON and sealed texts their SHA-256.
 """
 
 from __future__ import annotations
@@ -34,39 +33,36 @@ from sessions.models import (
     Utterance,
 )
 
-ROWS = "rows"
-"""Where an event's data keeps what it says of rows."""
-SEAL = "seal"
-"""Under this table an event states that it is sealed."""
-WHOLE_ROWS = 2
-"""The format of a session's record from which on it states every row that is shown of it."""
-WITH_CONVERSATION = 3
-"""The format from which on it states the session's conversation, too."""
-FORMAT = WITH_CONVERSATION
-"""The newest: all that is shown is stated, from the first event or from an upgrade on."""
+ROWS = "rows"  # the key of the statements in an event's data
+SEAL = "seal"  # the table name under which an event states that it is sealed
+# Record formats from which on a session's record states every row shown of it, and its conversation.
+FORMAT_WITH_ALL_ROWS = 2
+FORMAT_WITH_CONVERSATION = 3
+FORMAT = FORMAT_WITH_CONVERSATION  # the newest, used for new sessions
 NOT_SHOWN = "not shown to auditors"
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose rows belong to sessions and are stated in their records."""
+    """A table whose rows belong to sessions and are stated in their records.
+
+    `session` is the lookup of a row's session. `uncovered` are columns that no event states, each with the reason.
+    `late` are columns that change with every activity and are stated when the session ends. `derived` are datetime
+    columns that no event states, each with the annotation that must equal it as text. `since` is the record format
+    from which on the rows are stated.
+    """
 
     name: str
     model: type[models.Model]
     session: str = "session_id"
-    """How a row names its session."""
     uncovered: Mapping[str, str] = field(default_factory=dict)
-    """Columns that no event states, each with the reason."""
     late: frozenset[str] = frozenset()
-    """Columns that change with every sign of life: stated when the session ends."""
     derived: Mapping[str, str] = field(default_factory=dict)
-    """Columns with a moment that no event states, each with the annotation that must be the same, as text."""
-    since: int = WHOLE_ROWS
-    """The format of a record from which on these rows are stated."""
+    since: int = FORMAT_WITH_ALL_ROWS
 
     @cached_property
     def fields(self) -> dict[str, Any]:
-        """The covered columns by name."""
+        """Covered columns by name."""
         skipped = {*self.uncovered, *self.derived, "session"}
         return {
             each.name: each
@@ -75,7 +71,7 @@ class Table:
         }
 
     def key(self, pk: Any) -> str:
-        """Return how statements name a row; empty where a session has one at most."""
+        """Return the key of a row in statements; empty if a session has at most one such row."""
         return "" if self.is_single else _hex(pk)
 
     @cached_property
@@ -83,23 +79,23 @@ class Table:
         return self.model in (StreamingSession, Conversation) or self.model._meta.pk.name == "session"
 
     def stored(self, rows: QuerySet[Any], *more: Any) -> QuerySet[Any]:
-        """Return tuples of session, key and covered columns, as text where a value could be unreadable.
+        """Return tuples of session, key and covered columns, as text where a value might be unreadable.
 
-        Then come the derived columns, each with the value that it must have.
+        The derived columns follow, each with the value that it must have, and then `more`.
         """
         derived = [part for name, annotation in self.derived.items() for part in (IsoText(name), annotation)]
         covered = map(_expression, self.fields.values())
         return rows.values_list(AsText(self.session), AsText("pk"), *covered, *derived, *more)
 
-    def misfits(self, row: tuple[Any, ...]) -> Iterator[str]:
-        """Yield the derived columns of a tuple of `stored` that do not have the value they must have."""
+    def wrong_derived_columns(self, row: tuple[Any, ...]) -> Iterator[str]:
+        """Yield the derived columns of a tuple of `stored` whose value is wrong."""
         values = iter(row[2 + len(self.fields) :])
         for name, is_value, must_be in zip(self.derived, values, values, strict=False):
             if is_value != must_be:
                 yield name
 
     def read(self, row: tuple[Any, ...]) -> dict[str, Any]:
-        """Return what a tuple of `stored` says, as a statement would."""
+        """Return a tuple of `stored` in the form of a statement."""
         return {name: _read(column, value) for (name, column), value in zip(self.fields.items(), row[2:], strict=False)}
 
 
@@ -114,20 +110,20 @@ SESSION = Table(
     },
     late=frozenset({"active_at", "abandoned_at", "stop_attempts", "stop_trouble"}),
 )
+# Belongs to its first session, which has the same ID.
 CONVERSATION = Table(
     "conversation",
     Conversation,
     "pk",
     derived={"ended_at": "sessions_ended_at"},
-    since=WITH_CONVERSATION,
+    since=FORMAT_WITH_CONVERSATION,
 )
-"""Its row belongs to its first session, which has the same ID."""
 TASK = Table("task", SessionTask)
 LINE = Table("line", Utterance)
 TOTAL = Table("total", SessionTotal)
 HOLD = Table("hold", LegalHold)
 ERASURE = Table("erasure", Erasure)
-CARRIED = Table(
+PROVIDER_ERASURE = Table(
     "provider_erasure",
     ProviderErasure,
     "erasure__session_id",
@@ -141,44 +137,44 @@ EXPORT = Table(
         "touched_at": f"{NOT_SHOWN}: when the worker wrote last",
     },
 )
-BELOW = (CONVERSATION, TASK, LINE, TOTAL, HOLD, ERASURE, CARRIED, EXPORT)
-"""Tables with rows that belong to a session."""
-TABLES = {table.name: table for table in (SESSION, *BELOW)}
+# Tables whose rows belong to a session.
+SESSION_TABLES = (CONVERSATION, TASK, LINE, TOTAL, HOLD, ERASURE, PROVIDER_ERASURE, EXPORT)
+TABLES = {table.name: table for table in (SESSION, *SESSION_TABLES)}
 
 CHECK = Table("check", HistoryCheck, "pk")
+# Tables with rows that belong to no session. Audit entries state them.
 AUDITED = {table.name: table for table in (EXPORT, CHECK)}
-"""Tables with rows that belong to no session: audit entries state them."""
-PROGRESS = frozenset({"state", "rows_total", "rows_done", "written", "expires_at"})
-"""Columns of an export that change while its file is written; they are stated when that ends."""
+# Columns of an export that change while its file is written. They are stated when the file is complete.
+EXPORT_PROGRESS_COLUMNS = frozenset({"state", "rows_total", "rows_done", "written", "expires_at"})
 
 
 def state(table: Table, row: models.Model, *names: str, late: bool = False) -> dict[str, Any]:
-    """Return an event's data that states these columns of a row; without names, all that are not late."""
+    """Return event data that states these columns of a row; without names, all columns except late ones."""
     chosen = names or [name for name in table.fields if late or name not in table.late]
-    said = {
-        name: said_of(table.fields[name], getattr(row, table.fields[name].attname))
+    columns = {
+        name: stated_value(table.fields[name], getattr(row, table.fields[name].attname))
         for name in chosen
         if name in table.fields
     }
-    return {ROWS: {table.name: {table.key(row.pk): said}}} if said else {}
+    return {ROWS: {table.name: {table.key(row.pk): columns}}} if columns else {}
 
 
-def together(*stated: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one event's data out of several statements."""
-    merged: dict[str, dict[str, Any]] = {}
-    for said in stated:
-        for table, rows in said.get(ROWS, {}).items():
-            merged.setdefault(table, {}).update(rows)
-    return {ROWS: merged} if merged else {}
+def merged(*stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge several statements into the data of one event."""
+    tables: dict[str, dict[str, Any]] = {}
+    for statement in stated:
+        for table, rows in statement.get(ROWS, {}).items():
+            tables.setdefault(table, {}).update(rows)
+    return {ROWS: tables} if tables else {}
 
 
-def said_of(column: Any, value: Any) -> Any:
-    """Return what a statement says of a column with this value."""
+def stated_value(column: Any, value: Any) -> Any:
+    """Return the value of a column as it appears in statements."""
     if value is None:
         return None
     match column:
         case models.ForeignKey():
-            return said_of(column.target_field, value)
+            return stated_value(column.target_field, value)
         case models.DateTimeField():
             return value.astimezone(UTC).isoformat()
         case models.DateField():
@@ -200,7 +196,7 @@ def said_of(column: Any, value: Any) -> Any:
     return str(value)
 
 
-# What is stored, as the database tells it: values that a hostile hand has written must not end the look.
+# Reading from the database: values that an attacker has written must not abort verification.
 
 
 def _expression(column: Any) -> Any:
@@ -212,7 +208,7 @@ def _expression(column: Any) -> Any:
             return MicrosecondsText(column.attname)
         case models.DecimalField():
             return DecimalText(column.attname, places=target.decimal_places)
-        # A boolean, because Python's sqlite3 reads whatever is not 1 as false.
+        # Booleans as text, because Python's sqlite3 reads every value except 1 as false.
         case models.UUIDField() | models.JSONField() | models.DateField() | models.BooleanField():
             return AsText(column.attname)
         case models.GenericIPAddressField():
@@ -220,8 +216,7 @@ def _expression(column: Any) -> Any:
     return column.attname
 
 
-BOOLEANS = {"1": True, "0": False, "true": True, "false": False}
-"""As the databases write them."""
+STORED_BOOLEANS = {"1": True, "0": False, "true": True, "false": False}  # on SQLite and PostgreSQL
 
 
 def _read(column: Any, value: Any) -> Any:
@@ -239,14 +234,13 @@ def _read(column: Any, value: Any) -> Any:
             case models.BinaryField():
                 return hashlib.sha256(blob(value)).hexdigest()
             case models.BooleanField():
-                return BOOLEANS[value]
+                return STORED_BOOLEANS[value]
     except (TypeError, ValueError, LookupError, RecursionError):
         return f"unreadable: {value!r}"[:200]
     return value
 
 
-UUID_LENGTH = 36
-"""With its hyphens; in a number one is a sign."""
+UUID_LENGTH = 36  # with hyphens; in a shorter number a hyphen is a sign
 
 
 def _hex(key: Any) -> str:
@@ -258,23 +252,23 @@ canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii
 
 
 def fingerprint(value: Any) -> str:
-    """Return what statements say of JSON."""
+    """Return the SHA-256 by which statements represent a JSON value."""
     return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def differing(stated: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the columns that are not as they were stated."""
+    """Yield the columns whose value differs from the statement."""
     for name, value in stated.items():
         if name in found and found[name] != value:
             yield name
 
 
 def stated_in(data: Any) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
-    """Yield table, key and columns of each row that an event's data states."""
+    """Yield table, key and columns of each row stated in an event's data. Malformed data yields nothing."""
     tables = data.get(ROWS) if isinstance(data, dict) else None
     if isinstance(tables, dict):
         for table, rows in tables.items():
             if isinstance(rows, dict):
-                for key, said in rows.items():
-                    if isinstance(said, dict):
-                        yield table, key, said
+                for key, columns in rows.items():
+                    if isinstance(columns, dict):
+                        yield table, key, columns

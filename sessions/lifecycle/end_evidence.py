@@ -1,6 +1,6 @@
-"""What proves why a session ended: a code and its values, kept with the row and in the chained record.
+"""Evidence for the reason a session ended: a code and its values, stored on the row and in the chained record.
 
-Stored without a language; `in_words` says it in the reader's. Moments are ISO 8601, `..._s` are seconds.
+The stored form has no language; `describe` renders it in the active one. Times are ISO 8601, `..._s` are seconds.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from sessions.lifecycle import no_picture_texts
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import EndReason, LimitBy, StreamingSession
 
-CLAIMS: dict[str, str | Promise] = {
+# Added to the text if a page made a claim, or if the provider's list was queried.
+CLAIM_TEXTS: dict[str, str | Promise] = {
     "verdict": _("Reason according to the browser only: %(verdict)s."),
     "claim": _("Reason according to the browser only: “%(claim)s”."),
     "listed_at": _("It was in the provider’s list at %(listed_at)s with the status: %(listed_as)s."),
     "unlisted_at": _("The provider’s list was not available at %(unlisted_at)s."),
 }
-"""Added to the words of an end about which a page has said something, or the provider was asked."""
 
+# Labels that address the user; other reasons have the same label for everybody.
 OWN_LABELS: dict[str, str | Promise] = {
     EndReason.USER_STOPPED: _("You ended the conversation"),
     EndReason.TAKEN_OVER: _("You continued on another device"),
     EndReason.QUOTA: _("Your time for this month was used up"),
 }
-"""Reasons that speak of the user, for the user."""
 
 
 class EvidenceCode(StrEnum):
-    """What proves the end. Stored and hashed: a value never changes once a release had it."""
+    """Codes of evidence. Stored and hashed: a released value never changes."""
 
     PERSON = "person"
     STAFF = "staff"
@@ -69,9 +69,9 @@ class EvidenceCode(StrEnum):
 
 Evidence = Mapping[str, str | int | float | None]
 
-WORDS: dict[str, str | Promise] = {
+EVIDENCE_TEXTS: dict[str, str | Promise] = {
     EvidenceCode.PERSON: _("Ended by %(user)s."),
-    EvidenceCode.STAFF: _("Stopped by %(user)s (staff)."),  # from when no reason was asked for
+    EvidenceCode.STAFF: _("Stopped by %(user)s (staff)."),  # recorded before staff had to give a reason
     EvidenceCode.STAFF_BECAUSE: _("Stopped by %(user)s (staff): %(why)s"),
     EvidenceCode.ACCESS_LOST: _("%(user)s no longer had access: %(loss)s."),
     EvidenceCode.CHECKED: _("The nightly check ended its own session once it was live."),
@@ -111,12 +111,12 @@ def person(user_id: int) -> Evidence:
 
 
 def staff(user_id: int | None, why: str) -> Evidence:
-    """`why` is what they have said of it."""
+    """`why` is the reason that they entered."""
     return {"code": EvidenceCode.STAFF_BECAUSE, "user": user_id, "why": why}
 
 
 def access_lost(user_id: int, loss: str) -> Evidence:
-    """`loss`: deactivated, role or persona."""
+    """`loss` is "deactivated", "role" or "persona"."""
     return {"code": EvidenceCode.ACCESS_LOST, "user": user_id, "loss": loss}
 
 
@@ -129,7 +129,7 @@ def taken_over(user_id: int) -> Evidence:
 
 
 def continued(user_id: int, claim: str = "", listed_as: str = "") -> Evidence:
-    """`claim`: the reason that the page gave, which nothing confirms. `listed_as`: what the provider's list said."""
+    """`claim` is the page's unconfirmed reason; `listed_as`, the session's status in the provider's list."""
     evidence: dict[str, str | int | float | None] = {"code": EvidenceCode.CONTINUED, "user": user_id}
     if claim:
         evidence["claim"] = claim
@@ -141,7 +141,7 @@ def continued(user_id: int, claim: str = "", listed_as: str = "") -> Evidence:
 
 
 def tab_left(left_at: datetime, grace: timedelta, *, is_room: bool = False) -> Evidence:
-    """`is_room`: a tab may still seem to be there, but its browser has left the room."""
+    """`is_room`: the browser has left the room, although a tab may still be registered."""
     return {
         "code": EvidenceCode.ROOM_LEFT if is_room else EvidenceCode.TAB_LEFT,
         "left_at": left_at.isoformat(),
@@ -169,12 +169,12 @@ def _span(session: StreamingSession) -> dict[str, str | int]:
     return {"began_at": session.created_at.isoformat(), "limit_s": _seconds(session.ends_at - session.created_at)}
 
 
-def no_picture(seen: set[str], limit: timedelta) -> Evidence:
-    """`seen` are the kinds of what the browser has reported: the first that is missing is the stage that failed."""
+def no_picture(reported: set[str], limit: timedelta) -> Evidence:
+    """`reported` are the kinds that the browser reported. The first missing one is the stage that failed."""
     code = EvidenceCode.NO_PICTURE_ROOM
-    if EventKind.TRACK_SUBSCRIBED in seen:
+    if EventKind.TRACK_SUBSCRIBED in reported:
         code = EvidenceCode.NO_PICTURE_FRAME
-    elif EventKind.ROOM_CONNECTED in seen:
+    elif EventKind.ROOM_CONNECTED in reported:
         code = EvidenceCode.NO_PICTURE_TRACK
     return {"code": code, "limit_s": _seconds(limit)}
 
@@ -183,8 +183,8 @@ def gave_up(verdict: str, user_id: int | None = None) -> Evidence:
     return {"code": EvidenceCode.GAVE_UP, "verdict": verdict, "user": user_id}
 
 
-def answered(exc: ProviderError) -> Evidence:
-    """What a provider's error proves, without keys or speech."""
+def provider_failed(exc: ProviderError) -> Evidence:
+    """Describe a provider's error, without keys or speech."""
     if isinstance(exc, ProviderRejected):
         return {
             "code": EvidenceCode.REFUSED,
@@ -203,7 +203,7 @@ def not_listed(*, is_room_closed: bool = False) -> Evidence:
 
 
 def opening_failed(error: str) -> Evidence:
-    """`error` is the exception's name."""
+    """`error` is the name of the exception's class."""
     return {"code": EvidenceCode.OPENING_FAILED, "error": error}
 
 
@@ -212,29 +212,29 @@ def opener_died(limit: timedelta) -> Evidence:
 
 
 def label(code: str) -> str:
-    """Return the words of a reason, in the active language; none for none."""
+    """Return the label of a reason in the active language; empty for no reason."""
     return str(EndReason(code).label) if code else ""
 
 
 def own_label(code: str) -> str:
-    """Return the words of a reason for the person whose session it was."""
+    """Return the label of a reason for the session's own user."""
     return str(OWN_LABELS[EndReason(code)]) if code in OWN_LABELS else label(code)
 
 
-def in_words(evidence: Evidence) -> str:
-    """Say it in the active language; nothing for rows that have none yet."""
-    template = WORDS.get(str(evidence.get("code", "")))
+def describe(evidence: Evidence) -> str:
+    """Return the evidence as text in the active language; empty if there is none."""
+    template = EVIDENCE_TEXTS.get(str(evidence.get("code", "")))
     if not template:
         return ""
-    told = {name: _readable(name, value) for name, value in evidence.items()}
-    said = [template, *(words for name, words in CLAIMS.items() if name in evidence)]
-    return " ".join(str(words) % told for words in said)
+    values = {name: _readable(name, value) for name, value in evidence.items()}
+    sentences = [template, *(text for name, text in CLAIM_TEXTS.items() if name in evidence)]
+    return " ".join(str(text) % values for text in sentences)
 
 
 def _readable(name: str, value: Any) -> Any:
     if name.endswith("_at"):
         at = timezone.localtime(datetime.fromisoformat(value))
-        return f"{formats.date_format(at)}, {at:%H:%M:%S}"  # evidence is exact; languages drop the seconds
+        return f"{formats.date_format(at)}, {at:%H:%M:%S}"  # local formats drop the seconds, which evidence needs
     if name == "claim":
         return label(value)
     if name == "verdict":
@@ -246,7 +246,7 @@ def _readable(name: str, value: Any) -> Any:
             return gettext("the persona was unpublished")
         return gettext("the account was deactivated") if value == "deactivated" else gettext("the role was removed")
     if name == "user":
-        # A number, or a word in its place where the reader may not know who of the team it was.
+        # An ID, or a word in its place if the reader may not know which staff member it was.
         who = get_user_model().objects.filter(pk=value).first() if isinstance(value, int) else None
         return str(who) if who else gettext("a user")
     return value

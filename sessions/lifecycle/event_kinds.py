@@ -6,9 +6,9 @@ from enum import StrEnum
 
 
 class EventKind(StrEnum):
-    """What a `SessionEvent` says happened. Stored and hashed: a value never changes once a release had it.
+    """Kinds of `SessionEvent`. Stored and hashed: a released value never changes.
 
-    `event_labels.TITLES` has their names for people; `page_reports.EFFECTS` are those that a browser may report.
+    `event_labels.TITLES` has the labels; `page_reports.EFFECTS` lists those that a browser may report.
     """
 
     # The portal, its providers and its staff
@@ -57,7 +57,7 @@ class EventKind(StrEnum):
     PARTICIPANT_LEFT = "participant_left"
     ROOM_FINISHED = "room_finished"
 
-    # The page: its room, its video, its recovery
+    # The page: room, video, recovery
     ROOM_CONNECTED = "room_connected"
     ROOM_RECONNECTING = "room_reconnecting"
     ROOM_RECONNECTED = "room_reconnected"
@@ -79,7 +79,7 @@ class EventKind(StrEnum):
     CHECK = "check"
     MICROPHONE = "microphone"
 
-    # What the avatar's room or the provider's socket says of the speech
+    # Speech, from the avatar's room or the provider's socket
     USER_START = "user_start"
     USER_STOP = "user_stop"
     USER_TALKING_MESSAGE = "user_talking_message"

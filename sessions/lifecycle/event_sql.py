@@ -1,4 +1,4 @@
-"""The statements by which most events are stored: written by hand, because every event pays for them."""
+"""Handwritten SQL that appends one event, because it runs for nearly every event."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ from sessions.models import SessionEvent, SessionHead, Status, StreamingSession
 EVENTS, HEADS, SESSIONS = (model._meta.db_table for model in (SessionEvent, SessionHead, StreamingSession))
 
 
-class End(NamedTuple):
-    """The number and hash that a session's next event follows, and whether the portal signed them."""
+class RecordEnd(NamedTuple):
+    """Number and hash that a session's next event follows, and whether the portal signed them."""
 
     number: int
     hash: str
-    is_own: bool
+    is_signed: bool
 
     @classmethod
-    def of(cls, session_id: UUID, head: tuple[Any, Any, Any], stored: int | None) -> End:
-        """Return where the record ends, from the columns of its head and the highest number of an event.
+    def of(cls, session_id: UUID, head: tuple[Any, Any, Any], stored: int | None) -> RecordEnd:
+        """Return the end of the record from its head's columns and the highest stored event number.
 
-        The head counts: events that were cut off leave a gap, and their numbers are not used again. The next event is
-        signed, and must not heal a head that is gone or that the portal did not sign: it leaves a number out. Events
-        before it cannot be made to fit that gap without its hash changing, so verification finds it for ever.
+        The head decides: the numbers of events that were cut off are not used again, which leaves a gap. If the head is
+        missing or not signed by the portal, the next event skips a number, so that its own signature does not repair
+        the head. No event can fill that gap without changing the hash of the next, so verification always finds it.
         """
         number, last_hash, signature = head
-        is_own = signature is not None and SessionHead.is_signed(str(signature), session_id, number, last_hash)
+        is_signed = signature is not None and SessionHead.is_signed(str(signature), session_id, number, last_hash)
         last = max(number or 0, stored or 0)
-        return cls(last if is_own else last + 1, last_hash or "", is_own)
+        return cls(last if is_signed else last + 1, last_hash or "", is_signed)
 
 
-def newest(session_id: UUID) -> End:
-    """Return where a session's record ends."""
+def record_end(session_id: UUID) -> RecordEnd:
+    """Return the end of a session's record."""
     key = StreamingSession._meta.pk.get_db_prep_value(session_id, connection)
     with connection.cursor() as cursor:
         cursor.execute(_NEWEST, [key, key])
         *head, stored = cursor.fetchone()
-    return End.of(session_id, tuple(head), stored)
+    return RecordEnd.of(session_id, tuple(head), stored)
 
 
 def insert_next(event: SessionEvent, signature: str) -> bool:
-    """Store an event and move its session's head, which `signature` is for; return whether that was done.
+    """Store an event and move its session's head to it. Return False if nothing was stored.
 
-    It is not for the first event, when the session is over, or when the event does not follow the newest one: somebody
-    else has appended, or the database was tampered with. The session's row is locked first, so whoever else holds it
-    appends undisturbed.
+    `signature` is that of the new head. Nothing is stored for a first event, after the session's end, or if the event
+    does not follow the newest one because another process appended or the database was changed. The session's row
+    is locked first, so a caller that already holds the lock is not disturbed.
     """
     values = insert_sql.values(event)
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute(_appended(), [*values, signature])
+            cursor.execute(_append_statement(), [*values, signature])
             return bool(cursor.fetchone()[0])
     # SQLite has one writer at a time.
     key = values[0]
@@ -67,7 +67,7 @@ def insert_next(event: SessionEvent, signature: str) -> bool:
     return False
 
 
-# One row, whatever is there.
+# Returns one row, even if the session has no head.
 _NEWEST = f"""
     SELECT head.number, head.hash, head.signature, (SELECT max(number) FROM {EVENTS} WHERE session_id = %s)
     FROM (SELECT 1 AS one) AS single LEFT JOIN {HEADS} AS head ON head.session_id = %s
@@ -79,6 +79,7 @@ _MOVE_HEAD = f"""
     AND NOT EXISTS (SELECT 1 FROM {EVENTS} WHERE session_id = %s AND number >= %s)
 """
 
+# For PostgreSQL, created by a migration. It plans its statements once per connection instead of once per event.
 APPEND_FUNCTION = f"""
 CREATE OR REPLACE FUNCTION avatar_sessions_append(
     of_session uuid, its_number integer, its_source varchar, its_kind varchar, its_data jsonb, its_at timestamptz,
@@ -96,11 +97,10 @@ CREATE OR REPLACE FUNCTION avatar_sessions_append(
     RETURN true;
 END $$
 """
-"""For PostgreSQL, made by a migration: it plans its statements once a connection, not once an event."""
 
 
 @cache
-def _appended() -> str:
+def _append_statement() -> str:
     casts = {"session_id": "uuid", "number": "integer", "data": "jsonb", "at": "timestamptz"}
     values = ", ".join(f"%s::{casts.get(field.column, 'varchar')}" for field in insert_sql.fields(SessionEvent))
     return f"SELECT avatar_sessions_append({values}, %s::varchar)"

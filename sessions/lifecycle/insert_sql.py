@@ -1,4 +1,4 @@
-"""Inserting rows by hand-written statements: Django takes longer to build one than the database to run it."""
+"""Handwritten INSERT statements: Django takes longer to build one than the database takes to run it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models import Model
 
 @cache
 def fields(model: type[Model], *, with_key: bool = False) -> tuple[Any, ...]:
-    """Return the fields whose columns a statement names. `with_key`: the primary key is known before."""
+    """Return the fields of the insert. With `with_key`, the primary key is one of them."""
     return tuple(field for field in model._meta.concrete_fields if with_key or not field.primary_key)
 
 
@@ -22,7 +22,7 @@ def statement(model: type[Model], *, with_key: bool = False) -> str:
 
 
 def values(row: Model, *, with_key: bool = False) -> list[Any]:
-    """Return what `statement` takes for a row."""
+    """Return the parameters of `statement` for a row."""
     return [value(row, field) for field in fields(type(row), with_key=with_key)]
 
 

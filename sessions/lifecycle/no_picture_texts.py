@@ -1,4 +1,4 @@
-"""Why there is no picture, and what helps, in words; the codes are those of recovery/diagnosis.js."""
+"""Causes and remedies of missing video as texts. The codes are those of recovery/diagnosis.js."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 
 def causes(name: str) -> dict[str, str]:
-    """The cause, in one sentence each."""
+    """Return one sentence per code: the cause."""
     named = {"name": name}
     return {
         "no_webrtc": _("This browser cannot play live video."),
@@ -28,7 +28,7 @@ def causes(name: str) -> dict[str, str]:
 
 
 def remedies() -> dict[str, str]:
-    """What the person can do, in one sentence each."""
+    """Return one sentence per code: what the user can do."""
     network = _("Switch to another network, for example mobile data, or turn off your VPN. Then try again.")
     wait = _("Try again in a minute. The team can see this problem.")
     return {

@@ -1,4 +1,4 @@
-"""The life of a session, and the only writer of `status`.
+"""Session state transitions; the only writer of `status`.
 
 requested → creating → connecting → live → stopping → ended
                └────────┴──────────┴───────┘  any of them may go to stopping; nothing leaves ended
@@ -33,103 +33,103 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     Status.ENDED: frozenset(),
 }
 
-CREATION_LIMIT = timedelta(seconds=45)
-"""The provider is given 30 s to answer `new`; later, nobody is waiting for the answer any more."""
-PICTURE_LIMIT = timedelta(seconds=60)
-"""From Start to the first picture. The page tells the person long before."""
-STOP_PATIENCE = timedelta(seconds=40)
-"""How long whoever asked for the end has, before the worker tries in their place."""
+# The provider has 30 s to answer `new`. After this time no process waits for the answer any more.
+CREATION_TIMEOUT = timedelta(seconds=45)
+# From Start to the first frame. The page informs the user much sooner.
+FIRST_FRAME_TIMEOUT = timedelta(seconds=60)
+# How long the caller that requested a stop has to finish it before the worker takes over.
+STOP_TIMEOUT = timedelta(seconds=40)
+# From the last tab's closing to the stop: long enough for a reload.
 TAB_GRACE = timedelta(seconds=10)
-"""From the last tab's leaving to the end: enough for a reload."""
-MOMENTS = frozenset({"opened_at", "live_at", "stop_requested_at", "ended_at"})
-"""Columns whose value the record's event of the move has."""
-WARNINGS = (timedelta(seconds=60), timedelta(seconds=15))
-"""How long before a limit the person is told."""
+# Columns whose new value the status event contains.
+RECORDED_TIMES = frozenset({"opened_at", "live_at", "stop_requested_at", "ended_at"})
+# How long before a limit the user is warned.
+WARNING_LEAD_TIMES = (timedelta(seconds=60), timedelta(seconds=15))
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What binds a session: how long it may last, how long it may be quiet, and whose limits those are."""
+    """Limits of a session, each with its origin."""
 
     duration: timedelta
     limit_by: LimitBy
     idle_timeout: timedelta
     idle_limit_by: LimitBy
+    # Of a conversation that starts with the session: all its sessions together.
     time_limit: timedelta
-    """Of a conversation that begins with it: all its sessions together."""
     time_limit_by: LimitBy
 
     @classmethod
     def of(cls, persona: Persona) -> Terms:
-        """The persona's own, where nothing else applies."""
+        """Return the persona's own limits."""
         longest, idle, whose = persona.duration_limit, persona.idle_timeout, LimitBy.PERSONA
         return cls(longest, whose, idle, whose, longest, whose)
 
 
 class IllegalTransition(Exception):
-    """A fault of ours: this status can never follow that one."""
+    """A bug: the table of transitions does not allow this one."""
 
 
-def transition(session: StreamingSession, to: Status, *noted: Entry, **changes: Any) -> bool:
-    """Move a session to another status; return whether this caller is the one who moved it.
+def transition(session: StreamingSession, to: Status, *preceding: Entry, **changes: Any) -> bool:
+    """Move a session to another status. Return True if this call made the change.
 
-    The browser, the worker and the provider may all end one session at the same moment. The UPDATE names the
-    status we read, so exactly one of them gets True and does the work; the others find `session` as it now is.
-    `noted` is recorded just before the move. Raises IllegalTransition for a move that the table does not have.
+    The browser, the worker and the provider may all end one session at the same time. The UPDATE is conditional on
+    the status that was read, so exactly one caller gets True and does the work; for the others `session` is
+    refreshed. `preceding` is recorded just before the change. Raises IllegalTransition.
     """
     if to not in TRANSITIONS[session.status]:
         raise IllegalTransition(f"{session.status} to {to}")
-    was = session.status
+    old_status = session.status
     with transaction.atomic(savepoint=False):
-        moved = StreamingSession.objects.filter(pk=session.pk, status=was).update(status=to, **changes)
+        moved = StreamingSession.objects.filter(pk=session.pk, status=old_status).update(status=to, **changes)
         if not moved:
-            _read_again(session)
+            _refresh(session)
             return False
-        # The UPDATE holds the row.
+        # The UPDATE has locked the row.
         if to == Status.ENDED:
-            _read_late([session])
-            _note_ends([session])
-        events.append(session.pk, *noted, _moved(session, to, changes), is_over=to == Status.ENDED)
+            _refresh_late_columns([session])
+            _update_conversation_ends([session])
+        events.append(session.pk, *preceding, _apply_move(session, to, changes), is_over=to == Status.ENDED)
         broadcast.publish(session.pk, broadcast.StatusChanged.of(session))
     return True
 
 
 def transition_all(sessions: Sequence[StreamingSession], to: Status, **changes: Any) -> None:
-    """Do what `transition` does, to rows that the caller holds locked, in few statements however many they are."""
+    """Move many sessions whose rows the caller has locked. The number of statements does not grow with theirs."""
     for session in sessions:
         if to not in TRANSITIONS[session.status]:
             raise IllegalTransition(f"{session.status} to {to}")
     StreamingSession.objects.filter(pk__in=[session.pk for session in sessions]).update(status=to, **changes)
     if to == Status.ENDED:
-        _read_late(sessions)
-        _note_ends(sessions)
-    moved = {session.pk: _moved(session, to, changes) for session in sessions}
+        _refresh_late_columns(sessions)
+        _update_conversation_ends(sessions)
+    moved = {session.pk: _apply_move(session, to, changes) for session in sessions}
     events.append_each(moved, are_over=to == Status.ENDED)
     broadcast.publish_all({session.pk: broadcast.StatusChanged.of(session) for session in sessions})
 
 
-def _read_late(sessions: Sequence[StreamingSession]) -> None:
-    """Bring these up to date with what changes at any sign of life: their end states it."""
+def _refresh_late_columns(sessions: Sequence[StreamingSession]) -> None:
+    """Refresh the columns that no event states while the session runs; the last status event states them."""
     late = StreamingSession.objects.only(*coverage.SESSION.late).in_bulk([session.pk for session in sessions])
     for session in sessions:
         for name in coverage.SESSION.late:
             setattr(session, name, getattr(late[session.pk], name))
 
 
-def _note_ends(sessions: Sequence[StreamingSession]) -> None:
-    """Note the end of the conversations whose last open sessions these were."""
+def _update_conversation_ends(sessions: Sequence[StreamingSession]) -> None:
+    """Set `ended_at` of the conversations whose last open session has ended."""
     conversations = Conversation.objects.filter(pk__in={session.conversation_id for session in sessions})
-    # Two sessions of one conversation may end at once. Locked first: the UPDATE then sees what the other has done.
+    # Two sessions of one conversation may end at once. Locking first lets the UPDATE see the other one's change.
     list(conversations.select_for_update(no_key=True).order_by("pk").values_list("pk"))
     conversations.update(ended_at=Subquery(Conversation.ended_last().values("ended_at")[:1]))
 
 
-def _moved(session: StreamingSession, to: Status, changes: Mapping[str, Any]) -> Entry:
-    """Bring `session` in line with its row, and return what is recorded of the move."""
+def _apply_move(session: StreamingSession, to: Status, changes: Mapping[str, Any]) -> Entry:
+    """Apply the stored change to `session` and return the event that records it."""
     data: dict[str, Any] = {"from": session.status, "to": to}
     for name, value in {"status": to, **changes}.items():
         setattr(session, name, value)
-        if name in MOMENTS:
+        if name in RECORDED_TIMES:
             data[name] = value.isoformat()
     stated = {"status", *changes}
     if session.end_reason:
@@ -151,25 +151,25 @@ def request(
     purpose: Purpose = Purpose.TALK,
     continues: StreamingSession | None = None,
 ) -> StreamingSession:
-    """Store a session before anybody outside is called, and move it to creating: it holds its place from here on.
+    """Store a session in status CREATING before the provider is called. It holds its slot from now on.
 
-    A conversation that goes on is not greeted again, but for one in another language.
-    Raises IntegrityError when the person has an open session.
+    A continued conversation gets no second greeting, except in another language. Raises IntegrityError if the user
+    has a running session.
     """
     now, session_id = timezone.now(), uuid4()
     terms = terms or Terms.of(persona)
-    usual = persona.settings()
+    settings = persona.settings()
     is_greeted = continues is not None and continues.live_at and continues.persona_id == persona.pk
     started_with = replace(
-        usual,
-        quality=quality or usual.quality,
+        settings,
+        quality=quality or settings.quality,
         encoding=encoding,
-        greeting="" if is_greeted else usual.greeting,
+        greeting="" if is_greeted else settings.greeting,
         duration_limit_s=int(terms.duration.total_seconds()),
         idle_timeout_s=int(terms.idle_timeout.total_seconds()),
     )
     with transaction.atomic(savepoint=False):
-        begun = None if continues else _begin_conversation(session_id, persona, user_id, terms, now)
+        conversation = None if continues else _begin_conversation(session_id, persona, user_id, terms, now)
         session = StreamingSession.objects.create(
             id=session_id,
             user_id=user_id,
@@ -181,25 +181,25 @@ def request(
             purpose=purpose,
             persona_settings=started_with.as_stored(),
             continues=continues,
-            # Requested and creating in one step: nobody can have seen, or heard of, the row between the two.
+            # REQUESTED and CREATING in one step, because no reader can see the row in between.
             status=Status.CREATING,
             created_at=now,
             active_at=now,
             ends_at=now + terms.duration,
             limit_by=terms.limit_by,
             idle_limit_by=terms.idle_limit_by,
-            deadline_at=now + CREATION_LIMIT,
+            deadline_at=now + CREATION_TIMEOUT,
             record_format=coverage.FORMAT,
         )
-        said = {"persona": persona.slug, "version": persona.version} | _origin(session)
+        details = {"persona": persona.slug, "version": persona.version} | _origin(session)
         if continues:
             Conversation.objects.filter(pk=session.conversation_id).update(ended_at=None)
         stated = coverage.state(coverage.SESSION, session)
-        if begun:
-            stated = coverage.together(stated, coverage.state(coverage.CONVERSATION, begun))
-        asked = Entry(EventKind.REQUESTED, said | stated)
+        if conversation:
+            stated = coverage.merged(stated, coverage.state(coverage.CONVERSATION, conversation))
+        requested = Entry(EventKind.REQUESTED, details | stated)
         moved = Entry(EventKind.STATUS, {"from": Status.REQUESTED, "to": Status.CREATING})
-        events.begin(session.pk, asked, moved)
+        events.begin(session.pk, requested, moved)
     return session
 
 
@@ -217,20 +217,19 @@ def _begin_conversation(
 
 
 def _origin(session: StreamingSession) -> dict[str, str]:
-    """Return what an auditor asks of a session's beginning: whose limits bind, and what it goes on from."""
-    bound = {"limit_by": str(session.limit_by), "idle_limit_by": str(session.idle_limit_by)}
-    bound |= {} if session.purpose == Purpose.TALK else {"purpose": str(session.purpose)}
-    return bound | ({"continues": str(session.continues_id)} if session.continues_id else {})
+    """Return what the first event says of the session's limits, purpose and predecessor."""
+    origin = {"limit_by": str(session.limit_by), "idle_limit_by": str(session.idle_limit_by)}
+    origin |= {} if session.purpose == Purpose.TALK else {"purpose": str(session.purpose)}
+    return origin | ({"continues": str(session.continues_id)} if session.continues_id else {})
 
 
 def connect(session: StreamingSession, answer: ProviderSession) -> bool:
-    """Note what the provider answered to `new`; return whether the session goes on.
+    """Store the provider's answer to `new`. Return False if the session was stopped meanwhile.
 
-    False: it was stopped while the provider was thinking. The provider's ID is stored either way, so that
-    whoever stops it can.
+    The provider's ID is stored in both cases, so that the session can be stopped there.
     """
     opened_at = timezone.now()
-    known: dict[str, Any] = {
+    answered: dict[str, Any] = {
         "provider_session_id": answer.provider_session_id,
         "opened_at": opened_at,
         "provider_duration_limit": answer.duration_limit,
@@ -240,49 +239,50 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
     steps = [Entry(EventKind.PROVIDER_AUTHENTICATED)] if answer.credential else []
     steps.append(Entry(EventKind.PROVIDER_CREATED, {"is_paid": answer.is_paid, "opened_at": opened_at.isoformat()}))
     with transaction.atomic(savepoint=False):
-        _read_again(session, lock=True)
+        _refresh(session, lock=True)
         if session.status == Status.CREATING:
             limit = answer.duration_limit
             if limit and session.created_at + limit < session.ends_at:
-                session.ends_at = known["ends_at"] = session.created_at + limit
-                known["limit_by"] = LimitBy.PROVIDER
-            known["deadline_at"] = next_check_at(session, is_live=False)
-            return transition(session, Status.CONNECTING, *steps, **known)
-        StreamingSession.objects.filter(pk=session.pk).update(**known)
+                session.ends_at = answered["ends_at"] = session.created_at + limit
+                answered["limit_by"] = LimitBy.PROVIDER
+            answered["deadline_at"] = next_check_at(session, is_live=False)
+            return transition(session, Status.CONNECTING, *steps, **answered)
+        StreamingSession.objects.filter(pk=session.pk).update(**answered)
         session.provider_session_id, session.opened_at = answer.provider_session_id, opened_at
         is_over = session.status == Status.ENDED
-        for name, value in known.items():
+        for name, value in answered.items():
             setattr(session, name, value)
-        late = Entry(EventKind.PROVIDER_ANSWERED_LATE, coverage.state(coverage.SESSION, session, *known))
+        late = Entry(EventKind.PROVIDER_ANSWERED_LATE, coverage.state(coverage.SESSION, session, *answered))
         events.append(session.pk, *steps, late, is_over=is_over)
         return False
 
 
-def note_after_failure(session: StreamingSession, answer: ProviderSession, evidence: Evidence) -> bool:
-    """Store the provider's ID after opening a session has failed on our side; return whether the session goes on.
+def store_after_failure(session: StreamingSession, answer: ProviderSession, evidence: Evidence) -> bool:
+    """Store the provider's ID after creating a session has failed on our side. Return whether the session continues.
 
-    It does where the ID had been stored before the failure. Else its end is begun. Safe to repeat.
+    It continues if the ID was stored before the failure. Otherwise a stop is requested. Safe to repeat.
     """
-    _read_again(session)
+    _refresh(session)
     is_stored = session.provider_session_id == answer.provider_session_id
     if is_stored and session.status in RUNNING:
         return True
-    begin_stop(session, EndReason.ORPHAN_FOUND, evidence)  # by itself: the row may refuse this ID for ever
+    # In its own transaction, because the row may never accept this ID.
+    begin_stop(session, EndReason.ORPHAN_FOUND, evidence)
     if not is_stored:
         connect(session, answer)
     return False
 
 
-def note_started(session: StreamingSession, answer: ProviderSession) -> bool:
-    """The provider has sent the avatar; a limit that it names only now holds as well.
+def record_started(session: StreamingSession, answer: ProviderSession) -> bool:
+    """Record that the provider has started the avatar, and apply a limit that its answer names.
 
-    Return whether the session goes on: it may have been stopped meanwhile.
+    Return False if the session was stopped meanwhile.
     """
     with transaction.atomic(savepoint=False):
-        _read_again(session, lock=True)
-        goes_on, stated = session.status in RUNNING, {}
+        _refresh(session, lock=True)
+        is_running, stated = session.status in RUNNING, {}
         limit = answer.duration_limit
-        if goes_on and limit and limit != session.provider_duration_limit:
+        if is_running and limit and limit != session.provider_duration_limit:
             session.provider_duration_limit = limit
             if session.created_at + limit < session.ends_at:
                 session.ends_at, session.limit_by = session.created_at + limit, LimitBy.PROVIDER
@@ -292,13 +292,13 @@ def note_started(session: StreamingSession, answer: ProviderSession) -> bool:
             stated = coverage.state(coverage.SESSION, session, *bound)
             broadcast.publish(session.pk, broadcast.StatusChanged.of(session))
         events.append(session.pk, Entry(EventKind.PROVIDER_STARTED, stated), is_over=session.status == Status.ENDED)
-    return goes_on
+    return is_running
 
 
 def go_live(session: StreamingSession) -> bool:
-    """The first picture was seen; return whether this caller is the one who brought the news."""
+    """Move a connecting session to LIVE after its first frame. Return True if this call made the change."""
     with transaction.atomic(savepoint=False):
-        _read_again(session, lock=True)
+        _refresh(session, lock=True)
         if session.status != Status.CONNECTING:
             return False  # a rejoin, another tab, or too late
         now = session.active_at = timezone.now()
@@ -307,35 +307,35 @@ def go_live(session: StreamingSession) -> bool:
 
 
 def begin_stop(session: StreamingSession, reason: EndReason, evidence: Evidence) -> bool:
-    """Ask for the end; return whether this caller is the one who carries it out. Safe to call at any time."""
+    """Request a stop. Return True if this caller must carry it out. Safe to call in every status."""
     while session.status not in (Status.STOPPING, Status.ENDED):
         now = timezone.now()
         why = {"end_reason": reason, "end_evidence": dict(evidence), "stop_requested_at": now}
-        if transition(session, Status.STOPPING, **why, deadline_at=now + STOP_PATIENCE):
+        if transition(session, Status.STOPPING, **why, deadline_at=now + STOP_TIMEOUT):
             return True
     return False
 
 
 def end(session: StreamingSession) -> bool:
-    """The provider has confirmed that nothing runs; return whether this caller is the one who noted it."""
+    """Mark a stopping session ended after the provider's confirmation. Return True if this call made the change."""
     if session.status != Status.STOPPING:
         return False
     return transition(session, Status.ENDED, ended_at=timezone.now(), deadline_at=None)
 
 
 def begin_stop_all(sessions: Sequence[StreamingSession], reason: EndReason, now: datetime | None = None) -> None:
-    """Do what `begin_stop` does, to running sessions whose rows the caller holds locked.
+    """Request a stop of running sessions whose rows the caller has locked.
 
-    The evidence stands in each session's `end_evidence` already.
+    Each session's `end_evidence` is already set on the object, not yet stored.
     """
     now = now or timezone.now()
     StreamingSession.objects.bulk_update(sessions, ["end_evidence"])
-    deadline = now + STOP_PATIENCE
+    deadline = now + STOP_TIMEOUT
     transition_all(sessions, Status.STOPPING, end_reason=reason, stop_requested_at=now, deadline_at=deadline)
 
 
 def end_all(session_ids: Collection[UUID]) -> None:
-    """Do what `end` does, to all of these that are being stopped."""
+    """Mark those of these sessions ended that are stopping."""
     with transaction.atomic():
         rows = StreamingSession.objects.select_for_update().order_by("pk")
         stopping = list(rows.filter(pk__in=session_ids, status=Status.STOPPING))
@@ -344,19 +344,19 @@ def end_all(session_ids: Collection[UUID]) -> None:
 
 
 def next_check_at(session: StreamingSession, *, is_live: bool) -> datetime:
-    """Return the next moment somebody must look at a session that goes on: a warning, a limit, the tab's grace."""
+    """Return the deadline of a running session: its next warning, limit or end of the tab's grace period."""
     now = timezone.now()
     if is_live:
         limits = (session.ends_at, session.active_at + session.idle_timeout)
-        moments = [limit - ahead for limit in limits for ahead in (*WARNINGS, timedelta(0))]
+        moments = [limit - ahead for limit in limits for ahead in (*WARNING_LEAD_TIMES, timedelta(0))]
     else:
-        moments = [session.created_at + PICTURE_LIMIT, session.ends_at]
+        moments = [session.created_at + FIRST_FRAME_TIMEOUT, session.ends_at]
     if session.abandoned_at:
         moments.append(session.abandoned_at + TAB_GRACE)
     return min((moment for moment in moments if moment > now), default=now)
 
 
-def _read_again(session: StreamingSession, *, lock: bool = False) -> None:
-    """Bring `session` up to date; with `lock`, nobody else changes it before the transaction ends."""
+def _refresh(session: StreamingSession, *, lock: bool = False) -> None:
+    """Reload `session`. With `lock`, its row stays locked until the transaction ends."""
     rows = StreamingSession.objects.select_related("account")
     session.refresh_from_db(from_queryset=rows.select_for_update(of=("self",)) if lock else rows)

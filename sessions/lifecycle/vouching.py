@@ -1,4 +1,4 @@
-"""Who vouches for a line of the transcript: the portal, the provider, or nobody but the browser that reported it."""
+"""The standing of transcript lines: sent by the portal, from the provider, or only reported by a browser."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import SessionEvent, SessionTask, Utterance
 
 Source = SessionEvent.Source
+# The event with the result of reading the provider's record. Its `confirmed` maps the IDs of reported lines to those of
+# the provider's lines that confirm them.
 RECORD = EventKind.PROVIDER_RECORD
-"""The event that tells what the provider's own record had; `confirmed` names the reported lines that it has too."""
 
 
 class Standing(models.TextChoices):
-    """Where a line comes from, and what the provider's transcript says of it."""
+    """Where a line comes from, and whether the provider's transcript has it."""
 
     SENT = "sent", _("Sent by the portal")
     NOT_DELIVERED = "not_delivered", _("Delivery to the avatar not confirmed")
@@ -32,22 +33,22 @@ UNCONFIRMED = (Standing.BROWSER, Standing.CONTRADICTED, Standing.NOT_DELIVERED)
 Rows = TypeVar("Rows", bound=Iterable[Utterance])
 
 
-def mark(rows: Rows) -> Rows:
-    """Set the standing of each line; return the lines. At most two queries."""
-    _mark(rows)
+def set_standing(rows: Rows) -> Rows:
+    """Set `standing` on each line and return the lines. At most two queries."""
+    _set_standing(rows)
     return rows
 
 
 def undelivered(rows: Iterable[Utterance]) -> set[int]:
     """Return the IDs of typed lines that the provider has not accepted. At most one query.
 
-    A line and its task are stored together, with the same time. The task's status is part of the chained record.
+    A line and its task are stored together with the same time. The task's status is part of the chained record.
     """
     typed = [row for row in rows if row.source == Source.PORTAL]
     if not typed:
         return set()
     times = [row.at for row in typed]
-    # Only the few that were not accepted are read, so that a part of a long session costs what the first part did.
+    # Only the few that were not accepted are read, so that every batch of a long session costs the same.
     waiting = SessionTask.objects.exclude(status=SessionTask.Status.SENT).filter(
         session__in={row.session_id for row in typed}, created_at__gte=min(times), created_at__lte=max(times)
     )
@@ -56,18 +57,19 @@ def undelivered(rows: Iterable[Utterance]) -> set[int]:
 
 
 def without_confirmed(lines: models.QuerySet[Utterance], session_id: UUID) -> models.QuerySet[Utterance]:
-    """Leave out the reported lines of a session that the provider's own lines confirm."""
+    """Exclude the reported lines of a session that the provider's own lines confirm."""
     confirmed = _records({session_id}).get(session_id, {}).get("confirmed", {})
     return lines.exclude(pk__any_of=[int(pk) for pk in confirmed]) if confirmed else lines
 
 
 def for_reading(rows: Sequence[Utterance]) -> list[Utterance]:
-    """Return marked lines as people read them: what the provider confirmed stands once, in the provider's words.
+    """Return lines for readers: a confirmed line appears once, in the provider's words, with its standing.
 
-    Where it was interrupted the browser knows. `rows` may be a part of a session.
+    Only the browser knows where the avatar was interrupted, so that is taken from its report. `rows` may be a
+    batch of a session's lines.
     """
     by_id = {row.pk: row for row in rows}
-    claimed_of = {by[-1]: claimed for claimed, by in _mark(rows).items() if by and by[-1] in by_id}
+    claimed_of = {by[-1]: claimed for claimed, by in _set_standing(rows).items() if by and by[-1] in by_id}
     elsewhere = [claimed for claimed in claimed_of.values() if claimed not in by_id]
     if elsewhere:
         cut = Utterance.objects.filter(pk__any_of=elsewhere, is_interrupted=True)
@@ -80,13 +82,13 @@ def for_reading(rows: Sequence[Utterance]) -> list[Utterance]:
 
 
 def for_pages(rows: Sequence[Utterance]) -> list[Utterance]:
-    """Return marked lines as a room's page knows them: its own, those that the provider confirmed among them."""
-    doubled = {pk for confirming in _mark(rows).values() for pk in confirming}
+    """Return lines for a room's page, without the provider's duplicates of the lines that the page reported."""
+    doubled = {pk for confirming in _set_standing(rows).values() for pk in confirming}
     return [row for row in rows if row.pk not in doubled]
 
 
-def _mark(rows: Iterable[Utterance]) -> dict[int, list[int]]:
-    """Set the standing of each line; return by which of the provider's lines each confirmed one is confirmed."""
+def _set_standing(rows: Iterable[Utterance]) -> dict[int, list[int]]:
+    """Set the standing of each line. Return the IDs of the provider's lines that confirm each confirmed line."""
     records = _records({row.session_id for row in rows if row.source != Source.PORTAL})
     confirmed = {int(pk): by for record in records.values() for pk, by in record["confirmed"].items()}
     reported = {pk for by in confirmed.values() for pk in by}
@@ -106,9 +108,9 @@ def _mark(rows: Iterable[Utterance]) -> dict[int, list[int]]:
 
 
 def _records(session_ids: set[UUID]) -> dict[UUID, Mapping[str, Any]]:
-    """Return what the last reading of each session's record said; those from before lines were compared say nothing."""
+    """Return the latest PROVIDER_RECORD data per session, ignoring those from before lines were compared."""
     if not session_ids:
         return {}
     rows = SessionEvent.objects.filter(session__in=session_ids, kind=RECORD, source=Source.PROVIDER)
-    told = rows.order_by("session", "number").values_list("session", "data")
-    return {session_id: data for session_id, data in told if isinstance(data.get("confirmed"), dict)}
+    readings = rows.order_by("session", "number").values_list("session", "data")
+    return {session_id: data for session_id, data in readings if isinstance(data.get("confirmed"), dict)}

@@ -1,4 +1,4 @@
-"""Conversations and their history, who waits for one, and what each may use."""
+"""Sessions, conversations and their records; tabs and queue entries; quotas and totals."""
 
 from sessions.models.allowances import Allowance
 from sessions.models.conversations import (

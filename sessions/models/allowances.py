@@ -1,4 +1,4 @@
-"""What one person, or everybody in one group, may use."""
+"""Quotas of users and groups."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ABOVE_ZERO = MinValueValidator(timedelta(seconds=1), message=_("It must be longe
 
 
 class Allowance(models.Model):
-    """Limits of one person or of each member of one group; an empty field limits nothing.
+    """Limits of one user or of each member of one group. An empty field limits nothing.
 
-    Of all that apply to a session the lowest binds. The month's minutes of a person's own row stand in place of the
-    groups', so that one person can be given more.
+    The lowest limit that applies to a session binds. Only `minutes_per_month` of a user's own row replaces the
+    groups', so that one user can get more.
     """
 
     organisation = models.ForeignKey(

@@ -1,4 +1,4 @@
-"""Conversations and their history. Rows are evidence: nothing here is ever deleted."""
+"""Conversations, sessions, tasks, events and transcript lines. Rows are evidence and never deleted."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models import Persona, PersonaVersion, ProviderAccount
 from avatars.models.persona_settings import PersonaSettings
-from sessions.models.speech import Spoken, SpokenManager, SpokenWord, words_of
+from sessions.models.speech import Spoken, SpokenManager, SpokenWord, word_rows
 
-WORTH_A_SESSION = timedelta(seconds=60)
-"""Left of our own limits when the provider's is reached: for less, nothing new is opened."""
+# What must be left of our own limits at the provider's limit, so that a conversation continues in a new session.
+MIN_TIME_FOR_NEW_SESSION = timedelta(seconds=60)
 
 
 class Status(models.TextChoices):
-    """Where a session is in its life; `lifecycle` alone changes it."""
+    """The status of a session. Only `lifecycle.transitions` changes it."""
 
     REQUESTED = "requested", _("requested")
     CREATING = "creating", _("creating")
@@ -31,12 +31,12 @@ class Status(models.TextChoices):
     ENDED = "ended", _("ended")
 
 
+# No stop has been requested yet.
 RUNNING = (Status.REQUESTED, Status.CREATING, Status.CONNECTING, Status.LIVE)
-"""Nobody has asked for the end yet."""
 
 
 class EndReason(models.TextChoices):
-    """Why a session ended: a closed list. Labels are for staff and auditors; `reasons.own_label` addresses the user."""
+    """Why a session ended. Labels are for staff and auditors; `end_evidence.own_label` addresses the user."""
 
     USER_STOPPED = "user_stopped", _("The user ended the conversation")
     TAB_CLOSED = "tab_closed", _("The tab was closed")
@@ -66,7 +66,7 @@ class EndReason(models.TextChoices):
 
 
 class Purpose(models.TextChoices):
-    """What a session is for; all of them cost the same."""
+    """What a session is for. All purposes cost the same."""
 
     TALK = "talk", _("conversation")
     TRIAL = "trial", _("trial")
@@ -74,7 +74,7 @@ class Purpose(models.TextChoices):
 
 
 class LimitBy(models.TextChoices):
-    """Whose limit is the lowest, and so the one that binds."""
+    """Origin of the lowest limit, which is the one that applies."""
 
     PERSONA = "persona", _("persona limit")
     USER = "user", _("user limit")
@@ -86,7 +86,7 @@ class LimitBy(models.TextChoices):
 
 
 class Conversation(models.Model):
-    """What a user experiences: sessions that continue each other, within one time limit. Never deleted.
+    """Sessions that continue each other within one time limit: what a user experiences. Never deleted.
 
     Its ID is that of its first session, whose record states it.
     """
@@ -95,13 +95,13 @@ class Conversation(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="conversations", verbose_name=_("user")
     )
-    # Of the first session; a later one may be with the same persona in another language.
+    # Of the first session. A later one may use the same persona in another language.
     persona = models.ForeignKey(Persona, models.PROTECT, related_name="conversations", verbose_name=_("persona"))
     started_at = models.DateTimeField(_("started"))
-    # Of all its sessions together. Empty in conversations from before it was kept: the limits of each session applied.
+    # Of all its sessions together. Empty in older conversations, where only the limits of each session applied.
     time_limit = models.DurationField(_("time limit"), null=True, blank=True)
     limit_by = models.CharField(_("effective duration limit"), max_length=10, choices=LimitBy, blank=True)
-    # Empty while a session of it is open; a new session clears it.
+    # Empty while one of its sessions is open.
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
 
     class Meta:
@@ -120,9 +120,9 @@ class Conversation(models.Model):
 
     @staticmethod
     def ended_last() -> models.QuerySet[StreamingSession]:
-        """Return the sessions of the outer query's conversation, open ones first, then by when they ended.
+        """Return the sessions of the outer query's conversation, open ones first, then the latest ended.
 
-        Their first `ended_at` is that of the conversation.
+        The first one's `ended_at` is that of the conversation.
         """
         rows = StreamingSession.objects.filter(conversation=OuterRef("pk"))
         return rows.order_by(F("ended_at").desc(nulls_first=True))
@@ -130,17 +130,17 @@ class Conversation(models.Model):
 
 class StreamingSessionQuerySet(models.QuerySet["StreamingSession"]):
     def open(self) -> StreamingSessionQuerySet:
-        """Everything that is not over: it holds a place and may cost money."""
+        """Sessions that have not ended. Each holds a slot and may cost money."""
         return self.exclude(status=Status.ENDED)
 
     def due(self, when: datetime) -> StreamingSessionQuerySet:
-        """Sessions that somebody must look at by then, the longest waiting first."""
-        # Only open rows have a deadline; said aloud, so that the partial index can be used.
+        """Sessions whose deadline has passed, the earliest first."""
+        # Only open rows have a deadline. Filtering on it lets the database use the partial index.
         return self.open().filter(deadline_at__lte=when).order_by("deadline_at")
 
 
 class StreamingSession(models.Model):
-    """One session at the provider. Kept for auditors, never deleted."""
+    """One session at the provider. Rows are kept for auditors and never deleted."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(
@@ -152,58 +152,57 @@ class StreamingSession(models.Model):
     account = models.ForeignKey(ProviderAccount, models.PROTECT, verbose_name=_("account"))
     persona = models.ForeignKey(Persona, models.PROTECT, verbose_name=_("persona"))
     persona_version = models.PositiveIntegerField(_("persona version"))
-    # Exactly what staff had saved; sessions from before versions were kept have none.
+    # Exactly what staff had saved. Empty in sessions from before versions were kept.
     version = models.ForeignKey(PersonaVersion, models.PROTECT, null=True, related_name="sessions", editable=False)
     purpose = models.CharField(_("purpose"), max_length=10, choices=Purpose, default=Purpose.TALK)
-    # What was asked for, as it was then: a persona changes, a record does not.
+    # The settings of the request. The persona may change later, the record may not.
     persona_settings = models.JSONField(_("settings at the time"))
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.REQUESTED)
     end_reason = models.CharField(_("end reason"), max_length=20, choices=EndReason, blank=True)
-    # What proves the reason: a code and its values, without keys or speech; `reasons` has the words.
+    # A code and its values, without keys or speech; `lifecycle.end_evidence` renders it as text.
     end_evidence = models.JSONField(_("evidence"), default=dict, blank=True, editable=False)
 
     provider_session_id = models.CharField(_("provider’s ID"), max_length=200, null=True, blank=True)
     provider_duration_limit = models.DurationField(_("provider’s limit"), null=True, blank=True)
     is_paid = models.BooleanField(_("billed by the provider"), null=True, blank=True)
-    # The room's name on our own LiveKit; empty where the room is the provider's.
+    # The room's name on our own LiveKit; empty if the room is the provider's.
     room = models.CharField(_("room"), max_length=80, blank=True)
-    # The session of the same conversation that this one took over from: after no picture, at the provider's limit, or
-    # because the person went on.
+    # The session of the same conversation that this one continues: after missing video, at the provider's limit, or at
+    # the user's request.
     continues = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="continued_by", verbose_name=_("continues")
     )
 
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     # When the provider created it, as far as the portal knows. Time and cost count from here, whatever browsers report.
-    # Empty before that, and in rows from before this was kept: those count from `created_at`.
+    # Empty before that, and in older rows, which count from `created_at`.
     opened_at = models.DateTimeField(_("created at the provider"), null=True, blank=True)
     live_at = models.DateTimeField(_("first frame"), null=True, blank=True)
     ends_at = models.DateTimeField(_("limit"), help_text=_("When the duration limit is reached."))
     limit_by = models.CharField(_("effective duration limit"), max_length=10, choices=LimitBy, default=LimitBy.PERSONA)
     idle_limit_by = models.CharField(_("effective idle limit"), max_length=10, choices=LimitBy, default=LimitBy.PERSONA)
-    # When the end was requested: a person's quota counts until then, the cost until the provider confirms.
+    # When the stop was requested. The user's quota counts until then, the cost until the provider confirms.
     stop_requested_at = models.DateTimeField(_("stop requested"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
-    # The last thing that counts as somebody being there; written when it happens, never by waiting.
+    # The last sign of activity. Idle sessions write nothing.
     active_at = models.DateTimeField(_("last activity"), default=timezone.now)
-    # Set when the last tab left, cleared when one comes back.
+    # Set when the last tab left, cleared when one returns.
     abandoned_at = models.DateTimeField(_("last tab closed"), null=True, blank=True)
-    # The next moment somebody must look at this row: a warning or a limit while people talk,
-    # the retry while we stop. Stored, so one indexed query finds all that is due.
+    # Next time the worker must act on this row: a warning or a limit while it runs, a retry while it is stopping.
+    # Stored so that one indexed query finds everything that is due.
     deadline_at = models.DateTimeField(_("next check"), null=True, blank=True)
-    # Set while the provider may know something of an ended session that we have not read yet.
+    # Next time the worker reads the provider's record, after the end. Empty once it was read, or if there is none.
     record_due_at = models.DateTimeField(_("record to be read"), null=True, blank=True, editable=False)
     stop_attempts = models.PositiveIntegerField(_("stop attempts"), default=0)
-    # Why the last of them was not confirmed, as `end_evidence` says why it ends.
+    # Why the last attempt was not confirmed, in the format of `end_evidence`.
     stop_trouble = models.JSONField(_("not confirmed because"), default=dict, blank=True, editable=False)
-    # How much of what is shown of it its record states: 1, texts and receipts; 2, every column; 3, its conversation
-    # too (`sessions.lifecycle.coverage`).
+    # What its record states: 1, texts and receipts; 2, every shown column; 3, its conversation, too
+    # (`sessions.lifecycle.coverage`).
     record_format = models.PositiveSmallIntegerField(default=1, db_default=1, editable=False)
-    # When it was added to the totals, which is soon after its end.
+    # When it was added to the totals, soon after its end.
     booked_at = models.DateTimeField(_("booked"), null=True, blank=True, editable=False)
 
-    wrapped_key: bytes | None
-    """The key of its speech, on rows that were read together with it."""
+    wrapped_key: bytes | None  # of its speech, on rows that were read with it
 
     objects = StreamingSessionQuerySet.as_manager()
 
@@ -249,7 +248,7 @@ class StreamingSession(models.Model):
             ),
             models.UniqueConstraint("account", "provider_session_id", name="provider_session_once"),
             models.UniqueConstraint("room", condition=~Q(room=""), name="own_room_once"),
-            # One conversation a person at a time.
+            # A user has one running session at a time.
             models.UniqueConstraint(
                 "user",
                 condition=Q(status__in=("requested", "creating", "connecting", "live")),
@@ -262,42 +261,43 @@ class StreamingSession(models.Model):
 
     @property
     def started_with(self) -> PersonaSettings:
-        """The persona's settings that the session was started with."""
+        """The persona's settings at the start."""
         return PersonaSettings.of(self.persona_settings)
 
     @property
     def idle_timeout(self) -> timedelta:
-        """How long without activity until it ends."""
+        """Time without activity after which the session ends."""
         return self.started_with.idle_timeout
 
     @property
     def own_limit_at(self) -> datetime:
-        """When it would end if the provider's limit did not end it sooner."""
+        """When our own limit would end it if the provider's did not end it sooner."""
         return self.created_at + self.started_with.duration_limit
 
     @property
     def conversation_ends_at(self) -> datetime:
-        """When time is up for whoever talks: at the provider's limit alone they go on in a new session, if ours leaves
-        enough for one.
+        """When time is up for the user.
+
+        At the provider's limit the conversation continues in a new session if our own limit leaves enough time.
         """
-        is_worth_it = self.own_limit_at - self.ends_at >= WORTH_A_SESSION
+        is_worth_it = self.own_limit_at - self.ends_at >= MIN_TIME_FOR_NEW_SESSION
         return self.own_limit_at if self.limit_by == LimitBy.PROVIDER and is_worth_it else self.ends_at
 
     @property
     def billed_from(self) -> datetime:
-        """When time and cost begin to count."""
+        """When time and cost start to count."""
         return self.opened_at or self.created_at
 
     @property
     def duration(self) -> timedelta | None:
-        """How long it was open at the provider; None while it has not ended, or where it was never opened."""
+        """Time open at the provider; None before the end, or if the provider never created it."""
         if not self.ended_at or not self.provider_session_id:
             return None
-        return max(self.ended_at - self.billed_from, timedelta(0))  # an answer may come after the end
+        return max(self.ended_at - self.billed_from, timedelta(0))  # the provider's answer may come after the end
 
 
 class SessionTask(Spoken):
-    """One text sent to the avatar, exactly as it was sent, and what became of it."""
+    """One text sent to the avatar, exactly as sent, and its outcome."""
 
     class Kind(models.TextChoices):
         TALK = "talk", _("answers")
@@ -310,9 +310,9 @@ class SessionTask(Spoken):
 
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="tasks", verbose_name=_("session"))
     kind = models.CharField(_("kind"), max_length=10, choices=Kind)
-    # The page's own mark: a page that was cut off sends again what it has no answer to.
+    # Chosen by the page, so that it can safely repeat a text after a lost connection.
     ref = models.CharField(_("browser’s reference"), max_length=64, blank=True, editable=False)
-    # Empty: the portal itself, for the greeting.
+    # Empty for the greeting, which the portal itself sends.
     sent_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("sent by")
     )
@@ -324,8 +324,7 @@ class SessionTask(Spoken):
 
     objects: ClassVar[SpokenManager[Self]] = SpokenManager()
 
-    line: Utterance | None
-    """The line of the transcript that was stored with it, on a task that has just been accepted."""
+    line: Utterance | None  # the transcript line stored with it, on a task that was just accepted
 
     class Meta:
         verbose_name = _("task")
@@ -351,7 +350,7 @@ class SessionTask(Spoken):
 
 
 class SessionEvent(models.Model):
-    """Anything that happened. Append-only: each row holds the hash of the one before it."""
+    """One event of a session's record. Append-only: each row holds the hash of the one before it."""
 
     class Source(models.TextChoices):
         PORTAL = "portal", _("portal")
@@ -365,7 +364,7 @@ class SessionEvent(models.Model):
     kind = models.CharField(_("kind"), max_length=40)
     data = models.JSONField(_("data"), default=dict)
     at = models.DateTimeField(_("at"), default=timezone.now)
-    # Checksums of source, kind, data and at: they tell which was changed. Empty in rows from before they were kept.
+    # Checksums of source, kind, data and at, which tell which one was changed. Empty in older rows.
     prints = models.CharField(max_length=40, default="", db_default="", editable=False)
     previous_hash = models.CharField(max_length=64, editable=False)
     hash = models.CharField(max_length=64, editable=False)
@@ -394,19 +393,17 @@ class Utterance(Spoken):
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="utterances", verbose_name=_("session"))
     who = models.CharField(_("who"), max_length=10, choices=Who)
     by = models.CharField(_("input"), max_length=10, choices=By)
-    # What was asked of the avatar; empty for what was spoken.
+    # What the avatar was asked to do with the text; empty for speech.
     kind = models.CharField(_("kind"), max_length=10, choices=SessionTask.Kind, blank=True)
     is_interrupted = models.BooleanField(_("interrupted"), default=False)
     source = models.CharField(_("source"), max_length=10, choices=SessionEvent.Source)
     provider_task_id = models.CharField(_("provider’s task"), max_length=200, blank=True)
     at = models.DateTimeField(_("at"), default=timezone.now)
 
-    standing: str
-    """Who vouches for it, on rows that `vouching` has marked."""
-    is_unreported: bool
-    """Only the provider's transcript has it; likewise."""
-    heard: str
-    """How much of it a browser heard before it was interrupted, where the provider has all of it; likewise."""
+    # Set by `lifecycle.vouching`:
+    standing: str  # a `vouching.Standing`
+    is_unreported: bool  # only the provider's transcript has it
+    heard: str  # what a browser heard before the interruption, where the provider's text is complete
 
     objects: ClassVar[SpokenManager[Self]] = SpokenManager()
 
@@ -415,7 +412,7 @@ class Utterance(Spoken):
         verbose_name_plural = _("lines")
         ordering = ("at", "pk")
         constraints = (
-            # Several tabs may report the same line; it was said once.
+            # Several tabs may report the same line.
             models.UniqueConstraint(
                 "session",
                 "who",
@@ -433,9 +430,9 @@ class Utterance(Spoken):
         return f"line {self.pk} {self.who}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store the line; a new one is found by its words from then on."""
+        """Store the line and add a new one to the word index."""
         is_new = self._state.adding
         with transaction.atomic(savepoint=False):
             super().save(*args, **kwargs)
             if is_new:
-                SpokenWord.objects.bulk_create(words_of(self))
+                SpokenWord.objects.bulk_create(word_rows(self))

@@ -1,4 +1,4 @@
-"""What was taken out of the portal, by whom, from where, and why."""
+"""Exports: who requested which data, from where, and why."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessions.models.conversations import StreamingSession
 
 
 class Export(models.Model):
-    """One export, and for a large one the job that writes its file. The row stays, the file does not."""
+    """One export and, for a large one, the job that writes its file. The file is deleted, the row is kept."""
 
     class What(models.TextChoices):
         SESSIONS = "sessions", _("Sessions, one per row")
@@ -46,20 +46,20 @@ class Export(models.Model):
     )
     asked_from = models.GenericIPAddressField(_("from"), null=True, blank=True)
     asked_at = models.DateTimeField(_("requested"), default=timezone.now)
-    # Why the words were needed; without a reason there are none in it.
+    # Why texts were needed. Without a reason the export has none.
     reason = models.CharField(_("reason"), max_length=500, blank=True)
     what = models.CharField(_("contents"), max_length=10, choices=What)
     format = models.CharField(_("format"), max_length=10, choices=Format)
     session = models.ForeignKey(
         StreamingSession, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("session")
     )
-    # The list's filters as they stood in its address.
+    # The list's filters, as in the query string.
     filters = models.JSONField(_("filters"), default=dict, blank=True)
 
     state = models.CharField(_("status"), max_length=10, choices=State)
     rows_total = models.PositiveIntegerField(_("rows to write"), null=True, blank=True)
     rows_done = models.PositiveIntegerField(_("rows"), default=0)
-    # Where to go on after a crash: the key of the last row in the file, and the file's length up to it.
+    # Where to continue after a crash: the key of the last row in the file, and the file's length up to it.
     last_key = models.JSONField(null=True, blank=True, editable=False)
     written = models.PositiveBigIntegerField(_("bytes"), default=0)
     touched_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -85,16 +85,16 @@ class Export(models.Model):
 
     @property
     def scratch(self) -> Path:
-        """The folder for what its writer stores on the way; removed with the file."""
+        """The folder for the writer's temporary files; removed with the file."""
         return self.path.with_suffix(".tmp")
 
     @property
     def path(self) -> Path:
-        """Where its file is, if it has one: below the media, which no address serves as they are."""
+        """The path of its file. No URL serves it directly."""
         return Path(settings.MEDIA_ROOT) / "exports" / f"{self.id}.{self.format}"
 
     @property
     def file_name(self) -> str:
-        """What the file is called on the reader's disk."""
+        """The name of the downloaded file."""
         about = self.session_id or self.asked_at.strftime("%Y-%m-%dT%H%M")
         return f"{self.what}-{about}.{self.format}"

@@ -1,4 +1,4 @@
-"""How long speech is kept: what holds it, and the receipt of what was erased."""
+"""Legal holds on speech, and receipts of its erasure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sessions.models.conversations import StreamingSession
 
 class LegalHoldQuerySet(models.QuerySet["LegalHold"]):
     def active(self) -> LegalHoldQuerySet:
-        """Holds that are not released at a past moment after they were set: one that is odd holds."""
+        """Holds in force. A hold with an impossible release time stays in force."""
         is_odd = Q(released_at__lt=F("at")) | Q(released_at__gt=Now())
         return self.filter(Q(released_at=None) | is_odd)
 
 
 class LegalHold(models.Model):
-    """What was said in this session must be kept, whoever asks for its erasure. Released, never deleted."""
+    """An order to keep a session's speech, whoever requests its erasure. Released, never deleted."""
 
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="holds", verbose_name=_("session"))
     reason = models.CharField(_("reason"), max_length=300)
@@ -49,7 +49,7 @@ class LegalHold(models.Model):
 
 
 class Erasure(models.Model):
-    """The receipt of an erasure: what of a session is gone, when, and who wanted it. Never changed."""
+    """The receipt of an erasure: what was erased, when, and who requested it. Never changed."""
 
     class Cause(models.TextChoices):
         PERSON = "person", _("user’s request")
@@ -69,7 +69,7 @@ class Erasure(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("done by")
     )
     lines = models.PositiveIntegerField(_("lines"))
-    # Over the sealed texts, which stay: what was erased can be told from what was not.
+    # Over the sealed texts, which are kept, to tell what was erased.
     hash = models.CharField(_("hash"), max_length=64)
     at_provider = models.CharField(_("at the provider"), max_length=12, choices=AtProvider)
 
@@ -85,12 +85,12 @@ class Erasure(models.Model):
 
 
 class ProviderErasure(models.Model):
-    """What was erased here is to be deleted at the provider too. Once it has confirmed that, this is the receipt."""
+    """A deletion at the provider that follows an erasure here. Once confirmed, it is the receipt."""
 
     erasure = models.OneToOneField(
         Erasure, models.PROTECT, primary_key=True, related_name="carried", verbose_name=_("erasure")
     )
-    # The next moment to ask; none once it is done.
+    # When to try next; empty once it is done.
     due_at = models.DateTimeField(_("next attempt"), null=True, blank=True, default=timezone.now)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     failure = models.CharField(_("failure"), max_length=200, blank=True)

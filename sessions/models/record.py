@@ -1,4 +1,4 @@
-"""What makes the record provable: how long it is, seals at its end, and what came of looking for changes."""
+"""Heads and seals, which make the record verifiable, and the results of integrity checks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sessions.models.conversations import SessionEvent, StreamingSession
 
 
 class SessionHead(models.Model):
-    """The number and hash of a session's newest event, signed: what is cut off shows while the session still runs.
+    """Signed number and hash of a session's newest event, so that truncation shows even while the session runs.
 
-    Goes forward only.
+    It only moves forward.
     """
 
     session = models.OneToOneField(
@@ -40,7 +40,7 @@ class SessionHead(models.Model):
 
     @staticmethod
     def sign(session_id: UUID | str, number: int, last_hash: str) -> str:
-        """What only this portal can have written below it. A seal's would not do."""
+        """Sign a head. A seal's signature is not valid for it."""
         return signing.sign("head", session_id, number, last_hash)
 
     @staticmethod
@@ -50,9 +50,9 @@ class SessionHead(models.Model):
 
 
 class SessionSeal(models.Model):
-    """How long a session's record was when it ended, and its last hash, signed. Append-only.
+    """Signed length and last hash of a session's record at its end. Append-only.
 
-    What comes after the end (the provider's own record, an erasure) is sealed again.
+    Events after the end (the provider's own record, an erasure) are sealed again.
     """
 
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="seals", verbose_name=_("session"))
@@ -76,29 +76,28 @@ class SessionSeal(models.Model):
         signature = cls.sign(event.session_id, event.number, event.hash, at.isoformat())
         return cls(session_id=event.session_id, number=event.number, hash=event.hash, signature=signature, at=at)
 
-    WITH_MOMENT = "2:"
-    """Signatures that begin so are of the seal's moment too."""
+    TIME_SIGNED_PREFIX = "2:"  # of signatures that cover the seal's time, too
 
     @classmethod
     def sign(cls, session_id: UUID | str, number: int, last_hash: str, at: str) -> str:
-        """What only this portal can have written below it."""
-        return cls.WITH_MOMENT + signing.sign("seal", session_id, number, last_hash, at)
+        """Sign a seal and its time."""
+        return cls.TIME_SIGNED_PREFIX + signing.sign("seal", session_id, number, last_hash, at)
 
     @classmethod
-    def has_moment(cls, signature: str) -> bool:
-        return signature.startswith(cls.WITH_MOMENT)
+    def is_time_signed(cls, signature: str) -> bool:
+        return signature.startswith(cls.TIME_SIGNED_PREFIX)
 
     @classmethod
     def is_signed(cls, signature: str, session_id: UUID | str, number: int, last_hash: str, at: str) -> bool:
         """Whether this portal made this signature, with the current key or a retired one."""
-        if cls.has_moment(signature):
-            signed = signature.removeprefix(cls.WITH_MOMENT)
+        if cls.is_time_signed(signature):
+            signed = signature.removeprefix(cls.TIME_SIGNED_PREFIX)
             return signing.is_signed(signed, "seal", session_id, number, last_hash, at)
         return signing.is_signed(signature, session_id, number, last_hash)
 
 
 class HistoryCheck(models.Model):
-    """One look through the record for what does not fit."""
+    """One integrity check of the record."""
 
     started_at = models.DateTimeField(_("started"), default=timezone.now)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
@@ -107,9 +106,9 @@ class HistoryCheck(models.Model):
     entries = models.PositiveIntegerField(_("audit entries"), default=0)
     anchors = models.PositiveIntegerField(_("anchors"), default=0)
     rows = models.PositiveBigIntegerField(_("rows read"), default=0)
-    # As `verification.Count.covered` has it: rows read of each table, and since when its columns are covered.
+    # As in `verification.Count.covered`: rows read of each table, and since when its columns are covered.
     covered = models.JSONField(_("covers"), default=dict, blank=True)
-    # As `faults.Fault` has them; the first hundred.
+    # The first hundred, as in `integrity.damage.Fault`.
     faults = models.JSONField(_("problems found"), default=list, blank=True)
     fault_count = models.PositiveIntegerField(_("problems"), default=0)
 

@@ -1,4 +1,4 @@
-"""How speech is kept: each session's under a key of its own, the keys under the portal's. Knows no models."""
+"""Encryption of speech: one key per session, wrapped with the portal's key. Independent of the models."""
 
 from __future__ import annotations
 
@@ -13,35 +13,31 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from heygen_portal.trail import signing
 
-NONCE = 12
-"""Bytes; what AES-GCM is made for."""
+NONCE_BYTES = 12  # the recommended size for AES-GCM
 
-OLD_WRAP = 60
-"""Bytes of a wrapped key from before wraps began with the ID of their key: nonce, 32 bytes of key, tag."""
+# Size of a wrapped key in the old format without a key ID: nonce, 32 bytes of key, tag.
+WRAP_BYTES_WITHOUT_KEY_ID = 60
 
 
 def new_key(session_id: UUID) -> bytes:
-    """Return a fresh key for a session's speech, wrapped: as it is stored."""
+    """Return a new key for a session's speech, wrapped for storage."""
     return _wrap(AESGCM.generate_key(256), session_id)
 
 
 def seal(wrapped: bytes, session_id: UUID, text: str, bound_to: str = "") -> bytes:
-    """Return the text as it is stored, bound to its session and to what it is of there.
-
-    The same text twice looks different twice.
-    """
+    """Encrypt a text, bound to its session and to `bound_to`. The ciphertext differs each time."""
     key = _unwrapped(bytes(wrapped), session_id, _ring())
     return _lock(key, text.encode("utf-8", "surrogatepass"), session_id, bound_to)
 
 
 def unseal(wrapped: bytes, session_id: UUID, sealed: bytes, bound_to: str = "") -> str:
-    """Return the text again. Raises InvalidTag when key, session, place and stored text do not belong together."""
+    """Decrypt a text. Raises InvalidTag if key, session, `bound_to` and ciphertext do not belong together."""
     key = _unwrapped(bytes(wrapped), session_id, _ring())
     return _unlock(key, sealed, session_id, bound_to).decode("utf-8", "surrogatepass")
 
 
 def opens(wrapped: bytes, session_id: UUID) -> bool:
-    """Whether a session's wrapped key is one that this portal wrapped for this session."""
+    """Whether this portal wrapped this key for this session."""
     try:
         _unwrapped(bytes(wrapped), session_id, _ring())
     except InvalidTag:
@@ -50,26 +46,26 @@ def opens(wrapped: bytes, session_id: UUID) -> bool:
 
 
 def fingerprint(sealed: bytes) -> str:
-    """Return the SHA-256 of a stored text: it proves the text while the key lives, and tells nothing afterwards."""
+    """Return the SHA-256 of a ciphertext. It proves the text while the key exists, and reveals nothing afterwards."""
     return hashlib.sha256(sealed).hexdigest()
 
 
 def _lock(key: bytes, content: bytes, session_id: UUID, bound_to: str = "") -> bytes:
-    nonce = os.urandom(NONCE)
+    nonce = os.urandom(NONCE_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, content, session_id.bytes + bound_to.encode())
 
 
 def _unlock(key: bytes, locked: bytes, session_id: UUID, bound_to: str = "") -> bytes:
-    return AESGCM(key).decrypt(locked[:NONCE], locked[NONCE:], session_id.bytes + bound_to.encode())
+    return AESGCM(key).decrypt(locked[:NONCE_BYTES], locked[NONCE_BYTES:], session_id.bytes + bound_to.encode())
 
 
 def key_id_of(wrapped: bytes) -> str:
-    """Return the ID of the portal's key that wrapped a session's key; empty for a wrap from before keys had IDs."""
-    return wrapped[: signing.KEY_ID_BYTES].hex() if len(wrapped) > OLD_WRAP else ""
+    """Return the ID of the portal's key that wrapped a session's key; empty in the old format."""
+    return wrapped[: signing.KEY_ID_BYTES].hex() if len(wrapped) > WRAP_BYTES_WITHOUT_KEY_ID else ""
 
 
 def rewrapped(wrapped: bytes, session_id: UUID) -> bytes:
-    """Return a session's key wrapped with the portal's current key. Raises InvalidTag when no key of ours opens it."""
+    """Wrap a session's key with the portal's current key. Raises InvalidTag if no key of the portal opens it."""
     return _wrap(_unwrapped(wrapped, session_id, _ring()), session_id)
 
 
@@ -85,7 +81,7 @@ def _ring() -> Ring:
     return tuple(signing.keys("wrap").items())
 
 
-# Keyed by what is stored: a key that was destroyed in the database is not asked for again.
+# The stored bytes are the cache key, so a key destroyed in the database is never looked up again.
 @lru_cache(maxsize=256)
 def _unwrapped(wrapped: bytes, session_id: UUID, ring: Ring) -> bytes:
     name = key_id_of(wrapped)

@@ -1,4 +1,4 @@
-"""What people said: sealed with their session's key, found by marks of its words, gone for good without the key."""
+"""Stored speech: encrypted with its session's key, indexed by marks of its words, unreadable without the key."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from django.utils.translation import gettext_lazy as _
 from heygen_portal.runtime.generics import AnyTextField
 from sessions.models import sealing, word_index
 
-BOUND = 2
-"""The format of sealed texts that are bound to their row and speaker."""
+FORMAT_BOUND_TO_ROW = 2  # the format of sealed texts that are bound to their row and speaker
 
 
 class SpeechErased(Exception):
-    """The session's speech was erased; nothing can be added to it."""
+    """The session's speech was erased, so nothing can be added to it."""
 
 
 class SpeechKey(models.Model):
-    """The key of one session's speech, wrapped with the portal's. Erasing empties it and keeps the row."""
+    """The key of one session's speech, wrapped with the portal's. Erasure empties it and keeps the row."""
 
     session = models.OneToOneField(
         "StreamingSession",
@@ -49,8 +48,8 @@ class SpeechKey(models.Model):
 
     @classmethod
     def wrapped_for(cls, session_id: UUID) -> bytes:
-        """Return the session's wrapped key; the first text makes it. Raises SpeechErased."""
-        # Looked for first: get_or_create would build a key for each text, only to throw it away.
+        """Return the session's wrapped key, creating it for the first text. Raises SpeechErased."""
+        # Looked up first, because get_or_create would create a key for each text.
         row = cls.objects.filter(session_id=session_id).first()
         if row is None:
             row, _is_new = cls.objects.get_or_create(
@@ -66,21 +65,21 @@ Row = TypeVar("Row", bound="Spoken")
 
 class SpokenManager(models.Manager[Row]):
     def get_queryset(self) -> models.QuerySet[Row]:
-        """Rows that carry their session's key, so that reading a hundred texts is one query."""
+        """Annotate rows with their session's key, so that reading a hundred texts takes one query."""
         rows: Any = super().get_queryset().annotate(wrapped_key=F("session__speech_key__wrapped"))
         return cast("models.QuerySet[Row]", rows)
 
 
 class _Sealed:
-    """Reads and writes `text` through the session's key."""
+    """Descriptor of `text`: decrypts and encrypts it with the session's key."""
 
     def __get__(self, row: Spoken | None, owner: type[Spoken]) -> Any:
         if row is None:
             return self
-        wrapped = row.find_key()
+        wrapped = row.wrapped_session_key()
         if not wrapped or not row.sealed:
             return ""
-        bound_to = row.bound_to if row.seal_format >= BOUND else ""
+        bound_to = row.bound_to if row.seal_format >= FORMAT_BOUND_TO_ROW else ""
         return sealing.unseal(wrapped, row.session_id, bytes(row.sealed), bound_to)
 
     def __set__(self, row: Spoken, text: str) -> None:
@@ -88,7 +87,7 @@ class _Sealed:
 
 
 class SpokenText(AnyTextField):
-    """A field without a column: what it holds is in `sealed`. It cannot be asked of the database."""
+    """A field without a column; its value is stored in `sealed`. It cannot be used in queries."""
 
     def get_attname_column(self) -> tuple[str, None]:  # Django's way to say "virtual"
         return self.get_attname(), None
@@ -102,12 +101,12 @@ class SpokenText(AnyTextField):
 
 
 class Spoken(models.Model):
-    """A row with speech in it."""
+    """A row with encrypted speech."""
 
     session_id: UUID
     wrapped_key: bytes | None
     sealed = models.BinaryField(_("text"), editable=False)
-    # What the sealed text is bound to: 1, its session; 2, its row and speaker too.
+    # What the sealed text is bound to: 1, its session; 2, its row and speaker, too.
     seal_format = models.PositiveSmallIntegerField(default=1, db_default=1, editable=False)
     # What was said; an empty string once it has been erased. Writing it raises SpeechErased then.
     text = SpokenText(_("text"), editable=False)
@@ -116,19 +115,19 @@ class Spoken(models.Model):
         abstract = True
 
     def seal(self, text: str, wrapped_key: bytes) -> None:
-        """Set the text, for who has the session's wrapped key at hand; a new row gets its key now."""
+        """Set the text, given the session's wrapped key. A new row gets its primary key now."""
         if self.pk is None:
-            self.pk = next_key(type(self))
-        self.wrapped_key, self.seal_format = wrapped_key, BOUND
+            self.pk = next_primary_key(type(self))
+        self.wrapped_key, self.seal_format = wrapped_key, FORMAT_BOUND_TO_ROW
         self.sealed = sealing.seal(wrapped_key, self.session_id, text, self.bound_to) if text else b""
 
     @property
     def bound_to(self) -> str:
-        """Which row's and whose text it is: sealed, it reads as nothing in another row's place."""
+        """Identifies row and speaker: the ciphertext cannot be decrypted in another row."""
         raise NotImplementedError
 
-    def find_key(self) -> bytes | None:
-        """Return the wrapped key, of this row's query or asked for now; nothing once it has been destroyed."""
+    def wrapped_session_key(self) -> bytes | None:
+        """Return the wrapped key from this row's query or a new one. Empty or None once it was destroyed."""
         if "wrapped_key" not in vars(self):
             row = SpeechKey.objects.filter(session_id=self.session_id).first()
             self.wrapped_key = bytes(row.wrapped) if row else None
@@ -136,7 +135,7 @@ class Spoken(models.Model):
 
     @property
     def is_readable(self) -> bool:
-        """Whether `text` can be opened."""
+        """Whether `text` can be decrypted."""
         try:
             _ = self.text
         except (InvalidTag, TypeError, ValueError):
@@ -145,7 +144,7 @@ class Spoken(models.Model):
 
     @property
     def shown(self) -> str:
-        """The text for a reader; where no key of ours opens it, words that say so: the rest is still to be read."""
+        """The text for a reader, or a placeholder if it cannot be decrypted, so that the rest can still be read."""
         try:
             return str(self.text)
         except (InvalidTag, TypeError, ValueError):  # text in place of bytes is a TypeError
@@ -153,12 +152,12 @@ class Spoken(models.Model):
 
     @property
     def fingerprint(self) -> str:
-        """What the chained record keeps of the text."""
+        """The hash of the text that the chained record contains."""
         return sealing.fingerprint(bytes(self.sealed))
 
 
-def next_key(model: type[models.Model]) -> int:
-    """Take the next key of a table, for a row whose text is sealed before it is stored."""
+def next_primary_key(model: type[models.Model]) -> int:
+    """Reserve the next primary key of a table, for a row whose text is sealed before it is stored."""
     table = model._meta.db_table
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -172,7 +171,7 @@ def next_key(model: type[models.Model]) -> int:
 
 
 class SpokenWord(models.Model):
-    """One word of a line, or its first letters, as a mark that only this portal can make. Deleted with the text."""
+    """The mark of a line's word or of its first letters. Only this portal can compute it. Deleted with the text."""
 
     utterance = models.ForeignKey("Utterance", models.CASCADE, related_name="words")
     mark = models.BigIntegerField()
@@ -185,9 +184,9 @@ class SpokenWord(models.Model):
 
 
 class WordIndexRebuild(models.Model):
-    """How far the word index has been made again with a key: each of `rebuild_word_index`'s batches moves it on.
+    """Progress of rebuilding the word index with a key. Each batch of `rebuild_word_index` advances it.
 
-    A new portal has one row for no key: none of its lines is from a version that marked words in another way.
+    A new portal has one row without a key ID, because none of its lines needs a rebuild.
     """
 
     NONE_FROM_BEFORE = ""
@@ -204,15 +203,15 @@ class WordIndexRebuild(models.Model):
         return self.key_id
 
 
-def words_of(line: Any) -> list[SpokenWord]:
-    """Return the rows by which an utterance is found."""
-    marks = word_index.of_line(line.session.user_id, line.text)
+def word_rows(line: Any) -> list[SpokenWord]:
+    """Return the word index rows of an utterance."""
+    marks = word_index.marks_of_line(line.session.user_id, line.text)
     return [SpokenWord(utterance=line, mark=mark) for mark in marks]
 
 
 @models.BigIntegerField.register_lookup
 class AnyOf(Lookup):
-    """`mark__any_of`: one parameter for a list of thousands, each of which `in` would put into the statement."""
+    """`mark__any_of`: like `in`, but with one parameter for the whole list, which may have thousands of values."""
 
     lookup_name = "any_of"
     prepare_rhs = False

@@ -48,16 +48,18 @@ class QueuePlace(models.Model):
     """A person's entry in an account's queue, held by the tab that waits. The oldest entry is next."""
 
     user = models.OneToOneField(
-        settings.AUTH_USER_MODEL, models.CASCADE, related_name="queue_place", verbose_name=_("user")
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="queue_entry", verbose_name=_("user")
     )
-    account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="line", verbose_name=_("account"))
+    account = models.ForeignKey(
+        ProviderAccount, models.CASCADE, related_name="queue_entries", verbose_name=_("account")
+    )
     persona = models.ForeignKey(Persona, models.CASCADE, related_name="+", verbose_name=_("persona"))
     process = models.ForeignKey(ServerProcess, models.CASCADE, related_name="+")
     channel = models.CharField(max_length=100, unique=True)
     is_staff = models.BooleanField(_("may use slots reserved for staff"), default=False)
     created_at = models.DateTimeField(_("waiting since"), default=timezone.now)
-    # Set when the turn has come: a place of the account is kept for this person until then.
-    kept_until = models.DateTimeField(_("slot reserved until"), null=True, blank=True)
+    # Set while a slot is offered to this user: the offer expires then.
+    offer_expires_at = models.DateTimeField(_("slot reserved until"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("queue position")

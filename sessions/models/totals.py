@@ -1,4 +1,4 @@
-"""What sessions came to: one line a session, and their sums by day, so that no page has to add up a long history."""
+"""Totals per session and per day, so that no page has to sum up a long history."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sessions.models.conversations import StreamingSession
 
 
 class SessionTotal(models.Model):
-    """What one session came to. Written once when it is over; the provider's own figures are added when it tells."""
+    """Cost and time of one session. Written once after its end; the provider's figures are added when they arrive."""
 
     session = models.OneToOneField(
         StreamingSession, models.PROTECT, primary_key=True, related_name="total", verbose_name=_("session")
     )
     account = models.ForeignKey(ProviderAccount, models.PROTECT, related_name="+", verbose_name=_("account"))
     persona = models.ForeignKey(Persona, models.PROTECT, related_name="+", verbose_name=_("persona"))
-    day = models.DateField(_("day"))  # of its beginning, where the portal is
+    day = models.DateField(_("day"))  # of its start, in the portal's time zone
     time = models.DurationField(_("open"), help_text=_("Time open at the provider."))
     estimated = models.DecimalField(_("estimated"), max_digits=12, decimal_places=4)
     provider_time = models.DurationField(_("duration according to the provider"), null=True, blank=True)
@@ -29,7 +29,7 @@ class SessionTotal(models.Model):
         _("provider’s figure"), max_digits=12, decimal_places=4, null=True, blank=True, help_text=_("Credits.")
     )
     wasted = models.DurationField(_("unattended time"), default=timedelta)
-    # From the end of what a person said or wrote to the avatar's first sound, turn by turn.
+    # Per turn, from the end of the user's utterance to the avatar's first sound.
     answers_ms = models.JSONField(_("response times, in ms"), default=list, blank=True)
 
     class Meta:
@@ -43,7 +43,7 @@ class SessionTotal(models.Model):
 
     @property
     def difference(self) -> Decimal | None:
-        """What the provider counted more than we did; None where it told nothing."""
+        """The provider's figure minus our estimate; None without a figure."""
         return None if self.provider_credits is None else self.provider_credits - self.estimated
 
 
@@ -58,7 +58,7 @@ class DayTotal(models.Model):
     wasted = models.DurationField(default=timedelta)
     estimated = models.DecimalField(max_digits=14, decimal_places=4, default=Decimal(0))
 
-    SUMS: ClassVar = ("sessions", "time", "wasted", "estimated")
+    SUM_FIELDS: ClassVar = ("sessions", "time", "wasted", "estimated")
 
     class Meta:
         constraints = (models.UniqueConstraint("day", "account", "persona", name="total_once_per_day"),)
@@ -68,7 +68,7 @@ class DayTotal(models.Model):
 
 
 class SpendAlarm(models.Model):
-    """Staff were told, or are to be told, that an account has spent this share of its monthly cap."""
+    """An alert to staff that an account has spent this share of its monthly cap."""
 
     account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="alarms", verbose_name=_("account"))
     month = models.DateField(_("month"))

@@ -1,8 +1,8 @@
-"""Marks by which words that people said are found without being readable. Knows no models.
+"""Marks by which spoken words are found without being readable. Independent of the models.
 
-A mark is a keyed hash of a word (BLAKE2s, 64 bits) under a key of the person whose session it is. The same word has
-unrelated marks for two people, so nobody can look up another's words with their own. docs/decisions/speech.md says what
-the index still reveals.
+A mark is a keyed hash of a word (BLAKE2s, 64 bits) under a key of the session's user. The same word has unrelated marks
+for two users, so knowing one user's marks does not help to look up another's words. docs/decisions/speech.md describes
+what the index still reveals.
 """
 
 from __future__ import annotations
@@ -20,60 +20,60 @@ from heygen_portal.trail import signing
 
 PURPOSE = "words"
 MARK_BYTES = 8
-SHORTEST_BEGINNING = 3  # letters; shorter ones would find nearly everything
-LONGEST_WORD = 32  # letters; of longer words the first are looked for
-LINE_WORDS = 1000  # different words of one line
-LINE_MARKS = 1500  # whole words first, then their beginnings
-QUERY_WORDS = 8
-# Letters that are looked at: what is stored is shorter, and one letter becomes up to 18 when it is taken apart.
-LONGEST_TEXT = 10_000
-PEOPLE_CACHED = 50_000
+MIN_PREFIX_LETTERS = 3  # shorter ones would find nearly everything
+MAX_WORD_LETTERS = 32  # longer words are cut
+MAX_WORDS_PER_LINE = 1000  # distinct words
+MAX_MARKS_PER_LINE = 1500  # whole words first, then their prefixes
+MAX_WORDS_PER_QUERY = 8
+# Stored texts are shorter, and Unicode decomposition turns one letter into up to 18.
+MAX_TEXT_CHARACTERS = 10_000
+CACHED_PERSON_KEYS = 50_000
 
 
 def words(text: str) -> Iterator[str]:
-    """Return the words of a text as they are searched for: in lower case, without accents, cut to LONGEST_WORD."""
-    return (word[:LONGEST_WORD] for word in _whole_words(text[:LONGEST_TEXT]))
+    """Return the words of a text as indexed: in lower case, without accents, cut to MAX_WORD_LETTERS."""
+    return (word[:MAX_WORD_LETTERS] for word in _whole_words(text[:MAX_TEXT_CHARACTERS]))
 
 
-def words_to_look_for(query: str) -> list[str]:
-    """Return what a search looks for: its longest words, which are the rarest, as many as one search may have."""
-    return sorted(set(words(query)), key=lambda word: (-len(word), word))[:QUERY_WORDS]
+def search_words(query: str) -> list[str]:
+    """Return the words that a search uses: the longest ones, because they are the rarest."""
+    return sorted(set(words(query)), key=lambda word: (-len(word), word))[:MAX_WORDS_PER_QUERY]
 
 
-def of_line(person_id: int, text: str) -> list[int]:
-    """Return the marks under which a person's line is stored: of its words and of their first letters."""
-    found = list(islice(dict.fromkeys(words(text)), LINE_WORDS))
+def marks_of_line(person_id: int, text: str) -> list[int]:
+    """Return the marks of a user's line: of its words and of their prefixes."""
+    found = list(islice(dict.fromkeys(words(text)), MAX_WORDS_PER_LINE))
     parts = dict.fromkeys(found)
-    parts.update(dict.fromkeys(word[:length] for word in found for length in range(SHORTEST_BEGINNING, len(word))))
+    parts.update(dict.fromkeys(word[:length] for word in found for length in range(MIN_PREFIX_LETTERS, len(word))))
     key = _person_key(signing.key(PURPOSE), person_id)
-    return sorted({_mark(key, part) for part in islice(parts, LINE_MARKS)})
+    return sorted({_mark(key, part) for part in islice(parts, MAX_MARKS_PER_LINE)})
 
 
-def of_query(word: str, people: Iterable[int], key_ids: Iterable[str]) -> list[int]:
-    """Return the marks that a word has for any of these people, under any of these keys, and had before."""
-    said, ring = _bytes(word), signing.keys(PURPOSE)
-    everybody = list(people)
+def marks_of_query(word: str, people: Iterable[int], key_ids: Iterable[str]) -> list[int]:
+    """Return the marks of a word for these users under these keys, and its old shared marks."""
+    encoded, ring = _bytes(word), signing.keys(PURPOSE)
+    person_ids = list(people)
     digests = [
-        blake2s(said, digest_size=MARK_BYTES, key=_person_key(portal_key, person)).digest()
+        blake2s(encoded, digest_size=MARK_BYTES, key=_person_key(portal_key, person)).digest()
         for portal_key in (ring[key_id] for key_id in key_ids)
-        for person in everybody
+        for person in person_ids
     ]
-    return [*struct.unpack(f">{len(digests)}q", b"".join(digests)), *shared(word)]
+    return [*struct.unpack(f">{len(digests)}q", b"".join(digests)), *shared_marks(word)]
 
 
-def shared(word: str) -> list[int]:
-    """Return the marks that a word had when all people shared a key, under each key of the portal."""
+def shared_marks(word: str) -> list[int]:
+    """Return a word's marks in the old format, in which all users shared a key, under each key of the portal."""
     return [_shared_mark(key, word) for key in signing.keys(PURPOSE).values()]
 
 
-def shared_of_line(text: str) -> list[int]:
-    """Return the marks under which lines were stored when all people shared a key."""
+def shared_marks_of_line(text: str) -> list[int]:
+    """Return a line's marks in the old format, in which all users shared a key."""
     key = signing.key(PURPOSE)
-    return sorted({_shared_mark(key, part) for word in _whole_words(text) for part in _beginnings(word)})
+    return sorted({_shared_mark(key, part) for word in _whole_words(text) for part in _prefixes(word)})
 
 
-def _beginnings(word: str) -> set[str]:
-    return {word[:length] for length in (*range(SHORTEST_BEGINNING, len(word)), len(word))}
+def _prefixes(word: str) -> set[str]:
+    return {word[:length] for length in (*range(MIN_PREFIX_LETTERS, len(word)), len(word))}
 
 
 def _whole_words(text: str) -> Iterator[str]:
@@ -92,6 +92,6 @@ def _bytes(word: str) -> bytes:
     return word.encode("utf-8", "surrogatepass")
 
 
-@lru_cache(maxsize=PEOPLE_CACHED)
+@lru_cache(maxsize=CACHED_PERSON_KEYS)
 def _person_key(portal_key: bytes, person_id: int) -> bytes:
     return hmac.digest(portal_key, f"person:{person_id}".encode(), "sha256")

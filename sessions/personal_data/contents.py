@@ -230,7 +230,7 @@ def _invitations(user: User) -> Iterator[Row]:
 
 def _use(user: User) -> Iterator[Row]:
     now = timezone.now()
-    given = quotas.given_to(user.pk)
+    given = quotas.monthly_quota(user.pk)
     yield {"used_this_month_s": json_value(quotas.used_by(user.pk, now)), "quota_s": json_value(given)}
     yield from _of(Allowance, "user")(user)
 
@@ -273,7 +273,7 @@ def _sessions(user: User) -> Iterator[Row]:
 def _marked(lines: Iterator[Utterance]) -> Iterator[Utterance]:
     """Say of each line who vouches for it, a page at a time."""
     while page := list(islice(lines, ROWS_PER_PAGE)):
-        yield from vouching.mark(page)
+        yield from vouching.set_standing(page)
 
 
 def _line(line: Utterance, user: User) -> Row:

@@ -271,7 +271,7 @@ def _talk(row: Mapping[str, Any], user: User) -> Iterator[SafeString]:
     if UNREADABLE_REST in row:
         yield _rest()
         return
-    evidence = end_evidence.in_words(row["end_evidence"]) if row["end_evidence"] else ""
+    evidence = end_evidence.describe(row["end_evidence"]) if row["end_evidence"] else ""
     began, ended = (datetime.fromisoformat(row[name]) if row[name] else None for name in ("created_at", "ended_at"))
     facts = [
         (gettext("Duration"), readable(ended - began) if began and ended else gettext("Still open")),

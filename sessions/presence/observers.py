@@ -1,7 +1,7 @@
-"""Who of the team watches a running session: the person's page says so, and who loses the right is removed.
+"""Staff who observe running sessions: inform the user's page, and remove observers who lose access.
 
-A seat is one way into the room that the portal has handed out. It counts from that moment, until LiveKit tells that its
-holder has left; one that was never used counts for as long as its token opens the room.
+A seat is one access to the room that the portal has issued. It is taken from then until LiveKit reports that its
+holder has left; an unused one is taken until its token expires.
 """
 
 from __future__ import annotations
@@ -32,47 +32,47 @@ from sessions.models import SessionEvent, Status, StreamingSession
 
 logger = logging.getLogger(__name__)
 
-HANDED_OUT, REMOVED, FINISHED = EventKind.OBSERVED, EventKind.OBSERVER_REMOVED, EventKind.ROOM_FINISHED
+SEAT_ISSUED, REMOVED, FINISHED = EventKind.OBSERVED, EventKind.OBSERVER_REMOVED, EventKind.ROOM_FINISHED
 JOINED, LEFT = EventKind.PARTICIPANT_JOINED, EventKind.PARTICIPANT_LEFT
 
 
-def hand_out(session_id: UUID, user_id: int | None, address: str | None, login_key: str) -> str:
-    """Record that one of the team is let in, tell the person's page, and return the seat.
+def issue_seat(session_id: UUID, user_id: int | None, address: str | None, login_key: str) -> str:
+    """Record a new seat, inform the user's page, and return the seat's name.
 
-    `login_key` names the login session that the seat rests on; the record has a keyed hash of it.
+    `login_key` is the key of the login session that the seat depends on. The record has a keyed hash of it.
     """
     seat = secrets.token_hex(8)
-    handed = {"by": user_id, "from": address, "seat": seat, "login": _mark(seat, login_key)}
+    data = {"by": user_id, "from": address, "seat": seat, "login": _login_mark(seat, login_key)}
     with transaction.atomic():
-        events.record(session_id, Entry(HANDED_OUT, handed))
-        tell(session_id)
+        events.record(session_id, Entry(SEAT_ISSUED, data))
+        publish_state(session_id)
     return seat
 
 
-def tell(session_id: UUID) -> None:
-    """Tell every page on the session whether it is watched, once this is committed."""
+def publish_state(session_id: UUID) -> None:
+    """Inform every page of the session after commit whether it is observed."""
     broadcast.publish(session_id, state(session_id, timezone.now()))
 
 
 def state(session_id: UUID, now: datetime) -> broadcast.Observed:
-    """Return whether somebody watches, as the record has it."""
+    """Return whether the session is observed, according to its record."""
     visits = Q(source=Source.LIVEKIT, kind__in=(JOINED, LEFT, FINISHED))
     rows = SessionEvent.objects.filter(
-        Q(source=Source.PORTAL, kind__in=(HANDED_OUT, REMOVED)) | visits, session=session_id
+        Q(source=Source.PORTAL, kind__in=(SEAT_ISSUED, REMOVED)) | visits, session=session_id
     )
     open_until: dict[str, datetime] = {}
     begun: defaultdict[str, set[str]] = defaultdict(set)
     ended: set[str] = set()
     for kind, at, data in rows.order_by("number").values_list("kind", "at", "data"):
         seat, visit = data.get("seat", ""), data.get("sid", "")
-        if kind == HANDED_OUT:
+        if kind == SEAT_ISSUED:
             open_until[seat] = at + livekit.OBSERVER_TOKEN_LIFETIME
         elif kind == REMOVED:
             open_until.pop(seat, None)
         elif kind == FINISHED:
             return broadcast.Observed(is_observed=False)
         elif data.get("who") == livekit.OBSERVER_IDENTITY:
-            # Webhooks come in any order: a visit that has ended never begins again.
+            # Webhooks arrive in any order: a visit that has ended never begins again.
             begun[seat].add(visit) if kind == JOINED else ended.add(visit)
     if any(visits - ended for visits in begun.values()):
         return broadcast.Observed(is_observed=True)
@@ -81,7 +81,7 @@ def state(session_id: UUID, now: datetime) -> broadcast.Observed:
     return broadcast.Observed(is_observed=bool(waiting), until=max(waiting).isoformat() if waiting else "")
 
 
-# Access, checked while somebody watches
+# Access checks while observers are in the room
 
 
 @dataclass
@@ -91,16 +91,14 @@ class _Seat:
     name: str
     user_id: int
     login: str
-    until: datetime
-    """Until when the token that was handed out opens the room."""
-    renewed_until: datetime
-    """Until when a token that LiveKit renewed does."""
+    until: datetime  # expiry of the issued token
+    renewed_until: datetime  # expiry of tokens that LiveKit renewed
     is_removed: bool = False
     visits: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
 
     def is_taken(self, now: datetime) -> bool:
-        """Whether its holder is inside, or may still use it for the first time."""
+        """Whether its holder is in the room, or may still enter for the first time."""
         return now < self.until or bool(self.visits - self.ended)
 
     def is_open(self, now: datetime) -> bool:
@@ -108,19 +106,19 @@ class _Seat:
 
 
 async def check_access(session_id: UUID | None = None) -> None:
-    """Remove observers who may no longer watch, of one session or of all. Safe to repeat.
+    """Remove observers without access from one session or from all. Safe to repeat.
 
-    Somebody who was removed and comes back, with a token that LiveKit renewed, is removed again.
+    An observer who was removed and returns with a token that LiveKit renewed is removed again.
     """
-    for seat, loss in await in_thread(_lost)(session_id):
-        await in_thread(_note_removal)(seat, loss)
+    for seat, loss in await in_thread(_seats_without_access)(session_id):
+        await in_thread(_record_removal)(seat, loss)
         try:
             await livekit.remove_participant(seat.room, f"{livekit.OBSERVER_IDENTITY}-{seat.name}")
         except LiveKitAway as exc:  # the next check tries again
             logger.warning("session %s: an observer without access could not be removed: %s", seat.session_id, exc)
 
 
-def _lost(session_id: UUID | None) -> list[tuple[_Seat, Loss]]:
+def _seats_without_access(session_id: UUID | None) -> list[tuple[_Seat, Loss]]:
     now = timezone.now()
     seats = [seat for seat in _seats(session_id) if seat.is_open(now)]
     if not seats:
@@ -135,24 +133,24 @@ def _lost(session_id: UUID | None) -> list[tuple[_Seat, Loss]]:
 
 
 def _seats(session_id: UUID | None) -> Collection[_Seat]:
-    """Return the seats of running sessions, with what LiveKit told of each."""
+    """Return the seats of running sessions with their visits, from the sessions' records."""
     running = StreamingSession.objects.filter(status__in=(Status.CONNECTING, Status.LIVE)).exclude(room="")
     rooms = dict(running.filter(**({"pk": session_id} if session_id else {})).values_list("pk", "room"))
-    handed = SessionEvent.objects.filter(session__in=rooms, source=Source.PORTAL, kind=HANDED_OUT)
+    issued = SessionEvent.objects.filter(session__in=rooms, source=Source.PORTAL, kind=SEAT_ISSUED)
     seats: dict[str, _Seat] = {}
-    for key, at, data in handed.values_list("session_id", "at", "data"):
+    for key, at, data in issued.values_list("session_id", "at", "data"):
         name, until = data.get("seat", ""), at + livekit.OBSERVER_TOKEN_LIFETIME
         seats[name] = _Seat(key, rooms[key], name, data.get("by") or 0, data.get("login", ""), until, until)
     watched = {seat.session_id for seat in seats.values()}
-    told = Q(source=Source.LIVEKIT, kind__in=(JOINED, LEFT)) | Q(source=Source.PORTAL, kind=REMOVED)
-    rows = SessionEvent.objects.filter(told, session__in=watched).order_by("number")
+    relevant = Q(source=Source.LIVEKIT, kind__in=(JOINED, LEFT)) | Q(source=Source.PORTAL, kind=REMOVED)
+    rows = SessionEvent.objects.filter(relevant, session__in=watched).order_by("number")
     for kind, at, data in rows.values_list("kind", "at", "data"):
         if seat := seats.get(data.get("seat", "")):
-            _take(seat, kind, at, data)
+            _apply(seat, kind, at, data)
     return seats.values()
 
 
-def _take(seat: _Seat, kind: str, at: datetime, data: Mapping[str, str]) -> None:
+def _apply(seat: _Seat, kind: str, at: datetime, data: Mapping[str, str]) -> None:
     if kind == REMOVED:
         seat.is_removed = True
     else:
@@ -161,7 +159,7 @@ def _take(seat: _Seat, kind: str, at: datetime, data: Mapping[str, str]) -> None
 
 
 def _login_keys(seats: Collection[_Seat]) -> Mapping[str, str]:
-    """Return the key of the login session that each seat rests on, where there still is one."""
+    """Return the login session's key by seat name, for seats whose login session still exists."""
     wanted = {(seat.name, seat.login) for seat in seats}
     return {
         name: key
@@ -169,18 +167,18 @@ def _login_keys(seats: Collection[_Seat]) -> Mapping[str, str]:
         .values_list("session_key", flat=True)
         .iterator()
         for name, login in wanted
-        if login == _mark(name, key)
+        if login == _login_mark(name, key)
     }
 
 
-def _mark(seat: str, login_key: str) -> str:
+def _login_mark(seat: str, login_key: str) -> str:
     return salted_hmac(f"sessions.observers.{seat}", login_key, algorithm="sha256").hexdigest()[:32]
 
 
-def _note_removal(seat: _Seat, loss: Loss) -> None:
-    """Record once that a seat is closed; LiveKit tells when its holder has left."""
+def _record_removal(seat: _Seat, loss: Loss) -> None:
+    """Record the removal of a seat once. LiveKit reports when its holder has left."""
     if seat.is_removed or not seat.is_taken(timezone.now()):
         return
     with transaction.atomic():
         events.record(seat.session_id, Entry(REMOVED, {"by": seat.user_id, "seat": seat.name, "loss": str(loss)}))
-        tell(seat.session_id)
+        publish_state(seat.session_id)

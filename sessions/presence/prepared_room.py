@@ -1,4 +1,4 @@
-"""A room on our own LiveKit that is made before Start is pressed, and deleted if it is not used."""
+"""A room on our own LiveKit that is created before Start is pressed, and deleted if unused."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sessions.presence import own_rooms
 
 logger = logging.getLogger(__name__)
 
+# How long before LiveKit's own limit the room is deleted, so that a room in use cannot hit that limit.
 MARGIN = timedelta(seconds=10)
-"""How long before LiveKit's own limit the room is dropped, so that a room that is taken lasts."""
 
 
 class PreparedRoom:
@@ -39,7 +39,7 @@ class PreparedRoom:
                 logger.warning("no room could be prepared: %s", exc)
                 return None
             self._name = room.name
-            wait = own_rooms.PREPARED_FOR - MARGIN
+            wait = own_rooms.PREPARED_ROOM_LIFETIME - MARGIN
             self._expiry = asyncio.get_running_loop().call_later(wait.total_seconds(), self.drop)
         return room
 
@@ -53,4 +53,4 @@ class PreparedRoom:
     def drop(self) -> None:
         """Delete the unused room in the background. Safe to repeat."""
         if name := self.take():
-            background.spawn(own_rooms.drop(name))
+            background.spawn(own_rooms.delete(name))

@@ -1,7 +1,7 @@
-"""Who is looking: tabs, and the web processes that hold them.
+"""Open tabs, and the leases of the web processes that hold them.
 
-A web process renews one lease for all its tabs, so a session in which nobody does anything writes nothing. A process
-that dies renews no more, and its tabs count as closed when the lease runs out.
+A web process renews one lease for all its tabs, so an idle session writes nothing. A dead process stops renewing, and
+its tabs count as closed when the lease runs out.
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import RUNNING, ServerProcess, Status, StreamingSession, Tab
 
-LEASE = timedelta(seconds=20)
-RENEWAL = timedelta(seconds=5)
+LEASE_DURATION = timedelta(seconds=20)
+LEASE_RENEWAL_INTERVAL = timedelta(seconds=5)
 
 
-def renew(process_id: UUID) -> bool:
-    """Say that this web process is alive; return whether its lease had run out, and its tabs with it.
+def renew_lease(process_id: UUID) -> bool:
+    """Renew the lease of a web process. Return True if it had run out, and the process's tabs were removed.
 
-    One write, however many tabs it holds.
+    One write, however many tabs the process holds.
     """
-    lease = {"lease_ends_at": timezone.now() + LEASE}
+    lease = {"lease_ends_at": timezone.now() + LEASE_DURATION}
     _, is_new = ServerProcess.objects.update_or_create(pk=process_id, defaults=lease)
     return is_new
 
 
-def is_held(process_id: UUID) -> bool:
-    """Whether this web process counts as alive. Where it does not and lives, its next renewal finds out."""
+def has_lease(process_id: UUID) -> bool:
+    """Whether this web process holds a lease. If it lives without one, its next renewal notices."""
     return ServerProcess.objects.filter(pk=process_id).exists()
 
 
 def enter(session_id: UUID, process_id: UUID, channel: str) -> None:
-    """A tab is on the session. Safe to repeat."""
+    """Register a tab on a session. Safe to repeat."""
     with transaction.atomic(savepoint=False):
         session = StreamingSession.objects.select_for_update().get(pk=session_id)
-        note(session, process_id, channel)
-        if _take_back(session):
+        add(session, process_id, channel)
+        if _cancel_grace(session):
             events.append(session.pk, Entry(EventKind.TAB_RETURNED))
 
 
-def note(session: StreamingSession, process_id: UUID, channel: str) -> None:
-    """Do what `enter` does, for a session that the caller has just made."""
+def add(session: StreamingSession, process_id: UUID, channel: str) -> None:
+    """Register a tab on a session that the caller has just created or locked."""
     tab = Tab(session=session, process_id=process_id, channel=channel)
     moved = ["session", "process"]
     Tab.objects.bulk_create([tab], update_conflicts=True, unique_fields=["channel"], update_fields=moved)
 
 
-def _take_back(session: StreamingSession) -> bool:
-    """Somebody is there again: no grace runs any more. The caller holds the row locked."""
+def _cancel_grace(session: StreamingSession) -> bool:
+    """Cancel a running grace period. Return True if there was one. The caller has locked the row."""
     if not session.abandoned_at or session.status not in RUNNING:
         return False
     session.abandoned_at = None
@@ -64,43 +64,43 @@ def _take_back(session: StreamingSession) -> bool:
     return True
 
 
-def still_here(session_id: UUID) -> None:
-    """A tab has said something, or its person is in the room again. Safe to repeat.
+def confirm_presence(session_id: UUID) -> None:
+    """Cancel a grace period after a message from a tab or a return to the room. Safe to repeat.
 
-    Without a tab it changes nothing: what a tab had on its way when it left is no sign of life.
+    Changes nothing if the session has no tab: a message may have been in flight when the last tab left.
     """
     rows = StreamingSession.objects.filter(pk=session_id, abandoned_at__isnull=False)
     if rows.exists():
         with transaction.atomic():
             session = rows.select_for_update().first()
             if session and session.tabs.exists():
-                _take_back(session)
+                _cancel_grace(session)
 
 
-def left_the_room(session: StreamingSession) -> None:
-    """The person's browser is in the room no more: the grace begins, whatever a socket seems to say.
+def record_left_room(session: StreamingSession) -> None:
+    """Start the grace period because the user's browser has left the room, even if a socket seems open.
 
-    It may be half open. A page that lives says something, or joins again. The caller holds the row locked.
+    The socket may be half open. A live page sends something or joins again. The caller has locked the row.
     """
     if session.status in RUNNING and not session.abandoned_at:
-        _give_grace(session, timezone.now())
+        _start_grace(session, timezone.now())
         events.append(session.pk, Entry(EventKind.PERSON_LEFT_ROOM))
 
 
 def leave(channel: str) -> None:
-    """A tab's socket is closed. With the last one the session gets its grace. Safe to repeat."""
+    """Remove a tab whose socket is closed. The last one starts the grace period. Safe to repeat."""
     _leave(Tab.objects.filter(channel=channel).first(), "socket")
 
 
-def key_of(channel: str) -> str:
-    """Return the name by which a page knows its own tab; it tells nothing of the channel."""
+def tab_key(channel: str) -> str:
+    """Return the key by which a page names its own tab; it does not reveal the channel."""
     return hashlib.sha256(channel.encode()).hexdigest()[:32]
 
 
-def say_goodbye(user_id: int, session_id: UUID, key: str) -> bool:
-    """A page says that it is closing; return whether it was there. Another person's tab, or one gone, is not."""
+def close_tab(user_id: int, session_id: UUID, key: str) -> bool:
+    """Remove the tab of a page that is closing. Return False if the user has no such tab on the session."""
     tabs = Tab.objects.filter(session_id=session_id, session__user_id=user_id)
-    leaving = next((tab for tab in tabs if key_of(tab.channel) == key), None)
+    leaving = next((tab for tab in tabs if tab_key(tab.channel) == key), None)
     _leave(leaving, "page")
     return leaving is not None
 
@@ -113,17 +113,17 @@ def _leave(tab: Tab | None, sign: str) -> None:
             _mark_abandoned(rows, sign)
 
 
-def expire(now: datetime) -> None:
-    """Count the tabs of web processes whose lease ran out as closed."""
-    _count_out(ServerProcess.objects.filter(lease_ends_at__lt=now), "lease")
+def expire_leases(now: datetime) -> None:
+    """Remove web processes whose lease ran out, with their tabs."""
+    _remove_processes(ServerProcess.objects.filter(lease_ends_at__lt=now), "lease")
 
 
-def release(process_id: UUID) -> None:
-    """A web process ends and gives its lease back: its tabs have left."""
-    _count_out(ServerProcess.objects.filter(pk=process_id), "shutdown")
+def release_lease(process_id: UUID) -> None:
+    """Remove a web process that shuts down, with its tabs."""
+    _remove_processes(ServerProcess.objects.filter(pk=process_id), "shutdown")
 
 
-def _count_out(dead: QuerySet[ServerProcess], sign: str) -> None:
+def _remove_processes(dead: QuerySet[ServerProcess], sign: str) -> None:
     if not dead.exists():
         return
     with transaction.atomic():
@@ -133,23 +133,23 @@ def _count_out(dead: QuerySet[ServerProcess], sign: str) -> None:
 
 
 def _lock(session_ids: set[UUID]) -> list[StreamingSession]:
-    """Hold the rows before their tabs are touched, as `enter` does: of two that leave at once, one sees the other."""
+    """Lock the rows before their tabs change, as `enter` does: of two concurrent leavers, one sees the other."""
     rows = StreamingSession.objects.select_for_update().filter(pk__in=session_ids, abandoned_at=None)
     return list(rows.filter(status__in=RUNNING).order_by("pk"))
 
 
 def _mark_abandoned(rows: list[StreamingSession], sign: str) -> None:
-    """Give those that nobody watches any more their grace. `sign` is how we know: page, socket, lease, shutdown."""
+    """Start the grace period of sessions without tabs. `sign` is recorded: page, socket, lease or shutdown."""
     now = timezone.now()
     watched = set(Tab.objects.filter(session__in=rows).values_list("session_id", flat=True))
     for session in rows:
         if session.pk in watched:
             continue
-        _give_grace(session, now)
+        _start_grace(session, now)
         events.append(session.pk, Entry(EventKind.LAST_TAB_LEFT, {"sign": sign}))
 
 
-def _give_grace(session: StreamingSession, now: datetime) -> None:
+def _start_grace(session: StreamingSession, now: datetime) -> None:
     session.abandoned_at = now
     assert session.deadline_at is not None  # held by a constraint while the session is open
     session.deadline_at = min(session.deadline_at, now + transitions.TAB_GRACE)

@@ -87,7 +87,7 @@ def erase(
         details = {"cause": cause, "user": by_id, "from": address, "lines": receipt.lines, "hash": receipt.hash}
         stated = coverage.state(coverage.ERASURE, receipt)
         if carried:
-            stated = coverage.together(stated, coverage.state(coverage.CARRIED, carried))
+            stated = coverage.merged(stated, coverage.state(coverage.PROVIDER_ERASURE, carried))
         events.record(session_id, Entry(EventKind.SPEECH_ERASED, details | stated))
         transaction.on_commit(list_export.delete_transcript_files)  # they may contain the erased speech
     return receipt

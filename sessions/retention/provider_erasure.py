@@ -83,5 +83,5 @@ def _store_confirmation(row: ProviderErasure, now: datetime) -> None:
 def _store(row: ProviderErasure, kind: str, details: dict[str, Any], **changes: Any) -> None:
     with transaction.atomic():
         ProviderErasure.objects.filter(pk=row.pk).update(attempts=row.attempts, **changes)
-        stated = coverage.state(coverage.CARRIED, row)
+        stated = coverage.state(coverage.PROVIDER_ERASURE, row)
         events.record(row.erasure.session_id, Entry(kind, details | stated, events.Source.PROVIDER))

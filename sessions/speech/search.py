@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from heygen_portal.trail import signing
 from sessions.models import SpeechKey, SpokenWord, Utterance, WordIndexRebuild, word_index
-from sessions.models.speech import words_of
+from sessions.models.speech import word_rows
 
 # Lines with a word that are looked up first. Given thousands of marks, the database cannot estimate how few lines
 # match, and would read all sessions. With more lines than this, reading the newest sessions soon finds enough.
@@ -33,13 +33,13 @@ def matching(lines: QuerySet[Utterance], query: str, *, people: Iterable[int] | 
     Words also match by their first letters, at least three. `people` are the users whose sessions the lines belong
     to; without it, the keys of all users are tried.
     """
-    words = word_index.words_to_look_for(query)
+    words = word_index.search_words(query)
     if not words:
         return lines.none()
     user_ids = list(people if people is not None else User.objects.values_list("pk", flat=True))
     key_ids, candidates = _keys_in_use(), None
     for word in words:
-        rows = SpokenWord.objects.filter(mark__any_of=word_index.of_query(word, user_ids, key_ids))
+        rows = SpokenWord.objects.filter(mark__any_of=word_index.marks_of_query(word, user_ids, key_ids))
         if candidates is not None:
             rows = rows.filter(utterance__in=Utterance.objects.filter(pk__any_of=candidates).values("pk"))
         found = list(rows.values_list("utterance", flat=True)[: MAX_RESOLVED_LINES + 1])
@@ -55,7 +55,7 @@ def index(lines: Iterable[Utterance]) -> None:
 
     Lines stored one by one are indexed when saved.
     """
-    SpokenWord.objects.bulk_create([word for line in lines for word in words_of(line)], ignore_conflicts=True)
+    SpokenWord.objects.bulk_create([word for line in lines for word in word_rows(line)], ignore_conflicts=True)
 
 
 def rebuild_batch() -> int:
@@ -101,7 +101,7 @@ def _reindex(pks: list[int]) -> None:
     found: dict[int, list[SpokenWord]] = {}
     for line in Utterance.objects.filter(pk__in=pks).select_related("session"):
         with suppress(InvalidTag):
-            found[line.pk] = words_of(line)
+            found[line.pk] = word_rows(line)
     SpokenWord.objects.filter(utterance__in=found).delete()
     SpokenWord.objects.bulk_create([word for words in found.values() for word in words], batch_size=5000)
 

@@ -14,7 +14,7 @@ from django.db import connection
 from avatars.models import ProviderAccount
 from sessions.lifecycle import insert_sql
 from sessions.models import SessionTask, SpeechKey, SpokenWord, Status, StreamingSession, Utterance
-from sessions.models.speech import Spoken, next_key, words_of
+from sessions.models.speech import Spoken, next_primary_key, word_rows
 
 ACCOUNTS, KEYS, SESSIONS = (model._meta.db_table for model in (ProviderAccount, SpeechKey, StreamingSession))
 
@@ -32,7 +32,7 @@ def lock_live_session(session_id: UUID, *, for_text: bool = False) -> StreamingS
         _live_session_query(connection.vendor, reserves_keys), [key, Status.LIVE]
     ):
         if for_text and not reserves_keys:
-            vars(session).update(task_key=next_key(SessionTask), line_key=next_key(Utterance))
+            vars(session).update(task_key=next_primary_key(SessionTask), line_key=next_primary_key(Utterance))
         [session.account] = ProviderAccount.objects.raw(_ACCOUNT, [session.account_id])
         return session
     return None
@@ -53,7 +53,7 @@ def insert_task(task: SessionTask) -> None:
 def insert_line(line: Utterance) -> None:
     """Store a new line with its words for search, and set its primary key."""
     _insert(line)
-    words = [insert_sql.values(word) for word in words_of(line)]
+    words = [insert_sql.values(word) for word in word_rows(line)]
     if words:
         with connection.cursor() as cursor:
             cursor.executemany(insert_sql.statement(SpokenWord), words)

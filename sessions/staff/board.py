@@ -29,7 +29,7 @@ from sessions.lifecycle import end_evidence
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import QueuePlace, SessionEvent, Status, StreamingSession
 
-# Kinds by which pages report the state of their video and network. `events.ON_BOARD` contains them too.
+# Kinds by which pages report the state of their video and network. `events.BOARD_EVENT_KINDS` contains them too.
 PAGE_STATE_KINDS = (
     EventKind.LADDER,
     EventKind.CONNECTION_QUALITY,
@@ -212,7 +212,7 @@ def _stop_trouble(session: StreamingSession) -> str:
     attempts = ngettext(
         "Not confirmed after %(count)d attempt.", "Not confirmed after %(count)d attempts.", session.stop_attempts
     )
-    return f"{attempts % {'count': session.stop_attempts}} {end_evidence.in_words(session.stop_trouble)}"
+    return f"{attempts % {'count': session.stop_attempts}} {end_evidence.describe(session.stop_trouble)}"
 
 
 def _quality(session: StreamingSession) -> str:
@@ -247,7 +247,7 @@ def _queue(now: datetime) -> list[QueuedPerson]:
     for account_id, places in by_account.items():
         waits = queue.expected_waits(account_id, places, now)
         for number, (place, wait) in enumerate(zip(places, waits, strict=True), start=1):
-            expected = _("slot offered") if place.kept_until else how_long(wait) or "–"
+            expected = _("slot offered") if place.offer_expires_at else how_long(wait) or "–"
             names = {"user": place.user.get_username(), "persona": place.persona.name}
             people.append(
                 QueuedPerson(place.pk, number, **names, since=place.created_at.isoformat(), expected=expected)

@@ -113,7 +113,7 @@ async def _try_session(persona: Persona) -> Result:
     try:
         await provision.create_and_start(session, _leave_room_empty)
     except LimitReached as exc:
-        await stop.end_unopened(session, EndReason.PROVIDER_REFUSED, end_evidence.answered(exc))
+        await stop.end_unopened(session, EndReason.PROVIDER_REFUSED, end_evidence.provider_failed(exc))
         return Outcome.SKIPPED, stop.error_for_log(exc)
     now = await in_thread(StreamingSession.objects.select_related("account").get)(pk=session.pk)
     if now.status in RUNNING:

@@ -54,7 +54,7 @@ def claim_sessions(process_id: UUID) -> list[StreamingSession]:
 
     Return all sessions that this process holds.
     """
-    tabs.expire(timezone.now())  # in case no worker is running
+    tabs.expire_leases(timezone.now())  # in case no worker is running
     mine = ChatWatch.objects.filter(process_id=process_id)
     mine.exclude(session__in=_monitored_sessions()).delete()
     free = _monitored_sessions().filter(watch=None).order_by("created_at")[:SESSIONS_PER_POLL]
@@ -97,8 +97,8 @@ class Monitor:
         if not await in_thread(is_any_account_monitored)():
             await self.close()
             return
-        if not self._renewed_at or time.monotonic() - self._renewed_at > tabs.RENEWAL.total_seconds():
-            was_lost = await in_thread(tabs.renew)(self.process_id)
+        if not self._renewed_at or time.monotonic() - self._renewed_at > tabs.LEASE_RENEWAL_INTERVAL.total_seconds():
+            was_lost = await in_thread(tabs.renew_lease)(self.process_id)
             if was_lost:  # other monitors may have claimed the sessions
                 await self._stop_following(*self.following)
             self._renewed_at = time.monotonic()
@@ -112,7 +112,7 @@ class Monitor:
         await self._stop_following(*self.following)
         if self._renewed_at:
             self._renewed_at = None
-            await in_thread(tabs.release)(self.process_id)
+            await in_thread(tabs.release_lease)(self.process_id)
 
     async def _stop_following(self, *session_ids: UUID) -> None:
         tasks = [self.following.pop(session_id) for session_id in session_ids]

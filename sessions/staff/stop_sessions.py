@@ -118,7 +118,7 @@ def describe(outcome: Outcome) -> str:
             outcome.pending,
         )
         sentences.append(pending % {"count": outcome.pending})
-    for why, count in Counter(end_evidence.in_words(trouble) for trouble in outcome.troubles).items():
+    for why, count in Counter(end_evidence.describe(trouble) for trouble in outcome.troubles).items():
         not_stopped = ngettext(
             "%(count)d session could not be stopped yet. The portal retries until its provider confirms. %(why)s",
             "%(count)d sessions could not be stopped yet. The portal retries until their providers confirm. %(why)s",

@@ -49,12 +49,12 @@ def _record(told: Webhook) -> UUID | None:
         is_over = session.status == Status.ENDED
         events.append(session.pk, Entry(told.kind, details, Source.LIVEKIT), is_over=is_over)
         if who == livekit.OBSERVER_IDENTITY and not is_over:
-            observers.tell(session.pk)
+            observers.publish_state(session.pk)
         if told.kind == FINISHED or (told.kind in (JOINED, LEFT) and who == livekit.PERSON_IDENTITY):
             if _is_person_in_room(session):
-                tabs.still_here(session.pk)
+                tabs.confirm_presence(session.pk)
             else:
-                tabs.left_the_room(session)
+                tabs.record_left_room(session)
     return session.pk
 
 

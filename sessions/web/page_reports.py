@@ -105,7 +105,7 @@ async def store(session_id: UUID, message: Mapping[str, Any], clock: PageClock) 
         return NO_FOLLOW_UP
     outcome = await EFFECTS[kind](session_id, kind, data, at)
     if kind in CONNECTION_KINDS:
-        await in_thread(tabs.still_here)(session_id)
+        await in_thread(tabs.confirm_presence)(session_id)
     return outcome or NO_FOLLOW_UP
 
 
@@ -121,7 +121,7 @@ def is_in_time(session_id: UUID, kind: str, now: datetime) -> bool:
     if kind not in LINE_KINDS:
         return True
     if status == Status.STOPPING:  # the provider may take long to confirm the end
-        return stop_requested_at is None or now - stop_requested_at <= transitions.STOP_PATIENCE
+        return stop_requested_at is None or now - stop_requested_at <= transitions.STOP_TIMEOUT
     return status in (Status.CONNECTING, Status.LIVE)
 
 
@@ -226,7 +226,7 @@ async def _store_line(session_id: UUID, who: Utterance.Who, kind: str, data: dic
             details |= {"utterance": line.pk, "speech": line.fingerprint} | coverage.state(coverage.LINE, line)
             details |= {name: data[name] for name in (PAGE_AT,) if name in data}
             events.record(session_id, Entry(kind, details, events.Source.BROWSER, at))
-            broadcast.publish(session_id, broadcast.Said.of(line))
+            broadcast.publish(session_id, broadcast.UtteranceStored.of(line))
 
     try:
         await in_thread(store)()

@@ -40,7 +40,7 @@ from sessions.web.report_gate import URGENT_KINDS, ReportGate
 # Close codes: an HTTP status plus 4000, the range that applications may use.
 CLOSE_SIGNED_OUT, CLOSE_NOT_FOUND = 4401, 4404
 # From a tab's leaving until dropped reports are counted: by then its session has ended unless a tab came back.
-DROP_COUNT_DELAY = transitions.TAB_GRACE + transitions.STOP_PATIENCE
+DROP_COUNT_DELAY = transitions.TAB_GRACE + transitions.STOP_TIMEOUT
 
 
 class SessionConsumer(PageSocket):
@@ -191,7 +191,7 @@ class SessionConsumer(PageSocket):
     async def on_rejoin(self, content: dict[str, Any]) -> None:
         await self.check_access()
         await budgets.spend("prepare", person=self.user.pk, address=self.address)
-        await self.give_room(await own_rooms.access_again(self.current_session_id()))
+        await self.give_room(await own_rooms.renew_access(self.current_session_id()))
 
     async def on_join(self, content: dict[str, Any]) -> None:
         await self.check_access()
@@ -223,7 +223,7 @@ class SessionConsumer(PageSocket):
             if not self.is_open:
                 return
             for line in await in_thread(queries.lines_for_page)(keys[start : start + queries.LINES_PER_BATCH]):
-                await self.relay(broadcast.Said.of(line))
+                await self.relay(broadcast.UtteranceStored.of(line))
         self.sent_lines_of, self.last_sent_line = session_id, max(keys, default=after)
 
     async def stop_relaying(self) -> None:
@@ -351,7 +351,7 @@ class SessionConsumer(PageSocket):
         if event["type"] == broadcast.StatusChanged.type:
             event |= {
                 "now": timezone.now().isoformat(),
-                "tab": tabs.key_of(self.channel_name),
+                "tab": tabs.tab_key(self.channel_name),
                 "words": self.localized(end_evidence.own_label, event["reason"]),
             }
             if event["status"] == Status.ENDED and event["session_id"] == str(self.session_id):

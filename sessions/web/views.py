@@ -118,7 +118,7 @@ async def leave(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """
     user = await request.auser()
     assert user.pk is not None  # the middleware requires a login
-    if await in_thread(tabs.say_goodbye)(user.pk, session_id, request.POST.get("tab", "")):
+    if await in_thread(tabs.close_tab)(user.pk, session_id, request.POST.get("tab", "")):
         stop.stop_if_abandoned(session_id)
     return HttpResponse(status=204)
 

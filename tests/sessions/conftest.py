@@ -1,4 +1,4 @@
-"""Sessions under test talk to a stand-in provider: the one seam is `providers.for_account`."""
+"""Sessions under test use a mock provider: the one seam is `providers.for_account`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
 
 @pytest.fixture
 def announced(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
-    """Collect what browsers would be told, without waiting for a commit."""
+    """Collect the events for browsers without waiting for a commit."""
     told: list[dict[str, object]] = []
 
     def note(events_told: Mapping[UUID, broadcast.Event]) -> None:

@@ -1,4 +1,4 @@
-"""The portal's own services, moved one step at a time by whoever holds the simulation.
+"""The portal's own services, advanced one step at a time by the owner of the simulation.
 
 A step is one short database function, or one call of the provider's. Between any two of them anything may happen:
 other work, a crash of the process that does it, minutes of time. Nothing runs unless it is told to.
@@ -29,14 +29,14 @@ from heygen_portal.providers.contract.provider import (
 )
 
 LONGEST_CALL = timedelta(seconds=35)
-"""A client of ours gives up on a call after that."""
+"""Our clients give up on a call after this time."""
 DEPTH = 25
 """Turns of the event loop after which all work waits for a step: no await here is nested deeper."""
 
 
 @dataclass(eq=False)
 class Process:
-    """A web or worker process: what it does ends when it is killed."""
+    """A web or worker process: its work ends when it is killed."""
 
     name: str
     is_alive: bool = True
@@ -44,12 +44,12 @@ class Process:
 
 _process: ContextVar[Process] = ContextVar("process")
 working_for: ContextVar[UUID | None] = ContextVar("working_for", default=None)
-"""The session that somebody is bringing up: what the provider opens meanwhile is meant for it."""
+"""The session that is being created: a session that the provider creates meanwhile belongs to it."""
 
 
 @dataclass(eq=False)
 class Step:
-    """A database function that somebody is about to run."""
+    """A database function that is about to run."""
 
     process: Process
     run: Callable[[], Any]
@@ -58,7 +58,7 @@ class Step:
 
 @dataclass(eq=False)
 class Call:
-    """A request on its way to the provider, who may have taken it already, or the answer on its way back."""
+    """A request on its way to the provider, which may have acted on it already, or the response on its way back."""
 
     process: Process
     path: str
@@ -70,7 +70,7 @@ class Call:
     is_taken: bool = False
 
     def take(self) -> None:
-        """Let the provider act on it, once; what it says is kept for the answer."""
+        """Let the provider act on it, once; its result is kept for the response."""
         if not self.is_taken:
             self.is_taken = True
             try:
@@ -86,10 +86,10 @@ class Simulation:
         self.calls: list[Call] = []
         self.tasks: set[asyncio.Task[None]] = set()
 
-    # What the services see
+    # The services' view
 
     def in_thread(self, function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-        """Stand in for `in_thread`: the function runs when its step is taken."""
+        """Replace `in_thread`: the function runs when its step is taken."""
 
         def wait(*args: Any, **kwargs: Any) -> Awaitable[Any]:
             step = Step(_process.get(), lambda: function(*args, **kwargs), self.loop.create_future())
@@ -105,10 +105,10 @@ class Simulation:
             self.calls.append(call)
         return call.answer
 
-    # What the holder does
+    # The owner's view
 
     def spawn(self, process: Process, work: Coroutine[Any, Any, None]) -> None:
-        """Let a process begin something; it waits at its first step."""
+        """Let a process start some work; it waits at its first step."""
 
         async def begin() -> None:
             _process.set(process)
@@ -127,7 +127,7 @@ class Simulation:
         self._settle()
 
     def answer(self, call: Call, *, is_lost: bool = False) -> None:
-        """Bring back what the provider says, or nothing at all. It acts on the call unless that got lost before."""
+        """Deliver the provider's response, or lose it. The provider acts on the call unless the request was lost."""
         self.calls.remove(call)
         if not is_lost:
             call.take()
@@ -140,29 +140,29 @@ class Simulation:
         self._settle()
 
     def refuse(self, call: Call) -> None:
-        """Say no, without effect."""
+        """Refuse the call without effect."""
         self.calls.remove(call)
         if call.process.is_alive:
             call.answer.set_exception(LimitReached("too many", code="10007", status=429))
         self._settle()
 
     def kill(self, process: Process) -> None:
-        """End a process between two steps. What it asked the provider is on its way all the same."""
+        """End a process between two steps. Its requests to the provider are on their way all the same."""
         process.is_alive = False
         self.steps = [step for step in self.steps if step.process.is_alive]
 
     def close(self) -> None:
-        """End what is left; raise what went wrong in any process that was not killed."""
+        """End the remaining work; raise the failure of any process that was not killed."""
         for step in self.steps:
             step.process.is_alive = False
-        while unfinished := asyncio.all_tasks(self.loop):  # again: some tidy up, and wait for that in turn
+        while unfinished := asyncio.all_tasks(self.loop):  # repeated, because some clean up and wait for that in turn
             for task in unfinished:
                 task.cancel()
             self._settle()
         self.loop.close()
 
     def _settle(self) -> None:
-        """Let everybody go on to their next step. Raises what went wrong."""
+        """Let all work advance to its next step. Raises failures."""
         for _ in range(DEPTH):
             self.loop.run_until_complete(asyncio.sleep(0))
         done = {task for task in self.tasks if task.done()}
@@ -173,7 +173,7 @@ class Simulation:
 
 
 class RememberingProvider:
-    """An account at a provider that knows what it holds open, and what it was asked to close."""
+    """An account at a provider that knows its open sessions, and which stops were requested."""
 
     def __init__(self, simulation: Simulation, prefix: str, *, places: int) -> None:
         self._simulation = simulation
@@ -185,7 +185,7 @@ class RememberingProvider:
         self.made_for: dict[str, UUID | None] = {}
 
     def order(self, name: str = "session") -> str:
-        """Open a session; return its ID. Raises LimitReached."""
+        """Create a session; return its ID. Raises LimitReached."""
         if len(self.open) >= self._places:
             raise LimitReached("full", code="10007", status=429)
         self._count += 1

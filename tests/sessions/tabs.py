@@ -71,7 +71,7 @@ class Tab(WebsocketCommunicator):
     async def enter(self) -> str:
         """Start a conversation, receive its room, and return the session's ID."""
         await self.say("session.start")
-        # The room is sent straight to the tab, its status through Redis: either may come first.
+        # The room is sent straight to the tab, the status through Redis: either may come first.
         connecting, _ = await self.hear_each(
             {"type": "session.status", "status": "connecting"}, {"type": "session.room"}
         )

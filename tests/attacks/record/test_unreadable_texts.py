@@ -70,7 +70,7 @@ def test_exports_mark_unreadable_texts_and_continue(admin_user: User, session: S
 
 def test_a_returning_tab_shows_unreadable_texts(session: StreamingSession) -> None:
     lines = Utterance.objects.filter(session=session).order_by("pk")
-    assert [broadcast.Said.of(line).text for line in lines] == [UNREADABLE, "Whole"]
+    assert [broadcast.UtteranceStored.of(line).text for line in lines] == [UNREADABLE, "Whole"]
     tasks = SessionTask.objects.filter(session=session).order_by("pk")
     assert [broadcast.TaskSent.of(task).text for task in tasks] == [UNREADABLE, "Whole"]
 

@@ -35,7 +35,7 @@ def marks(line: Utterance) -> set[int]:
 def index_with_shared_marks(line: Utterance) -> None:
     """Index a line as earlier versions did, with marks shared by all people."""
     line.words.all().delete()
-    rows = [SpokenWord(utterance=line, mark=mark) for mark in word_index.shared_of_line(line.text)]
+    rows = [SpokenWord(utterance=line, mark=mark) for mark in word_index.shared_marks_of_line(line.text)]
     SpokenWord.objects.bulk_create(rows)
 
 

@@ -1,4 +1,4 @@
-"""A socket that was opened with access does not outlive it."""
+"""A socket that was opened with access is closed when the access is lost."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ ways = pytest.mark.parametrize(("lose", "code", "close_code"), WAYS, ids=[way[0]
 
 
 async def is_closed_with(tab: WebsocketCommunicator, code: str, close_code: int) -> dict[str, Any]:
-    """Read what the page is told until the socket is closed; return the error."""
+    """Read messages until the socket is closed; return the error."""
     error: dict[str, Any] = {}
     while True:
         message = await tab.receive_output(timeout=PATIENCE_S)
@@ -97,7 +97,7 @@ USES = ("session.start", "session.join", "task.send", "room.prepare")
     [(USES[number % len(USES)], *way) for number, way in enumerate([*WAYS, *WAYS[:2]])],
 )
 @override_settings(STAFF_NEEDS_SECOND_FACTOR=True)
-async def test_access_that_was_lost_is_noticed_at_the_next_use(
+async def test_lost_access_is_noticed_at_the_next_use(
     provider: Mock, lose: Callable[[User], None], code: str, close_code: int, use: str
 ) -> None:
     user, persona = await a_person(), await a_persona(avatar__account__rooms="own")
@@ -123,7 +123,7 @@ def running_of(user: User, persona: Any) -> StreamingSession:
 
 @ways
 @override_settings(STAFF_NEEDS_SECOND_FACTOR=True)
-async def test_an_open_socket_is_closed_by_the_next_check_without_being_used(
+async def test_an_unused_open_socket_is_closed_by_the_next_check(
     lose: Callable[[User], None], code: str, close_code: int
 ) -> None:
     user, other, persona = await a_person(), await a_person(), await a_persona()
@@ -141,7 +141,7 @@ async def test_an_open_socket_is_closed_by_the_next_check_without_being_used(
 
 
 @pytest.mark.parametrize("lose", [deactivate, lose_the_role])
-async def test_a_running_session_of_somebody_without_access_ends(lose: Callable[[User], None]) -> None:
+async def test_a_running_session_of_a_user_without_access_ends(lose: Callable[[User], None]) -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug)
     assert (await tab.connect(timeout=PATIENCE_S))[0]
@@ -191,7 +191,7 @@ def test_two_thousand_sockets_are_checked_with_two_queries() -> None:
 
 
 @pytest.mark.parametrize("database", ["transactional_db", "postgres"])
-def test_permissions_are_those_that_django_gives(request: pytest.FixtureRequest, database: str) -> None:
+def test_permissions_equal_those_of_django(request: pytest.FixtureRequest, database: str) -> None:
     request.getfixturevalue(database)
     ContentType.objects.clear_cache()  # PostgreSQL's tables are left empty
     create_permissions(apps.get_app_config("avatar_sessions"), verbosity=0)
@@ -233,9 +233,7 @@ withdrawals = pytest.mark.parametrize("withdraw", [limit_to_another_group, unpub
 
 @withdrawals
 @pytest.mark.parametrize("use", ["task.send", "session.join", "session.start"])
-async def test_a_persona_that_was_withdrawn_is_refused_and_its_session_ends(
-    provider: Mock, withdraw: Any, use: str
-) -> None:
+async def test_a_withdrawn_persona_is_refused_and_its_session_ends(provider: Mock, withdraw: Any, use: str) -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug)
     assert (await tab.connect(timeout=PATIENCE_S))[0]
@@ -250,7 +248,7 @@ async def test_a_persona_that_was_withdrawn_is_refused_and_its_session_ends(
 
 
 @withdrawals
-async def test_the_session_of_a_persona_that_was_withdrawn_ends_within_the_check(withdraw: Any) -> None:
+async def test_the_session_of_a_withdrawn_persona_ends_with_the_next_check(withdraw: Any) -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug)
     assert (await tab.connect(timeout=PATIENCE_S))[0]
@@ -262,7 +260,7 @@ async def test_the_session_of_a_persona_that_was_withdrawn_ends_within_the_check
 
 
 @withdrawals
-async def test_the_page_of_another_persona_is_no_way_around(provider: Mock, withdraw: Any) -> None:
+async def test_the_page_of_another_persona_does_not_bypass_the_check(provider: Mock, withdraw: Any) -> None:
     user, persona = await a_person(), await a_persona()
     other = await a_persona(avatar=persona.avatar)
     tab = await sync_to_async(Tab)(user, persona.slug)
@@ -276,7 +274,7 @@ async def test_the_page_of_another_persona_is_no_way_around(provider: Mock, with
     await tab.disconnect(timeout=PATIENCE_S)
 
 
-async def test_a_persona_for_a_group_of_the_person_stays_open() -> None:
+async def test_a_persona_for_the_users_group_stays_available() -> None:
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as tab:
         await tab.go_live()
@@ -291,5 +289,5 @@ async def ended_for_the_persona(session_id: str) -> None:
         session = await StreamingSession.objects.aget(pk=session_id)
         if session.status == Status.ENDED:
             break
-        await asyncio.sleep(0.02)  # the page is told before the session has ended
+        await asyncio.sleep(0.02)  # the page is informed before the session has ended
     assert (session.end_reason, session.end_evidence["loss"]) == (EndReason.STAFF_STOPPED, "persona")

@@ -1,4 +1,4 @@
-"""What is cheap to ask for and costly to answer is refused beyond a budget, with the time to wait."""
+"""Requests that are cheap to send and costly to answer are refused beyond a budget, with the time to wait."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHECK_ROOMS_A_MINUTE = 10
 
 
 def spent_until_refused(name: str, **who: Any) -> tuple[int, int]:
-    """Return how often it was granted, and how many seconds the refusal names."""
+    """Return how often it was granted, and the seconds to wait according to the refusal."""
     for granted in range(10_000):
         try:
             budgets.spend_sync(name, **who)
@@ -38,11 +38,11 @@ def spent_until_refused(name: str, **who: Any) -> tuple[int, int]:
     raise AssertionError("never refused")
 
 
-def test_a_budget_is_granted_in_full_and_then_names_the_time_to_wait() -> None:
+def test_a_spent_budget_names_the_time_to_wait() -> None:
     granted, wait = spent_until_refused("check_room", person=1)
     assert granted == 10
     assert 1 <= wait <= 60
-    budgets.spend_sync("check_room", person=2)  # not the other person's
+    budgets.spend_sync("check_room", person=2)  # the other user has their own budget
 
 
 @pytest.mark.parametrize(
@@ -60,18 +60,18 @@ def test_addresses_of_one_network_share_a_budget(one: str, same: str) -> None:
         budgets.spend_sync("accept_invitation", address=same)
 
 
-def test_units_taken_in_advance_are_all_granted_and_no_more() -> None:
+def test_units_reserved_in_advance_are_all_granted_and_no_more() -> None:
     granted, _ = spent_until_refused("task", session="s", person=1)
     assert granted == TASKS_A_MINUTE
 
 
 @override_settings(BUDGETS={"check_room.person": "2/minute"}, BUDGET_FACTOR=3.0)
-def test_the_settings_replace_and_multiply_budgets() -> None:
+def test_settings_replace_and_multiply_budgets() -> None:
     assert spent_until_refused("check_room", person=1)[0] == 6
 
 
 @pytest.mark.parametrize("wrong", [{"chek_room.person": "2/minute"}, {"task.session": "often"}, {"task": "1/second"}])
-def test_a_budget_that_cannot_be_read_is_named_by_the_system_check(wrong: dict[str, str]) -> None:
+def test_an_invalid_budget_is_reported_by_the_system_check(wrong: dict[str, str]) -> None:
     with override_settings(BUDGETS=wrong):
         assert [check.id for check in readable_budgets(None)] == ["heygen_portal.E010"]
 
@@ -100,7 +100,7 @@ def test_without_redis_each_process_counts_for_itself_and_only_the_first_waits(
 
 
 @override_settings(REDIS_URL="redis://127.0.0.1:1/0")
-def test_what_a_process_counts_for_itself_is_bounded() -> None:
+def test_a_process_bounds_its_own_counters() -> None:
     for person in range(budgets.MAX_LOCAL_KEYS + 50):
         budgets.spend_sync("search", person=person)
     assert len(budgets._local) == budgets.MAX_LOCAL_KEYS
@@ -139,7 +139,7 @@ def test_many_accounts_behind_one_address_share_a_budget(name: str) -> None:
 class TestOnTheSocket:
     @override_settings(BUDGETS={"start.person": "3/minute"})
     @pytest.mark.parametrize("lang", ["en", "es"])
-    async def test_sessions_opened_and_closed_by_one_tab_are_refused_with_the_time_to_wait(self, lang: str) -> None:
+    async def test_repeated_starts_of_one_tab_are_refused_with_the_time_to_wait(self, lang: str) -> None:
         user, persona = await a_person(), await a_persona()
         async with browser(user, persona.slug, lang=lang) as tab:
             for _ in range(3):
@@ -154,7 +154,7 @@ class TestOnTheSocket:
         assert await StreamingSession.objects.acount() == 3
 
     @override_settings(BUDGETS={"task.session": "3/minute"})
-    async def test_a_flood_of_texts_is_refused_by_their_own_marks(self) -> None:
+    async def test_a_flood_of_texts_is_refused_by_ref(self) -> None:
         user, persona = await a_person(), await a_persona()
         async with browser(user, persona.slug) as tab:
             await tab.go_live()
@@ -164,7 +164,7 @@ class TestOnTheSocket:
         assert refused == {"3", "4"}
 
     @override_settings(BUDGETS={"start.person": "2/minute"})
-    async def test_a_second_tab_of_the_same_person_shares_the_budget(self) -> None:
+    async def test_a_second_tab_of_the_same_user_shares_the_budget(self) -> None:
         user, persona = await a_person(), await a_persona()
         async with browser(user, persona.slug) as tab, browser(user, persona.slug) as other:
             for _ in range(2):
@@ -177,7 +177,7 @@ class TestOnTheSocket:
 
     @pytest.mark.parametrize(("message", "called"), [("task.interrupt", "interrupt"), ("session.stay", "keep_alive")])
     @override_settings(BUDGETS={"act.session": "3/minute"})
-    async def test_calls_to_the_provider_by_one_page_are_bounded(
+    async def test_provider_calls_caused_by_one_page_are_bounded(
         self, provider: Mock, message: str, called: str
     ) -> None:
         user, persona = await a_person(), await a_persona()
@@ -192,7 +192,7 @@ class TestOnTheSocket:
         assert getattr(provider, called).call_count == 3
 
     @override_settings(BUDGETS={"join.person": "2/minute"})
-    async def test_joining_again_and_again_is_refused(self) -> None:
+    async def test_repeated_joins_are_refused(self) -> None:
         user, persona = await a_person(), await a_persona()
         async with browser(user, persona.slug) as tab:
             session_id = await tab.go_live()
@@ -201,7 +201,7 @@ class TestOnTheSocket:
             await tab.hear("error", code="too_many_requests", about="session.join")
 
     @override_settings(BUDGETS={"connect.person": "2/minute"})
-    async def test_sockets_beyond_the_budget_are_not_let_in(self) -> None:
+    async def test_sockets_beyond_the_budget_are_refused(self) -> None:
         user, persona = await a_person(), await a_persona()
         async with browser(user, persona.slug), browser(user, persona.slug):
             third = await sync_to_async(Tab)(user, persona.slug)
@@ -217,7 +217,7 @@ class TestOnTheSocket:
             ("join", {"type": "session.join"}),
         ],
     )
-    async def test_tabs_of_two_people_at_one_address_share_its_budget(
+    async def test_tabs_of_two_users_at_one_address_share_its_budget(
         self, budget: str, message: dict[str, Any]
     ) -> None:
         persona, people = await a_persona(), [await a_person(), await a_person()]
@@ -230,7 +230,7 @@ class TestOnTheSocket:
                 await other.hear("error", code="too_many_requests", about=message["type"])
 
     @override_settings(BUDGETS={"act.person": "2/minute"})
-    async def test_interrupting_is_counted_by_person_whatever_the_session(self) -> None:
+    async def test_interruptions_are_counted_per_user_across_sessions(self) -> None:
         user, persona = await a_person(), await a_persona()
         async with browser(user, persona.slug) as tab:
             for _ in range(2):
@@ -248,7 +248,7 @@ class TestOnTheSocket:
         tab = await sync_to_async(Tab)(user, persona.slug)
         assert (await tab.connect(timeout=PATIENCE_S))[0]
         await tab.send_to(text_data=letter * (64 * 1024 // len(letter.encode())))
-        await tab.hear("error", code="bad_message")  # read, and not understood
+        await tab.hear("error", code="bad_message")  # read, but not understood
         await tab.send_to(text_data=letter * (64 * 1024 // len(letter.encode()) + 1))
         await tab.hear("error", code="too_large")
         assert (await tab.receive_output(timeout=PATIENCE_S))["code"] == 4413
@@ -263,7 +263,7 @@ class TestOnPages:
     def person(self) -> User:
         return EndUserFactory.create()
 
-    def test_a_room_to_check_the_device_with_needs_the_role_to_talk(self, client: Client) -> None:
+    def test_a_device_check_room_needs_the_permission_to_talk(self, client: Client) -> None:
         client.force_login(UserFactory.create(), backend="django.contrib.auth.backends.ModelBackend")
         assert client.post("/check/room").status_code == 404
 
@@ -283,7 +283,7 @@ class TestOnPages:
             told: dict[str, Any] = refused.json()
             assert (told["code"], str(told["wait_seconds"])) == ("too_many_requests", refused["Retry-After"])
 
-    def test_staff_who_ask_the_provider_again_and_again_are_refused_with_the_time_to_wait(
+    def test_repeated_provider_queries_by_staff_are_refused_with_the_time_to_wait(
         self, admin_client: Client, provider: Mock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(providers, "opened", lambda account: nullcontext(provider))
@@ -298,7 +298,7 @@ class TestOnPages:
         assert "Too many requests. Try again in" in page
 
     @pytest.mark.parametrize("page", ["connection", "past"])
-    def test_pages_that_ask_the_provider_are_bounded(
+    def test_pages_that_query_the_provider_are_bounded(
         self, admin_client: Client, provider: Mock, monkeypatch: pytest.MonkeyPatch, page: str
     ) -> None:
         monkeypatch.setattr(providers, "opened", lambda account: nullcontext(provider))
@@ -308,7 +308,7 @@ class TestOnPages:
                 budgets.spend_sync("provider_lookup", account=ProviderAccount.objects.get().pk)
             assert admin_client.get(url).status_code == 429
 
-    def test_a_search_by_what_was_said_costs_the_same_when_its_address_is_repeated(self, admin_client: Client) -> None:
+    def test_a_repeated_search_url_costs_the_same_as_the_first(self, admin_client: Client) -> None:
         sessions = "/admin/avatar_sessions/streamingsession/"
         with override_settings(BUDGETS={"search.person": "4/minute"}):
             found = admin_client.post(f"{sessions}said/", {"words": "hola", "reason": "a complaint"})
@@ -316,7 +316,7 @@ class TestOnPages:
             assert admin_client.get(sessions).status_code == 200
         assert statuses == [200, 200, 200, 429]
 
-    def test_searching_ones_own_conversations_is_bounded(self, client: Client, person: User) -> None:
+    def test_searching_own_conversations_is_bounded(self, client: Client, person: User) -> None:
         client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
         with override_settings(BUDGETS={"search.person": "2/minute"}):
             statuses = [client.get("/conversations/?q=hola").status_code for _ in range(3)]
@@ -325,7 +325,7 @@ class TestOnPages:
 
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize(("how", "words"), [("header", "Demasiadas"), ("cookie", "Demasiadas"), ("", "Too many")])
-    async def test_a_refused_room_says_so_in_the_reader_s_language(self, how: str, words: str) -> None:
+    async def test_a_refused_room_is_explained_in_the_users_language(self, how: str, words: str) -> None:
         person = await sync_to_async(EndUserFactory.create)()
         client = AsyncClient()
         await client.aforce_login(person, backend="django.contrib.auth.backends.ModelBackend")

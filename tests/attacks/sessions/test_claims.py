@@ -1,4 +1,4 @@
-"""What a browser reports, or leaves out, decides neither time, nor cost, nor why a session ended."""
+"""Reports of a browser, or missing ones, decide neither time, nor cost, nor why a session ended."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 
 def report(session: StreamingSession, kind: str, at: datetime | None = None, **data: Any) -> None:
-    """Report something as a page does, at a moment of its own clock."""
+    """Report something as a page does, with a time of its own clock."""
     at_ms = (at or timezone.now()).timestamp() * 1000
     message = {"kind": kind, "data": data, "at": at_ms, "sent": at_ms}
     async_to_sync(page_reports.take)(session.pk, message, PageClock())
@@ -72,22 +72,20 @@ WAYS = [says_nothing, says_it_late, back_dates_it, post_dates_it, goes_on_withou
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("provider")
 @pytest.mark.parametrize("way", WAYS)
-def test_minutes_and_cost_are_the_providers_whatever_the_page_says_of_its_picture(
-    way: Any, clock: time_machine.Traveller
-) -> None:
+def test_minutes_and_cost_do_not_depend_on_the_pages_reports(way: Any, clock: time_machine.Traveller) -> None:
     person = UserFactory.create()
     persona = PersonaFactory.create(
         published=True, greeting="", avatar__account__credits_per_minute=1, idle_timeout=timedelta(minutes=10)
     )
     Allowance.objects.create(user=person, minutes_per_month=3)
     session = slots.open_session(person.pk, persona.slug)
-    clock.shift(4)  # the provider takes its time: nobody pays for that
+    clock.shift(4)  # time until the provider has created it, which is not charged
     transitions.connect(session, ProviderSession("theirs", None))
     way(session, clock)
     clock.move_to(NOON + 171 * SECOND)
     session.refresh_from_db()
     transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
-    clock.shift(30)  # what it takes the provider to end it is no time of the person's
+    clock.shift(30)  # time until the provider has ended it, which is not charged
     transitions.end(session)
     assert quotas.used_by(person.pk, timezone.now()) == 167 * SECOND
     with pytest.raises(errors.QuotaUsed):
@@ -100,7 +98,7 @@ def test_minutes_and_cost_are_the_providers_whatever_the_page_says_of_its_pictur
 
 
 @pytest.mark.django_db
-def test_the_record_has_the_moments_from_which_time_and_cost_count(clock: time_machine.Traveller) -> None:
+def test_the_record_states_the_times_from_which_time_and_cost_count(clock: time_machine.Traveller) -> None:
     session = slots.open_session(UserFactory.create().pk, PersonaFactory.create(published=True).slug)
     clock.shift(4)
     transitions.connect(session, ProviderSession("theirs", None))
@@ -118,8 +116,8 @@ def test_the_record_has_the_moments_from_which_time_and_cost_count(clock: time_m
 
 
 @pytest.mark.django_db
-def test_to_stop_before_the_provider_has_answered_earns_no_time(clock: time_machine.Traveller) -> None:
-    """Again and again, this gave minutes back."""
+def test_stopping_before_the_provider_answers_gains_no_time(clock: time_machine.Traveller) -> None:
+    """Repeated often enough, this used to give minutes back."""
     person = UserFactory.create()
     session = slots.open_session(person.pk, PersonaFactory.create(published=True).slug)
     transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)

@@ -1,4 +1,4 @@
-"""Clocks that step, lie, or differ between machines stop no job."""
+"""Clocks that step, are wrong, or differ between machines stop no job."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NIGHT = crontab(hour="2", minute="40")
 
 
 class World:
-    """A scheduler whose two clocks the test moves, on a queue of its own in a real Redis."""
+    """A scheduler whose two clocks the test controls, with its own queue in a real Redis."""
 
     def __init__(self, redis_url: str, file: Path) -> None:
         self.now, self.passed, self.file = NOON, 0.0, file
@@ -54,7 +54,7 @@ class World:
         self.now += timedelta(seconds=seconds)
 
     def sent(self) -> list[str]:
-        """Let the scheduler look once; return what it has put into the queue."""
+        """Run one pass of the scheduler; return the jobs that it queued."""
         assert 0 <= self.scheduler.tick() <= 5
         queue = self.app.conf.task_default_queue
         messages: Any = self.redis.lrange(queue, 0, -1)
@@ -73,7 +73,7 @@ STEPS = [timedelta(hours=-1), timedelta(seconds=-2), timedelta(days=-400), timed
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_intervals_are_kept_while_the_system_clock_steps(world: World, step: timedelta) -> None:
+def test_intervals_hold_while_the_system_clock_steps(world: World, step: timedelta) -> None:
     world.goes_on(0.5)
     world.now += step
     assert "tick" in world.sent()
@@ -84,7 +84,7 @@ def test_intervals_are_kept_while_the_system_clock_steps(world: World, step: tim
 
 
 @pytest.mark.parametrize("step", [timedelta(hours=-1), timedelta(minutes=-1), timedelta(days=-400)])
-def test_a_nightly_job_is_sent_at_its_next_hour_after_the_clock_was_set_back(world: World, step: timedelta) -> None:
+def test_a_nightly_job_runs_at_its_next_hour_after_the_clock_was_set_back(world: World, step: timedelta) -> None:
     world.now = datetime(2026, 3, 2, 2, 40, tzinfo=UTC)
     assert "night" in world.sent()
     world.now += timedelta(minutes=10) + step
@@ -96,7 +96,7 @@ def test_a_nightly_job_is_sent_at_its_next_hour_after_the_clock_was_set_back(wor
     assert "night" not in world.sent()
 
 
-def test_a_clock_that_was_ahead_for_a_while_holds_no_nightly_job_back(world: World) -> None:
+def test_a_clock_that_was_ahead_delays_no_nightly_job(world: World) -> None:
     world.now += timedelta(days=365)
     assert "night" in world.sent()
     world.now = NOON
@@ -106,7 +106,7 @@ def test_a_clock_that_was_ahead_for_a_while_holds_no_nightly_job_back(world: Wor
     assert "night" in world.sent()
 
 
-def test_a_night_that_beat_was_away_is_made_up_for_once(world: World) -> None:
+def test_a_nightly_job_missed_by_beat_runs_once_later(world: World) -> None:
     world.now = datetime(2026, 3, 2, 2, 40, tzinfo=UTC)
     world.sent()
     world.now = datetime(2026, 3, 3, 9, tzinfo=UTC)
@@ -145,14 +145,14 @@ def test_the_schedule_file_is_not_trusted(world: World, write: Callable[[Path], 
     assert "night" in world.sent()
 
 
-def test_a_beat_that_was_held_up_sends_no_burst(world: World) -> None:
+def test_a_delayed_beat_sends_no_burst(world: World) -> None:
     world.goes_on(30)
     assert world.sent() == ["tick"]
     assert world.sent() in ([], ["tick"])
     assert world.sent() == []
 
 
-def test_beat_adds_nothing_to_a_queue_that_no_worker_empties(world: World) -> None:
+def test_beat_adds_nothing_to_a_queue_without_a_worker(world: World) -> None:
     queue = world.app.conf.task_default_queue
     world.redis.rpush(queue, *["x"] * beat.MAX_QUEUED_MESSAGES)
     world.goes_on(60)
@@ -163,7 +163,7 @@ def test_beat_adds_nothing_to_a_queue_that_no_worker_empties(world: World) -> No
     assert "tick" in world.sent()
 
 
-def test_a_real_beat_with_a_schedule_of_tomorrow_sends_ticks(redis_url: str, tmp_path: Path) -> None:
+def test_a_real_beat_with_a_schedule_file_from_the_future_sends_ticks(redis_url: str, tmp_path: Path) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     (tmp_path / "beat-schedule").write_text(json.dumps(dict.fromkeys(portal_app.conf.beat_schedule, tomorrow)))
     url = redis_url.removesuffix("/0") + "/9"
@@ -179,8 +179,8 @@ def test_a_real_beat_with_a_schedule_of_tomorrow_sends_ticks(redis_url: str, tmp
 
 
 @pytest.mark.parametrize("name", portal_app.conf.beat_schedule)
-def test_no_job_carries_a_moment_that_another_machines_clock_must_agree_with(redis_url: str, name: str) -> None:
-    """The clock of a worker may be seconds ahead: with `expires`, it would discard every tick."""
+def test_no_job_depends_on_agreement_between_machines_clocks(redis_url: str, name: str) -> None:
+    """A worker's clock may be seconds ahead: with `expires`, it would discard every tick."""
     scheduler = SteadyScheduler(portal_app)
     client = redis.Redis.from_url(redis_url)
     with Connection(redis_url) as connection:
@@ -210,35 +210,35 @@ def job(redis_url: str) -> tuple[Task[Any, Any], list[str]]:
 
 
 def arrives(job: Task[Any, Any], which: str, *, pause_s: float | None = 3600) -> None:
-    """Run a job as a worker's process does with a message whose headers are these."""
+    """Run a job as a worker does for a message with these headers."""
     headers = {} if pause_s is None else {beat.PAUSE_HEADER: pause_s}
     build_tracer(job.name, job, app=job.app)(uuid.uuid4().hex, [which], {}, headers)
 
 
-def test_what_piled_up_is_done_once(job: tuple[Task[Any, Any], list[str]]) -> None:
+def test_accumulated_ticks_run_once(job: tuple[Task[Any, Any], list[str]]) -> None:
     work, done = job
     for number in range(5):
         arrives(work, f"tick {number}")
     assert done == ["tick 0"]
 
 
-def test_what_somebody_asked_for_is_always_done(job: tuple[Task[Any, Any], list[str]]) -> None:
+def test_requested_jobs_always_run(job: tuple[Task[Any, Any], list[str]]) -> None:
     work, done = job
     for which in ("a", "b"):
         arrives(work, which, pause_s=None)
     assert done == ["a", "b"]
 
 
-def test_the_next_tick_is_done_when_the_pause_is_over(job: tuple[Task[Any, Any], list[str]], redis_url: str) -> None:
+def test_the_next_tick_runs_after_the_pause(job: tuple[Task[Any, Any], list[str]], redis_url: str) -> None:
     work, done = job
     arrives(work, "first")
-    redis.Redis.from_url(redis_url).delete(f"portal-job-begun:{work.name}")  # as Redis does by itself
+    redis.Redis.from_url(redis_url).delete(f"portal-job-begun:{work.name}")  # as when the key expires in Redis
     arrives(work, "second")
     assert done == ["first", "second"]
 
 
 @pytest.mark.parametrize("stays_s", [3601, 7200, 86_400 * 400])
-def test_a_mark_that_a_clock_set_back_keeps_alive_holds_no_job_back(
+def test_a_marker_kept_alive_by_a_clock_set_back_delays_no_job(
     job: tuple[Task[Any, Any], list[str]], redis_url: str, stays_s: int
 ) -> None:
     work, done = job
@@ -249,7 +249,7 @@ def test_a_mark_that_a_clock_set_back_keeps_alive_holds_no_job_back(
 
 
 @override_settings(REDIS_URL="redis://127.0.0.1:1/0")
-def test_without_redis_jobs_are_done(job: tuple[Task[Any, Any], list[str]]) -> None:
+def test_jobs_run_without_redis(job: tuple[Task[Any, Any], list[str]]) -> None:
     work, done = job
     arrives(work, "tick")
     arrives(work, "tock")

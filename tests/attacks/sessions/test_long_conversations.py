@@ -1,4 +1,4 @@
-"""A long conversation costs no more to read than a part of it, however often it is asked for."""
+"""Reading a long conversation costs no more than reading a part of it, however often it is requested."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def running(user: User, persona: Any, texts: list[str]) -> StreamingSession:
 
 
 async def is_sent_on(tab: Tab, session: StreamingSession) -> str:
-    """Join the session; return where the page is told that all lines are, empty if none were left out."""
+    """Join the session; return the URL of the page with all lines, empty if none were left out."""
     await tab.say("session.join", session_id=str(session.pk))
     await tab.hear("session.status")
     first = await tab.receive_json_from(timeout=10)
@@ -52,14 +52,14 @@ async def is_sent_on(tab: Tab, session: StreamingSession) -> str:
 
 
 async def joined(tab: Tab, session: StreamingSession) -> list[str]:
-    """Join the session; return the texts that the page is told before the answer to its next message."""
+    """Join the session; return the texts sent before the answer to the next message."""
     await tab.say("session.join", session_id=str(session.pk))
     await tab.hear("session.status")
     return await told(tab)
 
 
 async def told(tab: Tab) -> list[str]:
-    # A join waits for the one before it, and this one is refused.
+    # A join waits for the previous one, and this one is refused.
     await tab.say("session.join", session_id="none")
     texts = []
     while (message := await tab.receive_json_from(timeout=PATIENCE_S))["type"] != "error":
@@ -80,7 +80,7 @@ LONG = {
 @pytest.mark.usefixtures("provider_of_many")
 class TestOnTheSocket:
     @pytest.mark.parametrize("texts", LONG.values(), ids=list(LONG))
-    async def test_a_page_is_told_the_newest_lines_alone_and_none_of_them_twice(self, texts: list[str]) -> None:
+    async def test_a_page_gets_only_the_newest_lines_and_each_once(self, texts: list[str]) -> None:
         user, persona = await a_person(), await a_persona()
         session = await sync_to_async(running)(user, persona, texts)
         async with browser(user, persona.slug) as tab:
@@ -94,14 +94,14 @@ class TestOnTheSocket:
             assert await joined(tab, session) == ["afterwards"]
 
     @pytest.mark.parametrize("texts", [*LONG.values(), ["one", "two"]], ids=[*LONG, "short"])
-    async def test_a_page_is_told_that_older_lines_were_left_out_and_where_they_are(self, texts: list[str]) -> None:
+    async def test_a_page_is_informed_of_omitted_older_lines_and_their_page(self, texts: list[str]) -> None:
         user, persona = await a_person(), await a_persona()
         session = await sync_to_async(running)(user, persona, texts)
         async with browser(user, persona.slug) as tab:
             where = await is_sent_on(tab, session)
         assert where == ("" if texts == ["one", "two"] else f"/conversations/{session.pk}/")
 
-    async def test_joins_sent_at_once_are_answered_with_one_copy(self) -> None:
+    async def test_concurrent_joins_are_answered_with_one_copy(self) -> None:
         user, persona = await a_person(), await a_persona()
         session = await sync_to_async(running)(user, persona, ["one", "two"])
         async with browser(user, persona.slug) as tab:
@@ -109,7 +109,7 @@ class TestOnTheSocket:
                 await tab.say("session.join", session_id=str(session.pk))
             assert await told(tab) == ["one", "two"]
 
-    async def test_another_tab_is_told_all_that_this_one_was(self) -> None:
+    async def test_another_tab_gets_the_same_lines(self) -> None:
         user, persona = await a_person(), await a_persona()
         session = await sync_to_async(running)(user, persona, ["one", "two"])
         for _ in range(2):
@@ -137,7 +137,7 @@ class TestOnPages:
         assert (lines[0], lines[-1]) == (first, last)
 
     @pytest.mark.django_db(transaction=True)
-    def test_a_download_has_every_line_once_in_bounded_pieces(self, client: Client, person: User) -> None:
+    def test_a_download_has_every_line_once_in_bounded_chunks(self, client: Client, person: User) -> None:
         texts = [f"{number} said" for number in range(120)]
         session = said_in(StreamingSessionFactory.create(user=person, status="ended"), texts)
         answer: Any = client.get(f"/conversations/{session.pk}/transcript.txt")
@@ -154,7 +154,7 @@ class TestOnPages:
         ("budget", "path"), [("conversation", ""), ("transcript", "transcript.txt"), ("conversation", "?page=2")]
     )
     @pytest.mark.parametrize("scope", ["person", "address"])
-    def test_reading_and_taking_along_are_within_budgets(
+    def test_reading_and_downloading_are_within_budgets(
         self, client: Client, person: User, budget: str, path: str, scope: str
     ) -> None:
         session = said_in(StreamingSessionFactory.create(user=person, status="ended"), ["hola"])
@@ -169,7 +169,7 @@ class TestTakenOutByStaff:
     def session(self) -> StreamingSession:
         return said_in(StreamingSessionFactory.create(status="ended"), [f"{number} said" for number in range(120)])
 
-    def test_captions_and_json_are_made_a_few_lines_at_a_time(self, session: StreamingSession) -> None:
+    def test_captions_and_json_are_produced_in_small_batches(self, session: StreamingSession) -> None:
         export = taken_out(session, "json")
         captions = [piece.decode() for piece in session_export.as_captions(session)]
         assert max(piece.count(" said") for piece in captions) <= 20
@@ -178,7 +178,7 @@ class TestTakenOutByStaff:
         assert max(piece.count(" said") for piece in pieces) <= 20
         assert [line["text"] for line in json.loads("".join(pieces))["lines"]] == [f"{n} said" for n in range(120)]
 
-    def test_the_page_to_print_says_how_many_lines_it_leaves_out(
+    def test_the_printable_page_names_the_number_of_omitted_lines(
         self, session: StreamingSession, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         export = taken_out(session, "page")

@@ -1,4 +1,4 @@
-"""Once the provider has named a session, it is on its row or closed there, whatever fails in between."""
+"""Once the provider has named a session, its ID is stored or it is closed there, whatever fails in between."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FAULTS = {
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_retry_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provision, "FIRST_RETRY_DELAY_S", 0.001)
     monkeypatch.setattr(provision, "MAX_RETRY_DELAY_S", 0.01)
 
@@ -44,7 +44,7 @@ def fault(request: pytest.FixtureRequest) -> str:
 
 @sync_to_async
 def breaks(fault: str) -> None:
-    """Let the database refuse, until `heals`."""
+    """Make the database fail until `heals` is called."""
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE TRIGGER broken BEFORE {fault} BEGIN SELECT RAISE(ABORT, 'disk full'); END")
 
@@ -62,7 +62,7 @@ def opened(*, is_exclusive: bool = False) -> StreamingSession:
 
 
 async def ignore(room: RoomAccess) -> None:
-    """Be a page that needs no room."""
+    """Act as a page that needs no room."""
 
 
 async def state(session: StreamingSession) -> tuple[str, str, str | None]:
@@ -71,7 +71,7 @@ async def state(session: StreamingSession) -> tuple[str, str, str | None]:
 
 
 class Closing:
-    """The provider's side of the end: it fails some times, then confirms."""
+    """The provider's side of a stop: it fails some times, then confirms."""
 
     def __init__(self, provider: Mock, *, failures: int = 0) -> None:
         self.failures, self.done = failures, asyncio.Event()
@@ -118,7 +118,7 @@ async def test_a_database_that_fails_once_loses_nothing(provider: Mock, monkeypa
     assert await state(session) == (Status.ENDED, EndReason.ORPHAN_FOUND, ID)
 
 
-async def test_a_provider_that_fails_as_well_is_asked_until_it_confirms(provider: Mock, fault: str) -> None:
+async def test_a_failing_provider_is_retried_until_it_confirms(provider: Mock, fault: str) -> None:
     session, closing = await opened(), Closing(provider, failures=5)
     await breaks(fault)
     with pytest.raises(DatabaseError):
@@ -130,7 +130,7 @@ async def test_a_provider_that_fails_as_well_is_asked_until_it_confirms(provider
 
 
 async def test_a_late_answer_that_cannot_be_stored_is_closed(provider: Mock, fault: str) -> None:
-    """Somebody stopped the session while the provider was thinking."""
+    """The session was stopped while the provider was creating it."""
     session, closing, answer = await opened(), Closing(provider), provider.new_session.return_value
 
     async def think(request: object) -> object:
@@ -147,8 +147,8 @@ async def test_a_late_answer_that_cannot_be_stored_is_closed(provider: Mock, fau
     assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED, ID)
 
 
-async def test_an_answer_is_stored_though_its_end_was_noted_without_it(provider: Mock) -> None:
-    """The worker gave the opener up and noted the end: what the provider opened is still closed."""
+async def test_an_answer_is_stored_although_the_session_has_ended_without_it(provider: Mock) -> None:
+    """The worker ended the session of a lost opener: what the provider created is still closed."""
     session, answer = await opened(), provider.new_session.return_value
 
     @sync_to_async
@@ -167,7 +167,7 @@ async def test_an_answer_is_stored_though_its_end_was_noted_without_it(provider:
     assert provider.stop_session.called
 
 
-async def test_a_start_that_cannot_be_noted_leaves_the_session_on_its_row(provider: Mock) -> None:
+async def test_a_start_that_cannot_be_recorded_keeps_the_session_on_its_row(provider: Mock) -> None:
     session, closing, answer = await opened(), Closing(provider), provider.new_session.return_value
 
     async def start(started: object) -> object:
@@ -195,7 +195,7 @@ async def _after(event: asyncio.Event, then: Any, *args: Any) -> Any:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, OSError, asyncio.CancelledError])
-async def test_whatever_breaks_on_the_way_to_the_page_leaves_the_session_on_its_row(
+async def test_a_failure_on_the_way_to_the_page_keeps_the_session_on_its_row(
     provider: Mock, error: type[BaseException]
 ) -> None:
     session = await opened()
@@ -209,7 +209,7 @@ async def test_whatever_breaks_on_the_way_to_the_page_leaves_the_session_on_its_
     assert await state(session) == (Status.CONNECTING, "", ID)
 
 
-async def test_a_cancelled_opener_leaves_no_session_unknown(provider: Mock) -> None:
+async def test_a_cancelled_start_leaves_no_session_unknown(provider: Mock) -> None:
     session, closing = await opened(), Closing(provider)
     await breaks(FAULTS["the row takes no ID"])
     opening = asyncio.create_task(provision.create_and_start(session, ignore))
@@ -226,26 +226,26 @@ async def test_a_cancelled_opener_leaves_no_session_unknown(provider: Mock) -> N
     assert (await state(session))[2] == ID
 
 
-async def test_a_room_of_ours_is_dropped_with_the_session(provider: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
-    session, closing, dropped = await opened(), Closing(provider), []
+async def test_our_own_room_is_deleted_with_the_session(provider: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, closing, deleted = await opened(), Closing(provider), []
     session.room = "portal-room"
     await session.asave(update_fields=["room"])
 
-    async def drop(room: str) -> None:
-        dropped.append(room)
+    async def delete(room: str) -> None:
+        deleted.append(room)
 
-    monkeypatch.setattr(own_rooms, "drop", drop)
+    monkeypatch.setattr(own_rooms, "delete", delete)
     await breaks(FAULTS["the row takes no ID"])
     with pytest.raises(DatabaseError):
         await provision.create_and_start(session, ignore)
     await asyncio.wait_for(closing.done.wait(), PATIENCE_S)
     await heals()
     await background.finish()
-    assert "portal-room" in dropped
+    assert "portal-room" in deleted
 
 
-async def test_two_sessions_with_one_id_end_here_and_there(provider: Mock, caplog: pytest.LogCaptureFixture) -> None:
-    """A row that refuses the ID for ever: the provider named another session of the account."""
+async def test_two_sessions_with_one_provider_id_both_end(provider: Mock, caplog: pytest.LogCaptureFixture) -> None:
+    """A row that never accepts the ID: the provider returned that of another session of the account."""
     first, closing = await opened(), Closing(provider)
     await provision.create_and_start(first, ignore)
     second = await _same_account(first)

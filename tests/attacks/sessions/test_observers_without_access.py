@@ -1,4 +1,4 @@
-"""Observers who lose their access do not go on watching, against a real LiveKit server."""
+"""Observers who lose access cannot continue to watch, against a real LiveKit server."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def own_server(livekit: servers.LiveKit) -> AsyncIterator[None]:
 
 
 class Watching:
-    """An operator, and the session that they were let into."""
+    """An operator, and the session that they observe."""
 
     def __init__(self) -> None:
         roles.sync()
@@ -48,13 +48,13 @@ class Watching:
         client.force_login(self.operator, backend="django.contrib.auth.backends.ModelBackend")
         self.session: StreamingSession = StreamingSessionFactory.create(status=Status.LIVE, room=ours.new_room_name())
         key = client.session.session_key or ""
-        self.token = own_rooms.let_observe(self.session.pk, self.operator.pk, login_key=key).token
+        self.token = own_rooms.admit_observer(self.session.pk, self.operator.pk, login_key=key).token
         claims = jwt.decode(self.token, options={"verify_signature": False})
         self.identity: str = claims["sub"]
 
     @asynccontextmanager
     async def inside(self) -> AsyncIterator[None]:
-        """Enter the room with the token that was handed out, and let the portal be told so."""
+        """Join the room with the issued token, and pass the webhook on to the portal."""
         address = f"{django_settings.LIVEKIT_URL}/rtc"
         async with aiohttp.ClientSession() as http:
             params = {"access_token": self.token, "protocol": "15"}
@@ -106,7 +106,7 @@ LOSSES = [(deactivate, "deactivated"), (demote, "role"), (sign_out, "signed_out"
 
 
 @pytest.mark.parametrize(("lose_access", "loss"), LOSSES)
-async def test_an_observer_who_loses_access_is_removed_once_on_record_and_cannot_come_back(
+async def test_an_observer_who_loses_access_is_removed_and_recorded_once_and_cannot_return(
     watching: Watching, lose_access: Callable[[User], None], loss: str
 ) -> None:
     async with watching.inside():
@@ -122,6 +122,6 @@ async def test_an_observer_who_loses_access_is_removed_once_on_record_and_cannot
     assert await sync_to_async(watching.removals)() == [loss]
 
 
-async def test_a_token_for_observers_is_good_for_a_minute(watching: Watching) -> None:
+async def test_an_observers_token_is_valid_for_a_minute(watching: Watching) -> None:
     claims = jwt.decode(watching.token, options={"verify_signature": False})
     assert claims["exp"] - claims["nbf"] <= 60

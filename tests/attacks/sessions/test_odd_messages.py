@@ -1,4 +1,4 @@
-"""Messages whose fields are of odd types: each is refused in words, and none is a fault of the portal."""
+"""Messages with fields of odd types: each is refused with an explanation, and none causes an internal error."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KINDS = ["avatar_end_message", "user_end_message", "rated", "ladder", "verdict",
 
 
 def messages(types: Any) -> list[dict[str, Any]]:
-    """Return each type with each of its fields of each odd type, the others as they should be."""
+    """Return each message type with each of its fields replaced by each odd value."""
     return [
         {"type": kind, **COMPLETE.get(kind, {}), field: odd}
         for kind in types
@@ -49,7 +49,7 @@ def messages(types: Any) -> list[dict[str, Any]]:
 
 @override_settings(BUDGET_FACTOR=1000.0)
 @pytest.mark.parametrize("about", ["messages", "reports"])
-async def test_no_field_of_a_page_s_message_makes_the_portal_fail(about: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_field_of_a_pages_message_crashes_the_portal(about: str, caplog: pytest.LogCaptureFixture) -> None:
     user, persona = await a_person(), await a_persona()
     reports = [
         {"type": "event.report", "kind": kind, "data": {field: odd}} for kind in KINDS for field in DATA for odd in ODD
@@ -58,7 +58,7 @@ async def test_no_field_of_a_page_s_message_makes_the_portal_fail(about: str, ca
     sent = messages(["session.start"]) + messages(sorted(types)) if about == "messages" else reports
     async with browser(user, persona.slug) as tab:
         await tab.go_live()
-        for start in range(0, len(sent), 40):  # fewer than may be under way at once
+        for start in range(0, len(sent), 40):  # fewer than may be in progress at once
             for message in sent[start : start + 40]:
                 await tab.send_json_to(message)
             await tab.say("task.send", ref=f"after {start}", kind="no such kind")
@@ -66,7 +66,7 @@ async def test_no_field_of_a_page_s_message_makes_the_portal_fail(about: str, ca
     assert not [record for record in caplog.records if record.exc_info]
 
 
-async def test_no_type_of_a_message_makes_the_portal_fail(caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_message_type_crashes_the_portal(caplog: pytest.LogCaptureFixture) -> None:
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         for odd in ODD:
             await tab.send_json_to({"type": odd})
@@ -78,7 +78,7 @@ async def test_no_type_of_a_message_makes_the_portal_fail(caplog: pytest.LogCapt
     "message",
     ['{"type": "no such type"}', "[]", "{", '{"type": "task.send", "kind": "no such kind"}', '{"type": "queue.leave"}'],
 )
-async def test_a_page_that_goes_on_sending_what_is_refused_loses_its_socket(message: str) -> None:
+async def test_a_page_that_keeps_sending_refused_messages_loses_its_socket(message: str) -> None:
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         with override_settings(BUDGETS={"refused_message.person": "50/minute"}):
             for _ in range(60):
@@ -92,7 +92,7 @@ async def test_a_page_that_goes_on_sending_what_is_refused_loses_its_socket(mess
     assert answers <= 50
 
 
-async def test_a_socket_answers_so_many_messages_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_socket_answers_a_limited_number_of_messages_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_socket, "REFUSALS_PER_SOCKET", 20)
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         for _ in range(20):
@@ -102,7 +102,7 @@ async def test_a_socket_answers_so_many_messages_with_an_error(monkeypatch: pyte
         assert (await tab.receive_output(timeout=PATIENCE_S)).get("code") == page_socket.CLOSE_TOO_MANY
 
 
-async def test_no_field_of_the_board_s_messages_makes_the_portal_fail(caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_field_of_the_boards_messages_crashes_the_portal(caplog: pytest.LogCaptureFixture) -> None:
     client, staff = Client(), await sync_to_async(User.objects.create_superuser)("root", password="-")
     await sync_to_async(client.force_login)(staff, backend="django.contrib.auth.backends.ModelBackend")
     cookie = (b"cookie", f"sessionid={client.cookies['sessionid'].value}".encode())

@@ -1,4 +1,4 @@
-"""A renewal grants no time, passes nobody who waits, and gets no end on record that the portal did not see."""
+"""A renewal gains no time, passes no queued user, and records no end reason that the portal did not see."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 def talk(
     person: User, persona: Persona, request: StartRequest, minutes: int, clock: time_machine.Traveller
 ) -> StreamingSession:
-    """Have a session of so many minutes."""
+    """Run a session of this many minutes."""
     session = slots.open_session(person.pk, persona.slug, request)
     StreamingSession.objects.filter(pk=session.pk).update(provider_session_id=f"theirs-{session.pk}")
     clock.shift(minutes * MINUTE)
@@ -55,12 +55,10 @@ def lasts(session: StreamingSession) -> timedelta:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("because", CLAIMS)
-def test_a_conversation_has_one_limit_whatever_its_renewals_are_for(
-    because: str, clock: time_machine.Traveller
-) -> None:
+def test_a_conversation_has_one_limit_for_every_renewal_reason(because: str, clock: time_machine.Traveller) -> None:
     person, persona = UserFactory.create(), PersonaFactory.create(published=True, duration_limit=20 * MINUTE)
     first = talk(person, persona, StartRequest(), 8, clock)
-    clock.shift(60 * MINUTE)  # nobody's time
+    clock.shift(60 * MINUTE)  # time without a session
     request = StartRequest(continues=first.pk, claimed_reason=EndReason(because))
     second = talk(person, persona, request, 7, clock)
     assert lasts(second) == 12 * MINUTE
@@ -71,7 +69,7 @@ def test_a_conversation_has_one_limit_whatever_its_renewals_are_for(
 
 
 @pytest.mark.django_db
-def test_to_continue_an_early_session_again_and_again_grants_no_time(clock: time_machine.Traveller) -> None:
+def test_continuing_an_early_session_repeatedly_gains_no_time(clock: time_machine.Traveller) -> None:
     person, persona = UserFactory.create(), PersonaFactory.create(published=True, duration_limit=20 * MINUTE)
     first = talk(person, persona, StartRequest(), 2, clock)
     for left in (18, 9):
@@ -80,11 +78,11 @@ def test_to_continue_an_early_session_again_and_again_grants_no_time(clock: time
     with pytest.raises(errors.TimeIsUp):
         slots.open_session(person.pk, persona.slug, StartRequest(continues=first.pk))
     assert not slots.may_continue(first)
-    assert lasts(slots.open_session(person.pk, persona.slug)) == 20 * MINUTE  # another conversation, with its own
+    assert lasts(slots.open_session(person.pk, persona.slug)) == 20 * MINUTE  # another conversation, with its own limit
 
 
 @pytest.mark.django_db
-def test_a_session_that_the_provider_never_opened_uses_no_time(clock: time_machine.Traveller) -> None:
+def test_a_session_that_was_never_created_uses_no_time(clock: time_machine.Traveller) -> None:
     person, persona = UserFactory.create(), PersonaFactory.create(published=True, duration_limit=20 * MINUTE)
     first = talk(person, persona, StartRequest(), 2, clock)
     refused = slots.open_session(person.pk, persona.slug, StartRequest(continues=first.pk))
@@ -94,12 +92,12 @@ def test_a_session_that_the_provider_never_opened_uses_no_time(clock: time_machi
     assert lasts(slots.open_session(person.pk, persona.slug, StartRequest(continues=refused.pk))) == 18 * MINUTE
 
 
-# Why the session before it ended
+# Why the previous session ended
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("because", ["provider_ended", "no_picture", "duration_limit"])
-async def test_the_page_s_word_on_a_healthy_session_is_evidence_and_the_person_s_stop(
+async def test_a_pages_claim_on_a_healthy_session_is_evidence_of_a_user_stop(
     provider_of_many: Mock, because: str
 ) -> None:
     provider_of_many.list_sessions.return_value = [OpenSession("their-session-0", "connected", None)]
@@ -113,7 +111,7 @@ async def test_the_page_s_word_on_a_healthy_session_is_evidence_and_the_person_s
     if because == "provider_ended":
         assert (evidence["listed_as"], provider_of_many.list_sessions.await_count) == ("connected", 1)
     with translation.override("en"):
-        said = await sync_to_async(end_evidence.in_words)(evidence)
+        said = await sync_to_async(end_evidence.describe)(evidence)
     assert "Reason according to the browser only" in said
 
 
@@ -121,7 +119,7 @@ async def test_the_page_s_word_on_a_healthy_session_is_evidence_and_the_person_s
 @pytest.mark.parametrize(
     ("listed", "reason"), [([], "provider_ended"), (ProviderUnreachable("ReadTimeout"), "user_stopped")]
 )
-async def test_the_provider_s_list_decides_whether_it_ended_a_session(
+async def test_the_providers_list_decides_whether_it_ended_a_session(
     provider_of_many: Mock, listed: Any, reason: str
 ) -> None:
     provider_of_many.list_sessions.side_effect = [listed]
@@ -137,7 +135,7 @@ async def test_the_provider_s_list_decides_whether_it_ended_a_session(
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("provider")
 @pytest.mark.parametrize("code", ["network", "provider_not_live", "no such verdict", 7])
-async def test_a_final_verdict_on_a_healthy_session_is_the_person_s_stop(code: Any) -> None:
+async def test_a_final_verdict_on_a_healthy_session_is_a_user_stop(code: Any) -> None:
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         session_id = await tab.go_live()
         await tab.say("event.report", kind="verdict", data={"code": code, "is_final": True})
@@ -153,7 +151,7 @@ async def test_a_final_verdict_on_a_healthy_session_is_the_person_s_stop(code: A
     [
         ("no_picture", {"status": Status.CONNECTING, "opened_at": -9}, True),
         ("no_picture", {"status": Status.CONNECTING, "opened_at": -5}, False),
-        ("no_picture", {"opened_at": -50}, False),  # its picture was seen
+        ("no_picture", {"opened_at": -50}, False),  # a frame was rendered
         ("duration_limit", {"limit_by": LimitBy.PROVIDER, "ends_at": 14}, True),
         ("duration_limit", {"limit_by": LimitBy.PROVIDER, "ends_at": 100}, False),
         ("duration_limit", {"limit_by": LimitBy.PERSONA, "ends_at": 14}, False),
@@ -161,7 +159,7 @@ async def test_a_final_verdict_on_a_healthy_session_is_the_person_s_stop(code: A
         ("provider_ended", {}, False),
     ],
 )
-def test_only_what_the_portal_saw_gives_another_reason_than_the_person_s_stop(
+def test_only_facts_seen_by_the_portal_give_a_reason_other_than_a_user_stop(
     because: str, fields: dict[str, Any], is_confirmed: bool
 ) -> None:
     now = timezone.now()
@@ -169,7 +167,7 @@ def test_only_what_the_portal_saw_gives_another_reason_than_the_person_s_stop(
         name: now + timedelta(seconds=value) if isinstance(value, int) else value for name, value in fields.items()
     }
     session = StreamingSessionFactory.create(**moments)
-    cause = claims.cause_of(session, Claim(session.user_id, EndReason(because)), now)
+    cause = claims.end_cause(session, Claim(session.user_id, EndReason(because)), now)
     assert (cause.reason, cause.is_confirmed) == (because if is_confirmed else "user_stopped", is_confirmed)
 
 
@@ -180,9 +178,7 @@ FULL = {"avatar__account__concurrency_limit": 1}
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("because", CLAIMS)
-async def test_where_others_wait_a_renewal_that_only_the_page_asked_for_goes_to_the_end(
-    provider_of_many: Mock, because: str
-) -> None:
+async def test_an_unconfirmed_renewal_joins_the_end_of_the_queue(provider_of_many: Mock, because: str) -> None:
     provider_of_many.list_sessions.return_value = [OpenSession("their-session-0", "connected", None)]
     user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
     async with browser(user, persona.slug) as talks, browser(other, persona.slug) as waits:
@@ -201,9 +197,7 @@ async def test_where_others_wait_a_renewal_that_only_the_page_asked_for_goes_to_
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("how", ["no_picture", "duration_limit", "provider_ended", "provider_ended before"])
-async def test_a_renewal_whose_cause_the_portal_saw_is_served_before_those_who_wait(
-    provider_of_many: Mock, how: str
-) -> None:
+async def test_a_renewal_with_a_confirmed_cause_is_served_first(provider_of_many: Mock, how: str) -> None:
     user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
     because = how.removesuffix(" before")
     async with browser(user, persona.slug) as talks, browser(other, persona.slug) as waits:
@@ -215,7 +209,7 @@ async def test_a_renewal_whose_cause_the_portal_saw_is_served_before_those_who_w
             await rows.aupdate(limit_by=LimitBy.PROVIDER, ends_at=timezone.now() + timedelta(seconds=15))
         await waits.say("session.start")
         await waits.hear("queue.place", place=1)
-        if how == "provider_ended before":  # and the slot is the next one's already
+        if how == "provider_ended before":  # the slot already belongs to the next user
             await talks.say("event.report", kind="session_stopped", data={"reason": "over"})
             await talks.hear("session.status", status="ended")
             await waits.hear("session.room")
@@ -229,13 +223,13 @@ async def test_a_renewal_whose_cause_the_portal_saw_is_served_before_those_who_w
             await talks.hear_each(
                 {"type": "session.status", "status": "connecting", "continues": session_id}, {"type": "session.room"}
             )
-            assert await QueuePlace.objects.filter(user=other, kept_until=None).aexists()
+            assert await QueuePlace.objects.filter(user=other, offer_expires_at=None).aexists()
     assert (await rows.aget()).end_reason == because
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("provider_of_many")
-async def test_a_renewal_that_the_queue_has_no_room_for_leaves_the_session_as_it_is(
+async def test_a_renewal_refused_by_a_full_queue_leaves_the_session_unchanged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
@@ -243,7 +237,7 @@ async def test_a_renewal_that_the_queue_has_no_room_for_leaves_the_session_as_it
         session_id = await talks.go_live()
         await waits.say("session.start")
         await waits.hear("queue.place", place=1)
-        monkeypatch.setattr("sessions.capacity.queue.LONGEST_QUEUE", 1)
+        monkeypatch.setattr("sessions.capacity.queue.QUEUE_MAX_ENTRIES", 1)
         await talks.say("session.start", continues=session_id, because="user_stopped")
         await talks.hear("error", code="queue_full")
         assert (await StreamingSession.objects.aget(pk=session_id)).status == Status.LIVE
@@ -252,7 +246,7 @@ async def test_a_renewal_that_the_queue_has_no_room_for_leaves_the_session_as_it
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("provider_of_many")
 @pytest.mark.parametrize("is_named", [True, False])
-async def test_a_take_over_moves_the_conversation_with_the_time_that_it_has_left(is_named: bool) -> None:
+async def test_a_take_over_keeps_the_conversations_remaining_time(is_named: bool) -> None:
     user, persona = await a_person(), await a_persona(**FULL)
     async with browser(user, persona.slug) as desk, browser(user, persona.slug) as phone:
         session_id = await desk.go_live()
@@ -270,7 +264,7 @@ async def test_a_take_over_moves_the_conversation_with_the_time_that_it_has_left
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("provider_of_many")
 @pytest.mark.parametrize("is_named", [True, False])
-async def test_to_take_over_again_and_again_grants_no_time(is_named: bool) -> None:
+async def test_repeated_take_overs_gain_no_time(is_named: bool) -> None:
     user, persona = await a_person(), await a_persona(**FULL)
     async with browser(user, persona.slug) as desk, browser(user, persona.slug) as phone:
         first = session_id = await desk.go_live()
@@ -290,7 +284,7 @@ async def test_to_take_over_again_and_again_grants_no_time(is_named: bool) -> No
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("provider_of_many")
 @pytest.mark.parametrize("how", ["unnamed", "named", "another persona", "another persona after no picture"])
-async def test_where_others_wait_a_take_over_passes_nobody(how: str) -> None:
+async def test_a_take_over_passes_no_queued_user(how: str) -> None:
     user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
     wanted = await a_persona(avatar=persona.avatar) if "another" in how else persona
     async with (
@@ -318,7 +312,7 @@ async def test_where_others_wait_a_take_over_passes_nobody(how: str) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("provider_of_many")
-async def test_a_take_over_of_a_conversation_whose_picture_never_came_keeps_its_slot() -> None:
+async def test_a_take_over_of_a_conversation_without_video_keeps_its_slot() -> None:
     user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
     async with (
         browser(user, persona.slug) as desk,
@@ -332,4 +326,4 @@ async def test_a_take_over_of_a_conversation_whose_picture_never_came_keeps_its_
         await waits.hear("queue.place", place=1)
         await phone.say("session.start", take_over=True)
         await phone.hear("session.room")
-        assert await QueuePlace.objects.filter(user=other, kept_until=None).aexists()
+        assert await QueuePlace.objects.filter(user=other, offer_expires_at=None).aexists()

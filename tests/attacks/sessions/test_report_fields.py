@@ -1,4 +1,4 @@
-"""Free text in what a page reports: it would outlive the erasure of speech, and be exported without a reason."""
+"""Free text in reports would outlive the erasure of speech and be exported without a reason."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KEPT: dict[str, dict[str, Any]] = {
         "checked_at": "2026-03-10T11:58:00.000Z",
     },
 }
-"""What pages report, by kind."""
+"""Fields that pages report, by kind."""
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -68,12 +68,12 @@ def test_no_field_of_a_device_check_has_room_for_free_text(name: str, way: str) 
 
 
 @pytest.mark.parametrize("kind", sorted(KEPT))
-def test_what_a_page_reports_is_kept(kind: str) -> None:
+def test_reported_fields_are_stored(kind: str) -> None:
     session = StreamingSessionFactory.create()
     report(session, kind, KEPT[kind])
     assert stored(session, kind) == KEPT[kind]
 
 
-def test_every_step_of_the_page_s_recovery_is_known() -> None:
+def test_every_step_of_the_pages_recovery_is_known() -> None:
     ladder = (ROOT / "sessions/static/sessions/recovery/ladder.js").read_text()
     assert set(re.findall(r'\bstep: "(\w+)"', ladder)) <= set(report_fields.RECOVERY_STEPS)

@@ -24,7 +24,7 @@ from tests.support import servers
 from tests.support.factories import WHY, StreamingSessionFactory
 
 IN, NO_ROOM = 101, 404
-"""What the server answers to a socket that wants to enter."""
+"""The server's responses to a socket that tries to join."""
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def token_for(who: str, room: str) -> str:
 
 
 async def enter(token: str) -> int:
-    """Try to enter with a token, as any client would; return the server's status."""
+    """Try to join with a token, as any client would; return the HTTP status."""
     address = f"{django_settings.LIVEKIT_URL}/rtc"
     async with aiohttp.ClientSession() as http:
         try:
@@ -64,7 +64,7 @@ WHO = ["person", "avatar", "observer"]
 
 
 @pytest.mark.parametrize("who", WHO)
-async def test_a_token_does_not_open_a_room_again_that_was_deleted(who: str) -> None:
+async def test_a_token_does_not_recreate_a_deleted_room(who: str) -> None:
     room = ours.new_room_name()
     await ours.create_room(room)
     token = token_for(who, room)
@@ -75,15 +75,15 @@ async def test_a_token_does_not_open_a_room_again_that_was_deleted(who: str) -> 
 
 
 @pytest.mark.parametrize("who", WHO)
-async def test_a_token_opens_no_room_that_was_never_made(who: str) -> None:
+async def test_a_token_creates_no_room(who: str) -> None:
     room = ours.new_room_name()
     assert await enter(token_for(who, room)) == NO_ROOM
     assert room not in await held()
 
 
 @pytest.mark.parametrize("who", WHO)
-async def test_a_token_is_for_entering_its_room_and_for_nothing_else(who: str, livekit: servers.LiveKit) -> None:
-    """With a token's own powers over the server's API: a room made, listed, deleted, or changed."""
+async def test_a_token_only_permits_joining_its_room(who: str, livekit: servers.LiveKit) -> None:
+    """With a token's own grants on the server's API: create, list, delete, or change a room."""
     room = ours.new_room_name()
     await ours.create_room(room)
     token = token_for(who, room)
@@ -103,14 +103,14 @@ async def test_a_token_is_for_entering_its_room_and_for_nothing_else(who: str, l
     assert room in await held()
 
 
-def test_the_example_for_operators_makes_no_rooms_by_itself_either() -> None:
+def test_the_example_configuration_creates_no_rooms_automatically() -> None:
     example = yaml.safe_load((django_settings.BASE_DIR / "docs" / "examples" / "livekit.yaml").read_text())
     assert example["room"] == {"auto_create": False}
 
 
 @pytest.mark.proof
-async def test_without_that_setting_the_attack_works() -> None:
-    """The control: else the tests above would prove nothing."""
+async def test_the_attack_works_with_automatic_room_creation() -> None:
+    """The control experiment: without it the tests above prove nothing."""
     with servers.livekit(lambda settings: settings.pop("room")) as careless, override_settings(**careless.env()):
         room = ours.new_room_name()
         assert await enter(token_for("person", room)) == IN
@@ -121,12 +121,12 @@ async def test_without_that_setting_the_attack_works() -> None:
 @pytest.mark.django_db(transaction=True)
 async def test_a_running_session_gets_its_room_back_after_the_server_lost_it() -> None:
     session = await sync_to_async(StreamingSessionFactory.create)(status=Status.LIVE, room=ours.new_room_name())
-    access = await own_rooms.access_again(session.pk)
+    access = await own_rooms.renew_access(session.pk)
     assert await enter(access.token) == IN
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_session_that_ends_while_its_room_is_made_again_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_session_that_ends_while_its_room_is_recreated_leaves_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     session = await sync_to_async(StreamingSessionFactory.create)(status=Status.LIVE, room=ours.new_room_name())
     create_room = ours.create_room
 
@@ -137,5 +137,5 @@ async def test_a_session_that_ends_while_its_room_is_made_again_leaves_none(monk
 
     monkeypatch.setattr(ours, "create_room", end_meanwhile)
     with pytest.raises(errors.RejoinRefused):
-        await own_rooms.access_again(session.pk)
+        await own_rooms.renew_access(session.pk)
     assert session.room not in await held()

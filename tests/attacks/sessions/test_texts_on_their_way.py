@@ -1,4 +1,4 @@
-"""Texts that claim to be on their way to the provider, inserted where none can be."""
+"""Texts in status "sending" that were inserted where none can be in flight."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
 
 
 def insert(session: StreamingSession, after_now: timedelta) -> None:
-    """Add a text and its line as the database's owner could, in the state of being sent."""
+    """Insert a text and its line as the database's owner could, in status "sending"."""
     at = timezone.now() + after_now
     task = SessionTask.objects.create(
         session=session, text="Said by nobody", kind=SessionTask.Kind.TALK, ref="made-up", sent_by=session.user
@@ -36,7 +36,7 @@ def found() -> set[tuple[str, str]]:
 
 
 NAMED = {("row_added", "task"), ("row_added", "line"), ("text_inserted", "line")}
-"""The last one in records from before events state whole rows."""
+"""The last one for records from before events stated whole rows."""
 
 
 @pytest.fixture(params=["stated", "of an earlier version"])
@@ -59,7 +59,7 @@ def over(session: StreamingSession, ago: timedelta) -> None:
 @pytest.mark.parametrize(
     "after_now", [timedelta(days=365), timedelta(minutes=1), timedelta(0), timedelta(minutes=-1), timedelta(days=-1)]
 )
-def test_in_a_session_that_is_over_none_is_on_its_way(session: StreamingSession, after_now: timedelta) -> None:
+def test_an_ended_session_has_no_text_in_flight(session: StreamingSession, after_now: timedelta) -> None:
     over(session, timedelta(minutes=3))
     assert found() == set()
     insert(session, after_now)
@@ -71,7 +71,7 @@ def test_in_a_session_that_is_over_none_is_on_its_way(session: StreamingSession,
 @pytest.mark.parametrize(
     "after_now", [timedelta(days=365), timedelta(hours=1), timedelta(seconds=30), timedelta(minutes=-1)]
 )
-def test_in_a_running_session_none_is_from_the_future_or_from_before_it(
+def test_a_running_session_has_no_text_from_the_future_or_from_before_its_start(
     session: StreamingSession, after_now: timedelta
 ) -> None:
     insert(session, after_now)
@@ -80,7 +80,7 @@ def test_in_a_running_session_none_is_from_the_future_or_from_before_it(
     assert named <= NAMED
 
 
-def test_one_that_is_being_sent_now_is_no_fault_nor_is_one_that_the_end_overtook(session: StreamingSession) -> None:
+def test_a_text_in_flight_is_no_fault_even_if_the_end_overtook_it(session: StreamingSession) -> None:
     insert(session, timedelta(0))
     assert found() == set()
     over(session, timedelta(0))

@@ -1,4 +1,4 @@
-"""Two browsers that differ only in what they report: time, cost, ends and the vouched-for lines are the same facts."""
+"""Two browsers that differ only in their reports: time, cost, ends and trusted lines are the same."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ from tests.support.factories import PersonaFactory, UserFactory
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 MAY_DIFFER = {EndReason.IDLE, EndReason.NO_PICTURE}
-"""Ends that a report can bring about or put off."""
+"""End reasons that a report can cause or delay."""
 IDLE, LONGEST, PICTURE, PATIENCE = 180, 600, 60, 8
-"""Limits in seconds: without activity, in all, from Start to the first frame, and before a page may give up."""
+"""Limits in seconds: idle, duration, from Start to the first frame, and before a page may give up."""
 ROUNDS = 60
 EARLIEST_END = 5
-"""Steps after which somebody may ask for an end."""
+"""Steps after which a stop may be requested."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Provider:
     created: dict[str, datetime] = field(default_factory=dict)
     ended: dict[str, datetime] = field(default_factory=dict)
     ended_by_itself: set[str] = field(default_factory=set)
-    """Sessions that the provider ended unasked."""
+    """Sessions that the provider ended without a request."""
 
     async def new_session(self, request: Any) -> ProviderSession:
         name = f"theirs-{id(self)}-{len(self.created)}"
@@ -83,7 +83,7 @@ class Provider:
         self.open.pop(name)
 
     def end_all(self) -> None:
-        """End every open session, as the provider may at any time."""
+        """End every open session, as a provider may at any time."""
         self.ended_by_itself |= self.open.keys()
         for name in list(self.open):
             self.end(name)
@@ -96,7 +96,7 @@ class Provider:
 
 @dataclass
 class Side:
-    """One person, their session, and what is true of it."""
+    """One user, their session, and the facts about it."""
 
     person: User
     session: StreamingSession
@@ -104,9 +104,9 @@ class Side:
     written: list[str] = field(default_factory=list)
     stop_seen_at: datetime | None = None
     stopped_at: datetime | None = None
-    """When the person pressed Stop, if the session was still open then."""
+    """When the user pressed Stop, if the session was still open."""
     has_asked: bool = False
-    """Its page asked for an end by itself."""
+    """The page requested a stop by itself."""
 
     def read(self) -> StreamingSession:
         self.session.refresh_from_db()
@@ -135,7 +135,7 @@ data = st.one_of(
     st.dictionaries(st.sampled_from(["message", "reason", "x", "is_final"]), scalars, max_size=3),
     scalars,
 )
-# The portal believes a page's moment up to half a minute back.
+# The portal accepts a page's time up to half a minute in the past.
 moments = st.one_of(
     st.none(), st.sampled_from([0, -1e18, 1e18]), st.integers(-30_000, 0), st.integers(-7_200_000, 7_200_000)
 )
@@ -145,12 +145,12 @@ WORD_OF_AN_END: list[tuple[str, dict[str, Any]]] = [
     ("session_stopped", {"reason": "over"}),
     ("verdict", {"code": "network"}),
 ]
-"""Reports that say or suggest that a session is over, without asking for its end."""
+"""Reports that say or suggest that a session has ended, without requesting a stop."""
 kinds = st.one_of(st.sampled_from(sorted(page_reports.EFFECTS)), st.sampled_from(["", "no such kind"]))
 
 
 class TwoBrowsers(RuleBasedStateMachine):
-    """What happens happens to both at the same moment; what they say of it is their own."""
+    """Events happen to both at the same time; the two report them differently."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ class TwoBrowsers(RuleBasedStateMachine):
             self.patch.setattr(broadcast, name, lambda *told: None)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Do all of it now, undisturbed; return what comes of it."""
+        """Run all of it now without interruption; return the result."""
         answers: list[Any] = []
 
         async def note() -> None:
@@ -204,10 +204,10 @@ class TwoBrowsers(RuleBasedStateMachine):
         pass
 
     def may_end(self) -> bool:
-        """Whether enough has happened: else most examples were over at once."""
+        """Whether enough has happened; otherwise most examples would end at once."""
         return self.done >= EARLIEST_END
 
-    # What is so, for both
+    # Facts, for both
 
     @rule(seconds=st.sampled_from([1, 5, 5, 9, 12, 31, 61, 170, 200]))
     def let_time_pass(self, seconds: int) -> None:
@@ -226,12 +226,12 @@ class TwoBrowsers(RuleBasedStateMachine):
         self.run(stopping.enforce_due(timezone.now()))
         StreamingSession.objects.open().filter(deadline_at__lte=timezone.now()).update(
             deadline_at=timezone.now()
-            + timedelta(seconds=1)  # a provider that is away is asked again, not for ever now
+            + timedelta(seconds=1)  # a provider that is away is retried later, not for ever now
         )
         self._see_stops()
 
     def _see_stops(self) -> None:
-        """Note, by a clock of our own, when an end was requested."""
+        """Record with a separate clock when a stop was requested."""
         for side in self.sides:
             if side.stop_seen_at is None and side.read().status in (Status.STOPPING, Status.ENDED):
                 side.stop_seen_at = timezone.now()
@@ -248,7 +248,7 @@ class TwoBrowsers(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0, 0, IDLE, LONGEST]))
     def stay(self, seconds: int) -> None:
-        """Say that somebody is there, and again before each idle limit until this time is over."""
+        """Stay, and again before each idle limit until this time has passed."""
         until = timezone.now() + timedelta(seconds=seconds)
         while True:
             for side in self.sides:
@@ -282,7 +282,7 @@ class TwoBrowsers(RuleBasedStateMachine):
     def provider_goes_or_comes(self, is_away: bool) -> None:
         self.provider.is_away = is_away
 
-    # What one of them says
+    # Reports of one of them
 
     @rule(who=st.integers(0, 1), kind=kinds, data=data, at=moments, sent=moments)
     def report(self, who: int, kind: str, data: Any, at: Any, sent: Any) -> None:
@@ -314,11 +314,11 @@ class TwoBrowsers(RuleBasedStateMachine):
         side = self.sides[who]
         if side.read().status in (Status.CONNECTING, Status.LIVE):
             side.has_asked = True
-            claim = self.run(claims.examine(side.session, Claim(side.person.pk, because)))
+            claim = self.run(claims.check_with_provider(side.session, Claim(side.person.pk, because)))
             self.run(stopping.stop_as_claimed(side.session, claim))
         self._see_stops()
 
-    # What holds in the end
+    # What must hold in the end
 
     def teardown(self) -> None:
         try:
@@ -341,7 +341,7 @@ class TwoBrowsers(RuleBasedStateMachine):
         raise AssertionError([side.read().status for side in self.sides])
 
     def _judge(self, side: Side) -> None:
-        """Hold one session against the provider's own times and transcript."""
+        """Compare one session with the provider's own times and transcript."""
         session = side.read()
         assert session.provider_session_id
         assert session.ended_at
@@ -376,7 +376,7 @@ class TwoBrowsers(RuleBasedStateMachine):
             self._judge_stop(side, session)
 
     def _judge_stop(self, side: Side, session: StreamingSession) -> None:
-        """A person's stop needs the person, or a page that asked for the end and is named as such."""
+        """A user's stop needs the user, or a page that requested it and is named as such."""
         if session.end_evidence["code"] == "person":
             assert side.stopped_at == side.stop_seen_at
         else:
@@ -389,7 +389,7 @@ class TwoBrowsers(RuleBasedStateMachine):
             for number, text in enumerate(side.written)
             for line in (SpokenLine(Speaker.USER, text, NOON), SpokenLine(Speaker.AVATAR, f"Respuesta {number}", NOON))
         ]
-        # The provider took every text, so its own transcript adds none of them.
+        # The provider accepted every text, so its own transcript adds none of them.
         SessionTask.objects.filter(session=session).update(status=SessionTask.Status.SENT)
         provider_record.store(session, SessionRecord(lines=tuple(theirs)))
         rows = Utterance.objects.filter(session=session).order_by("pk")
@@ -398,7 +398,7 @@ class TwoBrowsers(RuleBasedStateMachine):
         assert kept == {"portal": side.written, "provider": answers}
 
     def _compare(self, one: Side, other: Side) -> None:
-        """Between the two, only idleness and a missing picture make a difference, or a page that asked for the end."""
+        """Only idle limits, missing video, or a page that requested a stop may make a difference between the two."""
         ends = {(side.session.end_reason, side.session.stop_requested_at) for side in (one, other)}
         if len(ends) > 1 and not (one.has_asked or other.has_asked):
             first = min((one, other), key=lambda side: side.session.stop_requested_at or NOON)
@@ -419,11 +419,11 @@ def run(max_examples: int, steps: int) -> None:
 
 
 @pytest.mark.django_db
-def test_whatever_two_browsers_report_the_facts_are_the_same() -> None:
+def test_reports_of_two_browsers_do_not_change_the_facts() -> None:
     run(max_examples=20, steps=25)
 
 
 @pytest.mark.proof
 @pytest.mark.django_db
-def test_whatever_two_browsers_report_at_length_the_facts_are_the_same() -> None:
+def test_long_reports_of_two_browsers_do_not_change_the_facts() -> None:
     run(max_examples=400, steps=50)

@@ -1,4 +1,4 @@
-"""Texts that the avatar never got: they stand as such wherever a transcript is shown, and are part of no prompt."""
+"""Texts that the avatar never got are marked wherever a transcript is shown, and are part of no prompt."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def typed(session: StreamingSession, text: str, status: str) -> None:
 
 @pytest.fixture(params=["failed", "sending"])
 def over(request: pytest.FixtureRequest) -> StreamingSession:
-    """A session in which one text was accepted by the provider and one was not."""
+    """A session in which the provider accepted one text and not the other."""
     session: StreamingSession = StreamingSessionFactory.create(user__username="ana")
     typed(session, REFUSED, request.param)
     typed(session, ACCEPTED, "sent")
@@ -43,12 +43,12 @@ def over(request: pytest.FixtureRequest) -> StreamingSession:
 
 
 @pytest.mark.parametrize("where", ["page", "text", "captions", "printed", "audit"])
-def test_a_text_that_was_not_delivered_is_marked_wherever_it_is_read(over: StreamingSession, where: str) -> None:
+def test_an_undelivered_text_is_marked_everywhere(over: StreamingSession, where: str) -> None:
     assert shown(over, where).count(MARK) == 1
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
-def test_an_export_says_which_texts_were_not_delivered(over: StreamingSession, format: str) -> None:
+def test_an_export_names_undelivered_texts(over: StreamingSession, format: str) -> None:
     export = list_export.request_export(over.user_id, None, Export.What.LINES, format, reason="A check")
     told = b"".join(list_export.stream(export)).decode()
     (refused,) = [line for line in told.splitlines() if REFUSED in line]
@@ -62,7 +62,7 @@ def standings(told: list[dict[str, Any]]) -> dict[str, str]:
     return {line["text"]: line["standing"] for line in told}
 
 
-def test_the_record_and_the_person_s_own_data_say_it_too(over: StreamingSession) -> None:
+def test_the_record_and_the_users_own_data_mark_undelivered_texts(over: StreamingSession) -> None:
     expected = {REFUSED: "not_delivered", ACCEPTED: "sent"}
     export = list_export.request_export(over.user_id, None, Export.What.RECORD, "json", reason="A check", session=over)
     assert standings(json.loads(b"".join(session_export.as_json(export, over)))["lines"]) == expected
@@ -70,21 +70,21 @@ def test_the_record_and_the_person_s_own_data_say_it_too(over: StreamingSession)
     assert standings(mine["lines"]) == expected
 
 
-def test_a_page_that_joins_again_is_told(over: StreamingSession) -> None:
+def test_a_page_that_rejoins_is_informed_of_undelivered_texts(over: StreamingSession) -> None:
     told = {
-        line.text: broadcast.Said.of(line).is_delivered
+        line.text: broadcast.UtteranceStored.of(line).is_delivered
         for line in queries.lines_for_page(queries.newest_line_ids(over.pk))
     }
     assert told == {REFUSED: False, ACCEPTED: True}
 
 
-def test_it_is_not_part_of_the_next_prompt(over: StreamingSession) -> None:
+def test_an_undelivered_text_is_not_in_the_next_prompt(over: StreamingSession) -> None:
     told = remembered(over)
     assert ACCEPTED in told
     assert REFUSED not in told
 
 
-def test_it_keeps_no_line_of_the_provider_out(over: StreamingSession) -> None:
+def test_an_undelivered_text_suppresses_no_line_of_the_provider(over: StreamingSession) -> None:
     provider_record.store(over, SessionRecord(lines=(SpokenLine(Speaker.USER, REFUSED, over.created_at),)))
-    lines = vouching.mark(list(Utterance.objects.filter(session=over, source="provider")))
+    lines = vouching.set_standing(list(Utterance.objects.filter(session=over, source="provider")))
     assert [(line.text, line.standing) for line in lines] == [(REFUSED, "provider")]

@@ -129,14 +129,14 @@ def test_a_stop_is_retried_however_often_it_failed(attempts: int) -> None:
     [
         (LimitBy.PROVIDER, 1, 20, True),
         (LimitBy.PERSONA, 1, 20, False),
-        (LimitBy.PROVIDER, 540, 20, False),  # nobody has done anything in it
-        (LimitBy.PROVIDER, 1, 10, False),  # hardly anything is left
+        (LimitBy.PROVIDER, 540, 20, False),  # the user was not active in it
+        (LimitBy.PROVIDER, 1, 10, False),  # hardly any time is left
     ],
 )
 def test_a_conversation_may_continue_if_only_the_providers_limit_is_near(
     announced: list[dict[str, object]], limit_by: LimitBy, quiet_s: int, own_minutes: int, goes_on: bool
 ) -> None:
-    """Complaint 7: at a service that ends each session after some minutes."""
+    """Complaint 7: for a provider that ends each session after some minutes."""
     now = timezone.now()
     began, quiet_since = now - timedelta(minutes=9, seconds=30), now - timedelta(seconds=quiet_s)
     persona = PersonaFactory.create(
@@ -147,7 +147,7 @@ def test_a_conversation_may_continue_if_only_the_providers_limit_is_near(
         persona=persona, persona_settings=settings, created_at=began, live_at=now - timedelta(seconds=540),
         active_at=quiet_since, ends_at=began + timedelta(minutes=10), limit_by=limit_by, deadline_at=now,
     )  # fmt: skip
-    # What the page's clock counts to: it does not begin anew with the next session.
+    # The page's clock counts to this time; it does not restart with the next session.
     talks_on = limit_by == LimitBy.PROVIDER and own_minutes == 20
     told = broadcast.StatusChanged.of(session)
     assert told.conversation_ends_at == (session.own_limit_at if talks_on else session.ends_at).isoformat()

@@ -1,6 +1,6 @@
-"""Whatever the provider answers: a clear word in the page's language, a recorded reason, nothing left open.
+"""For every provider failure: a clear message in the page's language, a recorded reason, nothing left open.
 
-Client, emulator and faults are the real ones; only avatars without picture and sound.
+Client, emulator and faults are real; only the avatars have no video and sound.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 AVATAR = "Lucia_public_20260101"
 REFUSED = EndReason.PROVIDER_REFUSED
 SILENT = EndReason.PROVIDER_UNREACHABLE
-WORDS = {
+MESSAGES = {
     REFUSED: "El servicio de avatares rechazó la solicitud",
     SILENT: "El servicio de avatares no respondió",
     EndReason.PROVIDER_ENDED: "El servicio de avatares la terminó",
@@ -57,14 +57,14 @@ async def listed(control: httpx.AsyncClient, what: str) -> list[dict[str, Any]]:
 
 
 def at(provider: servers.Emulator, **account: Any) -> dict[str, Any]:
-    """Return what makes a persona one of this provider's."""
+    """Return the factory fields of a persona at this provider."""
     account = {"base_url": provider.url, "api_key": provider.api_key, "is_exclusive": True} | account
     parts = {"avatar__provider_avatar_id": AVATAR, "voice": None, "knowledge_base": None}
     return {f"avatar__account__{name}": value for name, value in account.items()} | parts
 
 
 def somebody_opens(provider: servers.Emulator) -> str:
-    """Open a session that no portal knows, as one whose answer was lost; return its ID."""
+    """Open a session that no portal knows, as after a lost answer, and return its ID."""
     order = {"version": "v2", "avatar_id": AVATAR}
     answer = httpx.post(f"{provider.url}/v1/streaming.new", headers={"x-api-key": provider.api_key}, json=order)
     opened: str = answer.raise_for_status().json()["data"]["session_id"]
@@ -72,7 +72,7 @@ def somebody_opens(provider: servers.Emulator) -> str:
 
 
 async def outcome(persona: Persona) -> tuple[dict[str, Any], StreamingSession]:
-    """Press Start on a Spanish page; return what it is told at the end, and the row."""
+    """Press Start on a Spanish page; return the final message and the row."""
     async with browser(await a_person(), persona.slug, lang="es") as tab:
         await tab.say("session.start")
         ended = await tab.hear("session.status", status="ended")
@@ -88,9 +88,9 @@ FAULTS: list[tuple[dict[str, Any], EndReason]] = [
     ({"kind": "cut", "when": "before"}, SILENT),
     ({"kind": "cut", "when": "after"}, SILENT),
 ]
-# For `new` there is the line, see below.
+# For `new` there is the queue, see below.
 FULL = {"kind": "answer", "status": 429, "body": {"code": 10007, "message": "concurrent limit"}}
-# `start` may answer anything that is not a refusal; from `new` a session must come.
+# `start` may give any answer that is not a refusal; `new` must return a session.
 CALLS = [
     *((call, *fault) for call in ("streaming.new", "streaming.start") for fault in FAULTS),
     ("streaming.start", FULL, REFUSED),
@@ -104,14 +104,14 @@ async def test_a_failing_call_ends_the_session_with_an_explanation_and_leaves_no
 ) -> None:
     await order(control, {"on": call, **fault})
     ended, row = await outcome(await a_persona(**at(provider)))
-    assert (ended["reason"], ended["is_failure"], ended["words"]) == (reason, True, WORDS[reason])
+    assert (ended["reason"], ended["is_failure"], ended["words"]) == (reason, True, MESSAGES[reason])
     assert (row.status, row.end_reason, bool(row.end_evidence)) == (Status.ENDED, reason, True)
     assert await listed(control, "sessions") == []
 
 
 async def test_an_unreachable_provider_is_reported_as_not_responding() -> None:
     ended, row = await outcome(await a_persona(avatar__account__base_url="http://127.0.0.1:1"))
-    assert (ended["words"], row.end_reason) == (WORDS[SILENT], SILENT)
+    assert (ended["words"], row.end_reason) == (MESSAGES[SILENT], SILENT)
 
 
 async def test_a_refused_key_appears_in_no_message(provider: servers.Emulator) -> None:
@@ -149,7 +149,7 @@ async def test_calls_are_made_in_the_documented_order_with_the_documented_creden
 async def test_cancelling_during_creation_closes_the_session_that_the_provider_creates(
     provider: servers.Emulator, control: httpx.AsyncClient
 ) -> None:
-    """Complaint 21. The answer is waited for and stopped at once: nobody has to find it in the list."""
+    """Complaint 21. The answer is awaited and stopped at once, without a search in the provider's list."""
     await order(control, {"on": "streaming.new", "kind": "delay", "seconds": 1})
     persona = await a_persona(**at(provider))
     async with browser(await a_person(), persona.slug) as tab:
@@ -166,7 +166,7 @@ async def test_cancelling_during_creation_closes_the_session_that_the_provider_c
 async def test_unused_sessions_are_closed_before_a_start_is_refused(
     provider: servers.Emulator, control: httpx.AsyncClient
 ) -> None:
-    """Complaint 4. The provider has one place, and our ledger says that it is free."""
+    """Complaint 4. The provider has one slot, which is free by our count."""
     await control.post("rules", json={"concurrency": 1})
     orphan = await sync_to_async(somebody_opens)(provider)
     persona = await a_persona(**at(provider))
@@ -181,7 +181,7 @@ async def test_unused_sessions_are_closed_before_a_start_is_refused(
 async def test_a_user_queues_while_another_party_holds_the_slot_and_no_session_is_closed(
     provider: servers.Emulator, control: httpx.AsyncClient
 ) -> None:
-    """Complaint 4. Our ledger says that there are places; the provider says no. Nobody meets a refusal."""
+    """Complaint 4. Slots are free by our count, but the provider refuses. The user sees no refusal."""
     await control.post("rules", json={"concurrency": 1})
     theirs = await sync_to_async(somebody_opens)(provider)
     persona = await a_persona(**at(provider))
@@ -197,7 +197,7 @@ async def test_a_user_queues_while_another_party_holds_the_slot_and_no_session_i
         async with browser(second, persona.slug) as waits_too:
             await waits_too.say("session.start")
             await waits_too.hear("queue.place", place=2)
-        # Alone from here on: our ledger has places for two, and the one that is there would be whose call is quicker.
+        # Alone from here on: with two free slots by our count, the quicker call would get the only one.
         assert await QueuePlace.objects.acount() == 1
         assert [session["session_id"] for session in await listed(control, "sessions")] == [theirs]
         await control.post(f"sessions/{theirs}/end", json={})
@@ -211,13 +211,13 @@ async def test_a_user_queues_while_another_party_holds_the_slot_and_no_session_i
 def test_two_portals_on_one_account_do_not_end_each_others_sessions(
     provider: servers.Emulator, postgres_url: str
 ) -> None:
-    """Each has a database of its own, here an SQLite and a PostgreSQL one, and knows the other by the list alone."""
+    """Each has its own database, SQLite and PostgreSQL, and sees the other only through the provider's list."""
     httpx.post(f"{provider.url}/_emulator/reset", json={}).raise_for_status()
     ours = running_at(provider)
     with on_postgres.swapped(postgres_url):
         theirs = running_at(provider)
-        assert strangers_at(theirs.account) == [ours.provider_session_id]
-    assert strangers_at(ours.account) == [theirs.provider_session_id]
+        assert unknown_sessions_at(theirs.account) == [ours.provider_session_id]
+    assert unknown_sessions_at(ours.account) == [theirs.provider_session_id]
     open_there = httpx.get(f"{provider.url}/_emulator/sessions").json()["sessions"]
     assert {ours.provider_session_id, theirs.provider_session_id} <= {row["session_id"] for row in open_there}
     with on_postgres.swapped(postgres_url):
@@ -227,7 +227,7 @@ def test_two_portals_on_one_account_do_not_end_each_others_sessions(
 
 
 def running_at(provider: servers.Emulator) -> StreamingSession:
-    """Return a session, no longer new, that runs at the provider."""
+    """Return a session that runs at the provider and is old enough to be listed."""
     session: StreamingSession = StreamingSessionFactory.create(
         persona=PersonaFactory.create(published=True, **at(provider, is_exclusive=False)),
         provider_session_id=somebody_opens(provider),
@@ -236,8 +236,8 @@ def running_at(provider: servers.Emulator) -> StreamingSession:
     return session
 
 
-def strangers_at(account: ProviderAccount) -> list[str]:
-    """Compare this account's list with the database in use; return what is open there and not known here."""
+def unknown_sessions_at(account: ProviderAccount) -> list[str]:
+    """Reconcile this account in the current database; return the open sessions unknown here."""
     async_to_sync(compare)(account)
     account.refresh_from_db()
     return [row["id"] for row in account.strangers]
@@ -255,8 +255,8 @@ async def test_a_room_closed_by_the_provider_ends_the_session_with_that_reason(
     async with browser(await a_person(), persona.slug, lang="es") as tab:
         session_id = await tab.go_live()
         row = await StreamingSession.objects.aget(pk=session_id)
-        await tab.say("event.report", kind="room_disconnected", data={"reason": 5})  # a page that is wrong about it
+        await tab.say("event.report", kind="room_disconnected", data={"reason": 5})  # the page is mistaken
         (await control.post(f"sessions/{row.provider_session_id}/end", json={})).raise_for_status()
         await tab.say("event.report", kind="room_disconnected", data={"reason": 5})
         ended = await tab.hear("session.status", status="ended")
-    assert (ended["reason"], ended["words"]) == (EndReason.PROVIDER_ENDED, WORDS[EndReason.PROVIDER_ENDED])
+    assert (ended["reason"], ended["words"]) == (EndReason.PROVIDER_ENDED, MESSAGES[EndReason.PROVIDER_ENDED])

@@ -1,4 +1,4 @@
-"""A worker does the same work after hours as at its start: nothing is left behind by a job."""
+"""A worker does the same work after hours as at its start: jobs leak nothing."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def left_behind() -> dict[str, int]:
 
 
 def test_the_database_is_not_touched_from_an_event_loop() -> None:
-    """asgiref would make a storage for the loop's thread, and Django a connection that nobody uses."""
+    """Otherwise asgiref would create a storage for the loop's thread, and Django an unused connection."""
 
     async def connections_of_loop() -> list[object]:
         await in_thread(StreamingSession.objects.exists)()
@@ -77,7 +77,7 @@ def test_publishing_from_a_job_without_an_event_loop_leaks_nothing() -> None:
     def tell() -> None:
         for _ in range(20):
             with transaction.atomic():
-                broadcast.tell_board(["ladder"])
+                broadcast.notify_board(["ladder"])
                 broadcast.publish_all({uuid4(): broadcast.Staying()})
 
     tell()

@@ -36,9 +36,9 @@ from sessions.presence import tabs
 from tests.sessions.simulation import LONGEST_CALL, Process, RememberingProvider, Simulation, working_for
 from tests.support.factories import WHY, PersonaFactory, UserFactory
 
-PLACES = 2
+SLOTS = 2
 QUOTA = 2
-"""Minutes a month, of one of the people."""
+"""Minutes a month, of one user."""
 LEGAL = {
     "requested": {"creating", "stopping"},
     "creating": {"connecting", "stopping"},
@@ -48,15 +48,15 @@ LEGAL = {
     "ended": set(),
 }
 ROUNDS = 80
-"""Of a worker that is left alone, until everything must be over."""
+"""Of a worker that runs undisturbed, after which everything must have ended."""
 
 T = TypeVar("T")
 
-which = st.integers(0, 5)  # the oldest of what waits comes first, and is what a failure is reduced to
+which = st.integers(0, 5)  # 0 is the oldest pending item, to which a failure shrinks
 
 
 class SimulatedTab:
-    """What a start sees of a tab. `Portal.tabs` has None for one that is closed."""
+    """The tab as a start sees it. `Portal.tabs` has None for a closed one."""
 
     def __init__(self, portal: Portal, channel: str) -> None:
         self.portal = portal
@@ -91,18 +91,18 @@ class SimulatedTab:
         return ""
 
 
-def _working_for_it(
+def _as_session_in_creation(
     create_and_start: Callable[..., Coroutine[Any, Any, None]],
 ) -> Callable[..., Coroutine[Any, Any, None]]:
-    async def bring_up_and_say_for_whom(session: StreamingSession, *about: Any) -> None:
+    async def create_for_session(session: StreamingSession, *about: Any) -> None:
         working_for.set(session.pk)
         await create_and_start(session, *about)
 
-    return bring_up_and_say_for_whom
+    return create_for_session
 
 
 class Portal(RuleBasedStateMachine):
-    """Four people, one with a quota, two web processes, a worker, a provider that answers late, wrongly or never."""
+    """Four users, one with a quota, two web processes, a worker, and a provider that answers late, wrongly or never."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,22 +121,22 @@ class Portal(RuleBasedStateMachine):
 
     @initialize(is_exclusive=st.booleans())
     def begin(self, is_exclusive: bool) -> None:
-        account = {"is_exclusive": is_exclusive, "concurrency_limit": PLACES}
+        account = {"is_exclusive": is_exclusive, "concurrency_limit": SLOTS}
         persona = PersonaFactory.create(
             published=True, greeting="", **{f"avatar__account__{name}": value for name, value in account.items()}
         )
         self.slug, self.account = persona.slug, persona.avatar.account
         self.people = UserFactory.create_batch(4)
         Allowance.objects.create(user=self.people[3], minutes_per_month=QUOTA)
-        self.provider = RememberingProvider(self.simulation, f"account-{self.account.pk}", places=PLACES + 1)
+        self.provider = RememberingProvider(self.simulation, f"account-{self.account.pk}", places=SLOTS + 1)
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(providers, "for_account", lambda account: self.provider)
         for name in ("publish", "publish_all"):
             self.patch.setattr(broadcast, name, lambda *told: None)
         self.patch.setattr(broadcast, "wake", self._wake)
         self.patch.setattr(slots, "open_in_tab", self._noting(slots.open_in_tab))
-        self.patch.setattr(provision, "create_and_start", _working_for_it(provision.create_and_start))
-        for name in ("QUEUE_POLL", "RELEASE_POLL"):  # as time passes here, not as it does outside
+        self.patch.setattr(provision, "create_and_start", _as_session_in_creation(provision.create_and_start))
+        for name in ("QUEUE_POLL", "RELEASE_POLL"):  # by simulated time only
             self.patch.setattr(start, name, timedelta(days=1))
         for module in (start, provision, control, stop):
             self.patch.setattr(module, "in_thread", self.simulation.in_thread)
@@ -146,13 +146,13 @@ class Portal(RuleBasedStateMachine):
     def _boot_web(self) -> None:
         web = Process("web")
         process_id = UUID(int=len(self.webs) + (self.account.pk << 32))
-        tabs.renew(process_id)
+        tabs.renew_lease(process_id)
         self.webs[process_id] = web
 
     def _alive(self) -> list[UUID]:
         return [process_id for process_id, web in self.webs.items() if web.is_alive]
 
-    # People
+    # Users
 
     @rule(who=st.integers(0, 3), where=st.integers(0, 1), is_taking_over=st.booleans())
     def press_start(self, who: int, where: int, is_taking_over: bool) -> None:
@@ -239,7 +239,7 @@ class Portal(RuleBasedStateMachine):
         self.simulation.spawn(self.worker, self._reconcile())
 
     async def _reconcile(self) -> None:
-        with suppress(ProviderError):  # the next minute comes
+        with suppress(ProviderError):  # the next minute follows
             await stop.reconcile(self.account)
 
     @rule(seconds=st.sampled_from([1, 5, 11, 20, 36, 46, 61, 130, 200]), are_taken=st.booleans())
@@ -247,19 +247,19 @@ class Portal(RuleBasedStateMachine):
         self._pass(timedelta(seconds=seconds), are_taken=are_taken)
 
     def _pass(self, time: timedelta, *, are_taken: bool) -> None:
-        """Move the clock. Calls that wait too long are lost; living web processes renew their lease."""
+        """Move the clock. Calls that wait too long are lost; live web processes renew their lease."""
         for call in list(self.simulation.calls):
             if call.sent_at + LONGEST_CALL < timezone.now() + time:
                 if are_taken:
                     call.take()
                 self.simulation.answer(call, is_lost=True)
         self.time.shift(time)
-        for waits in self.attempts.values():  # each looks by itself now and then
+        for waits in self.attempts.values():  # each polls by itself now and then
             waits.wake()
         for process_id in self._alive():
-            tabs.renew(process_id)
+            tabs.renew_lease(process_id)
 
-    # What goes on, and what goes wrong
+    # Progress and faults
 
     @precondition(lambda self: self.simulation.steps)
     @rule(n=which)
@@ -269,7 +269,7 @@ class Portal(RuleBasedStateMachine):
     @precondition(lambda self: self.simulation.steps)
     @rule()
     def take_newest_step(self) -> None:
-        """Whoever began last is quick, and everybody else is overtaken."""
+        """The most recent start is quick and overtakes all others."""
         self.simulation.take_step(self.simulation.steps[-1])
 
     @rule()
@@ -300,7 +300,7 @@ class Portal(RuleBasedStateMachine):
     def provider_ends_one(self, n: int) -> None:
         del self.provider.open[self._pick(sorted(self.provider.open), n)]
 
-    @precondition(lambda self: not self.account.is_exclusive and len(self.provider.open) <= PLACES)
+    @precondition(lambda self: not self.account.is_exclusive and len(self.provider.open) <= SLOTS)
     @rule()
     def another_portal_opens_one(self) -> None:
         self.foreign.add(self.provider.order("foreign"))
@@ -311,7 +311,7 @@ class Portal(RuleBasedStateMachine):
 
     @rule(n=st.integers(0, 2))
     def crash(self, n: int) -> None:
-        """A process dies and is started again at once."""
+        """A process dies and is restarted at once."""
         if n == 2:
             self.simulation.kill(self.worker)
             self.worker = Process("worker")
@@ -319,7 +319,7 @@ class Portal(RuleBasedStateMachine):
             self.simulation.kill(self.webs[self._alive()[n]])
             self._boot_web()
 
-    # What holds at every moment
+    # What holds at all times
 
     @invariant()
     def a_reason_never_changes(self) -> None:
@@ -329,7 +329,7 @@ class Portal(RuleBasedStateMachine):
     @invariant()
     def no_row_is_lost_and_places_are_kept(self) -> None:
         assert sorted(self._rows().values_list("pk", flat=True)) == sorted(self.started)
-        assert self._rows().open().count() <= PLACES
+        assert self._rows().open().count() <= SLOTS
 
     @invariant()
     def nothing_that_goes_on_is_closed(self) -> None:
@@ -338,10 +338,10 @@ class Portal(RuleBasedStateMachine):
             assert provider_session_id not in self.foreign
             named = self._rows().filter(provider_session_id=provider_session_id).first()
             row = named or self._rows().get(pk=self.provider.made_for[provider_session_id])
-            is_late = not named and row.created_at + transitions.CREATION_LIMIT <= timezone.now()
+            is_late = not named and row.created_at + transitions.CREATION_TIMEOUT <= timezone.now()
             assert row.status in ("stopping", "ended") or is_late
 
-    # At the end everybody is left alone
+    # Finally the worker runs undisturbed
 
     def teardown(self) -> None:
         try:
@@ -353,12 +353,12 @@ class Portal(RuleBasedStateMachine):
             self.clock.stop()
             if hasattr(self, "patch"):
                 self.patch.undo()
-                self._rows().open().update(  # a failure of this example is not to become the next one's
+                self._rows().open().update(  # so that a failure of this example does not affect the next one
                     status="ended", end_reason="orphan_found", ended_at=timezone.now(), deadline_at=None
                 )
 
     def _wait_for_the_end(self) -> None:
-        for name in self.foreign:  # the other portal comes to an end as well
+        for name in self.foreign:  # the other portal's sessions end, too
             self.provider.open.pop(name, None)
         for _ in range(ROUNDS):
             self.go_on_undisturbed()
@@ -371,7 +371,7 @@ class Portal(RuleBasedStateMachine):
         raise AssertionError(f"left open: here {left}, at the provider {self._left_open()}, waiting {self._wait()}")
 
     def _wait(self) -> list[str]:
-        """Return the tabs that wait for a session, or hold a place in line."""
+        """Return the tabs that wait for a session or have a queue entry."""
         line = list(QueuePlace.objects.filter(account=self.account).values_list("channel", flat=True))
         waiting = [attempt for attempt in self.attempts.values() if attempt.is_waiting]
         return line + [one.address.channel for one in waiting if self.webs[one.address.process_id].is_alive]
@@ -383,7 +383,7 @@ class Portal(RuleBasedStateMachine):
         return min(max(wait, timedelta(seconds=1)), longest)
 
     def _left_open(self) -> set[str]:
-        """Return what the provider holds of ours; on a shared account, what a row names: nobody can tell the rest."""
+        """Return our open sessions at the provider; on a shared account, only those named by a row."""
         ours = set(self.provider.open) - self.foreign
         if self.account.is_exclusive:
             return ours

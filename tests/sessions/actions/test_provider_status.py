@@ -1,4 +1,4 @@
-"""What the portal does for a page that has lost its picture."""
+"""What the portal does for a page that has lost its video."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessions.lifecycle import no_picture_texts
 from sessions.models import SessionEvent, StreamingSession
 from tests.sessions.tabs import a_person, a_persona, browser
 
-DOCTOR = Path(__file__).parents[3] / "sessions" / "static" / "sessions" / "recovery" / "diagnosis.js"
+DIAGNOSIS_SCRIPT = Path(__file__).parents[3] / "sessions" / "static" / "sessions" / "recovery" / "diagnosis.js"
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 
@@ -31,10 +31,10 @@ async def test_a_verdict_queries_the_provider_and_records_its_answer(provider: M
         await tab.say("event.report", kind="verdict", data={"code": "frozen", "stage": "rejoin", "room": "a-room"})
         answer = await tab.hear("provider.status")
         assert (answer["status"], answer["is_other_room"]) == ("connected", False)
-        # Asked once for both: the list is long, and a page may say much.
+        # Queried once for both reports, because the list is long.
         await tab.say("event.report", kind="verdict", data={"code": "network", "stage": "rejoin"})
         await tab.say("event.report", kind="avatar_end_message", data={"message": "Hola."})
-        await tab.hear("utterance")  # so the report before it has been taken, too
+        await tab.hear("utterance")  # so that the report before it was processed, too
         assert provider.list_sessions.call_count == 1
         record = await kinds(session_id)
         assert (record.count("verdict"), record.count("provider_asked")) == (2, 1)
@@ -89,7 +89,7 @@ async def test_after_the_last_recovery_step_the_session_ends_without_video() -> 
 
 
 def test_every_verdict_has_a_described_cause_and_remedy() -> None:
-    source = DOCTOR.read_text()
+    source = DIAGNOSIS_SCRIPT.read_text()
     typed = re.search(r"@typedef \{((?:\"\w+\"|[\s|*])+)\} Verdict", source)
     assert typed
     codes = set(re.findall(r"\"(\w+)\"", typed[1]))

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @sync_to_async
 def opened(**persona: object) -> StreamingSession:
-    """Make a session whose row stands and whose provider has not been asked yet."""
+    """Create a session whose row is stored and whose provider has not been called yet."""
     return transitions.request(PersonaFactory.create(published=True, **persona), UserFactory.create().pk)
 
 
@@ -42,7 +42,7 @@ def kinds(session: StreamingSession) -> list[str]:
 
 
 class Tab:
-    """A browser tab that notes which room it was handed, and when."""
+    """A browser tab that records which rooms it was given, and when."""
 
     def __init__(self, provider: Mock) -> None:
         self.provider = provider
@@ -196,7 +196,7 @@ async def test_a_start_after_a_stop_creates_a_new_session(provider: Mock) -> Non
 
 async def test_the_tab_that_opens_a_session_is_present_from_the_start() -> None:
     process = uuid4()
-    await sync_to_async(tabs.renew)(process)
+    await sync_to_async(tabs.renew_lease)(process)
     persona = await sync_to_async(PersonaFactory.create)(published=True)
     user = await sync_to_async(UserFactory.create)()
     open_in_tab = sync_to_async(slots.open_in_tab)

@@ -1,4 +1,4 @@
-"""Texts reach the avatar once and in order, whatever becomes of the sockets they come by."""
+"""Texts reach the avatar once and in order, even if sockets break."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_a_repeated_ref_is_answered_with_the_first_outcome_and_sent_once(p
 
 
 async def test_texts_repeated_over_another_socket_keep_their_order(provider: Mock) -> None:
-    """The first is still on its way by the socket that broke; the page sends all three again by the next."""
+    """The first is still being sent for the broken socket; the page repeats all three over the next one."""
     reached, may_answer, said = asyncio.Event(), asyncio.Event(), []
 
     async def think(session_id: str, *, text: str, kind: TaskKind) -> Delivered:
@@ -93,7 +93,7 @@ async def test_a_repeated_text_waits_for_the_outcome_in_another_process(
 
 
 async def test_a_text_of_a_dead_process_is_marked_failed(provider: Mock) -> None:
-    """Nobody can know whether it arrived, so it is not said a second time; the person may decide to."""
+    """Its delivery is unknown, so it is not repeated; the user may decide to do so."""
     long_ago = timezone.now() - send_task.DELIVERY_TIMEOUT
     task = await a_task(status=SessionTask.Status.SENDING, created_at=long_ago)
     assert await again(task.session) == "failed provider_unreachable"

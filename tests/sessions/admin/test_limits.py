@@ -58,7 +58,7 @@ def test_an_invalid_allowance_is_refused(admin_client: Client, wrong: dict[str, 
 
 def test_staff_see_the_queue_and_remove_an_entry(admin_client: Client) -> None:
     process_id, persona, person = uuid4(), PersonaFactory.create(published=True), UserFactory.create()
-    tabs.renew(process_id)
+    tabs.renew_lease(process_id)
     queue.join(person.pk, persona, queue.TabAddress(process_id, "tab"))
     assert person.username in admin_client.get(LINE).content.decode()
     place = QueuePlace.objects.get()
@@ -75,7 +75,7 @@ def test_the_accounts_page_shows_spending_slots_and_queue(admin_client: Client) 
     began = now - timedelta(minutes=5)
     running = StreamingSessionFactory.create(persona=persona, created_at=began, ends_at=began + timedelta(minutes=20))
     process_id, waits = uuid4(), UserFactory.create()
-    tabs.renew(process_id)
+    tabs.renew_lease(process_id)
     queue.join(waits.pk, persona, queue.TabAddress(process_id, "tab"))
     with time_machine.travel(now, tick=False):  # what is spent grows as we look
         page = admin_client.get(f"/admin/avatars/provideraccount/{account.pk}/change/").content.decode()

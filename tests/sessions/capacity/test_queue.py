@@ -1,4 +1,4 @@
-"""The line for an account's places."""
+"""The queue for an account's slots."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ MINUTE = timedelta(minutes=1)
 @pytest.fixture
 def process() -> UUID:
     process_id = uuid4()
-    tabs.renew(process_id)
+    tabs.renew_lease(process_id)
     return process_id
 
 
 def full(concurrency_limit: int = 1, **account: object) -> Persona:
-    """A persona of an account whose places are all taken by end users."""
+    """A persona of an account whose slots are all taken by end users."""
     given = {"concurrency_limit": concurrency_limit, **account}
     persona: Persona = PersonaFactory.create(
         published=True, **{f"avatar__account__{name}": value for name, value in given.items()}
@@ -57,10 +57,10 @@ def one_ends(persona: Persona) -> None:
 
 
 def turns() -> list[str]:
-    return list(QueuePlace.objects.filter(kept_until__isnull=False).values_list("channel", flat=True))
+    return list(QueuePlace.objects.filter(offer_expires_at__isnull=False).values_list("channel", flat=True))
 
 
-def test_the_first_in_line_gets_the_place_that_is_free_and_a_newcomer_does_not(process: UUID) -> None:
+def test_a_free_slot_goes_to_the_first_in_the_queue_and_not_to_a_newcomer(process: UUID) -> None:
     """Complaint 4."""
     persona = full()
     (first, tab), (second, _) = stand(persona, process), stand(persona, process)
@@ -73,29 +73,29 @@ def test_the_first_in_line_gets_the_place_that_is_free_and_a_newcomer_does_not(p
     assert [place.user for place in QueuePlace.objects.all()] == [second]
 
 
-def test_a_turn_that_is_not_taken_is_the_next_one_s(process: UUID) -> None:
+def test_an_offer_that_is_not_taken_goes_to_the_next(process: UUID) -> None:
     persona = full()
     (_, _), (_, tab) = stand(persona, process), stand(persona, process)
     one_ends(persona)
-    QueuePlace.objects.filter(kept_until__isnull=False).update(kept_until=timezone.now())
+    QueuePlace.objects.filter(offer_expires_at__isnull=False).update(offer_expires_at=timezone.now())
     queue.offer_all_slots()
     assert turns() == [tab]
     assert QueuePlace.objects.count() == 1
 
 
-def test_the_line_of_a_web_process_that_died_is_gone_with_it(process: UUID) -> None:
+def test_the_queue_entries_of_a_dead_web_process_are_removed(process: UUID) -> None:
     persona, dead = full(), uuid4()
-    tabs.renew(dead)
+    tabs.renew_lease(dead)
     stand(persona, dead)
     _, tab = stand(persona, process)
     ServerProcess.objects.filter(pk=dead).update(lease_ends_at=timezone.now() - MINUTE)
-    tabs.expire(timezone.now())
+    tabs.expire_leases(timezone.now())
     position = queue.position_of(tab)
     assert position
     assert (position.position, position.waiting) == (1, 1)
 
 
-def test_places_are_kept_for_staff_who_do_not_wait_for_those_who_may_not_have_them(process: UUID) -> None:
+def test_slots_reserved_for_staff_let_staff_pass_other_entries(process: UUID) -> None:
     persona = full(concurrency_limit=2, staff_places=1)
     newcomer, staff = UserFactory.create(), UserFactory.create(is_staff=True)
     with pytest.raises(errors.ProviderLimit):
@@ -109,19 +109,19 @@ def test_places_are_kept_for_staff_who_do_not_wait_for_those_who_may_not_have_th
     assert turns() == [late]
 
 
-def test_a_line_at_its_longest_takes_nobody_else(process: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "LONGEST_QUEUE", 1)
+def test_a_full_queue_refuses_new_entries(process: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "QUEUE_MAX_ENTRIES", 1)
     persona = full()
     stand(persona, process)
     with pytest.raises(errors.QueueFull):
         stand(persona, process)
 
 
-def test_a_place_that_was_kept_and_is_gone_is_waited_for_at_the_head_of_the_line(process: UUID) -> None:
+def test_an_offer_whose_slot_is_gone_keeps_the_first_position(process: UUID) -> None:
     persona = full()
     (first, tab), _ = stand(persona, process), stand(persona, process)
     one_ends(persona)
-    StreamingSessionFactory.create(persona=persona)  # somebody has lowered the limit, say
+    StreamingSessionFactory.create(persona=persona)  # as if the limit had been lowered
     with pytest.raises(errors.ProviderLimit):
         slots.open_session(first.pk, persona.slug)
     queue.return_offer(tab)
@@ -130,7 +130,7 @@ def test_a_place_that_was_kept_and_is_gone_is_waited_for_at_the_head_of_the_line
     assert position.position == 1
 
 
-def test_nothing_is_written_while_a_line_stands_still(process: UUID, django_assert_num_queries: Any) -> None:
+def test_an_unmoving_queue_writes_nothing(process: UUID, django_assert_num_queries: Any) -> None:
     persona = full()
     stand(persona, process)
     before = list(QueuePlace.objects.values())
@@ -139,8 +139,8 @@ def test_nothing_is_written_while_a_line_stands_still(process: UUID, django_asse
     assert list(QueuePlace.objects.values()) == before
 
 
-def test_who_waits_is_told_how_long_as_far_as_anything_tells(process: UUID) -> None:
-    """Complaint 4: from how long sessions last; else from when those that run end at the latest; else nothing."""
+def test_the_expected_wait_is_estimated_where_the_data_suffices(process: UUID) -> None:
+    """Complaint 4: from the usual duration; else from the limits of running sessions; else unknown."""
     persona, now = full(concurrency_limit=2), timezone.now()
     running = StreamingSession.objects.open()
     running.update(created_at=now - 4 * MINUTE, ends_at=now + 16 * MINUTE)

@@ -1,4 +1,4 @@
-"""Whose limit binds: the lowest of everybody's, the month's minutes, and the account's monthly cap."""
+"""Which limit applies: the lowest of all, the monthly quota, and the account's monthly cap."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lasts(session: StreamingSession) -> timedelta:
 
 
 def talked(user: User, minutes: int, **fields: object) -> StreamingSession:
-    """A session of this month that is over."""
+    """An ended session of this month."""
     now = max(quotas.month_of(timezone.now()), timezone.now() - minutes * MINUTE)
     moments = {"created_at": now, "ended_at": now + minutes * MINUTE}
     over: StreamingSession = StreamingSessionFactory.create(user=user, status="ended", **{**moments, **fields})
@@ -52,10 +52,10 @@ def talked(user: User, minutes: int, **fields: object) -> StreamingSession:
         (10, 15, 30, 20, LimitBy.PERSONA),
     ],
 )
-def test_of_all_limits_the_lowest_binds_and_the_record_says_whose_it_is(
+def test_the_lowest_limit_applies_and_the_record_names_its_origin(
     persona: int, user: int | None, group: int | None, account: int | None, binds: LimitBy
 ) -> None:
-    """Complaints 5 and 19, for length and for idleness alike."""
+    """Complaints 5 and 19, for duration and idle limits alike."""
     members = Group.objects.create(name="Customers")
     person = member_of(members)
     for whose, minutes in (({"user": person}, user), ({"group": members}, group)):
@@ -73,7 +73,7 @@ def test_of_all_limits_the_lowest_binds_and_the_record_says_whose_it_is(
     assert session.events.get(kind="requested").data["limit_by"] == binds
 
 
-def test_the_provider_s_limit_binds_where_it_is_the_lower() -> None:
+def test_the_providers_limit_applies_if_it_is_lower() -> None:
     """Requirement 23."""
     session = slots.open_session(UserFactory.create().pk, PersonaFactory.create(published=True).slug)
     transitions.connect(session, ProviderSession("theirs", None, timedelta(seconds=600)))
@@ -81,13 +81,13 @@ def test_the_provider_s_limit_binds_where_it_is_the_lower() -> None:
     assert (lasts(session), session.limit_by) == (timedelta(seconds=600), LimitBy.PROVIDER)
 
 
-def test_a_stranger_s_group_limits_nobody() -> None:
+def test_the_limits_of_other_groups_do_not_apply() -> None:
     Allowance.objects.create(group=Group.objects.create(name="Others"), duration_limit=MINUTE, minutes_per_month=0)
     session = slots.open_session(UserFactory.create().pk, PersonaFactory.create(published=True).slug)
     assert session.limit_by == LimitBy.PERSONA
 
 
-def test_what_is_left_of_the_month_cuts_the_session_and_then_refuses_the_next() -> None:
+def test_the_rest_of_the_quota_limits_the_session_and_then_refuses_the_next() -> None:
     person, persona = UserFactory.create(), PersonaFactory.create(published=True)
     Allowance.objects.create(user=person, minutes_per_month=30)
     talked(person, 25)
@@ -101,21 +101,21 @@ def test_what_is_left_of_the_month_cuts_the_session_and_then_refuses_the_next() 
         slots.open_session(person.pk, persona.slug)
 
 
-def test_last_month_s_time_and_sessions_that_the_provider_never_opened_count_for_nothing() -> None:
+def test_last_months_time_and_uncreated_sessions_do_not_count() -> None:
     person = UserFactory.create()
     talked(person, 10, created_at=quotas.month_of(timezone.now()) - timedelta(days=1))
     talked(person, 10, provider_session_id=None)
     assert quotas.used_by(person.pk, timezone.now()) == timedelta(0)
 
 
-def test_a_person_s_own_minutes_stand_in_place_of_their_groups() -> None:
+def test_a_users_own_quota_replaces_the_groups() -> None:
     small, large = Group.objects.create(name="Small"), Group.objects.create(name="Large")
     for group, minutes in ((small, 10), (large, 100)):
         Allowance.objects.create(group=group, minutes_per_month=minutes)
     person, persona = member_of(small), PersonaFactory.create(published=True)
     person.groups.add(large)
     talked(person, 15)
-    with pytest.raises(errors.QuotaUsed):  # of several groups the lowest binds
+    with pytest.raises(errors.QuotaUsed):  # of several groups' quotas the lowest applies
         slots.open_session(person.pk, persona.slug)
     Allowance.objects.create(user=person, minutes_per_month=50)
     assert slots.open_session(person.pk, persona.slug)
@@ -127,8 +127,8 @@ def capped(**account: object) -> str:
     return str(persona.slug)
 
 
-def test_sessions_that_run_together_never_pass_the_account_s_monthly_cap() -> None:
-    """Each that runs counts to its limit: 20 minutes, then the 10 that are left, then none."""
+def test_concurrent_sessions_never_exceed_the_accounts_monthly_cap() -> None:
+    """Each running session counts up to its limit: 20 minutes, then the remaining 10, then none."""
     slug = capped()
     first, second = (slots.open_session(UserFactory.create().pk, slug) for _ in range(2))
     assert (lasts(first), first.limit_by) == (20 * MINUTE, LimitBy.PERSONA)
@@ -140,28 +140,28 @@ def test_sessions_that_run_together_never_pass_the_account_s_monthly_cap() -> No
     assert due.end_reason == "spend_cap"
 
 
-def test_a_session_that_ended_early_or_never_began_gives_its_credits_back() -> None:
+def test_a_session_that_ended_early_or_was_never_created_returns_its_credits() -> None:
     slug = capped()
     session = slots.open_session(UserFactory.create().pk, slug)
     over = {"status": "ended", "end_reason": "idle", "deadline_at": None}
-    StreamingSession.objects.filter(pk=session.pk).update(**over, ended_at=session.ends_at)  # it has no provider's ID
+    StreamingSession.objects.filter(pk=session.pk).update(**over, ended_at=session.ends_at)  # it has no provider ID
     assert lasts(slots.open_session(UserFactory.create().pk, slug)) == 20 * MINUTE
 
 
 @pytest.mark.parametrize("fields", [{}, {"user": True, "group": True}])
-def test_an_allowance_is_a_user_s_or_a_group_s(fields: dict[str, bool]) -> None:
+def test_a_quota_belongs_to_a_user_or_a_group(fields: dict[str, bool]) -> None:
     whose = {"user": UserFactory.create(), "group": Group.objects.create(name="Customers")}
     with pytest.raises(IntegrityError), transaction.atomic():
         Allowance.objects.create(**{name: whose[name] for name in fields})
 
 
-def test_start_asks_the_database_little(django_assert_num_queries: Any) -> None:
-    """Persona, allowances, lock, all facts, the conversation, the row and its first two events, in one transaction."""
+def test_a_start_takes_few_queries(django_assert_num_queries: Any) -> None:
+    """Persona, quotas, lock, all facts, the conversation, the row and its first two events, in one transaction."""
     person, persona = UserFactory.create(), PersonaFactory.create(published=True)
     with django_assert_num_queries(10):
         slots.open_session(person.pk, persona.slug)
 
 
-def test_an_idle_line_is_looked_at_with_one_question(django_assert_num_queries: Any) -> None:
+def test_an_empty_queue_is_checked_with_one_query(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(1):
         queue.offer_all_slots()

@@ -35,7 +35,7 @@ def test_an_account_gives_no_more_slots_than_its_plan_has() -> None:
     with pytest.raises(errors.ProviderLimit):
         slots.open_session(UserFactory.create().pk, persona.slug)
     transitions.begin_stop(first, EndReason.USER_STOPPED, WHY)
-    with pytest.raises(errors.ProviderLimit):  # the provider has not confirmed: the place is still taken there
+    with pytest.raises(errors.ProviderLimit):  # not confirmed by the provider: the slot is still taken there
         slots.open_session(UserFactory.create().pk, persona.slug)
     transitions.end(first)
     assert slots.open_session(UserFactory.create().pk, persona.slug)

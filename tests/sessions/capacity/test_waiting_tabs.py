@@ -1,4 +1,4 @@
-"""What a tab hears that waits: in line, or for the release of another session."""
+"""Messages to a waiting tab: in the queue, or until another session is released."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @pytest.fixture(autouse=True)
 def each_its_own(provider: Mock) -> None:
-    """Name each session that the provider opens."""
+    """Give each session that the provider creates its own ID."""
     usual, count = provider.new_session.return_value, itertools.count(1)
     provider.new_session.side_effect = lambda asked: replace(usual, provider_session_id=f"their-session-{next(count)}")
 
 
 def once(said: asyncio.Event) -> Callable[..., Awaitable[None]]:
-    """A call that the provider answers once this is said."""
+    """A call that the provider answers once the event is set."""
 
     async def stop(*asked: object) -> None:
         await said.wait()
@@ -49,8 +49,8 @@ def once(said: asyncio.Event) -> Callable[..., Awaitable[None]]:
 FULL = {"avatar__account__concurrency_limit": 1}
 
 
-async def test_who_finds_no_place_waits_in_line_and_begins_when_it_is_their_turn() -> None:
-    """Complaint 4: a place in line and no raw error; no click is needed when the turn comes."""
+async def test_a_user_without_a_free_slot_queues_and_starts_when_offered_one() -> None:
+    """Complaint 4: a queue position and no raw error; an offered slot needs no click."""
     first, second, third = await a_person(), await a_person(), await a_person()
     persona = await a_persona(**FULL)
     async with browser(first, persona.slug) as talks, browser(second, persona.slug) as waits:
@@ -70,7 +70,7 @@ async def test_who_finds_no_place_waits_in_line_and_begins_when_it_is_their_turn
 
 
 @pytest.mark.parametrize("message", ["queue.leave", "session.stop"])
-async def test_waiting_in_line_can_be_given_up(message: str) -> None:
+async def test_a_queued_start_can_be_cancelled(message: str) -> None:
     """Complaint 21."""
     first, second = await a_person(), await a_person()
     persona = await a_persona(**FULL)
@@ -85,7 +85,7 @@ async def test_waiting_in_line_can_be_given_up(message: str) -> None:
         assert await waits.hear("queue.place", place=1)
 
 
-async def test_a_tab_that_is_closed_while_it_waits_loses_its_place() -> None:
+async def test_a_tab_that_closes_while_queued_loses_its_entry() -> None:
     first, second, third = await a_person(), await a_person(), await a_person()
     persona = await a_persona(**FULL)
     async with browser(first, persona.slug) as talks, browser(third, persona.slug) as waits:
@@ -98,7 +98,7 @@ async def test_a_tab_that_is_closed_while_it_waits_loses_its_place() -> None:
         assert await waits.hear("queue.place", place=1)
 
 
-async def test_a_person_who_waits_in_a_second_tab_keeps_the_place_there() -> None:
+async def test_a_user_who_queues_in_a_second_tab_keeps_the_position_there() -> None:
     first, second = await a_person(), await a_person()
     persona = await a_persona(**FULL)
     async with (
@@ -114,8 +114,8 @@ async def test_a_person_who_waits_in_a_second_tab_keeps_the_place_there() -> Non
         await old.hear("error", code="queue_lost")
 
 
-async def test_a_full_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sessions.capacity.queue.LONGEST_QUEUE", 0)
+async def test_a_full_queue_is_reported_to_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sessions.capacity.queue.QUEUE_MAX_ENTRIES", 0)
     first, second = await a_person(), await a_person()
     persona = await a_persona(**FULL)
     async with browser(first, persona.slug) as talks, browser(second, persona.slug) as refused:
@@ -124,8 +124,8 @@ async def test_a_full_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         await refused.hear("error", code="queue_full")
 
 
-async def test_a_turn_comes_though_nobody_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither worker nor Redis has to be there: who waits looks."""
+async def test_a_queued_tab_gets_its_slot_without_a_wake_up_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Needs neither a worker nor Redis: a queued tab polls."""
     monkeypatch.setattr("sessions.lifecycle.broadcast.wake", lambda channels: None)
     first, second = await a_person(), await a_person()
     persona = await a_persona(**FULL)
@@ -137,8 +137,8 @@ async def test_a_turn_comes_though_nobody_says_so(monkeypatch: pytest.MonkeyPatc
         await waits.hear("session.room")
 
 
-async def test_a_web_process_that_hung_gives_its_tabs_their_old_places_back() -> None:
-    """Its lease ran out, and somebody came to the line at another process meanwhile."""
+async def test_a_web_process_that_hung_restores_the_queue_positions_of_its_tabs() -> None:
+    """Its lease ran out, and another user joined the queue at another process meanwhile."""
     first, second, third = await a_person(), await a_person(), await a_person()
     persona, elsewhere = await a_persona(**FULL), TabAddress(uuid4(), "elsewhere")
     async with browser(first, persona.slug) as talks, browser(second, persona.slug) as waits:
@@ -147,8 +147,8 @@ async def test_a_web_process_that_hung_gives_its_tabs_their_old_places_back() ->
         await waits.hear("queue.place", place=1)
         since = (await QueuePlace.objects.aget()).created_at
         await ServerProcess.objects.aupdate(lease_ends_at=since)
-        await sync_to_async(tabs.expire)(timezone.now())
-        await sync_to_async(tabs.renew)(elsewhere.process_id)
+        await sync_to_async(tabs.expire_leases)(timezone.now())
+        await sync_to_async(tabs.renew_lease)(elsewhere.process_id)
         await sync_to_async(queue.join)(third.pk, persona, elsewhere)
         assert [place.user_id async for place in QueuePlace.objects.all()] == [third.pk]
         await this_process.renew_lease()
@@ -159,7 +159,7 @@ async def test_a_web_process_that_hung_gives_its_tabs_their_old_places_back() ->
         await waits.hear("session.room")
 
 
-async def test_who_stops_while_the_provider_finds_no_place_does_not_wait_for_one(provider: Mock) -> None:
+async def test_a_stop_while_the_provider_has_no_slot_does_not_queue(provider: Mock) -> None:
     """Complaint 21."""
     answered = asyncio.Event()
 
@@ -179,8 +179,8 @@ async def test_who_stops_while_the_provider_finds_no_place_does_not_wait_for_one
     assert not await QueuePlace.objects.aexists()
 
 
-async def test_a_second_device_is_offered_the_take_over_and_gets_it() -> None:
-    """Complaint 20: one conversation a person; the other device hears why it is over."""
+async def test_a_second_device_is_offered_a_take_over_and_gets_it() -> None:
+    """Complaint 20: one session per user; the other device is informed why its session ended."""
     user, persona = await a_person(), await a_persona(**FULL)
     async with browser(user, persona.slug) as desk, browser(user, persona.slug) as phone:
         session_id = await desk.go_live()
@@ -197,14 +197,14 @@ async def test_a_second_device_is_offered_the_take_over_and_gets_it() -> None:
         assert (waits["status"], waits["waits_for"]) == ("requested", "release")
         await desk.hear("session.status", status="ended", reason="taken_over")
         told: set[str] = set()
-        while not {"utterance", "session.room"} <= told:  # no line is lost on the way; which comes first is open
+        while not {"utterance", "session.room"} <= told:  # no line is lost; their order is not defined
             told.add((await phone.receive_json_from(timeout=PATIENCE_S))["type"])
     assert (await StreamingSession.objects.aget(pk=session_id)).end_reason == EndReason.TAKEN_OVER
     assert not await QueuePlace.objects.aexists()
 
 
-async def test_a_take_over_waits_until_the_provider_confirms_and_keeps_its_place_meanwhile(provider: Mock) -> None:
-    """Complaint 20: nothing is opened before; who comes meanwhile does not get the place in between."""
+async def test_a_take_over_waits_for_the_providers_confirmation_and_keeps_its_slot(provider: Mock) -> None:
+    """Complaint 20: nothing is created before; another user does not get the slot meanwhile."""
     confirmed = asyncio.Event()
     provider.stop_session.side_effect = once(confirmed)
     user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
@@ -221,10 +221,10 @@ async def test_a_take_over_waits_until_the_provider_confirms_and_keeps_its_place
         assert provider.new_session.await_count == 1
         confirmed.set()
         await phone.hear("session.room")
-        assert await QueuePlace.objects.filter(user=other, kept_until=None).aexists()
+        assert await QueuePlace.objects.filter(user=other, offer_expires_at=None).aexists()
 
 
-async def test_a_take_over_can_be_given_up_while_it_waits(provider: Mock) -> None:
+async def test_a_waiting_take_over_can_be_cancelled(provider: Mock) -> None:
     """Complaint 21."""
     confirmed = asyncio.Event()
     provider.stop_session.side_effect = once(confirmed)
@@ -240,7 +240,7 @@ async def test_a_take_over_can_be_given_up_while_it_waits(provider: Mock) -> Non
     assert await StreamingSession.objects.acount() == 1
 
 
-async def test_a_take_over_that_is_never_confirmed_ends_with_a_clear_refusal(
+async def test_an_unconfirmed_take_over_ends_with_a_clear_refusal(
     provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(start, "RELEASE_TIMEOUT", start.RELEASE_POLL)
@@ -255,7 +255,7 @@ async def test_a_take_over_that_is_never_confirmed_ends_with_a_clear_refusal(
     assert not await QueuePlace.objects.aexists()
 
 
-async def test_a_session_that_goes_on_from_another_one_says_so_and_does_not_greet_again(provider: Mock) -> None:
+async def test_a_continued_session_names_its_predecessor_and_does_not_greet_again(provider: Mock) -> None:
     user, persona = await a_person(), await a_persona(greeting="Hola", **FULL)
     async with browser(user, persona.slug) as tab:
         first = await tab.go_live()
@@ -266,7 +266,7 @@ async def test_a_session_that_goes_on_from_another_one_says_so_and_does_not_gree
         await tab.hear("session.status", status="live", continues=first)
     old, new = [session async for session in StreamingSession.objects.order_by("created_at")]
     assert (old.end_reason, old.status) == (EndReason.USER_STOPPED, "ended")
-    assert old.end_evidence["claim"] == "no_picture"  # the page's word alone: a picture was seen
+    assert old.end_evidence["claim"] == "no_picture"  # only the page's claim: a frame was rendered
     assert (new.persona_settings["greeting"], new.persona_settings["quality"]) == ("", "low")
     assert [call.args[0].video_encoding for call in provider.new_session.call_args_list] == ["H264", "VP8"]
 
@@ -279,8 +279,8 @@ You: “Hola”
 </conversation>"""
 
 
-async def test_the_same_person_goes_on_in_another_language_with_what_was_said(provider: Mock) -> None:
-    """Complaints 7 and 15: begun anew in the other language's voice and greeted in it; no line is lost or forgotten."""
+async def test_a_user_continues_in_another_language_with_the_conversation_so_far(provider: Mock) -> None:
+    """Complaints 7 and 15: a new session with the other language's voice and greeting; no line is lost or forgotten."""
     of_spanish = {"greeting": "Hola", "knowledge_base__prompt": "Abrimos a las ocho."}
     user, spanish = await a_person(), await a_persona(**of_spanish, **FULL)
     of_english = {"voice__language": "en", "knowledge_base__prompt": "We open at eight."}
@@ -309,7 +309,7 @@ async def test_the_same_person_goes_on_in_another_language_with_what_was_said(pr
 
 
 @pytest.mark.parametrize("whose", ["a stranger's", "somebody else's of the same face"])
-async def test_nobody_continues_a_conversation_that_is_not_theirs_to_go_on_with(whose: str) -> None:
+async def test_another_users_conversation_cannot_be_continued(whose: str) -> None:
     user, other, persona = await a_person(), await a_person(), await a_persona()
     colleague = await a_persona(avatar=persona.avatar, name="Hugo", language="en")
     is_stranger = whose == "a stranger's"
@@ -326,15 +326,15 @@ async def test_nobody_continues_a_conversation_that_is_not_theirs_to_go_on_with(
 @pytest.mark.parametrize(
     "wish", [{"take_over": 1}, {"quality": "huge"}, {"because": "idle"}, {"quality": ["low"]}, {"encoding": "AV1"}]
 )
-async def test_a_wish_that_nobody_can_have_is_not_understood(wish: dict[str, object]) -> None:
+async def test_an_invalid_start_request_is_not_understood(wish: dict[str, object]) -> None:
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as tab:
         await tab.say("session.start", **wish)
         await tab.hear("error", code="bad_message")
 
 
-async def test_start_that_is_called_off_at_once_asks_the_provider_for_nothing_that_stays(provider: Mock) -> None:
-    """Complaint 21: cancelled in the same breath, before the portal has said anything."""
+async def test_a_start_cancelled_at_once_leaves_nothing_at_the_provider(provider: Mock) -> None:
+    """Complaint 21: cancelled at once, before the portal has answered."""
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as tab:
         await tab.say("session.start")
@@ -344,8 +344,8 @@ async def test_start_that_is_called_off_at_once_asks_the_provider_for_nothing_th
     assert not await StreamingSession.objects.exclude(status="ended").aexists()
 
 
-async def test_giving_a_turn_never_waits_for_an_event_loop_that_is_busy_or_gone() -> None:
-    """Else the thread holds the database as long as the loop does, and for ever at the process's end."""
+async def test_offering_a_slot_never_waits_for_a_busy_or_closed_event_loop() -> None:
+    """Otherwise the thread would hold the database as long as the loop is busy, or for ever at shutdown."""
     has_returned = threading.Event()
 
     def give() -> None:
@@ -354,6 +354,6 @@ async def test_giving_a_turn_never_waits_for_an_event_loop_that_is_busy_or_gone(
         has_returned.set()
 
     giving = asyncio.ensure_future(in_thread(give)())
-    await asyncio.sleep(0)  # the thread has it
-    assert has_returned.wait(10)  # and this is all that the loop does
+    await asyncio.sleep(0)  # the thread is running
+    assert has_returned.wait(10)  # without further turns of the loop
     await giving

@@ -156,7 +156,7 @@ def world(announced: object, monkeypatch: pytest.MonkeyPatch) -> World:
 def live_session(persona: Any, name: str) -> StreamingSession:
     session = transitions.request(persona, UserFactory.create().pk)
     transitions.connect(session, ProviderSession(name, None, duration_limit=timedelta(minutes=10), is_paid=True))
-    transitions.note_started(session, ProviderSession(name, None))
+    transitions.record_started(session, ProviderSession(name, None))
     transitions.go_live(session)
     return session
 

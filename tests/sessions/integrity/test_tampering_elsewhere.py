@@ -96,7 +96,7 @@ def test_deleted_events_stay_missing_when_the_session_continues(has_forgotten: b
     session = running_session()
     delete_tail(session)
     if has_forgotten:
-        events._appended_last.clear()
+        events._last_appended.clear()
     events.record(session.pk, Entry("next"))
     events.record(session.pk, Entry("and next"), Entry("and next"))
     assert named(verification.first_fault_of(session.pk)) == ("deleted", str(session.pk), 5)

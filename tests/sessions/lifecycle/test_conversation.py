@@ -1,4 +1,4 @@
-"""Sessions that continue each other are one conversation: one time limit, one end, and a row that the record covers."""
+"""Sessions that continue each other form one conversation: one time limit, one end, one row covered by the record."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def lasts(session: StreamingSession) -> timedelta:
     return session.ends_at - session.created_at
 
 
-def test_a_session_begins_a_conversation_and_its_record_states_it(person: User, persona: Persona) -> None:
+def test_a_first_session_creates_a_conversation_that_its_record_states(person: User, persona: Persona) -> None:
     Allowance.objects.create(user=person, duration_limit=5 * MINUTE)
     session = started(person, persona)
     conversation = Conversation.objects.get()
@@ -74,7 +74,7 @@ def test_a_session_that_continues_another_joins_its_conversation(person: User, p
 
 
 @pytest.mark.parametrize(("later", "left"), [(60, 20), (8, 8)])
-def test_raising_the_limit_later_does_not_prolong_a_conversation_and_lowering_it_shortens_it(
+def test_a_conversation_keeps_its_limit_unless_the_limit_is_lowered_later(
     person: User, persona: Persona, later: int, left: int
 ) -> None:
     first = ended(started(person, persona))
@@ -83,14 +83,14 @@ def test_raising_the_limit_later_does_not_prolong_a_conversation_and_lowering_it
     assert first.conversation.time_limit == 20 * MINUTE
 
 
-def test_without_a_limit_on_record_the_limits_of_now_apply(person: User, persona: Persona) -> None:
+def test_without_a_recorded_limit_the_current_limits_apply(person: User, persona: Persona) -> None:
     first = ended(started(person, persona))
     Conversation.objects.update(time_limit=None, limit_by="")
     Persona.objects.filter(pk=persona.pk).update(duration_limit=60 * MINUTE)
     assert lasts(started(person, persona, first)) == 60 * MINUTE
 
 
-def test_a_conversation_ends_with_its_last_session_and_goes_on_with_a_new_one(person: User, persona: Persona) -> None:
+def test_a_conversation_ends_with_its_last_session_and_continues_with_a_new_one(person: User, persona: Persona) -> None:
     first = started(person, persona)
     ended(first)
     assert Conversation.objects.get().ended_at == first.ended_at
@@ -102,7 +102,7 @@ def test_a_conversation_ends_with_its_last_session_and_goes_on_with_a_new_one(pe
     assert list(verification.faults()) == []
 
 
-def test_what_was_said_in_the_whole_conversation_is_told(person: User, persona: Persona) -> None:
+def test_the_lines_of_the_whole_conversation_are_sent(person: User, persona: Persona) -> None:
     first = ended(started(person, persona))
     for session, text in ((first, "uno"), (ended(started(person, persona, first)), "dos")):
         session.utterances.create(who="user", by="text", source="portal", text=text)
@@ -120,7 +120,7 @@ def added(pk: UUID, session: StreamingSession) -> None:
     assert conversation.pk == pk
 
 
-def test_a_conversation_that_was_added_is_found(person: User, persona: Persona) -> None:
+def test_verification_finds_an_added_conversation(person: User, persona: Persona) -> None:
     first = ended(started(person, persona))
     second = ended(started(person, persona, first))
     added(second.pk, first)
@@ -135,7 +135,7 @@ def test_a_conversation_that_was_added_is_found(person: User, persona: Persona) 
     ]
 
 
-def test_a_session_moved_to_another_conversation_is_found(person: User, persona: Persona) -> None:
+def test_verification_finds_a_session_moved_to_another_conversation(person: User, persona: Persona) -> None:
     first, other = ended(started(person, persona)), ended(started(UserFactory.create(), persona))
     StreamingSession.objects.filter(pk=other.pk).update(conversation=first.pk)
     assert ("session", str(other.pk), "conversation") in {

@@ -1,4 +1,4 @@
-"""The closed list of reasons: each comes about, says what proves it, and has words in both languages."""
+"""Every end reason occurs, has evidence, and has a text in both languages."""
 
 from __future__ import annotations
 
@@ -135,16 +135,14 @@ def said(language: str, thing: Callable[[], Any]) -> str:
 
 
 @pytest.mark.parametrize("reason", list(EndReason))
-async def test_every_reason_comes_about_and_says_in_both_languages_what_proves_it(
-    provider: Mock, reason: EndReason
-) -> None:
-    """Complaint 6: no end without a cause that staff can read."""
+async def test_every_end_reason_has_its_evidence_in_both_languages(provider: Mock, reason: EndReason) -> None:
+    """Complaint 6: every end has a cause that staff can read."""
     session = await WAYS[reason](provider)
     await session.arefresh_from_db()
     assert session.end_reason == reason
     asked = await session.events.aget(kind="status", data__to="stopping")
     assert asked.data["evidence"] == session.end_evidence
-    in_words = sync_to_async(end_evidence.in_words)
+    in_words = sync_to_async(end_evidence.describe)
     with translation.override("en"):
         english = await in_words(session.end_evidence)
     with translation.override("es"):
@@ -164,9 +162,7 @@ async def test_every_reason_comes_about_and_says_in_both_languages_what_proves_i
         (["room_connected", "track_subscribed"], "frame"),
     ],
 )
-async def test_a_picture_that_never_came_names_the_stage_that_failed(
-    provider: Mock, seen: list[str], stage: str
-) -> None:
+async def test_missing_video_names_the_stage_that_failed(provider: Mock, seen: list[str], stage: str) -> None:
     """Complaint 6."""
     session = await a_session(
         Status.CONNECTING, created_at=timezone.now() - timedelta(minutes=2), deadline_at=timezone.now()
@@ -178,7 +174,7 @@ async def test_a_picture_that_never_came_names_the_stage_that_failed(
     assert session.end_evidence["code"] == f"no_picture_{stage}"
 
 
-async def test_the_duration_that_was_cut_says_whose_limit_it_was(provider: Mock) -> None:
+async def test_a_duration_limit_names_its_origin(provider: Mock) -> None:
     """Complaints 5, 19."""
     began = timezone.now() - timedelta(minutes=10)
     ends_at = began + timedelta(minutes=10)
@@ -189,10 +185,10 @@ async def test_the_duration_that_was_cut_says_whose_limit_it_was(provider: Mock)
         assert (session.end_evidence["limit_by"], session.end_evidence["limit_s"]) == (by, 600)
 
 
-def test_evidence_tells_moments_to_the_second_in_the_portals_time() -> None:
+def test_evidence_shows_times_to_the_second_in_the_portals_time_zone() -> None:
     evidence = end_evidence.inactive(datetime(2026, 1, 2, 13, 4, 5, tzinfo=UTC), timedelta(minutes=3))
     with timezone.override(ZoneInfo("Europe/Madrid")):
-        assert said("en", lambda: end_evidence.in_words(evidence)) == (
+        assert said("en", lambda: end_evidence.describe(evidence)) == (
             "The last activity was at Jan. 2, 2026, 14:04:05. The limit is 180 s."
         )
-        assert "2 de enero de 2026, 14:04:05" in said("es", lambda: end_evidence.in_words(evidence))
+        assert "2 de enero de 2026, 14:04:05" in said("es", lambda: end_evidence.describe(evidence))

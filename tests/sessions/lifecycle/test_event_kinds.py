@@ -1,4 +1,4 @@
-"""One list of event kinds: what Python records, what the page reports, and what people read."""
+"""Event kinds: those that Python records, that the page reports, and that have labels."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from sessions.web import livekit_events, page_reports
 
 SESSIONS = Path(event_kinds.__file__).parents[1]
 SCRIPTS = SESSIONS / "static" / "sessions"
-VERDICTS = {"playback_blocked"}  # also a verdict of the page about a missing picture
+VERDICTS = {"playback_blocked"}  # also a verdict of the page about missing video
 
 
-def test_every_kind_has_a_name_for_people() -> None:
-    """A change of status is named by the status it leads to."""
+def test_every_event_kind_has_a_label() -> None:
+    """A change of status is named by the new status."""
     assert set(event_labels.TITLES) == set(EventKind) - {EventKind.STATUS}
 
 
-def test_every_kind_that_arrives_from_outside_is_in_the_list() -> None:
+def test_every_kind_reported_from_outside_is_in_the_enum() -> None:
     assert {*page_reports.EFFECTS, *livekit_events.KINDS} <= set(EventKind)
 
 
-def test_python_writes_no_kind_as_a_string() -> None:
-    """Only names with an underscore: "task" or "held" are other things too."""
+def test_no_python_code_spells_an_event_kind_as_a_string() -> None:
+    """Checks only names with an underscore: "task" or "held" have other meanings, too."""
     names = {kind for kind in EventKind if "_" in kind} - VERDICTS
     retyped = [
         f"{path.relative_to(SESSIONS)}: {node.value}"
@@ -39,12 +39,12 @@ def test_python_writes_no_kind_as_a_string() -> None:
     assert retyped == []
 
 
-def test_the_page_reports_exactly_the_kinds_that_the_portal_takes() -> None:
+def test_the_page_reports_exactly_the_kinds_that_the_portal_accepts() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS.rglob("*.js") if "vendor" not in path.parts)
     reported = set(re.findall(r'(?:conversation|this)\.report\(\s*"(\w+)"', code))
     assert reported == set(page_reports.EFFECTS)
 
 
-def test_every_code_of_evidence_has_words_and_remedies_name_no_other() -> None:
-    assert set(end_evidence.WORDS) == set(EvidenceCode)
+def test_every_evidence_code_has_a_text_and_remedies_use_no_other_code() -> None:
+    assert set(end_evidence.EVIDENCE_TEXTS) == set(EvidenceCode)
     assert set(remedy_texts.BY_EVIDENCE) <= set(EvidenceCode)

@@ -24,7 +24,7 @@ PROTOCOL = Path(__file__).parents[3] / "docs" / "websocket-protocol.md"
 
 
 @pytest.mark.django_db
-def test_each_event_is_chained_to_the_one_before_it() -> None:
+def test_each_event_is_chained_to_its_predecessor() -> None:
     session = StreamingSessionFactory.create()
     for number in range(3):
         events.record(session.pk, Entry("thing", {"n": number, "word": "¿qué?"}))
@@ -45,7 +45,7 @@ def test_a_changed_row_no_longer_matches_its_hash() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_events_that_come_at_the_same_moment_stand_one_after_the_other() -> None:
+def test_events_recorded_at_the_same_time_are_numbered_in_sequence() -> None:
     session = StreamingSessionFactory.create()
     together = Barrier(4)
 
@@ -66,7 +66,7 @@ def test_events_that_come_at_the_same_moment_stand_one_after_the_other() -> None
 
 
 def documented(title: str) -> set[str]:
-    """Return the names in the first column of the table under a heading or a line that starts it."""
+    """Return the names in the first column of the table under a heading or an introductory line."""
     section = PROTOCOL.read_text(encoding="utf-8").split(title, 1)[1]
     table = re.search(r"^\|.*?(?=\n\n|\Z)", section, re.DOTALL | re.MULTILINE)
     assert table
@@ -84,25 +84,25 @@ def test_the_protocol_page_names_every_message_and_error_code() -> None:
     assert documented("## Error codes") == codes
 
 
-def test_what_browsers_hear_is_plain_json() -> None:
+def test_events_for_browsers_are_plain_json() -> None:
     event = broadcast.Ending(why="idle", at="2026-01-01T00:00:00+00:00", seconds=60, goes_on=False)
     assert json.loads(json.dumps(event.envelope()))["event"]["type"] == "session.ending"
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def either(request: pytest.FixtureRequest) -> None:
-    """Let a test run on both databases."""
+    """Run a test on both databases."""
     request.getfixturevalue("postgres" if request.param == "postgres" else "transactional_db")
 
 
 @pytest.mark.usefixtures("either")
-def test_an_event_whose_place_was_taken_meanwhile_takes_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_whose_number_was_taken_meanwhile_takes_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     session = StreamingSessionFactory.create()
     events.record(session.pk, Entry("first"))
-    stale = event_sql.newest(session.pk)
+    stale = event_sql.record_end(session.pk)
     events.record(session.pk, Entry("second"))
-    monkeypatch.setattr(event_sql, "newest", Mock(side_effect=[stale, event_sql.newest(session.pk)]))
-    monkeypatch.setitem(events._appended_last, session.pk, stale[:2])  # another process appended the second
+    monkeypatch.setattr(event_sql, "record_end", Mock(side_effect=[stale, event_sql.record_end(session.pk)]))
+    monkeypatch.setitem(events._last_appended, session.pk, stale[:2])  # another process appended the second
     events.record(session.pk, Entry("third"))
     rows = list(session.events.order_by("number"))
     assert [row.kind for row in rows] == ["first", "second", "third"]
@@ -111,7 +111,7 @@ def test_an_event_whose_place_was_taken_meanwhile_takes_the_next(monkeypatch: py
 
 
 @pytest.mark.usefixtures("either")
-def test_nothing_is_stored_the_short_way_once_the_session_is_over() -> None:
+def test_the_single_statement_append_is_refused_after_the_end() -> None:
     session = StreamingSessionFactory.create(status=Status.ENDED)
     row = SessionEvent(session=session, number=1, source="portal", kind="late", previous_hash="", hash="")
     assert not event_sql.insert_next(row, "")

@@ -1,4 +1,4 @@
-"""A conversation in which nothing goes wrong, against the emulator: what its record proves afterwards."""
+"""A session without faults against the emulator: what its record proves afterwards."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ async def reported(tab: Tab, kind: str, /, **data: Any) -> None:
 
 
 async def recorded(session_id: str, kind: str) -> None:
-    """Wait for what nobody tells the page."""
+    """Wait for something that the page is not informed of."""
     while not await SessionEvent.objects.filter(session__id=session_id, kind=kind).aexists():
         continue
 
 
 async def talk(tab: Tab, control: httpx.AsyncClient) -> str:
-    """Seven steps, one typed and one spoken turn, and how the person found it; return the session's ID."""
+    """Seven steps, one typed and one spoken turn, and a rating; return the session's ID."""
     await tab.say("session.start")
     await tab.hear("session.room")
     await reported(tab, "connection_state", state="connected")
@@ -73,13 +73,13 @@ async def talk(tab: Tab, control: httpx.AsyncClient) -> str:
 
 
 async def open_at(control: httpx.AsyncClient) -> list[Any]:
-    """What the provider's own list of open sessions has."""
+    """Return the provider's own list of open sessions."""
     return list((await control.get("sessions")).json()["sessions"])
 
 
 @pytest.fixture
 async def told(emulator: servers.Emulator) -> tuple[StreamingSession, list[str], list[Any]]:
-    """The session, the calls that the provider saw, and what it holds open afterwards."""
+    """The session, the calls that the provider received, and its open sessions afterwards."""
     at = {"avatar__account__base_url": emulator.url, "avatar__account__api_key": emulator.api_key}
     silent = {"voice": None, "knowledge_base": None, "greeting": ""}
     persona = await a_persona(**at, avatar__provider_avatar_id="Lucia_public_20260101", **silent)
@@ -102,7 +102,7 @@ def page_for_an_auditor(session: StreamingSession) -> str:
     return client.get(page, headers={"accept-language": "en"}).content.decode()
 
 
-async def test_the_record_of_a_good_session_proves_what_was_asked_for(
+async def test_the_record_of_a_good_session_proves_the_requested_behaviour(
     told: tuple[StreamingSession, list[str], list[Any]],
 ) -> None:
     session, calls, left = told

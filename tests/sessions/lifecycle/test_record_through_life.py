@@ -1,4 +1,4 @@
-"""The record fits at every moment of a session's life, and after every job that touches it."""
+"""The record verifies at every stage of a session's life and after every job that touches it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def begun() -> StreamingSession:
     session = transitions.request(PersonaFactory.create(published=True), UserFactory.create().pk)
     fits(lambda: transitions.connect(session, ANSWER))
     fits(
-        lambda: transitions.note_started(session, ProviderSession("theirs", None, duration_limit=timedelta(minutes=5)))
+        lambda: transitions.record_started(
+            session, ProviderSession("theirs", None, duration_limit=timedelta(minutes=5))
+        )
     )
     fits(lambda: transitions.go_live(session))
     return session
@@ -77,7 +79,7 @@ def _give_up_stopping(session: StreamingSession) -> None:
     deadlines.schedule_stop_retry(session, 0.5, {"code": "silent"})
 
 
-def test_while_it_runs_and_stops() -> None:
+def test_the_record_covers_a_running_and_stopping_session() -> None:
     session = begun()
     process = ServerProcess.objects.create(lease_ends_at=timezone.now() + timedelta(minutes=1))
     fits(lambda: tabs.enter(session.pk, process.pk, "a tab"))
@@ -90,7 +92,7 @@ def test_while_it_runs_and_stops() -> None:
     fits(lambda: deadlines.record_activity(session.pk))
     fits(lambda: tabs.leave("a tab"))
     fits(lambda: tabs.enter(session.pk, process.pk, "another tab"))
-    fits(lambda: tabs.expire(timezone.now() + timedelta(hours=1)))
+    fits(lambda: tabs.expire_leases(timezone.now() + timedelta(hours=1)))
     fits(lambda: deadlines.claim_due(timezone.now() + timedelta(hours=1)))
     assert StreamingSession.objects.get().status == Status.STOPPING
     fits(lambda: _give_up_stopping(session))
@@ -99,7 +101,7 @@ def test_while_it_runs_and_stops() -> None:
     assert StreamingSession.objects.get().stop_attempts == 2
 
 
-def test_before_it_is_live_and_when_it_goes_on_as_another() -> None:
+def test_the_record_covers_a_session_before_it_is_live_and_its_continuation() -> None:
     persona, user = PersonaFactory.create(published=True), UserFactory.create()
     late = transitions.request(persona, user.pk)
     fits(lambda: transitions.begin_stop(late, EndReason.ORPHAN_FOUND, WHY))
@@ -108,13 +110,13 @@ def test_before_it_is_live_and_when_it_goes_on_as_another() -> None:
     fits(lambda: transitions.end(late))
     failed = transitions.request(persona, user.pk)
     failing = ProviderSession("failing", None)
-    fits(lambda: transitions.note_after_failure(failed, failing, WHY))
+    fits(lambda: transitions.store_after_failure(failed, failing, WHY))
     failed.refresh_from_db()
     fits(lambda: transitions.end(failed))
     fits(lambda: transitions.request(persona, user.pk, continues=failed))
 
 
-def test_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_record_covers_changes_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(erasure, "_at_provider", lambda session: Erasure.AtProvider.ASKED)
     session = begun()
     send_text(session, "¿Cuánto cuesta?")

@@ -21,7 +21,7 @@ def answer(limit: timedelta | None = None) -> ProviderSession:
     return ProviderSession("their-session", room=None, duration_limit=limit)
 
 
-def test_of_two_callers_only_one_stops_a_session() -> None:
+def test_only_one_of_two_callers_stops_a_session() -> None:
     session = StreamingSessionFactory.create(status=Status.LIVE)
     same = StreamingSession.objects.get(pk=session.pk)
     assert transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
@@ -31,7 +31,7 @@ def test_of_two_callers_only_one_stops_a_session() -> None:
 
 
 @pytest.mark.parametrize("status", [s for s in Status if s not in (Status.STOPPING, Status.ENDED)])
-def test_a_session_can_be_stopped_at_every_moment(status: Status) -> None:
+def test_a_session_can_be_stopped_in_every_open_status(status: Status) -> None:
     session = StreamingSessionFactory.create(status=status)
     assert transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
     assert transitions.end(session)
@@ -39,7 +39,7 @@ def test_a_session_can_be_stopped_at_every_moment(status: Status) -> None:
     assert session.deadline_at is None
 
 
-def test_nothing_leaves_ended() -> None:
+def test_no_transition_leaves_ended() -> None:
     session = StreamingSessionFactory.create(status=Status.ENDED)
     assert not transitions.begin_stop(session, EndReason.IDLE, WHY)
     assert not transitions.end(session)
@@ -48,7 +48,7 @@ def test_nothing_leaves_ended() -> None:
 
 
 @given(st.sampled_from(Status), st.sampled_from(Status))
-def test_only_the_table_says_what_may_follow_what(one: Status, other: Status) -> None:
+def test_only_transitions_in_the_table_are_allowed(one: Status, other: Status) -> None:
     session = StreamingSession(status=one)
     if other in transitions.TRANSITIONS[one]:
         return
@@ -56,7 +56,7 @@ def test_only_the_table_says_what_may_follow_what(one: Status, other: Status) ->
         transitions.transition(session, other)
 
 
-def test_the_table_leads_from_every_status_to_the_end() -> None:
+def test_the_table_leads_from_every_status_to_ended() -> None:
     for status in Status:
         reached, frontier = {status}, {status}
         while frontier:
@@ -65,7 +65,7 @@ def test_the_table_leads_from_every_status_to_the_end() -> None:
         assert Status.ENDED in reached
 
 
-def test_the_row_stands_before_anybody_outside_is_called() -> None:
+def test_the_row_is_stored_before_the_provider_is_called() -> None:
     persona = PersonaFactory.create(published=True)
     session = transitions.request(persona, UserFactory.create().pk)
     assert session.status == Status.CREATING
@@ -73,7 +73,7 @@ def test_the_row_stands_before_anybody_outside_is_called() -> None:
     assert [event.kind for event in session.events.all()] == ["requested", "status"]
 
 
-def test_the_lower_of_our_limit_and_the_provider_s_counts() -> None:
+def test_the_lower_of_our_limit_and_the_providers_applies() -> None:
     """Requirement 23."""
     for ours, theirs, binding in ((20, 10, 10), (5, 10, 5), (5, None, 5)):
         persona = PersonaFactory.create(published=True, duration_limit=timedelta(minutes=ours))
@@ -83,7 +83,7 @@ def test_the_lower_of_our_limit_and_the_provider_s_counts() -> None:
         assert session.ends_at - session.created_at == timedelta(minutes=binding)
 
 
-def test_an_answer_that_comes_after_the_stop_is_kept_so_that_it_can_be_closed() -> None:
+def test_an_answer_after_the_stop_is_stored_so_that_it_can_be_closed() -> None:
     session = transitions.request(PersonaFactory.create(published=True), UserFactory.create().pk)
     same = StreamingSession.objects.get(pk=session.pk)
     assert transitions.begin_stop(same, EndReason.USER_STOPPED, WHY)
@@ -92,7 +92,7 @@ def test_an_answer_that_comes_after_the_stop_is_kept_so_that_it_can_be_closed() 
     assert (same.status, same.provider_session_id) == (Status.STOPPING, "their-session")
 
 
-def test_a_live_session_is_looked_at_for_its_warnings_its_limits_and_its_lost_tabs() -> None:
+def test_a_live_session_is_due_for_warnings_limits_and_lost_tabs() -> None:
     now = timezone.now()
     session = StreamingSessionFactory.create(status=Status.LIVE, active_at=now, ends_at=now + timedelta(hours=1))
     session.persona_settings["idle_timeout_s"] = 180
@@ -118,12 +118,12 @@ def test_a_person_has_one_running_session() -> None:
         {"status": Status.LIVE, "end_reason": EndReason.IDLE},
     ],
 )
-def test_the_database_refuses_a_row_that_cannot_be(wrong: dict[str, object]) -> None:
+def test_the_database_rejects_an_impossible_row(wrong: dict[str, object]) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         StreamingSessionFactory.create(**wrong)
 
 
-def test_each_status_change_is_a_row_of_the_record() -> None:
+def test_each_status_change_is_recorded() -> None:
     session = transitions.request(PersonaFactory.create(published=True), UserFactory.create().pk)
     transitions.connect(session, answer())
     transitions.go_live(session)

@@ -1,4 +1,4 @@
-"""A session that everything happens to: its page tells all of it in order, and the emulator says the same."""
+"""A session with every kind of trouble: its timeline has all of it in order, and the emulator's log agrees."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support import servers
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 PAGE_IS_AHEAD = 90.0
-"""Seconds: this person's clock is wrong, as clocks are."""
+"""Seconds: the user's clock is wrong."""
 ENDED_BY_SERVER = 5
 TOLD_BY_THE_EMULATOR = ["create_token", "new", "start", "list", "task", "interrupt", "list", "stop"]
 
@@ -37,13 +37,13 @@ async def reported(tab: Tab, kind: str, /, **data: Any) -> None:
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for what nobody tells the page."""
+    """Wait for something that the page is not informed of."""
     while not await holds():
         continue
 
 
 async def live_through_trouble(tab: Tab, control: httpx.AsyncClient) -> str:
-    """Late avatar, a turn cut short, a frozen picture, a rejoin, the provider's end; return the session's ID."""
+    """Late avatar, an interrupted turn, frozen video, a rejoin, the provider's end; return the session's ID."""
     await control.post("faults", json={"kind": "late", "seconds": 0.3})
     await tab.say("session.start")
     await tab.hear("session.room")
@@ -79,13 +79,13 @@ async def live_through_trouble(tab: Tab, control: httpx.AsyncClient) -> str:
 
 
 def story(line: Timeline) -> list[str]:
-    """What a reader follows, without what runs beside it."""
+    """Return the main sequence of moments, without concurrent ones."""
     beside = {"provider_started", "provider_asked", "task"}
     moves = (str(moment.data.get("to")) if moment.kind == "status" else moment.kind for moment in line.moments)
     return [kind for kind in moves if kind not in beside]
 
 
-async def test_the_timeline_of_a_troubled_session_tells_what_the_emulator_says_it_did(
+async def test_the_timeline_of_a_troubled_session_matches_the_emulators_log(
     emulator: servers.Emulator,
 ) -> None:
     """Requirements 6, 49, 53, 55, 64 and 69; complaint 17."""
@@ -112,8 +112,8 @@ async def test_the_timeline_of_a_troubled_session_tells_what_the_emulator_says_i
         "text_sent", "avatar_start_talking", "interrupted", "avatar_end_message", "avatar_stop_talking",
         "frozen", "ladder", "room_connected", "first_frame", "room_disconnected", "stopping", "ended",
     ]  # fmt: skip
-    # The same as the emulator tells it: what was asked of it, in which order, and whose end it was.
-    # What it refused, as the avatar was late, is asked again and counts once.
+    # The emulator's log has the same calls in the same order, and the same cause of the end.
+    # A call that it refused because the avatar was late is repeated and counts once.
     paths = (call["path"].rsplit(".", 1)[-1] for call in calls if "streaming" in call["path"])
     assert [path for path, _again in groupby(paths)] == TOLD_BY_THE_EMULATOR
     assert (theirs["end_reason"], session.end_reason) == ("provider", "provider_ended")
@@ -121,7 +121,7 @@ async def test_the_timeline_of_a_troubled_session_tells_what_the_emulator_says_i
     by_kind = {moment.kind: moment for moment in line.moments}
     lived = (by_kind["room_disconnected"].at - by_kind["provider_created"].at).total_seconds()
     assert lived == pytest.approx(theirs["duration"], abs=5)
-    # And measured on one clock, though the page's was ahead.
+    # And measured on one clock, although the page's was ahead.
     skews = [moment.skew.total_seconds() for moment in line.moments if moment.skew is not None]
     assert len(skews) > 10
     assert all(abs(skew - PAGE_IS_AHEAD) < 10 for skew in skews)

@@ -1,4 +1,4 @@
-"""A conversation from its picture to its limit, looked at only when its row says so."""
+"""A session from its first frame to its limit, checked only when its row is due."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 
 def conversation(theirs: timedelta | None, **limit: timedelta) -> StreamingSession:
-    """Bring a session to its first picture; the provider has named a limit of its own."""
+    """Bring a session to its first frame; the provider has named its own limit."""
     session = transitions.request(PersonaFactory.create(published=True, **limit), UserFactory.create().pk)
     assert transitions.connect(session, ProviderSession("theirs", None, theirs))
     assert transitions.go_live(session)
@@ -36,7 +36,7 @@ def conversation(theirs: timedelta | None, **limit: timedelta) -> StreamingSessi
 
 
 def live_on(session: StreamingSession, clock: time_machine.Traveller, told: Told) -> list[tuple[int, str]]:
-    """Let time pass from look to look until it is stopped; return what happened, and at which second."""
+    """Advance the clock from deadline to deadline until the session stops; return the events with their seconds."""
     began, happened = session.created_at, []
     while True:
         session.refresh_from_db()
@@ -53,7 +53,7 @@ def live_on(session: StreamingSession, clock: time_machine.Traveller, told: Told
 @pytest.mark.parametrize(
     ("theirs", "end"), [(timedelta(minutes=2), 120), (timedelta(minutes=10), 300), (None, 300)], ids=str
 )
-def test_the_lower_of_both_durations_warns_twice_and_cuts_to_the_second(
+def test_the_lower_duration_limit_warns_twice_and_ends_the_session_to_the_second(
     clock: time_machine.Traveller, announced: Told, theirs: timedelta | None, end: int
 ) -> None:
     """Requirement 23; complaints 5, 19."""
@@ -67,16 +67,16 @@ def test_the_lower_of_both_durations_warns_twice_and_cuts_to_the_second(
     ]
 
 
-def test_silence_warns_twice_and_ends_it_however_long_it_might_last(
+def test_inactivity_warns_twice_and_ends_the_session_before_its_duration_limit(
     clock: time_machine.Traveller, announced: Told
 ) -> None:
-    """Complaint 5: our own clock decides, whatever the provider calls idle."""
+    """Complaint 5: our own clock decides, whatever the provider considers idle."""
     session = conversation(None, idle_timeout=timedelta(minutes=3))
     announced.clear()
     assert live_on(session, clock, announced) == [(120, "idle in 60"), (165, "idle in 15"), (180, "idle")]
 
 
-def test_i_am_still_here_gives_the_whole_time_again(clock: time_machine.Traveller, announced: Told) -> None:
+def test_staying_restarts_the_whole_idle_timeout(clock: time_machine.Traveller, announced: Told) -> None:
     """Complaint 5."""
     session = conversation(None, idle_timeout=timedelta(minutes=3))
     clock.shift(150)
@@ -85,8 +85,8 @@ def test_i_am_still_here_gives_the_whole_time_again(clock: time_machine.Travelle
     assert live_on(session, clock, announced) == [(270, "idle in 60"), (315, "idle in 15"), (330, "idle")]
 
 
-def test_nobody_s_activity_moves_the_duration(clock: time_machine.Traveller, announced: Told) -> None:
-    """Complaint 19: who talks until the end is told of it as well, and is cut at the same second."""
+def test_activity_does_not_extend_the_duration_limit(clock: time_machine.Traveller, announced: Told) -> None:
+    """Complaint 19: an active user is warned, too, and stopped at the same second."""
     session = conversation(timedelta(minutes=2), idle_timeout=timedelta(seconds=90))
     clock.shift(59)
     deadlines.record_activity(session.pk)

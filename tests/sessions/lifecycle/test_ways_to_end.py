@@ -1,4 +1,4 @@
-"""Four ways to an end, each of which is enough where the others fail."""
+"""Four ways to end a session, each of which suffices if the others fail."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_list(provider: Mock) -> Mock:
-    """A provider whose list cannot be asked: nothing is found out by comparing."""
+    """A provider whose list is unavailable, so that reconciling finds nothing."""
     provider.list_sessions.side_effect = AssertionError("nobody compares")
     return provider
 
@@ -50,7 +50,7 @@ def test_faults_and_exhausted_budgets_are_shown_as_failures() -> None:
 
 
 async def ended(session_id: str) -> tuple[str, str]:
-    """Wait for the end; return the reason and the code of its evidence."""
+    """Wait for the end; return the reason and the evidence code."""
 
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -68,14 +68,14 @@ async def goodbye(user: User, session_id: str, tab: str) -> int:
 
 
 async def live(tab: Tab) -> tuple[str, str]:
-    """Start a conversation; return its ID and what the portal calls the tab."""
+    """Start a session; return its ID and the tab's key."""
     session_id = await tab.go_live()
     await tab.say("session.join", session_id=session_id)
     return session_id, (await tab.hear("session.status"))["tab"]
 
 
-async def test_the_button_is_enough(no_list: Mock) -> None:
-    """Complaint 2, 3; requirement 31. The tab stays, no worker runs, the provider tells nothing."""
+async def test_the_stop_button_alone_ends_the_session(no_list: Mock) -> None:
+    """Complaint 2, 3; requirement 31. The tab stays open, no worker runs, and the provider reports nothing."""
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         session_id = await tab.go_live()
         await tab.say("session.stop")
@@ -83,16 +83,16 @@ async def test_the_button_is_enough(no_list: Mock) -> None:
     assert no_list.stop_session.call_args_list == [call("their-session", StopReason.CLOSED)]
 
 
-async def test_a_socket_s_close_is_enough(no_list: Mock, no_grace: None) -> None:
-    """Complaint 2. Nothing was pressed and no worker runs."""
+async def test_a_closed_socket_alone_ends_the_session(no_list: Mock, no_grace: None) -> None:
+    """Complaint 2. No button was pressed and no worker runs."""
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         session_id = await tab.go_live()
     assert await ended(session_id) == (EndReason.TAB_CLOSED, "tab_left")
     assert no_list.stop_session.call_args_list == [call("their-session", StopReason.LEFT)]
 
 
-async def test_a_page_s_last_word_is_enough(no_list: Mock, no_grace: None) -> None:
-    """Complaint 2. The socket never closes, as where a laptop's lid was shut; no worker runs."""
+async def test_a_closing_pages_request_alone_ends_the_session(no_list: Mock, no_grace: None) -> None:
+    """Complaint 2. The socket never closes, as when a laptop's lid is shut; no worker runs."""
     user = await a_person()
     async with browser(user, (await a_persona()).slug) as tab:
         session_id, name = await live(tab)
@@ -102,16 +102,16 @@ async def test_a_page_s_last_word_is_enough(no_list: Mock, no_grace: None) -> No
     assert left.data == {"sign": "page"}
 
 
-async def test_a_room_that_the_provider_closed_is_enough(provider: Mock) -> None:
-    """Complaint 6. The page stays and hears of no end but the room's; no worker runs."""
+async def test_a_room_closed_by_the_provider_alone_ends_the_session(provider: Mock) -> None:
+    """Complaint 6. The page stays open and only sees its room close; no worker runs."""
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         session_id = await tab.go_live()
         await tab.say("event.report", kind="room_disconnected", data={"reason": 5})
         assert await ended(session_id) == (EndReason.PROVIDER_ENDED, "room_closed")
 
 
-async def test_the_worker_s_tick_is_enough(no_list: Mock) -> None:
-    """Complaints 2, 5. The page stays open and silent, as one that hangs does."""
+async def test_the_workers_tick_alone_ends_the_session(no_list: Mock) -> None:
+    """Complaints 2, 5. The page stays open and silent, as if it hung."""
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         session_id = await tab.go_live()
         now = timezone.now()
@@ -122,7 +122,7 @@ async def test_the_worker_s_tick_is_enough(no_list: Mock) -> None:
 
 
 async def test_a_reload_keeps_the_session(provider: Mock) -> None:
-    """Complaint 7. The old page says goodbye and its socket closes, before or after the new one is there."""
+    """Complaint 7. The old page reports its closing and its socket closes, before or after the new one is open."""
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as old:
         session_id, name = await live(old)
@@ -135,7 +135,7 @@ async def test_a_reload_keeps_the_session(provider: Mock) -> None:
         assert await sync_to_async(deadlines.claim_due)(timezone.now() + transitions.TAB_GRACE, [row.pk]) == []
 
 
-async def test_a_page_shown_again_as_it_was_joins_by_the_socket_it_has(provider: Mock) -> None:
+async def test_a_page_restored_from_the_cache_joins_over_its_open_socket(provider: Mock) -> None:
     user = await a_person()
     async with browser(user, (await a_persona()).slug) as tab:
         session_id, name = await live(tab)
@@ -145,8 +145,8 @@ async def test_a_page_shown_again_as_it_was_joins_by_the_socket_it_has(provider:
         assert (await StreamingSession.objects.aget(pk=session_id)).abandoned_at is None
 
 
-async def test_nobody_can_say_goodbye_for_somebody_else(provider: Mock) -> None:
-    """The answer is the same, so that it tells nothing."""
+async def test_a_user_cannot_close_another_users_tab(provider: Mock) -> None:
+    """The answer is the same, so that it reveals nothing."""
     user, stranger = await a_person(), await a_person()
     async with browser(user, (await a_persona()).slug) as tab:
         session_id, name = await live(tab)
@@ -163,9 +163,9 @@ def careful() -> Client:
     return client
 
 
-def test_a_goodbye_needs_the_page_s_token(careful: Client) -> None:
+def test_closing_a_tab_needs_the_pages_csrf_token(careful: Client) -> None:
     assert careful.post(f"/sessions/{uuid4()}/leave", {"tab": "x"}).status_code == 403
 
 
-def test_a_goodbye_of_somebody_signed_out_changes_nothing() -> None:
+def test_closing_a_tab_while_signed_out_changes_nothing() -> None:
     assert Client().post(f"/sessions/{uuid4()}/leave", {"tab": "x"}).status_code == 302

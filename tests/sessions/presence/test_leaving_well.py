@@ -1,4 +1,4 @@
-"""Real processes that are asked to end, or lose a neighbour, while people talk."""
+"""Real processes that shut down, or lose a service, while users talk."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ DUE = "UPDATE avatar_sessions_streamingsession SET ends_at = created_at, deadlin
 OPEN = "SELECT id FROM avatar_sessions_streamingsession WHERE status <> 'ended'"
 NEWEST = " FROM avatar_sessions_streamingsession ORDER BY created_at DESC LIMIT 1"
 SECONDS = 40
-"""For machines that are busy with much else."""
+"""Generous, for busy machines."""
 
 
 class House:
-    """A portal with a worker and a beat, the emulator behind it, and one person."""
+    """A portal with a worker and a beat, the emulator behind it, and one user."""
 
     def __init__(self, emulator: servers.Emulator, portal: servers.Portal) -> None:
         self.emulator, self.portal = emulator, portal
         self.cookie = self.signed_in("demo")
 
     def signed_in(self, username: str) -> str:
-        """Return the cookie of one of the first run's people."""
+        """Return a login cookie of one of the users of the first start."""
         return self.portal.manage("shell", "-v0", "-c", COOKIE.format(username=username)).strip()
 
     def sql(self, statement: str) -> list[Any]:
@@ -62,7 +62,7 @@ class House:
         return row
 
     async def control(self, what: str, order: dict[str, Any] | None = None) -> Any:
-        """Ask the emulator how it is, or order something of it."""
+        """Query the emulator's state or give it an order."""
         method, address = "GET" if order is None else "POST", f"{self.emulator.url}/_emulator/{what}"
         async with aiohttp.ClientSession() as http, http.request(method, address, json=order) as answer:
             return await answer.json()
@@ -120,8 +120,8 @@ async def ask_to_end(child: Child) -> None:
     await until(lambda: not child.is_running)
 
 
-async def test_a_web_process_that_ends_hands_its_tabs_over_and_hears_the_answer_on_its_way(house: House) -> None:
-    """Complaint 2: `new` is still being answered when SIGTERM comes."""
+async def test_a_web_process_that_shuts_down_releases_its_tabs_and_awaits_pending_answers(house: House) -> None:
+    """Complaint 2: SIGTERM arrives while `new` is still being answered."""
     await house.control("faults", {"on": "streaming.new", "kind": "delay", "seconds": 2})
     async with house.tab() as tab:
         await tab.send_json({"type": "session.start"})
@@ -129,7 +129,7 @@ async def test_a_web_process_that_ends_hands_its_tabs_over_and_hears_the_answer_
         await ask_to_end(house.portal.web)
         while (message := await tab.receive(SECONDS)).type is aiohttp.WSMsgType.TEXT:
             pass
-    assert message.data == 4503  # the page goes to another process
+    assert message.data == 4503  # the page reconnects to another process
     status, theirs, left_at = house.session("status, provider_session_id, abandoned_at")
     assert (status, bool(theirs), bool(left_at)) == ("connecting", True, True)
     assert house.sql("SELECT * FROM avatar_sessions_tab") == []
@@ -142,8 +142,8 @@ async def test_a_web_process_that_ends_hands_its_tabs_over_and_hears_the_answer_
         assert house.session("abandoned_at") == (None,)
 
 
-async def test_a_web_process_that_ends_closes_its_connections_to_our_livekit() -> None:
-    """Else each new release would leave errors in the log."""
+async def test_a_web_process_that_shuts_down_closes_its_livekit_connections() -> None:
+    """Otherwise each deployment would leave errors in the log."""
     with (
         servers.livekit() as livekit,
         servers.emulator(livekit, media=False) as emulator,
@@ -159,7 +159,7 @@ async def test_a_web_process_that_ends_closes_its_connections_to_our_livekit() -
         assert "Unclosed" not in portal.web.output()
 
 
-async def test_a_worker_that_ends_finishes_what_it_has_begun(house: House) -> None:
+async def test_a_worker_that_shuts_down_finishes_its_stops(house: House) -> None:
     async with house.conversation():
         await house.control("faults", {"on": "streaming.stop", "kind": "delay", "seconds": 2})
         house.sql(DUE)
@@ -169,8 +169,8 @@ async def test_a_worker_that_ends_finishes_what_it_has_begun(house: House) -> No
     house.portal.worker.start()
 
 
-async def test_a_worker_that_ends_gives_back_what_nobody_confirms(house: House) -> None:
-    """The provider is silent: the next worker asks again at once, and not when the claim has run out."""
+async def test_a_worker_that_shuts_down_releases_unconfirmed_stops(house: House) -> None:
+    """The provider is silent: the next worker retries at once, not when the claim expires."""
     async with house.conversation():
         await house.control("faults", {"on": "streaming.stop", "kind": "delay", "seconds": 60, "times": 1})
         house.sql(DUE)
@@ -181,7 +181,7 @@ async def test_a_worker_that_ends_gives_back_what_nobody_confirms(house: House) 
     await until(lambda: house.session("status")[0] == "ended")
 
 
-async def test_a_redis_that_starts_anew_loses_no_session_and_no_limit(house: House) -> None:
+async def test_a_restart_of_redis_loses_no_session_and_no_limit(house: House) -> None:
     async with house.conversation():
         house.portal.redis.kill()
         house.portal.redis.start()
@@ -192,7 +192,7 @@ async def test_a_redis_that_starts_anew_loses_no_session_and_no_limit(house: Hou
 
 
 async def stop_from_the_list(house: House) -> str:
-    """Do as staff do who choose the newest session there; return the page that answers."""
+    """Act as staff who stop the newest session in the list; return the resulting page."""
     path, cookies = "/admin/avatar_sessions/streamingsession/", {"sessionid": house.signed_in("admin")}
     session_id = str(UUID(house.session("id")[0]))
     async with httpx.AsyncClient(base_url=house.portal.url, cookies=cookies, headers={"accept-language": "en"}) as http:
@@ -202,7 +202,7 @@ async def stop_from_the_list(house: House) -> str:
 
 
 async def stop_from_the_board(house: House) -> str:
-    """Do as staff do who stop all there; return what the page is told."""
+    """Act as staff who stop all sessions on the board; return the message to the page."""
     headers = {"Cookie": f"sessionid={house.signed_in('admin')}", "Origin": house.portal.url}
     address = f"{house.portal.url}/ws/board/?lang=en"
     async with aiohttp.ClientSession(headers=headers) as http, http.ws_connect(address) as board:
@@ -214,7 +214,7 @@ async def stop_from_the_board(house: House) -> str:
 async def test_staff_stop_a_session_while_no_worker_runs(
     house: House, press: Callable[[House], Awaitable[str]]
 ) -> None:
-    """The provider refuses at first. Complaint 2."""
+    """Complaint 2. The provider refuses at first."""
     portal, entries = house.portal, "SELECT count(*) FROM heygen_portal_auditentry WHERE kind = 'sessions_stopped'"
     ((before,),) = house.sql(entries)
     async with house.conversation() as tab:
@@ -238,8 +238,8 @@ async def test_staff_stop_a_session_from_the_list_while_redis_is_away(house: Hou
     house.portal.redis.wait_until(lambda: redis_answers(urlsplit(house.portal.environment["REDIS_URL"]).port or 0))
 
 
-async def test_two_beats_at_once_do_no_harm(house: House, tmp_path: Path) -> None:
-    """Each moment is looked at twice; the end is asked for once, and stands once in the record."""
+async def test_two_beats_at_once_are_harmless(house: House, tmp_path: Path) -> None:
+    """Each tick runs twice; the stop is requested once and recorded once."""
     variables = {"VAR_DIR": str(tmp_path)}
     command = program("beat", variables)
     beat = Child("second beat", command, tmp_path / "log", env={**house.portal.environment, **variables})

@@ -1,4 +1,4 @@
-"""An operator looks into a running session in a room of our own."""
+"""An operator observes a running session in one of our own rooms."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ def own_rooms() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("role", "may"), [(roles.OPERATOR, True), (roles.AUDITOR, False)], ids=["operator", "auditor"])
-def test_who_may_look_into_a_session_does_so_unseen_and_on_record(
-    client: Client, own_rooms: None, role: roles.Role, may: bool
-) -> None:
+def test_an_observer_is_hidden_and_recorded(client: Client, own_rooms: None, role: roles.Role, may: bool) -> None:
     """Requirement 41."""
     person = member(role)
     client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
@@ -54,7 +52,7 @@ def test_who_may_look_into_a_session_does_so_unseen_and_on_record(
 
 
 @pytest.mark.parametrize(("status", "room"), [(Status.LIVE, ""), (Status.ENDED, "portal-room")])
-def test_where_nothing_runs_in_a_room_of_ours_there_is_nothing_to_look_into(
+def test_a_session_outside_our_rooms_cannot_be_observed(
     client: Client, own_rooms: None, status: Status, room: str
 ) -> None:
     client.force_login(member(roles.OPERATOR), backend="django.contrib.auth.backends.ModelBackend")

@@ -1,4 +1,4 @@
-"""While one of the team watches, the person's page says so."""
+"""While staff observe, the user's page says so."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def session() -> StreamingSession:
 
 
 def let_in(session: StreamingSession) -> str:
-    """Let one of the team in; return the identity that LiveKit will know them by."""
+    """Issue a seat; return the identity that LiveKit will use for the observer."""
     operator, _ = User.objects.get_or_create(username="the-operator", is_staff=True, is_superuser=True)
     client = Client()
     client.force_login(operator, backend="django.contrib.auth.backends.ModelBackend")
-    rooms.let_observe(session.pk, operator.pk, "127.0.0.1", login_key=client.session.session_key or "")
+    rooms.admit_observer(session.pk, operator.pk, "127.0.0.1", login_key=client.session.session_key or "")
     seat: str = session.events.filter(kind="observed").latest("number").data["seat"]
     return f"observer-{seat}"
 
@@ -65,7 +65,9 @@ def is_watched(session: StreamingSession, after: timedelta = timedelta(0)) -> bo
 HOURS = timedelta(hours=3)
 
 
-def test_it_is_said_from_the_moment_the_way_in_is_handed_out_until_they_leave(session: StreamingSession) -> None:
+def test_a_session_counts_as_observed_from_issuing_the_seat_until_the_observer_leaves(
+    session: StreamingSession,
+) -> None:
     assert not is_watched(session)
     who = let_in(session)
     assert is_watched(session)
@@ -75,13 +77,13 @@ def test_it_is_said_from_the_moment_the_way_in_is_handed_out_until_they_leave(se
     assert not is_watched(session)
 
 
-def test_a_way_in_that_nobody_used_is_forgotten_once_it_opens_nothing_any_more(session: StreamingSession) -> None:
+def test_an_unused_seat_stops_counting_when_its_token_expires(session: StreamingSession) -> None:
     let_in(session)
     assert is_watched(session, after=timedelta(seconds=50))
     assert not is_watched(session, after=timedelta(seconds=70))
 
 
-def test_of_two_who_watch_one_may_leave(session: StreamingSession) -> None:
+def test_a_session_stays_observed_while_one_of_two_observers_remains(session: StreamingSession) -> None:
     first, second = let_in(session), let_in(session)
     livekit_tells("participant_joined", first, "PA_1")
     livekit_tells("participant_joined", second, "PA_2")
@@ -91,7 +93,7 @@ def test_of_two_who_watch_one_may_leave(session: StreamingSession) -> None:
     assert not is_watched(session)
 
 
-def test_who_comes_in_again_with_the_same_way_in_is_seen_again(session: StreamingSession) -> None:
+def test_an_observer_who_rejoins_with_the_same_seat_counts_again(session: StreamingSession) -> None:
     who = let_in(session)
     for visit in ("PA_1", "PA_2"):
         livekit_tells("participant_joined", who, visit)
@@ -100,7 +102,7 @@ def test_who_comes_in_again_with_the_same_way_in_is_seen_again(session: Streamin
         assert not is_watched(session)
 
 
-def test_webhooks_in_the_wrong_order_leave_nobody_watching(session: StreamingSession) -> None:
+def test_webhooks_in_the_wrong_order_leave_no_observer_behind(session: StreamingSession) -> None:
     who = let_in(session)
     livekit_tells("participant_left", who)
     livekit_tells("participant_joined", who)
@@ -108,18 +110,18 @@ def test_webhooks_in_the_wrong_order_leave_nobody_watching(session: StreamingSes
 
 
 @pytest.mark.parametrize("who", ["person", "heygen", "somebody-else"])
-def test_others_in_the_room_are_no_watchers(session: StreamingSession, who: str) -> None:
+def test_other_participants_do_not_count_as_observers(session: StreamingSession, who: str) -> None:
     livekit_tells("participant_joined", who)
     assert not is_watched(session)
 
 
-def test_a_room_that_is_gone_is_watched_by_nobody(session: StreamingSession) -> None:
+def test_a_finished_room_has_no_observers(session: StreamingSession) -> None:
     livekit_tells("participant_joined", let_in(session))
     livekit_tells("room_finished", "", "")
     assert not is_watched(session)
 
 
-def test_a_look_from_before_seats_were_recorded_is_said_for_as_long_as_its_token_was_good(
+def test_an_observation_from_before_seats_were_recorded_counts_until_its_token_expires(
     session: StreamingSession,
 ) -> None:
     events.record(session.pk, Entry("observed", {"by": 1, "from": None}))
@@ -127,7 +129,7 @@ def test_a_look_from_before_seats_were_recorded_is_said_for_as_long_as_its_token
     assert not is_watched(session, after=timedelta(minutes=11))
 
 
-async def test_the_page_is_told_when_it_begins_and_ends_and_when_it_comes_back_meanwhile() -> None:
+async def test_the_page_is_informed_of_the_start_and_end_of_observation_and_when_it_rejoins() -> None:
     person = await a_person()
 
     @sync_to_async

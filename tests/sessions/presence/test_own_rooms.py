@@ -63,7 +63,7 @@ async def names() -> set[str]:
     return {room.name for room in await own.list_own_rooms()}
 
 
-def test_avatar_and_person_have_a_token_each_for_one_room_and_no_more_than_they_need(livekit: servers.LiveKit) -> None:
+def test_avatar_and_user_get_minimal_tokens_for_one_room(livekit: servers.LiveKit) -> None:
     """Requirements 37 and 51."""
     room = own.new_room_name()
     avatar = decoded(own.for_avatar(room, timedelta(minutes=20)).token, livekit)
@@ -74,14 +74,14 @@ def test_avatar_and_person_have_a_token_each_for_one_room_and_no_more_than_they_
     assert (avatar["sub"], person["sub"]) == ("heygen", "person")
 
 
-def test_an_observer_sees_and_hears_and_is_neither_seen_nor_heard(livekit: servers.LiveKit) -> None:
+def test_an_observers_token_is_hidden_and_subscribe_only(livekit: servers.LiveKit) -> None:
     """Requirement 41."""
     grants = decoded(own.for_observer("a-room", "1").token, livekit)["video"]
     silent = {"canPublish": False, "canPublishData": False, "hidden": True}
     assert grants == {"room": "a-room", "roomJoin": True, "canSubscribe": True} | silent
 
 
-def test_no_name_and_no_key_is_in_a_token_or_in_the_name_of_a_room(livekit: servers.LiveKit) -> None:
+def test_tokens_and_room_names_contain_no_names_and_no_keys(livekit: servers.LiveKit) -> None:
     """Complaint 22."""
     room = own.new_room_name()
     for token in (own.for_person(room).token, own.for_observer(room, "1").token):
@@ -93,7 +93,7 @@ def test_no_name_and_no_key_is_in_a_token_or_in_the_name_of_a_room(livekit: serv
         assert not own.new_room_name().startswith(room[: len(own.room_prefix())])
 
 
-async def test_a_session_is_held_in_our_room_and_its_end_deletes_the_room(
+async def test_a_session_runs_in_our_room_and_its_end_deletes_the_room(
     provider: Mock, livekit: servers.LiveKit
 ) -> None:
     """Requirements 38, 39, 40 and 51."""
@@ -117,7 +117,7 @@ async def test_a_session_is_held_in_our_room_and_its_end_deletes_the_room(
 
 
 @pytest.mark.parametrize("whose", ["provider", "own"])
-async def test_one_setting_of_the_account_decides_whose_room_the_same_conversation_is_in(
+async def test_an_account_setting_decides_whose_room_a_session_uses(
     provider: Mock, livekit: servers.LiveKit, whose: str
 ) -> None:
     """Requirement 4; ROOMS=own runs the browser's tests likewise."""
@@ -142,7 +142,7 @@ async def test_one_setting_of_the_account_decides_whose_room_the_same_conversati
     assert session.status == Status.ENDED
 
 
-async def test_a_room_that_the_provider_names_all_the_same_is_not_gone_to(provider: Mock) -> None:
+async def test_a_room_named_by_the_provider_is_ignored_where_rooms_are_ours(provider: Mock) -> None:
     """Requirement 42."""
     provider.new_session.return_value = ProviderSession("their-session", RoomAccess("wss://theirs.test", "theirs"))
     given: list[RoomAccess] = []
@@ -154,7 +154,7 @@ async def test_a_room_that_the_provider_names_all_the_same_is_not_gone_to(provid
     assert "theirs" not in str([room.url + room.token for room in given])
 
 
-async def test_a_livekit_that_is_away_is_said_before_the_provider_is_asked_for_anything(provider: Mock) -> None:
+async def test_an_unreachable_livekit_ends_the_session_before_the_provider_is_called(provider: Mock) -> None:
     session = await opened()
     with override_settings(LIVEKIT_URL=f"ws://{LOOPBACK}:{free_port()}"):
         await provision.create_and_start(session, Mock())
@@ -165,7 +165,7 @@ async def test_a_livekit_that_is_away_is_said_before_the_provider_is_asked_for_a
     assert "LiveKit" in session.end_evidence["what"]
 
 
-async def test_a_refusal_of_the_provider_leaves_no_room_behind(provider: Mock) -> None:
+async def test_a_refused_session_leaves_no_room_behind(provider: Mock) -> None:
     session, provider.new_session.side_effect = await opened(), NotSent("no")
     await provision.create_and_start(session, Mock())
     await session.arefresh_from_db()
@@ -174,7 +174,7 @@ async def test_a_refusal_of_the_provider_leaves_no_room_behind(provider: Mock) -
     assert session.room not in await names()
 
 
-async def test_the_room_that_waited_is_the_sessions_and_the_next_start_has_another(provider: Mock) -> None:
+async def test_a_prepared_room_is_used_once(provider: Mock) -> None:
     user, persona = await a_person(), await a_persona(**OWN)
     async with browser(user, persona.slug) as tab:
         await tab.say("room.prepare")
@@ -195,23 +195,23 @@ async def stopped(tab: Tab) -> None:
     await tab.hear("session.status", status="ended")
 
 
-async def test_a_room_that_nobody_used_goes_with_its_tab(provider: Mock) -> None:
+async def test_an_unused_prepared_room_is_deleted_with_its_tab(provider: Mock) -> None:
     user, persona = await a_person(), await a_persona(**OWN)
     async with browser(user, persona.slug) as tab:
         await tab.say("room.prepare")
         name = (await tab.hear("session.room", waits=True))["name"]
-        await tab.say("room.prepare")  # a second one is not made
+        await tab.say("room.prepare")  # no second one is created
         assert await tab.receive_nothing()
         assert name in await names()
     await until_gone(name)
 
 
 async def until_gone(name: str) -> None:
-    while name in await names():  # the tab's end does not wait for it
+    while name in await names():  # closing the tab does not wait for the deletion
         pass
 
 
-async def test_where_rooms_are_the_providers_none_is_made(provider: Mock) -> None:
+async def test_no_room_is_prepared_where_rooms_are_the_providers(provider: Mock) -> None:
     provider.new_session.return_value = ProviderSession("theirs", RoomAccess("ws://rooms.test", "room-token"))
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as tab:
@@ -223,7 +223,7 @@ async def test_where_rooms_are_the_providers_none_is_made(provider: Mock) -> Non
         assert (await tab.hear("error"))["code"] == "rejoin_refused"
 
 
-async def test_whoever_comes_back_is_let_in_again_with_a_fresh_token(livekit: servers.LiveKit) -> None:
+async def test_a_returning_user_gets_a_new_token(livekit: servers.LiveKit) -> None:
     """Requirement 63."""
     user, persona = await a_person(), await a_persona(**OWN)
     async with browser(user, persona.slug) as tab:
@@ -237,10 +237,8 @@ async def test_whoever_comes_back_is_let_in_again_with_a_fresh_token(livekit: se
             await again.hear("session.room", name=name)
 
 
-async def test_rooms_that_were_left_behind_are_deleted_and_no_others(
-    monkeypatch: pytest.MonkeyPatch, livekit: servers.LiveKit
-) -> None:
-    """An end while LiveKit was away, or a process that died with a room in its hands."""
+async def test_only_abandoned_rooms_are_deleted(monkeypatch: pytest.MonkeyPatch, livekit: servers.LiveKit) -> None:
+    """After an end while LiveKit was away, or a process that died with a prepared room."""
     over, used, waiting, theirs = (own.new_room_name() for _ in range(4))
     theirs = theirs.replace("portal-", "other-")
     for name in (over, used, waiting, theirs):
@@ -248,10 +246,10 @@ async def test_rooms_that_were_left_behind_are_deleted_and_no_others(
     create = sync_to_async(StreamingSessionFactory.create)
     await create(status=Status.ENDED, room=over)
     await create(status=Status.LIVE, room=used)
-    await own_rooms.clean_up()
+    await own_rooms.delete_unused()
     assert await names() & {over, used, waiting} == {used, waiting}
-    monkeypatch.setattr(own_rooms, "PREPARED_FOR", timedelta(seconds=-5))  # as if it had waited too long
-    await own_rooms.clean_up()
+    monkeypatch.setattr(own_rooms, "PREPARED_ROOM_LIFETIME", timedelta(seconds=-5))  # as if it had expired
+    await own_rooms.delete_unused()
     assert await names() & {over, used, waiting} == {used}
     async with api.LiveKitAPI(livekit.url, livekit.api_key, livekit.api_secret) as server:
         held = await server.room.list_rooms(api.ListRoomsRequest(names=[theirs]))

@@ -23,10 +23,10 @@ PROCESS = uuid4()
 
 @pytest.fixture(autouse=True)
 def process() -> None:
-    tabs.renew(PROCESS)
+    tabs.renew_lease(PROCESS)
 
 
-def test_a_session_gets_its_grace_when_the_last_tab_has_left_and_not_before() -> None:
+def test_the_grace_period_starts_when_the_last_tab_leaves() -> None:
     session = StreamingSessionFactory.create(status=Status.LIVE)
     tabs.enter(session.pk, PROCESS, "one")
     tabs.enter(session.pk, PROCESS, "two")
@@ -39,7 +39,7 @@ def test_a_session_gets_its_grace_when_the_last_tab_has_left_and_not_before() ->
     assert session.deadline_at == session.abandoned_at + transitions.TAB_GRACE
 
 
-def test_a_tab_that_comes_back_within_the_grace_keeps_the_session() -> None:
+def test_a_tab_that_returns_within_the_grace_period_keeps_the_session() -> None:
     session = StreamingSessionFactory.create(status=Status.LIVE)
     tabs.enter(session.pk, PROCESS, "one")
     tabs.leave("one")
@@ -49,7 +49,7 @@ def test_a_tab_that_comes_back_within_the_grace_keeps_the_session() -> None:
     assert deadlines.due_reason(session, timezone.now() + transitions.TAB_GRACE) is None
 
 
-def test_nobody_coming_back_ends_it() -> None:
+def test_a_session_without_a_returning_tab_ends() -> None:
     session = StreamingSessionFactory.create(status=Status.LIVE)
     tabs.enter(session.pk, PROCESS, "one")
     tabs.leave("one")
@@ -57,38 +57,38 @@ def test_nobody_coming_back_ends_it() -> None:
     assert due.end_reason == EndReason.TAB_CLOSED
 
 
-def test_leaving_twice_or_never_having_come_does_no_harm() -> None:
+def test_leaving_twice_or_without_having_entered_is_harmless() -> None:
     tabs.leave("stranger")
     tabs.leave("stranger")
 
 
-def test_tabs_of_a_process_that_renews_no_more_count_as_closed() -> None:
+def test_tabs_of_a_process_without_a_lease_count_as_closed() -> None:
     session = StreamingSessionFactory.create(status=Status.LIVE)
     tabs.enter(session.pk, PROCESS, "one")
-    tabs.expire(timezone.now() + tabs.LEASE / 2)
+    tabs.expire_leases(timezone.now() + tabs.LEASE_DURATION / 2)
     session.refresh_from_db()
     assert session.abandoned_at is None
-    tabs.expire(timezone.now() + tabs.LEASE + timedelta(seconds=1))
+    tabs.expire_leases(timezone.now() + tabs.LEASE_DURATION + timedelta(seconds=1))
     session.refresh_from_db()
     assert session.abandoned_at is not None
 
 
-def test_one_renewal_costs_the_same_however_many_tabs_it_holds() -> None:
+def test_a_renewal_costs_the_same_for_any_number_of_tabs() -> None:
     for number in range(5):
         tabs.enter(StreamingSessionFactory.create(status=Status.LIVE).pk, PROCESS, f"tab-{number}")
     with CaptureQueriesContext(connection) as queries:
-        tabs.renew(PROCESS)
+        tabs.renew_lease(PROCESS)
     writes = [query["sql"] for query in queries if query["sql"].startswith(("UPDATE", "INSERT"))]
     assert len(writes) == 1
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_process_that_was_held_up_brings_its_tabs_back() -> None:
+async def test_a_process_that_renews_late_restores_its_tabs() -> None:
     session = await sync_to_async(StreamingSessionFactory.create)(status=Status.LIVE)
     process = WebProcess()
     process.remember_session("one", session.pk)
     await process.renew_lease()
-    await sync_to_async(tabs.expire)(timezone.now() + tabs.LEASE + timedelta(seconds=1))
+    await sync_to_async(tabs.expire_leases)(timezone.now() + tabs.LEASE_DURATION + timedelta(seconds=1))
     await session.arefresh_from_db()
     assert session.abandoned_at is not None
     await process.renew_lease()

@@ -154,7 +154,7 @@ async def test_a_monitor_that_lost_its_lease_starts_over(provider: Mock, monitor
     row = await make_session()
     await monitor.poll()
     (before,) = monitor.following.values()
-    await sync_to_async(tabs.release)(monitor.process_id)
+    await sync_to_async(tabs.release_lease)(monitor.process_id)
     monitor._renewed_at = 0.0
     await monitor.poll()
     assert before.cancelled()

@@ -68,7 +68,7 @@ async def test_a_session_being_created_is_closed_when_its_answer_is_overdue(
     provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process that waited for the provider's answer has died, and no worker runs."""
-    monkeypatch.setattr("sessions.lifecycle.transitions.STOP_PATIENCE", timedelta(0))
+    monkeypatch.setattr("sessions.lifecycle.transitions.STOP_TIMEOUT", timedelta(0))
     (session,) = await make_sessions(status=Status.CREATING, provider_session_id=None)
     request = await stop_sessions.stop((await administrator()).pk, None, None, "It rang")
     outcome = await stop_sessions.wait_for_outcome(request)

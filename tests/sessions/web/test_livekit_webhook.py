@@ -43,7 +43,7 @@ def livekit_set_up() -> Iterator[None]:
 def session() -> StreamingSession:
     """A session in a room of our own server, with one tab."""
     made: StreamingSession = StreamingSessionFactory.create(status=Status.LIVE, room="portal-room")
-    tabs.renew(PROCESS)
+    tabs.renew_lease(PROCESS)
     tabs.enter(made.pk, PROCESS, "tab")
     return made
 
@@ -166,10 +166,10 @@ def test_a_join_event_after_its_leave_event_does_not_reopen_the_visit(session: S
 
 def test_a_report_keeps_a_session_only_while_its_tab_is_open(session: StreamingSession) -> None:
     post(event("participant_left"))
-    tabs.still_here(session.pk)
+    tabs.confirm_presence(session.pk)
     assert is_not_abandoned(session)
     tabs.leave("tab")
-    tabs.still_here(session.pk)
+    tabs.confirm_presence(session.pk)
     assert not is_not_abandoned(session)
 
 
