@@ -77,7 +77,7 @@ def fill() -> None:
     from sessions.web import page_reports
     from tests.support.factories import PersonaFactory, UserFactory
 
-    for name in ("publish", "publish_all", "tell_board"):
+    for name in ("publish", "publish_all", "notify_board"):
         setattr(broadcast, name, lambda *args: None)
     roles.sync()
     staff = UserFactory.create(username="auditor", is_staff=True)
@@ -93,7 +93,7 @@ def fill() -> None:
             transitions.connect(
                 session, ProviderSession(f"their-session-{number}", None, duration_limit=timedelta(minutes=10))
             )
-            transitions.note_started(session, ProviderSession(f"their-session-{number}", None))
+            transitions.record_started(session, ProviderSession(f"their-session-{number}", None))
             report(session, "first_frame", {"width": 1280, "share": 0.25})
         return session
 

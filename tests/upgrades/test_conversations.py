@@ -6,6 +6,7 @@ import gzip
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pytest_django import DjangoDbBlocker
 
 from heygen_portal.trail import db_triggers
 from sessions.integrity import scope, verification
-from sessions.models import Conversation, SessionEvent, StreamingSession
+from sessions.models import Conversation, QueuePlace, SessionEvent, StreamingSession
 from tests.support import on_postgres
 
 HERE = Path(__file__).parent / "before_conversations"
@@ -27,6 +28,16 @@ CIRCLE = """
     UPDATE avatar_sessions_streamingsession SET continues_id = (
         SELECT id FROM avatar_sessions_streamingsession WHERE provider_session_id = 'their-session-8'
     ) WHERE provider_session_id = 'their-session-4'
+"""
+
+OFFER = """
+    INSERT INTO avatar_sessions_serverprocess (id, lease_ends_at)
+    VALUES ('0123456789abcdef0123456789abcdef', '2026-11-29 20:00:20+00:00');
+    INSERT INTO avatar_sessions_queueplace
+        (channel, is_staff, created_at, kept_until, account_id, persona_id, process_id, user_id)
+    SELECT 'tab', false, '2026-11-29 20:00:00+00:00', '2026-11-29 20:00:10+00:00', min(avatar.account_id),
+        min(persona.id), '0123456789abcdef0123456789abcdef', (SELECT min(id) FROM auth_user)
+    FROM avatars_persona AS persona JOIN avatars_avatar AS avatar ON avatar.id = persona.avatar_id;
 """
 
 Migrate = Callable[..., None]
@@ -132,3 +143,10 @@ def test_sessions_that_continue_each_other_in_a_circle_have_a_conversation_too(m
     rows = StreamingSession.objects.filter(user__username="person-4")
     assert rows.count() == 4
     assert len(set(rows.values_list("conversation", flat=True))) == 1
+
+
+def test_an_upgrade_keeps_the_offers_of_queue_entries(migrated: Migrate) -> None:
+    migrated(OFFER)
+    entry = QueuePlace.objects.get()
+    assert entry.offer_expires_at == datetime(2026, 11, 29, 20, 0, 10, tzinfo=UTC)
+    assert list(entry.account.queue_entries.all()) == [entry]
