@@ -11,7 +11,7 @@ import { readCapabilities, readWords } from "./lib/page-data.js";
 import { PortalSocket } from "./lib/socket.js";
 import { browserFacts } from "./recovery/browser-facts.js";
 import { FrameWatch } from "./recovery/frame-watch.js";
-import { LOOK_MS } from "./recovery/recovery.js";
+import { TICK_MS } from "./recovery/recovery.js";
 import { AvatarRoom } from "./room/room.js";
 import { setUpAfterEnd } from "./views/after-end.js";
 import { BarView } from "./views/bar.js";
@@ -65,7 +65,7 @@ const room = new AvatarRoom({
     conversation.onRoomEvent(event);
     voice.onRoomEvent(event);
   },
-  isDark: () => frames.looksDark(),
+  isDark: () => frames.isFrameDark(),
 });
 const voice = setUpVoice({ conversation, room, can: readCapabilities(), storage: localStorage });
 const socket = new PortalSocket(socketAddress(), {
@@ -214,7 +214,7 @@ setUpTranscriptExport({
 setInterval(() => conversation.state.session && draw(), 1_000);
 
 page.dispatchEvent(new CustomEvent("room:open", { detail: { conversation, room, socket } }));
-setInterval(() => conversation.recovery.tick(), LOOK_MS);
+setInterval(() => conversation.recovery.tick(), TICK_MS);
 one("#insecure", HTMLElement).hidden = isSecureContext;
 
 conversation.open(socket, room);

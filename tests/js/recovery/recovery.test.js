@@ -4,7 +4,7 @@ import { beforeEach, mock, test } from "node:test";
 import { Conversation } from "../../../sessions/static/sessions/conversation/conversation.js";
 import { face } from "../../../sessions/static/sessions/conversation/state.js";
 import { FINE, OUTSIDE } from "../../../sessions/static/sessions/recovery/browser-facts.js";
-import { LOOK_MS } from "../../../sessions/static/sessions/recovery/recovery.js";
+import { TICK_MS } from "../../../sessions/static/sessions/recovery/recovery.js";
 
 const THERE = { ...OUTSIDE, isIn: true, hasAvatar: true, hasSound: true, hasVideo: true };
 let sent, did, room, seen, now, conversation;
@@ -40,7 +40,7 @@ const hear = (type, more) => conversation.onMessage({ type, now: "1970-01-01T00:
 const reported = (kind) => sent.filter((message) => message.kind === kind).map(({ data }) => data);
 
 function pass(ms) {
-  for (const end = now + ms; now < end; conversation.recovery.tick()) now += LOOK_MS;
+  for (const end = now + ms; now < end; conversation.recovery.tick()) now += TICK_MS;
 }
 
 function goLive() {
@@ -84,7 +84,7 @@ test("a restored video ends the recovery, and texts written meanwhile are sent o
     false,
   );
   seen = { ...FINE, hasMoved: true };
-  pass(LOOK_MS);
+  pass(TICK_MS);
   assert.equal(face(conversation.state), "live");
   assert.deepEqual(
     sent.filter(({ type }) => type === "task.send").map(({ text }) => text),
@@ -96,7 +96,13 @@ test("a session that the provider ended continues in a new one with its lines (c
   goLive();
   conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t", message: "Hola." });
   hear("session.status", { session_id: "s1", status: "stopping", reason: "provider_ended", is_failure: true });
-  hear("session.status", { session_id: "s1", status: "ended", reason: "provider_ended", is_failure: true, words: "Cut off" });
+  hear("session.status", {
+    session_id: "s1",
+    status: "ended",
+    reason: "provider_ended",
+    is_failure: true,
+    words: "Cut off",
+  });
   assert.deepEqual(sent.at(-1), { type: "session.start", continues: "s1", because: "no_picture" });
   assert.equal(face(conversation.state), "recovering");
   assert.deepEqual(
@@ -112,14 +118,14 @@ test("before the provider's limit a new session takes over with all lines (compl
   goLive();
   conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t", message: "Hola." });
   endsIn(60_000);
-  pass(LOOK_MS);
+  pass(TICK_MS);
   assert.deepEqual([face(conversation.state), starts()], ["live", []]);
   endsIn(14_000);
   conversation.dispatch({ type: "avatar_talking", isTalking: true });
-  pass(LOOK_MS);
+  pass(TICK_MS);
   assert.deepEqual(starts(), []); // it may finish
   conversation.dispatch({ type: "avatar_talking", isTalking: false });
-  pass(LOOK_MS);
+  pass(TICK_MS);
   assert.deepEqual(starts(), [{ type: "session.start", continues: "s1", because: "duration_limit" }]);
   assert.deepEqual(reported("ladder"), [{ step: "renew", from: "picture", because: "duration_limit" }]);
   assert.deepEqual([reported("verdict"), reported("frozen")], [[], []]);
@@ -127,7 +133,7 @@ test("before the provider's limit a new session takes over with all lines (compl
   hear("session.status", { session_id: "s2", status: "connecting" });
   hear("session.room", { url: "ws://room", token: "two" });
   seen = { ...FINE, hasMoved: true };
-  pass(LOOK_MS);
+  pass(TICK_MS);
   assert.equal(conversation.recovery.ladder.renewals, 0);
   assert.equal(face(conversation.state), "live");
   assert.deepEqual(
@@ -141,7 +147,7 @@ test("an avatar that keeps talking does not delay the replacement too long", () 
   goLive();
   conversation.dispatch({ type: "avatar_talking", isTalking: true });
   endsIn(4_000);
-  pass(LOOK_MS);
+  pass(TICK_MS);
   assert.equal(starts().length, 1);
 });
 
@@ -169,7 +175,7 @@ test("the provider's status refines the verdict (requirement 71)", () => {
   pass(5_000);
   assert.equal(conversation.state.verdict, "early");
   hear("provider.status", { status: "missing", is_other_room: false });
-  pass(LOOK_MS);
+  pass(TICK_MS);
   assert.equal(conversation.state.verdict, "provider_not_live");
   assert.equal(conversation.state.providerStatus, "missing");
 });

@@ -78,10 +78,10 @@ function speakingWith(can, devices = DEVICES) {
   const made = new Voice({
     microphone,
     outgoing: new OutgoingTrack({
-      line: {
-        isTaking: () => isTaking,
+      room: {
+        canPublish: () => isTaking,
         publish: async (track) => published.push(track),
-        withdraw: (track) => withdrawn.push(track),
+        unpublish: (track) => withdrawn.push(track),
       },
       gateFor: async (_stream, onChange, onLost) => {
         if (gateTrouble) throw gateTrouble;
@@ -90,8 +90,8 @@ function speakingWith(can, devices = DEVICES) {
       },
       onChange: () => {},
     }),
-    tell: (_topic, payload) => marks.push(payload),
-    can,
+    publishData: (_topic, payload) => marks.push(payload),
+    capabilities: can,
     preferences: { recall: (name) => preferences[name] ?? "", keep: (name, value) => (preferences[name] = value) },
     report: ({ state, mode, gate }) => reports.push(`${state} ${mode}${gate === "off" ? "" : ` ${gate}`}`),
     onPress: (isPressed) => pressed.push(isPressed),
@@ -147,7 +147,7 @@ test("a press right after a release continues the utterance", async () => {
 });
 
 test("hands-free sends all the time, without markers", async () => {
-  voice.choose("hands_free");
+  voice.setMode("hands_free");
   await voice.toggle();
   voice.press();
   assert.deepEqual([sends(), marks, pressed], [true, [], []]);
@@ -155,13 +155,13 @@ test("hands-free sends all the time, without markers", async () => {
 
 test("hands-free sends speech only, or everything if the user chooses so", async () => {
   // Complaint 11.
-  voice.choose("hands_free");
+  voice.setMode("hands_free");
   await voice.toggle();
   assert.deepEqual([published, reports.at(-1)], [[gates[0].copies[0]], "on hands_free on"]);
   assert.deepEqual([sends(), voice.outgoing.isThrough], [true, false]);
   gates[0].onChange(true);
   assert.equal(voice.outgoing.isThrough, true);
-  voice.filter(false);
+  voice.setSpeechOnly(false);
   await settled();
   assert.deepEqual([published.at(-1), sends(), reports.at(-1)], [tracks[0].copies[0], true, "on hands_free"]);
   assert.deepEqual([withdrawn, gates[0].isClosed, gates[0].copies[0].isRunning], [[gates[0].copies[0]], true, false]);
@@ -169,9 +169,9 @@ test("hands-free sends speech only, or everything if the user chooses so", async
 
 test("push-to-talk sends all sound without the gate", async () => {
   voice = speakingWith({ hands_free: true, push_to_talk: null });
-  voice.choose("hands_free");
+  voice.setMode("hands_free");
   await voice.toggle();
-  voice.choose("hold");
+  voice.setMode("hold");
   await settled();
   assert.deepEqual([published.at(-1), sends()], [tracks[0].copies[0], false]);
   voice.press();
@@ -180,7 +180,7 @@ test("push-to-talk sends all sound without the gate", async () => {
 
 test("without a gate all sound is sent, and page and record show it", async () => {
   gateTrouble = new Error("no worklets");
-  voice.choose("hands_free");
+  voice.setMode("hands_free");
   await voice.toggle();
   assert.deepEqual(
     [voice.gate, sends(), published, reports],
@@ -189,7 +189,7 @@ test("without a gate all sound is sent, and page and record show it", async () =
 });
 
 test("a gate that the browser suspends is replaced by unfiltered sound", async () => {
-  voice.choose("hands_free");
+  voice.setMode("hands_free");
   await voice.toggle();
   gates[0].onLost();
   await settled();
@@ -197,7 +197,7 @@ test("a gate that the browser suspends is replaced by unfiltered sound", async (
 });
 
 test("a gate that is ready after the microphone was closed is released", async () => {
-  voice.choose("hands_free");
+  voice.setMode("hands_free");
   const opening = voice.toggle();
   while (!gates.length) await Promise.resolve();
   voice.close();
@@ -209,7 +209,7 @@ test("a session with markers stays in push-to-talk; the next one may be hands-fr
   await voice.toggle();
   voice.press();
   voice.release();
-  voice.choose("hands_free");
+  voice.setMode("hands_free");
   assert.deepEqual([voice.mode, voice.chosenMode], ["hold", "hands_free"]);
   voice.leave(false);
   assert.equal(voice.mode, "hands_free");
@@ -218,10 +218,10 @@ test("a session with markers stays in push-to-talk; the next one may be hands-fr
 test("an open microphone carries over to the session that continues the conversation", async () => {
   await voice.toggle();
   voice.press();
-  voice.choose("hands_free");
+  voice.setMode("hands_free");
   voice.leave(true);
   assert.deepEqual([voice.isOpen, voice.mode, marks], [true, "hands_free", ["start", "stop"]]);
-  await voice.change();
+  await voice.reapply();
   assert.deepEqual([published.at(-1), sends(), reports.at(-1)], [gates[0].copies[0], true, "on hands_free on"]);
   voice.leave(false);
   assert.equal(voice.isOpen, false);
@@ -234,7 +234,7 @@ test("a provider without markers may switch to hands-free at any time", async ()
   voice.release();
   mock.timers.tick(400);
   assert.deepEqual([sends(), marks], [false, []]);
-  voice.choose("hands_free");
+  voice.setMode("hands_free");
   assert.deepEqual([voice.mode, sends()], ["hands_free", true]);
 });
 
@@ -283,13 +283,13 @@ test("a microphone that is unplugged is shown as absent", async () => {
 
 test("a microphone that stays silent is shown as silent until it delivers sound", async () => {
   await voice.toggle();
-  voice.heard(0, 0);
-  voice.heard(0, 60_000); // nobody is meant to be heard
+  voice.onLevel(0, 0);
+  voice.onLevel(0, 60_000); // nobody is meant to be heard
   assert.equal(voice.state, "on");
   voice.press();
-  for (let now = 100_000; now <= 103_000; now += 100) voice.heard(0, now);
+  for (let now = 100_000; now <= 103_000; now += 100) voice.onLevel(0, now);
   assert.equal(voice.state, "silent");
-  voice.heard(3, 103_100);
+  voice.onLevel(3, 103_100);
   assert.equal(voice.state, "on");
 });
 
@@ -297,7 +297,7 @@ test("a refused press is shown until the next one", async () => {
   await voice.toggle();
   voice.press();
   voice.setState("unheard");
-  voice.heard(3, 100);
+  voice.onLevel(3, 100);
   assert.equal(voice.state, "unheard");
   voice.release();
   voice.press();
@@ -313,11 +313,11 @@ test("closing while the browser asks for permission leaves nothing open", async 
 
 test("the chosen microphone is opened, or any other if it is gone", async () => {
   await voice.toggle();
-  await voice.use("d9");
+  await voice.selectDevice("d9");
   assert.deepEqual(asked.at(-1).deviceId, { exact: "d9" });
   assert.equal(tracks[0].isRunning, false);
   refusal = "OverconstrainedError";
-  await voice.use("d8");
+  await voice.selectDevice("d8");
   assert.deepEqual([asked.at(-2).deviceId, asked.at(-1).deviceId, voice.state], [{ exact: "d8" }, undefined, "absent"]);
 });
 
@@ -332,7 +332,7 @@ test("a microphone opened while disconnected is published after the join", async
 
 test("a track that ended with its room is replaced in the next one", async () => {
   // Complaint 10.
-  voice.choose("hands_free");
+  voice.setMode("hands_free");
   await voice.toggle();
   published[0].stop();
   await voice.outgoing.publish();

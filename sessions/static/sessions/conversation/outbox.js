@@ -12,12 +12,14 @@
  */
 
 export class Outbox {
+  #newRef;
+  #isCutOff = false;
+
   /** @param {() => string} newRef */
   constructor(newRef) {
-    this.newRef = newRef;
+    this.#newRef = newRef;
     /** @type {Item[]} */
     this.items = [];
-    this.isCutOff = false;
   }
 
   /**
@@ -26,7 +28,7 @@ export class Outbox {
    * @returns {Item}
    */
   add(kind, text) {
-    const item = { ref: this.newRef(), kind, text, delivery: /** @type {Delivery} */ ("waiting"), why: "" };
+    const item = { ref: this.#newRef(), kind, text, delivery: /** @type {Delivery} */ ("waiting"), why: "" };
     this.items.push(item);
     return item;
   }
@@ -37,10 +39,10 @@ export class Outbox {
 
   /** Take the texts to send now, in order, and mark them as sending. */
   take() {
-    const alsoTake = this.isCutOff ? "sending" : "waiting";
+    const alsoTake = this.#isCutOff ? "sending" : "waiting";
     const leaving = this.items.filter(({ delivery }) => delivery === "waiting" || delivery === alsoTake);
     for (const item of leaving) item.delivery = "sending";
-    this.isCutOff = false;
+    this.#isCutOff = false;
     return leaving;
   }
 
@@ -51,7 +53,7 @@ export class Outbox {
    * @returns {Item | undefined}
    */
   sent(ref) {
-    const item = this.find(ref);
+    const item = this.#find(ref);
     this.items = this.items.filter((other) => other !== item);
     return item;
   }
@@ -62,7 +64,7 @@ export class Outbox {
    * @returns {Item | undefined}
    */
   failed(ref, why) {
-    const item = this.find(ref);
+    const item = this.#find(ref);
     if (item) Object.assign(item, { delivery: "failed", why });
     return item;
   }
@@ -75,9 +77,9 @@ export class Outbox {
    * @returns {Item | undefined}
    */
   retry(ref) {
-    const item = this.find(ref);
+    const item = this.#find(ref);
     if (item?.delivery !== "failed") return undefined;
-    Object.assign(item, { ref: this.newRef(), delivery: "waiting", why: "" });
+    Object.assign(item, { ref: this.#newRef(), delivery: "waiting", why: "" });
     this.items = [...this.items.filter((other) => other !== item), item];
     return item;
   }
@@ -94,7 +96,7 @@ export class Outbox {
 
   /** The socket closed: send again what has no answer. The portal recognises by reference what it has already. */
   cutOff() {
-    this.isCutOff = true;
+    this.#isCutOff = true;
   }
 
   /** The session ended: fail the texts that were being sent, keep those that wait. */
@@ -105,7 +107,7 @@ export class Outbox {
   }
 
   /** @param {string} ref */
-  find(ref) {
+  #find(ref) {
     return this.items.find((item) => item.ref === ref);
   }
 }

@@ -21,10 +21,11 @@
  */
 
 export class Transcript {
+  #count = 0;
+
   constructor() {
     /** @type {Line[]} */
     this.lines = [];
-    this.count = 0;
     this.fullUrl = ""; // page with all lines, if older ones are left out here
   }
 
@@ -37,9 +38,9 @@ export class Transcript {
   written(item, at) {
     const change = { stage: item.delivery, why: item.why, at };
     const line = this.lines.find((other) => other.ref === item.ref);
-    if (line) this.change(line, change);
+    if (line) this.#change(line, change);
     else
-      this.append({
+      this.#append({
         who: "user",
         by: "text",
         text: item.text,
@@ -59,7 +60,7 @@ export class Transcript {
    */
   retried(ref, item, at) {
     const line = this.lines.find((other) => other.ref === ref);
-    if (line) this.change(line, { ref: item.ref, utteranceId: "" });
+    if (line) this.#change(line, { ref: item.ref, utteranceId: "" });
     this.written(item, at);
   }
 
@@ -70,7 +71,7 @@ export class Transcript {
    */
   sent({ ref, taskId, at }) {
     const line = this.lines.find((other) => other.ref === ref);
-    if (line) this.change(line, { stage: "said", why: "", taskId, at });
+    if (line) this.#change(line, { stage: "said", why: "", taskId, at });
   }
 
   /**
@@ -84,8 +85,8 @@ export class Transcript {
     const line = this.ofAvatar(taskId);
     // The whole line is known: this fragment is late or repeated.
     if (line && line.stage !== "talking") return;
-    if (line) this.change(line, { text: line.text + fragment });
-    else this.append({ who: "avatar", by: "voice", text: fragment, at, stage: "talking", taskId });
+    if (line) this.#change(line, { text: line.text + fragment });
+    else this.#append({ who: "avatar", by: "voice", text: fragment, at, stage: "talking", taskId });
   }
 
   /**
@@ -98,7 +99,7 @@ export class Transcript {
   finished(taskId, whole) {
     const line = this.ofAvatar(taskId);
     if (line?.stage !== "talking") return undefined;
-    return this.change(line, { stage: "said", text: whole || line.text.trim() });
+    return this.#change(line, { stage: "said", text: whole || line.text.trim() });
   }
 
   /**
@@ -109,7 +110,7 @@ export class Transcript {
   interrupted(taskId) {
     for (const line of this.lines) {
       const isMeant = line.stage === "talking" && (taskId === undefined || line.taskId === taskId);
-      if (isMeant) this.change(line, { isInterrupted: true });
+      if (isMeant) this.#change(line, { isInterrupted: true });
     }
   }
 
@@ -121,10 +122,10 @@ export class Transcript {
    */
   stored(said) {
     const line = this.lines.find((other) => isSame(other, said));
-    if (!line) this.add(said);
+    if (!line) this.#add(said);
     else if (line.ref)
-      this.change(line, { utteranceId: said.utteranceId }); // the portal stores it before sending it
-    else this.change(line, { ...said, at: line.at, stage: "said" });
+      this.#change(line, { utteranceId: said.utteranceId }); // the portal stores it before sending it
+    else this.#change(line, { ...said, at: line.at, stage: "said" });
   }
 
   /** Begin a new conversation; keep what has not been sent. */
@@ -165,14 +166,14 @@ export class Transcript {
    *
    * @param {Partial<Line> & { at: number }} line
    */
-  append(line) {
-    this.add({ ...line, at: Math.max(line.at, this.lines.at(-1)?.at ?? 0) });
+  #append(line) {
+    this.#add({ ...line, at: Math.max(line.at, this.lines.at(-1)?.at ?? 0) });
   }
 
   /** @param {Partial<Line>} line */
-  add(line) {
-    this.count += 1;
-    const whole = { ...BLANK, ...line, key: String(this.count) };
+  #add(line) {
+    this.#count += 1;
+    const whole = { ...BLANK, ...line, key: String(this.#count) };
     let index = this.lines.length;
     while (index > 0 && /** @type {Line} */ (this.lines[index - 1]).at > whole.at) index -= 1;
     this.lines = this.lines.toSpliced(index, 0, whole);
@@ -183,7 +184,7 @@ export class Transcript {
    * @param {Partial<Line>} change
    * @returns {Line}
    */
-  change(line, change) {
+  #change(line, change) {
     const changed = { ...line, ...change };
     this.lines = this.lines.map((other) => (other === line ? changed : other));
     return changed;

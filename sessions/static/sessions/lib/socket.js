@@ -8,9 +8,19 @@ import { backoff } from "./clock.js";
 /** Close codes after which reconnecting is useless: signed out, access ended, not found, second factor missing. */
 const FINAL = new Set([4401, 4403, 4404, 4428]);
 const RETRY = { first: 500, most: 10_000 };
-const MAX_KEPT = 200;
+const MAX_UNSENT = 200;
 
 export class PortalSocket {
+  #url;
+  #hooks;
+  #connect;
+  #attempt = 0;
+  #wasOpen = false;
+  /** @type {string[]} */
+  #unsent = [];
+  /** @type {WebSocket | null} */
+  #socket = null;
+
   /**
    * @param {string} url
    * @param {object} hooks
@@ -21,42 +31,36 @@ export class PortalSocket {
    * @param {(url: string) => WebSocket} [connect]
    */
   constructor(url, hooks, connect = (address) => new WebSocket(address)) {
-    this.url = url;
-    this.hooks = hooks;
-    this.connect = connect;
-    this.attempt = 0;
-    this.wasOpen = false;
+    this.#url = url;
+    this.#hooks = hooks;
+    this.#connect = connect;
     this.refusedWith = 0; // a final close code
-    /** @type {string[]} */
-    this.kept = [];
-    /** @type {WebSocket | null} */
-    this.socket = null;
   }
 
   open() {
-    const socket = this.connect(this.url);
-    this.socket = socket;
+    const socket = this.#connect(this.#url);
+    this.#socket = socket;
     socket.onopen = () => {
-      this.attempt = 0;
-      this.hooks.onOpen(this.wasOpen);
-      this.wasOpen = true;
-      for (const text of this.kept.splice(0)) socket.send(text);
+      this.#attempt = 0;
+      this.#hooks.onOpen(this.#wasOpen);
+      this.#wasOpen = true;
+      for (const text of this.#unsent.splice(0)) socket.send(text);
     };
-    socket.onmessage = ({ data }) => this.receive(data);
+    socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = ({ code }) => {
-      this.socket = null;
+      this.#socket = null;
       if (FINAL.has(code)) {
         this.refusedWith = code;
-        return this.hooks.onRefused(code);
+        return this.#hooks.onRefused(code);
       }
-      this.hooks.onDrop();
-      setTimeout(() => this.open(), backoff(this.attempt, RETRY));
-      this.attempt += 1;
+      this.#hooks.onDrop();
+      setTimeout(() => this.open(), backoff(this.#attempt, RETRY));
+      this.#attempt += 1;
     };
   }
 
   get isOpen() {
-    return this.socket?.readyState === 1;
+    return this.#socket?.readyState === 1;
   }
 
   /**
@@ -66,8 +70,8 @@ export class PortalSocket {
    */
   send(message) {
     const text = JSON.stringify(message);
-    if (this.isOpen) this.socket?.send(text);
-    else if (this.kept.length < MAX_KEPT) this.kept.push(text);
+    if (this.isOpen) this.#socket?.send(text);
+    else if (this.#unsent.length < MAX_UNSENT) this.#unsent.push(text);
   }
 
   /**
@@ -76,17 +80,17 @@ export class PortalSocket {
    * @param {{ type: string, [key: string]: unknown }} message
    */
   sendFirst(message) {
-    this.socket?.send(JSON.stringify(message));
+    this.#socket?.send(JSON.stringify(message));
   }
 
   /** @param {unknown} data */
-  receive(data) {
+  #receive(data) {
     let message;
     try {
       message = JSON.parse(String(data));
     } catch {
       return; // the portal sends JSON only
     }
-    if (typeof message?.type === "string") this.hooks.onMessage(message);
+    if (typeof message?.type === "string") this.#hooks.onMessage(message);
   }
 }

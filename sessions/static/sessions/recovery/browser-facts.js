@@ -7,10 +7,10 @@
  * @property {boolean} isOnline
  * @property {boolean} isHidden
  * @property {boolean} isDark
- * @property {boolean} hasMoved  a new frame since the last look
+ * @property {boolean} hasMoved  a new frame since the last measurement
  */
 
-/** Before the first look. @type {BrowserFacts} */
+/** Before the first measurement. @type {BrowserFacts} */
 export const FINE = {
   hasWebRTC: true,
   isSecure: true,
@@ -39,7 +39,7 @@ export const OUTSIDE = {
  */
 export function browserFacts(frames) {
   return {
-    ...frames.look(),
+    ...frames.measure(),
     hasWebRTC: typeof RTCPeerConnection === "function",
     isSecure: isSecureContext,
     isOnline: navigator.onLine,

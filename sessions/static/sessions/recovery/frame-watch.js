@@ -3,7 +3,7 @@
 const [WIDTH, HEIGHT] = [16, 9];
 const DARK = 24; // of 255; even a dark video of a face has brighter pixels
 
-const MAX_GAP_MS = 5_000; // the frame rate between looks further apart than this is unknown
+const MAX_GAP_MS = 5_000; // the frame rate between measurements further apart than this is unknown
 
 /** The frame rate of one conversation, while its video was visible. */
 export class FrameRate {
@@ -37,44 +37,47 @@ export class FrameRate {
 }
 
 export class FrameWatch {
+  #video;
+  #context;
+  #callbacks = 0;
+
   /** @param {HTMLVideoElement} video */
   constructor(video) {
     this.rate = new FrameRate();
-    this.video = video;
+    this.#video = video;
     this.frames = -1;
     this.isDark = false;
     const canvas = Object.assign(document.createElement("canvas"), { width: WIDTH, height: HEIGHT });
-    this.small = canvas.getContext("2d", { willReadFrequently: true });
-    this.shown = 0;
+    this.#context = canvas.getContext("2d", { willReadFrequently: true });
     const count = () => {
-      this.shown += 1;
+      this.#callbacks += 1;
       video.requestVideoFrameCallback(count);
     };
     video.requestVideoFrameCallback(count);
   }
 
   /** Number of frames. Firefox does not count those of a MediaStream, so callbacks count as well. */
-  total() {
-    return Math.max(this.shown, this.video.getVideoPlaybackQuality().totalVideoFrames);
+  #total() {
+    return Math.max(this.#callbacks, this.#video.getVideoPlaybackQuality().totalVideoFrames);
   }
 
-  /** @returns {{ hasMoved: boolean, isHidden: boolean }} since the last look */
-  look() {
-    const total = this.total();
-    const isNew = this.frames >= 0 && total !== this.frames && this.video.videoWidth > 0;
+  /** @returns {{ hasMoved: boolean, isHidden: boolean }} since the last call */
+  measure() {
+    const total = this.#total();
+    const isNew = this.frames >= 0 && total !== this.frames && this.#video.videoWidth > 0;
     this.frames = total;
-    if (isNew) this.isDark = this.looksDark();
+    if (isNew) this.isDark = this.isFrameDark();
     // Older browsers lack checkVisibility: there the element counts as visible.
-    const isHidden = document.hidden || this.video.checkVisibility?.() === false;
-    this.rate.add(total, performance.now(), !isHidden && this.video.videoWidth > 0);
+    const isHidden = document.hidden || this.#video.checkVisibility?.() === false;
+    this.rate.add(total, performance.now(), !isHidden && this.#video.videoWidth > 0);
     return { hasMoved: isNew && !this.isDark, isHidden };
   }
 
   /** Whether the current frame is black. */
-  looksDark() {
-    if (!this.small) return false;
-    this.small.drawImage(this.video, 0, 0, WIDTH, HEIGHT);
-    return isDark(this.small.getImageData(0, 0, WIDTH, HEIGHT).data);
+  isFrameDark() {
+    if (!this.#context) return false;
+    this.#context.drawImage(this.#video, 0, 0, WIDTH, HEIGHT);
+    return isDark(this.#context.getImageData(0, 0, WIDTH, HEIGHT).data);
   }
 }
 

@@ -8,7 +8,7 @@ import { FINE, OUTSIDE } from "./browser-facts.js";
 import { diagnose } from "./diagnosis.js";
 import { climb, isRecovering, mayRenew, OFF } from "./ladder.js";
 
-export const LOOK_MS = 250;
+export const TICK_MS = 250;
 const EARLY = ["requested", "creating"];
 /** A room may close a moment before the portal says why. */
 const CLOSED_MS = 3_000;
@@ -89,7 +89,7 @@ export class Recovery {
     this.#advance("end");
   }
 
-  /** Check the video. Call every LOOK_MS while the page is open. */
+  /** Check the video. Call every TICK_MS while the page is open. */
   tick() {
     if (this.#ladder.step === "off") return;
     if (this.#mustReplace()) return this.#replace();

@@ -4,7 +4,7 @@
  * @param {import("livekit-client").Room} room
  * @param {boolean} isIn
  */
-export function whoIsIn(room, isIn) {
+export function remoteFacts(room, isIn) {
   if (!isIn) return { hasAvatar: false, hasVideo: false, hasSound: false, room: "" };
   return {
     hasAvatar: room.remoteParticipants.size > 0,

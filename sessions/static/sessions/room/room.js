@@ -12,9 +12,9 @@ import {
   hasUnsubscribedTracks,
   negotiateNow,
   publishedKinds,
+  remoteFacts,
   resubscribeToVideo,
   warmUp,
-  whoIsIn,
 } from "./remote-tracks.js";
 
 /** A new room may not be known to every LiveKit node yet. The attempts take about ten seconds together. */
@@ -159,7 +159,7 @@ export class AvatarRoom {
   facts() {
     const { isIn, isReconnecting, refusal, quality, joiningSince } = this.#state;
     const joiningFor = joiningSince && performance.now() - joiningSince;
-    return { isIn, isReconnecting, refusal, quality, joiningFor, ...whoIsIn(this.#room, isIn) };
+    return { isIn, isReconnecting, refusal, quality, joiningFor, ...remoteFacts(this.#room, isIn) };
   }
 
   /** @param {RoomEvent} event */

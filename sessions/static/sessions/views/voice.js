@@ -36,14 +36,14 @@ export class VoiceView {
       else this.panel.showPopover();
     });
     if (!this.isEnabled) return;
-    this.devices.addEventListener("change", () => void this.voice.use(this.devices.value));
+    this.devices.addEventListener("change", () => void this.voice.selectDevice(this.devices.value));
     for (const radio of all("input[name=voice-mode]", this.panel)) {
       radio.addEventListener("change", () => {
         const { value } = /** @type {HTMLInputElement} */ (radio);
-        this.voice.choose(value === "hands_free" ? "hands_free" : "hold");
+        this.voice.setMode(value === "hands_free" ? "hands_free" : "hold");
       });
     }
-    this.gate.addEventListener("change", () => this.voice.filter(this.gate.checked));
+    this.gate.addEventListener("change", () => this.voice.setSpeechOnly(this.gate.checked));
     this.panel.addEventListener("toggle", () => this.focusPushToTalk());
     this.setUpPushToTalk();
   }

@@ -18,29 +18,31 @@ export function levelOf(samples) {
 
 /** Measures how long a microphone in use has been silent. */
 export class SilenceTimer {
+  #longest;
+  #silentMs = 0;
+  /** @type {number | null} */
+  #measuredAt = null;
+
   /** @param {number} longest  milliseconds */
   constructor(longest) {
-    this.longest = longest;
-    this.still = 0;
-    /** @type {number | null} */
-    this.before = null;
+    this.#longest = longest;
   }
 
   begin() {
-    this.still = 0;
-    this.before = null;
+    this.#silentMs = 0;
+    this.#measuredAt = null;
   }
 
   /**
    * @param {number} level
-   * @param {boolean} isMeant  whether sound is expected
+   * @param {boolean} isExpected  whether sound is expected
    * @param {number} now
    * @returns {boolean} whether it has been silent for too long
    */
-  isTooLong(level, isMeant, now) {
-    if (level > 0) this.still = 0;
-    else if (isMeant && this.before !== null) this.still += now - this.before;
-    this.before = isMeant ? now : null;
-    return this.still >= this.longest;
+  isTooLong(level, isExpected, now) {
+    if (level > 0) this.#silentMs = 0;
+    else if (isExpected && this.#measuredAt !== null) this.#silentMs += now - this.#measuredAt;
+    this.#measuredAt = isExpected ? now : null;
+    return this.#silentMs >= this.#longest;
   }
 }

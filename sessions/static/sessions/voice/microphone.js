@@ -18,16 +18,19 @@ const TROUBLES = {
 const CLEAN = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, voiceIsolation: true };
 
 export class Microphone {
+  #devices;
+  #onLost;
+  #attempt = 0; // results of an earlier attempt to open are dropped
+
   /**
    * @param {MediaDevices | undefined} devices  undefined on insecure pages
    * @param {() => void} onLost  it was unplugged, or permission was revoked
    */
   constructor(devices, onLost) {
-    this.devices = devices;
-    this.onLost = onLost;
+    this.#devices = devices;
+    this.#onLost = onLost;
     /** @type {MediaStream | null} */
     this.stream = null;
-    this.opening = 0;
   }
 
   get isOpen() {
@@ -36,40 +39,40 @@ export class Microphone {
 
   /**
    * @param {string} deviceId  empty for the browser's default
-   * @returns {Promise<Trouble | "open" | "overtaken">}  overtaken: closed or opened again
+   * @returns {Promise<Trouble | "open" | "superseded">}  superseded: closed or opened again
    *   meanwhile
    */
   async open(deviceId) {
-    if (!this.devices?.getUserMedia) return "insecure";
-    this.opening += 1;
-    const { opening } = this;
+    if (!this.#devices?.getUserMedia) return "insecure";
+    this.#attempt += 1;
+    const attempt = this.#attempt;
     /** @type {MediaStream} */
     let stream;
     try {
-      stream = await this.ask(this.devices, deviceId);
+      stream = await this.#ask(this.#devices, deviceId);
     } catch (error) {
-      if (opening !== this.opening) return "overtaken";
+      if (attempt !== this.#attempt) return "superseded";
       return TROUBLES[/** @type {DOMException} */ (error).name] ?? "busy";
     }
     const [track] = stream.getAudioTracks();
-    if (opening !== this.opening || !track) {
+    if (attempt !== this.#attempt || !track) {
       for (const each of stream.getTracks()) each.stop();
-      return track ? "overtaken" : "absent";
+      return track ? "superseded" : "absent";
     }
-    this.release();
-    track.onended = () => this.onLost();
+    this.#release();
+    track.onended = () => this.#onLost();
     this.stream = stream;
     return "open";
   }
 
   close() {
-    this.opening += 1;
-    this.release();
+    this.#attempt += 1;
+    this.#release();
   }
 
   /** @returns {Promise<{ id: string, name: string }[]>} names only once a microphone was allowed */
   async choices() {
-    const all = (await this.devices?.enumerateDevices?.()) ?? [];
+    const all = (await this.#devices?.enumerateDevices?.()) ?? [];
     return all
       .filter(({ kind, deviceId }) => kind === "audioinput" && deviceId)
       .map(({ deviceId, label }) => ({ id: deviceId, name: label }));
@@ -85,7 +88,7 @@ export class Microphone {
    * @param {MediaDevices} devices
    * @param {string} deviceId
    */
-  async ask(devices, deviceId) {
+  async #ask(devices, deviceId) {
     if (deviceId) {
       try {
         return await devices.getUserMedia({ audio: { ...CLEAN, deviceId: { exact: deviceId } } });
@@ -96,7 +99,7 @@ export class Microphone {
     return devices.getUserMedia({ audio: CLEAN });
   }
 
-  release() {
+  #release() {
     for (const track of this.stream?.getTracks() ?? []) {
       track.onended = null;
       track.stop();

@@ -8,27 +8,31 @@
  */
 
 export class OutgoingTrack {
+  #room;
+  #gateFor;
+  #onChange;
+  /** @type {MediaStream | null} */
+  #stream = null;
+  /** @type {Gate | null} */
+  #gate = null;
+  /** @type {MediaStreamTrack | null} */
+  #track = null;
+  #isSent = false;
+  #attempt = 0; // results of an earlier attempt are dropped
+
   /**
    * @param {object} parts
-   * @param {{ isTaking: () => boolean, publish: (track: MediaStreamTrack) => Promise<unknown>,
-   *   withdraw: (track: MediaStreamTrack) => void }} parts.line
+   * @param {{ canPublish: () => boolean, publish: (track: MediaStreamTrack) => Promise<unknown>,
+   *   unpublish: (track: MediaStreamTrack) => void }} parts.room
    * @param {GateFor} parts.gateFor
    * @param {() => void} parts.onChange
    */
-  constructor({ line, gateFor, onChange }) {
-    this.line = line;
-    this.gateFor = gateFor;
-    this.onChange = onChange;
-    /** @type {MediaStream | null} */
-    this.stream = null;
-    /** @type {Gate | null} */
-    this.gate = null;
-    /** @type {MediaStreamTrack | null} */
-    this.track = null;
-    this.isSent = false;
+  constructor({ room, gateFor, onChange }) {
+    this.#room = room;
+    this.#gateFor = gateFor;
+    this.#onChange = onChange;
     /** Whether the gate lets sound through now; true without a gate. */
     this.isThrough = true;
-    this.takes = 0; // results of an earlier take are dropped
     this.onLost = () => {}; // the gate failed, so all sound is sent
   }
 
@@ -37,23 +41,23 @@ export class OutgoingTrack {
    *
    * @param {MediaStream} stream
    * @param {boolean} isSpeechOnly
-   * @returns {Promise<GateState | "overtaken">}  overtaken: ended or called again meanwhile
+   * @returns {Promise<GateState | "superseded">}  superseded: ended or called again meanwhile
    */
-  async take(stream, isSpeechOnly) {
-    this.takes += 1;
-    const take = this.takes;
-    const gate = isSpeechOnly ? await this.gateOf(stream, take) : null;
-    if (take !== this.takes) {
+  async setStream(stream, isSpeechOnly) {
+    this.#attempt += 1;
+    const attempt = this.#attempt;
+    const gate = isSpeechOnly ? await this.#openGate(stream, attempt) : null;
+    if (attempt !== this.#attempt) {
       gate?.close();
-      return "overtaken";
+      return "superseded";
     }
-    this.release();
-    this.stream = stream;
-    this.gate = gate;
+    this.#release();
+    this.#stream = stream;
+    this.#gate = gate;
     this.isThrough = !gate;
-    this.track = this.copy(stream);
+    this.#track = this.#copy(stream);
     await this.publish();
-    if (take !== this.takes) return "overtaken";
+    if (attempt !== this.#attempt) return "superseded";
     if (!isSpeechOnly) return "off";
     return gate ? "on" : "failed";
   }
@@ -64,61 +68,61 @@ export class OutgoingTrack {
    * @param {boolean} isSent
    */
   send(isSent) {
-    this.isSent = isSent;
-    if (this.track) this.track.enabled = isSent;
+    this.#isSent = isSent;
+    if (this.#track) this.#track.enabled = isSent;
   }
 
   /** Publish in a room that was joined. LiveKit ends tracks when their room is left. */
   async publish() {
-    if (!this.stream || !this.track || !this.line.isTaking()) return;
-    const track = this.track.readyState === "ended" ? this.copy(this.stream) : this.track;
-    this.track = track;
+    if (!this.#stream || !this.#track || !this.#room.canPublish()) return;
+    const track = this.#track.readyState === "ended" ? this.#copy(this.#stream) : this.#track;
+    this.#track = track;
     // A room that is being left refuses the track; it is published in the next one.
-    if (track) await this.line.publish(track).catch(() => {});
+    if (track) await this.#room.publish(track).catch(() => {});
   }
 
   end() {
-    this.takes += 1;
-    this.release();
-    this.stream = null;
+    this.#attempt += 1;
+    this.#release();
+    this.#stream = null;
   }
 
   /** @param {MediaStream} stream */
-  copy(stream) {
-    const track = this.gate?.copy() ?? stream.getAudioTracks()[0]?.clone() ?? null;
-    if (track) track.enabled = this.isSent;
+  #copy(stream) {
+    const track = this.#gate?.copy() ?? stream.getAudioTracks()[0]?.clone() ?? null;
+    if (track) track.enabled = this.#isSent;
     return track;
   }
 
   /**
    * @param {MediaStream} stream
-   * @param {number} take
+   * @param {number} attempt
    * @returns {Promise<Gate | null>}
    */
-  async gateOf(stream, take) {
+  async #openGate(stream, attempt) {
     const onChange = (/** @type {boolean} */ isOpen) => {
-      if (take !== this.takes) return;
+      if (attempt !== this.#attempt) return;
       this.isThrough = isOpen;
-      this.onChange();
+      this.#onChange();
     };
     try {
-      return await this.gateFor(stream, onChange, () => void this.lose(take));
+      return await this.#gateFor(stream, onChange, () => void this.#loseGate(attempt));
     } catch {
       return null;
     }
   }
 
-  /** @param {number} take */
-  async lose(take) {
-    if (take !== this.takes || !this.stream) return;
-    await this.take(this.stream, false);
+  /** @param {number} attempt */
+  async #loseGate(attempt) {
+    if (attempt !== this.#attempt || !this.#stream) return;
+    await this.setStream(this.#stream, false);
     this.onLost();
   }
 
-  release() {
-    if (this.track) this.line.withdraw(this.track);
-    this.track?.stop();
-    this.gate?.close();
-    this.track = this.gate = null;
+  #release() {
+    if (this.#track) this.#room.unpublish(this.#track);
+    this.#track?.stop();
+    this.#gate?.close();
+    this.#track = this.#gate = null;
   }
 }

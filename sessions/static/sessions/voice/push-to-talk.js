@@ -9,46 +9,50 @@
 const TAIL_MS = 350;
 
 export class PushToTalk {
+  #markers;
+  #publishData;
+  #onEnd;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #tail;
+
   /**
    * @param {object} parts
    * @param {Markers | null} parts.markers
-   * @param {(topic: string, payload: string) => void} parts.tell  publishes a data packet in the room
+   * @param {(topic: string, payload: string) => void} parts.publishData  publishes a data packet in the room
    * @param {() => void} parts.onEnd  the utterance is over
    */
-  constructor({ markers, tell, onEnd }) {
-    this.markers = markers;
-    this.tell = tell;
-    this.onEnd = onEnd;
+  constructor({ markers, publishData, onEnd }) {
+    this.#markers = markers;
+    this.#publishData = publishData;
+    this.#onEnd = onEnd;
     this.isPressed = false;
     this.isMarked = false; // the provider ignores speech outside markers for the rest of the session
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.tail = undefined;
   }
 
   /** Whether speech is sent. */
-  get isHeard() {
-    return this.isPressed || this.tail !== undefined;
+  get isSending() {
+    return this.isPressed || this.#tail !== undefined;
   }
 
   /** Begin an utterance, or continue one that was released just now. */
   press() {
     this.isPressed = true;
-    if (this.tail) clearTimeout(this.tail);
-    else this.mark("start");
-    this.tail = undefined;
+    if (this.#tail) clearTimeout(this.#tail);
+    else this.#mark("start");
+    this.#tail = undefined;
   }
 
   release() {
     this.isPressed = false;
-    this.tail = setTimeout(() => this.end(), TAIL_MS);
+    this.#tail = setTimeout(() => this.end(), TAIL_MS);
   }
 
   end() {
-    if (this.tail === undefined) return;
-    clearTimeout(this.tail);
-    this.tail = undefined;
-    this.mark("stop");
-    this.onEnd();
+    if (this.#tail === undefined) return;
+    clearTimeout(this.#tail);
+    this.#tail = undefined;
+    this.#mark("stop");
+    this.#onEnd();
   }
 
   /** Another session begins, which has seen no markers. */
@@ -58,9 +62,9 @@ export class PushToTalk {
   }
 
   /** @param {"start" | "stop"} which */
-  mark(which) {
-    if (!this.markers) return;
+  #mark(which) {
+    if (!this.#markers) return;
     this.isMarked = true;
-    this.tell(this.markers.topic, this.markers[which]);
+    this.#publishData(this.#markers.topic, this.#markers[which]);
   }
 }

@@ -19,25 +19,25 @@ import { Voice } from "./voice.js";
  */
 export function setUpVoice({ conversation, room, can, storage }) {
   const devices = /** @type {MediaDevices | undefined} */ (navigator.mediaDevices);
-  let toldSession = ""; // ID of the session whose record has the microphone
+  let reportedSessionId = ""; // of the session whose record mentions the microphone
   const microphone = new Microphone(devices, () => voice.onDeviceLost());
   const worklet = one("#voice-dock", HTMLElement).dataset.gate ?? "";
   const outgoing = new OutgoingTrack({
-    line: lineOf(room),
+    room: roomForTrack(room),
     gateFor: (stream, onChange, onLost) => SpeechOnly.of(stream, worklet, onChange, onLost),
     onChange: () => view.draw(),
   });
-  const meter = new SoundMeter((level, now) => voice.heard(level, now));
+  const meter = new SoundMeter((level, now) => voice.onLevel(level, now));
   const voice = new Voice({
     microphone,
     outgoing,
-    tell: room.publish.bind(room),
-    can,
+    publishData: room.publish.bind(room),
+    capabilities: can,
     preferences: preferencesIn(storage),
     report: (data) => {
       const { sessionId } = conversation.state;
       if (!sessionId) return;
-      toldSession = sessionId;
+      reportedSessionId = sessionId;
       conversation.report("microphone", data);
     },
     onPress: (isPressed) => {
@@ -60,7 +60,7 @@ export function setUpVoice({ conversation, room, can, storage }) {
       if (type === "push_to_talk_failed" && voice.isOpen) voice.setState("unheard");
       if (type !== "room_joined") return;
       // Tracks published in another room are gone, and each session's record mentions the microphone.
-      if (voice.isOpen && toldSession !== conversation.state.sessionId) void voice.change();
+      if (voice.isOpen && reportedSessionId !== conversation.state.sessionId) void voice.reapply();
       else void outgoing.publish();
     },
     /** Close the microphone if the session that should have continued this one failed. */
@@ -71,10 +71,10 @@ export function setUpVoice({ conversation, room, can, storage }) {
 }
 
 /** @param {import("../room/room.js").AvatarRoom} room */
-function lineOf(room) {
+function roomForTrack(room) {
   return {
-    isTaking: () => room.isIn,
+    canPublish: () => room.isIn,
     publish: room.publishMicrophone.bind(room),
-    withdraw: room.unpublish.bind(room),
+    unpublish: room.unpublish.bind(room),
   };
 }

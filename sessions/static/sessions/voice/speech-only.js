@@ -4,18 +4,21 @@
 const LOAD_TIMEOUT_MS = 3_000;
 
 export class SpeechOnly {
+  #context;
+  #gate;
+
   /**
    * @param {AudioContext} context
    * @param {MediaStream} stream
    */
   constructor(context, stream) {
-    this.context = context;
-    this.gate = new AudioWorkletNode(context, "speech-gate", {
+    this.#context = context;
+    this.#gate = new AudioWorkletNode(context, "speech-gate", {
       channelCount: 1,
       channelCountMode: "explicit",
       outputChannelCount: [1],
     });
-    context.createMediaStreamSource(stream).connect(this.gate);
+    context.createMediaStreamSource(stream).connect(this.#gate);
   }
 
   /**
@@ -29,10 +32,10 @@ export class SpeechOnly {
     const context = new AudioContext({ latencyHint: "interactive" });
     try {
       await inTime(Promise.all([context.audioWorklet.addModule(worklet), context.resume()]));
-      const made = new SpeechOnly(context, stream);
-      made.gate.port.onmessage = ({ data }) => onChange(data);
+      const created = new SpeechOnly(context, stream);
+      created.#gate.port.onmessage = ({ data }) => onChange(data);
       context.onstatechange = onLost;
-      return made;
+      return created;
     } catch (error) {
       void context.close();
       throw error;
@@ -41,14 +44,14 @@ export class SpeechOnly {
 
   /** @returns {MediaStreamTrack} a new track, to be stopped by the caller */
   copy() {
-    const end = this.context.createMediaStreamDestination();
-    this.gate.connect(end);
+    const end = this.#context.createMediaStreamDestination();
+    this.#gate.connect(end);
     return /** @type {MediaStreamTrack} */ (end.stream.getAudioTracks()[0]);
   }
 
   close() {
-    this.context.onstatechange = this.gate.port.onmessage = null;
-    void this.context.close();
+    this.#context.onstatechange = this.#gate.port.onmessage = null;
+    void this.#context.close();
   }
 }
 

@@ -15,26 +15,37 @@ import { PushToTalk } from "./push-to-talk.js";
 const SILENT_MS = { hold: 2_500, hands_free: 20_000 };
 
 export class Voice {
+  #capabilities;
+  #preferences;
+  #report;
+  #onPress;
+  #onChange;
+  #silence;
+
   /**
    * @param {object} parts
    * @param {import("./microphone.js").Microphone} parts.microphone
    * @param {import("./outgoing-track.js").OutgoingTrack} parts.outgoing
-   * @param {(topic: string, payload: string) => void} parts.tell  publishes a data packet in the room
-   * @param {{ hands_free: boolean, push_to_talk: import("./push-to-talk.js").Markers | null }} parts.can
+   * @param {(topic: string, payload: string) => void} parts.publishData  publishes a data packet in the room
+   * @param {{ hands_free: boolean, push_to_talk: import("./push-to-talk.js").Markers | null }} parts.capabilities
    * @param {{ recall: (name: string) => string, keep: (name: string, value: string) => void }} parts.preferences
    * @param {(data: { state: MicrophoneState, mode: Mode, gate: GateState }) => unknown} parts.report
    * @param {(isPressed: boolean) => void} parts.onPress
    * @param {() => void} parts.onChange
    */
-  constructor({ microphone, outgoing, tell, can, preferences, report, onPress, onChange }) {
+  constructor({ microphone, outgoing, publishData, capabilities, preferences, report, onPress, onChange }) {
     this.microphone = microphone;
     this.outgoing = outgoing;
-    this.pushToTalk = new PushToTalk({ markers: can.push_to_talk, tell, onEnd: () => this.applyMode() });
-    this.can = can;
-    this.preferences = preferences;
-    this.report = report;
-    this.onPress = onPress;
-    this.onChange = onChange;
+    this.pushToTalk = new PushToTalk({
+      markers: capabilities.push_to_talk,
+      publishData,
+      onEnd: () => this.#applyMode(),
+    });
+    this.#capabilities = capabilities;
+    this.#preferences = preferences;
+    this.#report = report;
+    this.#onPress = onPress;
+    this.#onChange = onChange;
     /** @type {MicrophoneState} */
     this.state = "off";
     /** @type {GateState} */
@@ -42,8 +53,8 @@ export class Voice {
     this.level = 0;
     /** @type {{ id: string, name: string }[]} */
     this.choices = [];
-    this.silence = new SilenceTimer(SILENT_MS[this.mode]);
-    outgoing.onLost = () => this.setGate("failed");
+    this.#silence = new SilenceTimer(SILENT_MS[this.mode]);
+    outgoing.onLost = () => this.#setGate("failed");
   }
 
   /** @returns {Mode} */
@@ -53,12 +64,12 @@ export class Voice {
 
   /** @returns {Mode} the mode that the user chose; a session with push-to-talk markers keeps to them */
   get chosenMode() {
-    return this.can.hands_free && this.preferences.recall("mode") === "hands_free" ? "hands_free" : "hold";
+    return this.#capabilities.hands_free && this.#preferences.recall("mode") === "hands_free" ? "hands_free" : "hold";
   }
 
   /** Whether hands-free mode sends speech only. Other sounds would interrupt the avatar and be answered. */
   get isSpeechOnly() {
-    return this.preferences.recall("gate") !== "off";
+    return this.#preferences.recall("gate") !== "off";
   }
 
   get isOpen() {
@@ -73,29 +84,29 @@ export class Voice {
 
   async open() {
     this.setState("asking");
-    const outcome = await this.microphone.open(this.preferences.recall("device"));
-    if (outcome === "overtaken") return;
+    const outcome = await this.microphone.open(this.#preferences.recall("device"));
+    if (outcome === "superseded") return;
     if (outcome !== "open") return this.setState(outcome);
-    this.silence = new SilenceTimer(SILENT_MS[this.mode]);
-    this.applyMode();
-    if (!(await this.pass())) return;
+    this.#silence = new SilenceTimer(SILENT_MS[this.mode]);
+    this.#applyMode();
+    if (!(await this.#publish())) return;
     this.setState("on");
     await this.listDevices();
   }
 
   /** Send the microphone as chosen. @returns {Promise<boolean>} false if it was closed meanwhile */
-  async pass() {
+  async #publish() {
     const { stream } = this.microphone;
     if (!stream) return false;
-    const gate = await this.outgoing.take(stream, this.mode === "hands_free" && this.isSpeechOnly);
-    if (gate !== "overtaken") this.gate = gate;
-    return gate !== "overtaken";
+    const gate = await this.outgoing.setStream(stream, this.mode === "hands_free" && this.isSpeechOnly);
+    if (gate !== "superseded") this.gate = gate;
+    return gate !== "superseded";
   }
 
   /** List the microphones again. */
   async listDevices() {
     this.choices = await this.microphone.choices();
-    this.onChange();
+    this.#onChange();
   }
 
   /** Stop recording: the user closed the microphone, or the session is over. */
@@ -124,51 +135,51 @@ export class Voice {
   press() {
     if (this.mode !== "hold" || this.pushToTalk.isPressed || !this.isOpen) return;
     if (this.state === "unheard") this.setState("on");
-    this.silence.begin();
+    this.#silence.begin();
     this.pushToTalk.press();
-    this.applyMode();
-    this.onPress(true);
-    this.onChange();
+    this.#applyMode();
+    this.#onPress(true);
+    this.#onChange();
   }
 
   release() {
     if (!this.pushToTalk.isPressed) return;
     this.pushToTalk.release();
-    this.onPress(false);
-    this.onChange();
+    this.#onPress(false);
+    this.#onChange();
   }
 
   /** @param {Mode} mode */
-  choose(mode) {
+  setMode(mode) {
     this.release();
     this.pushToTalk.end();
-    this.preferences.keep("mode", mode);
-    this.silence = new SilenceTimer(SILENT_MS[this.mode]);
-    void this.change();
+    this.#preferences.keep("mode", mode);
+    this.#silence = new SilenceTimer(SILENT_MS[this.mode]);
+    void this.reapply();
   }
 
   /** @param {boolean} isSpeechOnly */
-  filter(isSpeechOnly) {
-    this.preferences.keep("gate", isSpeechOnly ? "on" : "off");
-    void this.change();
+  setSpeechOnly(isSpeechOnly) {
+    this.#preferences.keep("gate", isSpeechOnly ? "on" : "off");
+    void this.reapply();
   }
 
-  /** Apply another mode or filter. */
-  async change() {
-    this.applyMode();
-    this.onChange();
-    if (await this.pass()) this.setGate(this.gate);
+  /** Apply the mode and filter that are chosen now. */
+  async reapply() {
+    this.#applyMode();
+    this.#onChange();
+    if (await this.#publish()) this.#setGate(this.gate);
   }
 
   /** @param {GateState} gate */
-  setGate(gate) {
+  #setGate(gate) {
     this.gate = gate;
     this.setState(this.state);
   }
 
   /** @param {string} deviceId */
-  async use(deviceId) {
-    this.preferences.keep("device", deviceId);
+  async selectDevice(deviceId) {
+    this.#preferences.keep("device", deviceId);
     if (!this.isOpen) return;
     this.close();
     await this.open();
@@ -178,23 +189,23 @@ export class Voice {
    * @param {number} level
    * @param {number} now
    */
-  heard(level, now) {
+  onLevel(level, now) {
     if (!this.isOpen) return;
     this.level = level;
-    const isSilent = this.silence.isTooLong(level, this.pushToTalk.isPressed || this.mode === "hands_free", now);
+    const isSilent = this.#silence.isTooLong(level, this.pushToTalk.isPressed || this.mode === "hands_free", now);
     if (isSilent && this.state === "on") this.setState("silent");
     else if (level > 0 && this.state === "silent") this.setState("on");
-    else this.onChange();
+    else this.#onChange();
   }
 
-  applyMode() {
-    this.outgoing.send(this.mode === "hands_free" || this.pushToTalk.isHeard);
+  #applyMode() {
+    this.outgoing.send(this.mode === "hands_free" || this.pushToTalk.isSending);
   }
 
   /** @param {MicrophoneState} state */
   setState(state) {
     this.state = state;
-    if (state !== "asking") this.report({ state, mode: this.mode, gate: this.gate });
-    this.onChange();
+    if (state !== "asking") this.#report({ state, mode: this.mode, gate: this.gate });
+    this.#onChange();
   }
 }
