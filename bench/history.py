@@ -68,7 +68,7 @@ def fill(url: str, count: int) -> None:
 
     on_postgres.migrate(url)
     began = time.perf_counter()
-    with on_postgres.swapped(url):
+    with on_postgres.as_default(url):
         from django.contrib.auth.models import User
 
         from bench import _past
@@ -92,7 +92,7 @@ def look(url: str) -> dict[str, float]:
     from tests.support import on_postgres
 
     took = {}
-    with on_postgres.swapped(url):
+    with on_postgres.as_default(url):
         client = Client(headers={"host": "localhost", "accept-language": "en"})
         client.force_login(User.objects.get(username="root"), "django.contrib.auth.backends.ModelBackend")
         newest = StreamingSession.objects.order_by("-created_at").values_list("pk", flat=True)

@@ -12,18 +12,18 @@ from local.node import node
 from local.paths import ROOT, VENV, VENV_PYTHON
 
 TYPED = ("heygen_portal", "avatars", "sessions", "local", "tests", "bench", "bin/_start.py")
-# In units, in order: tests/support/sharing_out.py.
-SIDE_BY_SIDE = ["--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+# In units, in order: tests/support/scheduling.py.
+PARALLEL = ["--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 QUICK = ["-m", "not browser and not media and not proof"]
-USUAL = ["-m", "not proof"]
+ALL_BUT_PROOFS = ["-m", "not proof"]
 
 
-def everything() -> NoReturn:
+def run_all() -> NoReturn:
     """Run `bin/test`: all checks, then all tests but the proofs. With arguments, run only pytest with them."""
-    _run([] if sys.argv[1:] else USUAL)
+    _run([] if sys.argv[1:] else ALL_BUT_PROOFS)
 
 
-def before_commit() -> NoReturn:
+def run_quick() -> NoReturn:
     """Run `bin/check`: all checks, then the tests that need neither browser nor media."""
     _run(QUICK)
 
@@ -38,7 +38,7 @@ def _run(selection: list[str]) -> NoReturn:
         sys.exit(f"\nFailed: {', '.join(failed)}. The tests were not run.")
     print("▸ pytest", flush=True)
     # Replace this process, so that pytest's exit code is ours and its summary comes last.
-    os.execv(VENV_PYTHON, [str(VENV_PYTHON), "-m", "pytest", *selection, *(given or SIDE_BY_SIDE)])
+    os.execv(VENV_PYTHON, [str(VENV_PYTHON), "-m", "pytest", *selection, *(given or PARALLEL)])
 
 
 def checks() -> list[tuple[str, list[str]]]:
@@ -65,18 +65,18 @@ def _failed(checks: list[tuple[str, list[str]]]) -> list[str]:
     """Run the checks in parallel, print their output in order, and return the titles that failed."""
     failed = []
     with ExitStack() as stack:
-        begun = [(title, stack.enter_context(_begun(command))) for title, command in checks]
-        for title, process in begun:
+        processes = [(title, stack.enter_context(_started(command))) for title, command in checks]
+        for title, process in processes:
             print(f"▸ {title}", flush=True)
-            said, _ = process.communicate()
-            print(said, end="", flush=True)
+            output, _ = process.communicate()
+            print(output, end="", flush=True)
             if process.returncode:
                 failed.append(title)
     return failed
 
 
 @contextmanager
-def _begun(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+def _started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             yield process

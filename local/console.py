@@ -12,7 +12,7 @@ from typing import TextIO
 from local.paths import ROOT, VAR
 
 LOGS = VAR / "setup"
-QUIET_LINE_EVERY = 15.0  # seconds; without a terminal, where a line cannot be rewritten
+PLAIN_LINE_INTERVAL_S = 15.0  # seconds; without a terminal, where a line cannot be rewritten
 
 
 class StepFailed(Exception):
@@ -25,7 +25,7 @@ class StepFailed(Exception):
 
 
 class Progress:
-    """A progress line: rewritten in place on a terminal, else printed every QUIET_LINE_EVERY seconds."""
+    """A progress line: rewritten in place on a terminal, else printed every PLAIN_LINE_INTERVAL_S seconds."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -40,7 +40,7 @@ class Progress:
 
     def update(self, what: str) -> None:
         now = time.monotonic()
-        if now - self._said_at < (0.1 if self._is_terminal else QUIET_LINE_EVERY):
+        if now - self._said_at < (0.1 if self._is_terminal else PLAIN_LINE_INTERVAL_S):
             return
         self._said_at = now
         line = f"  {now - self._start:.0f} s  {' '.join(what.split())}"[:100]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from local import setup
-from local.keys import kept
+from local.keys import stored_secret
 from local.paths import VAR
-from local.plan import Plan, Unclear, environment, with_livekit
+from local.plan import ConfigurationError, Plan, environment, with_livekit
 from local.ports import PortTaken
 from local.processes import answers_http, end_as_on_ctrl_c
 from local.servers import ProgramMissing, command
@@ -18,7 +18,7 @@ from local.supervisor import ChildEnded, Supervisor
 
 def main() -> NoReturn:
     _parser().parse_known_args()
-    setup.go_on_inside("local.emulator", sys.argv[1:])
+    setup.run_in_venv("local.emulator", sys.argv[1:])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,7 +41,7 @@ def run() -> None:
     end_as_on_ctrl_c()
     try:
         _run(environ, others, has_media=not options.no_media)
-    except (PortTaken, Unclear, ProgramMissing) as exc:
+    except (PortTaken, ConfigurationError, ProgramMissing) as exc:
         sys.exit(f"The emulator cannot start: {exc}")
     except ChildEnded as exc:
         sys.exit(f"\nThe emulator stopped: {exc}.")
@@ -57,7 +57,7 @@ def _run(environ: Mapping[str, str], others: list[str], *, has_media: bool) -> N
     plan.need("emulator", "EMULATOR_PORT", 8010)
     plan.secret("EMULATOR_API_KEY")
     key = (
-        kept(Path(plan.env["EMULATOR_API_KEY_FILE"]))
+        stored_secret(Path(plan.env["EMULATOR_API_KEY_FILE"]))
         if "EMULATOR_API_KEY_FILE" in plan.env
         else "that of EMULATOR_API_KEY"
     )

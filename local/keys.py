@@ -8,7 +8,7 @@ from local.paths import write_private
 from local.servers import LiveKitKeys
 
 
-def kept(path: Path, make: Callable[[], str] = lambda: secrets.token_urlsafe(48)) -> str:
+def stored_secret(path: Path, make: Callable[[], str] = lambda: secrets.token_urlsafe(48)) -> str:
     """Return the secret in a file, creating it if it does not exist."""
     if not path.exists():
         write_private(path, make())
@@ -17,5 +17,5 @@ def kept(path: Path, make: Callable[[], str] = lambda: secrets.token_urlsafe(48)
 
 def livekit_keys(folder: Path) -> LiveKitKeys:
     new = LiveKitKeys.new()
-    key = kept(folder / "livekit_api_key", lambda: new.key)
-    return LiveKitKeys(key, kept(folder / "livekit_api_secret", lambda: new.secret))
+    key = stored_secret(folder / "livekit_api_key", lambda: new.key)
+    return LiveKitKeys(key, stored_secret(folder / "livekit_api_secret", lambda: new.secret))

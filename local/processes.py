@@ -13,8 +13,8 @@ from types import FrameType
 
 from local.paths import ROOT
 
-POLL = 0.02  # seconds between two checks
-PATIENCE = 10.0  # seconds from SIGTERM to SIGKILL
+POLL_INTERVAL_S = 0.02  # seconds between two checks
+STOP_TIMEOUT_S = 10.0  # seconds from SIGTERM to SIGKILL
 
 
 def end_as_on_ctrl_c() -> None:
@@ -77,20 +77,20 @@ class Child:
         deadline = time.monotonic() + seconds
         while not is_ready():
             if not self.is_running:
-                raise StartFailed(self._story(f"{self.name} exited at once"))
+                raise StartFailed(self._failure_message(f"{self.name} exited at once"))
             if time.monotonic() > deadline:
                 self.stop()
-                raise StartFailed(self._story(f"{self.name} was not ready within {seconds:g} s"))
-            time.sleep(POLL)
+                raise StartFailed(self._failure_message(f"{self.name} was not ready within {seconds:g} s"))
+            time.sleep(POLL_INTERVAL_S)
 
-    def stop(self, *, patience: float = PATIENCE) -> None:
+    def stop(self, *, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Send SIGTERM, wait, and kill what is left of its group. Idempotent."""
         if self._process is None:
             return
         # Signal only the leader, because a Celery worker ends its own pool.
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(patience)
+            self._process.wait(timeout_s)
         self.kill()
 
     def kill(self) -> None:
@@ -98,7 +98,7 @@ class Child:
         if self._process is not None:
             end_group(self._process)
 
-    def _story(self, what: str) -> str:
+    def _failure_message(self, what: str) -> str:
         last = "\n".join(self.output().splitlines()[-30:])
         return f"{what}.\nIt was started as: {' '.join(self._command)}\nIts last lines:\n{last or '(none)'}"
 
@@ -111,7 +111,7 @@ def end_group(leader: subprocess.Popen[bytes]) -> None:
         leader.wait()
         while time.monotonic() < deadline:
             os.killpg(leader.pid, 0)
-            time.sleep(POLL)
+            time.sleep(POLL_INTERVAL_S)
     leader.wait()
 
 

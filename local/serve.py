@@ -12,7 +12,7 @@ from typing import NoReturn
 from local import plan as planning
 from local import setup
 from local.paths import ROOT, VAR, VENV_PYTHON
-from local.plan import Plan, Unclear
+from local.plan import ConfigurationError, Plan
 from local.ports import PortTaken
 from local.processes import answers_http, end_as_on_ctrl_c
 from local.servers import ProgramMissing, command, redis_answers
@@ -23,7 +23,7 @@ BEFORE_MIGRATING = ("redis", "livekit", "emulator")
 
 def main() -> NoReturn:
     _parser().parse_args()
-    setup.go_on_inside("local.serve", sys.argv[1:])
+    setup.run_in_venv("local.serve", sys.argv[1:])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,7 +43,7 @@ def run(*, reset_passwords: bool) -> None:
     var = Path(environ.get("VAR_DIR") or VAR)
     end_as_on_ctrl_c()
     try:
-        with alone(var):
+        with exclusive(var):
             plan = planning.portal(var, environ)
             supervisor = Supervisor(plan.names)
             try:
@@ -52,7 +52,7 @@ def run(*, reset_passwords: bool) -> None:
                 supervisor.watch()
             finally:
                 supervisor.stop()
-    except (PortTaken, Unclear, ProgramMissing) as exc:
+    except (PortTaken, ConfigurationError, ProgramMissing) as exc:
         sys.exit(f"The portal cannot start: {exc}")
     except ChildEnded as exc:
         sys.exit(f"\nThe portal stopped: {exc}. Everything else was ended too.")
@@ -97,9 +97,9 @@ def _manage(plan: Plan, *args: str) -> str:
     return done.stdout
 
 
-def _welcome(plan: Plan, said: str) -> str:
-    lines = said.strip().splitlines()
-    if "Sign in as" not in said:
+def _welcome(plan: Plan, output: str) -> str:
+    lines = output.strip().splitlines()
+    if "Sign in as" not in output:
         lines.append("Sign in as admin or demo, as before. Password lost? bin/serve --reset-passwords gives new ones.")
     rule = "─" * 72
     address = plan.address("PORT")
@@ -109,14 +109,16 @@ def _welcome(plan: Plan, said: str) -> str:
 
 
 @contextmanager
-def alone(var: Path) -> Iterator[None]:
+def exclusive(var: Path) -> Iterator[None]:
     """Let one portal run from a folder of data: two clocks would ask for everything twice."""
     var.mkdir(parents=True, exist_ok=True)
     with (var / "serve.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Unclear(f"it already runs from {var}. Stop that one, or set VAR_DIR to another folder.") from None
+            raise ConfigurationError(
+                f"it already runs from {var}. Stop that one, or set VAR_DIR to another folder."
+            ) from None
         yield
 
 

@@ -49,12 +49,12 @@ def command(name: str, env: Mapping[str, str]) -> list[str]:
     assert match is not None, f"the Procfile has no {name}"
     # Split first: a folder's name may hold a space.
     program, *args = (Template(part).substitute(env) for part in shlex.split(match[1]))
-    return [str(_whole_path(program)), *args]
+    return [str(_program_path(program)), *args]
 
 
-def _whole_path(program: str) -> Path:
-    ours = {"redis-server": redis_server, "livekit-server": livekit_server}
-    path = ours[program]() if program in ours else VENV / "bin" / program
+def _program_path(program: str) -> Path:
+    providers = {"redis-server": redis_server, "livekit-server": livekit_server}
+    path = providers[program]() if program in providers else VENV / "bin" / program
     if path is None or not path.exists():
         raise ProgramMissing(f"{program} is not on this machine. Run bin/setup.")
     return path

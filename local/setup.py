@@ -54,7 +54,7 @@ def steps(*, tests: bool) -> list[Step]:
     ]
 
 
-def go_on_inside(module: str, arguments: Sequence[str]) -> NoReturn:
+def run_in_venv(module: str, arguments: Sequence[str]) -> NoReturn:
     """Set up what is missing, then run a module in the virtual environment with the same process ID."""
     ensure()
     os.chdir(ROOT)
@@ -73,7 +73,7 @@ def ensure(*, tests: bool = False) -> bool:
         return False
     current = wanted[0]
     try:
-        with _alone(VAR / "setup" / "lock"), _alone(cache_folder() / "lock"):
+        with _exclusive(VAR / "setup" / "lock"), _exclusive(cache_folder() / "lock"):
             for current in wanted:
                 _do(current)
     except StepFailed as exc:
@@ -95,7 +95,7 @@ def _do(step: Step) -> None:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _exclusive(path: Path) -> Iterator[None]:
     """Let one set-up run at a time. Others wait and then find the steps done."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:

@@ -8,9 +8,9 @@ from contextlib import suppress
 from threading import Lock, Thread
 
 from local.paths import ROOT
-from local.processes import POLL, end_group
+from local.processes import POLL_INTERVAL_S, end_group
 
-PATIENCE = 10.0  # seconds from SIGTERM to SIGKILL for all programs together
+STOP_TIMEOUT_S = 10.0  # seconds from SIGTERM to SIGKILL for all programs together
 COLOURS = (36, 33, 32, 35, 34, 31)
 
 
@@ -47,7 +47,7 @@ class Supervisor:
             self.check()
             if time.monotonic() > deadline:
                 raise ChildEnded(f"{what} did not answer within {seconds:g} s")
-            time.sleep(POLL)
+            time.sleep(POLL_INTERVAL_S)
         self.check()  # another program may have taken its port and answered instead
 
     def check(self) -> None:
@@ -64,8 +64,8 @@ class Supervisor:
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """End all programs in reverse order: SIGTERM, then SIGKILL after PATIENCE or on Ctrl-C."""
-        deadline = time.monotonic() + PATIENCE
+        """End all programs in reverse order: SIGTERM, then SIGKILL after STOP_TIMEOUT_S or on Ctrl-C."""
+        deadline = time.monotonic() + STOP_TIMEOUT_S
         try:
             for child in reversed(self._children.values()):
                 # Signal only the leader, because a Celery worker ends its own pool.

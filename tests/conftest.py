@@ -30,7 +30,7 @@ from heygen_portal.runtime import budgets
 from local.processes import end_as_on_ctrl_c
 from tests.emulator.wire import TLS
 from tests.patience import PATIENCE_S
-from tests.support import migrated, older_portal, servers, sharing_out
+from tests.support import migrated, older_portal, scheduling, servers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,13 +53,13 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
-    return sharing_out.WholeUnits(config, log)
+    return scheduling.WholeUnits(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     yield  # pytest-django has put those that leave the database alone last
-    items.sort(key=lambda item: sharing_out.place(item.nodeid))
+    items.sort(key=lambda item: scheduling.rank(item.nodeid))
 
 
 def pytest_unconfigure() -> None:
@@ -95,7 +95,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
         with django_db_blocker.unblock():
             # pytest-django creates no database for a run in which no test is marked to use one, as with tests/upgrades.
             if connection.introspection.table_names():
-                older_portal.pretend()
+                older_portal.sign_head_as_before()
             connection.ensure_connection()
             connection.connection.backup(clean)
 
@@ -222,7 +222,7 @@ def postgres(postgres_url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[
     """Let the test run on PostgreSQL, with empty tables."""
     from tests.support import on_postgres
 
-    with django_db_blocker.unblock(), on_postgres.swapped(postgres_url):
+    with django_db_blocker.unblock(), on_postgres.as_default(postgres_url):
         yield
     with django_db_blocker.unblock():
-        on_postgres.empty(postgres_url)
+        on_postgres.flush(postgres_url)

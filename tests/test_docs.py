@@ -95,7 +95,7 @@ def test_architecture_has_three_walks_of_at_most_nine_modules() -> None:
 
 
 @pytest.mark.parametrize("heading", walks())
-def test_a_walk_names_existing_functions_and_never_turns_back(heading: str) -> None:
+def test_a_walk_names_existing_functions_and_follows_the_import_order(heading: str) -> None:
     modules: list[Path] = []
     for step in walks()[heading]:
         module = ROOT / PATH.findall(step)[0]

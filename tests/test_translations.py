@@ -47,20 +47,20 @@ def spanish() -> dict[str, polib.POEntry]:
     return {entry.msgid: entry for entry in polib.pofile(str(SPANISH)) if not entry.obsolete}
 
 
-def test_every_phrase_has_its_spanish(spanish: dict[str, polib.POEntry]) -> None:
+def test_every_string_has_a_spanish_translation(spanish: dict[str, polib.POEntry]) -> None:
     phrases = all_phrases()
     assert len(phrases) > 200  # the search itself works
     assert [phrase for phrase in sorted(phrases) if phrase not in spanish or not spanish[phrase].translated()] == []
 
 
-def test_no_translation_is_a_guess_or_lacks_a_placeholder(spanish: dict[str, polib.POEntry]) -> None:
+def test_no_translation_is_fuzzy_or_lacks_a_placeholder(spanish: dict[str, polib.POEntry]) -> None:
     for entry in spanish.values():
         assert not entry.fuzzy, entry.msgid
         for said in [entry.msgstr] if entry.msgstr else entry.msgstr_plural.values():
             assert sorted(re.findall(r"%\(\w+\)", said)) == sorted(re.findall(r"%\(\w+\)", entry.msgid)), entry.msgid
 
 
-def test_what_is_counted_has_every_form_that_spanish_has(spanish: dict[str, polib.POEntry]) -> None:
+def test_every_plural_has_all_spanish_forms(spanish: dict[str, polib.POEntry]) -> None:
     """One, a million of something, and all other numbers."""
     counted = [entry for entry in spanish.values() if entry.msgid_plural]
     assert [entry.msgid for entry in counted if set(entry.msgstr_plural) != {0, 1, 2}] == []

@@ -103,7 +103,7 @@ async def _call(what: str, call: Awaitable[T], *, ignore_missing: bool = False) 
     except api.TwirpError as exc:
         if ignore_missing and exc.code == api.TwirpErrorCode.NOT_FOUND:
             return None
-        raise LiveKitAway(f"our LiveKit server would not {what}: {exc.code}") from exc
+        raise LiveKitAway(f"our LiveKit server refused to {what}: {exc.code}") from exc
     except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
         raise LiveKitAway(f"our LiveKit server did not {what}: {type(exc).__name__}") from exc
 

@@ -103,7 +103,7 @@ def _ask_directory(view: Callable[..., HttpResponseBase], request: HttpRequest, 
 
 
 def _directory_unavailable(request: HttpRequest, exc: RequestException) -> HttpResponse:
-    logger.warning("the directory of single sign-on could not be asked: %s", type(exc).__name__)
+    logger.warning("the single sign-on directory did not answer: %s", type(exc).__name__)
     return render(request, "socialaccount/authentication_error.html", status=502)
 
 

@@ -57,7 +57,7 @@ class PortalCache(RedisCache):
             try:
                 return getattr(super(), method)(*args, **kwargs)
             except RedisError as exc:
-                logger.warning("the cache is this process's own for now: %s", type(exc).__name__)
+                logger.warning("Redis is not available, the cache uses this process's memory: %s", type(exc).__name__)
                 _redis_retry_at[self._name] = time.monotonic() + REDIS_RETRY_S
         return getattr(self._local, method)(*args, **kwargs)
 

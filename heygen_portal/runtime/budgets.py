@@ -190,7 +190,7 @@ def _spend_one(name: str, rate: RateLimitItem, key: str, cost: int) -> None:
             wait = _wait(rate, cost, *storage.get_sliding_window(key, rate.get_expiry()))
             raise TooManyRequests(name, wait)
         except RedisError as exc:
-            logger.warning("budgets are counted by this process alone: %s", type(exc).__name__)
+            logger.warning("Redis is not available, budgets are counted in this process: %s", type(exc).__name__)
             _pause_redis()
     if wait := _local.take(key, rate, cost):
         raise TooManyRequests(name, wait)

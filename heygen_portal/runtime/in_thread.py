@@ -73,7 +73,7 @@ async def _send_safely(send: Send) -> None:
     try:
         await send()
     except Exception:
-        logger.exception("what follows a change could not be told")
+        logger.exception("a message that follows a change could not be sent")
 
 
 async def iterate_in_thread(items: Iterator[T]) -> AsyncIterator[T]:

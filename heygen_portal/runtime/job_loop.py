@@ -68,7 +68,7 @@ class _LoopThread:
                 async with asyncio.timeout(CLEANUP_TIMEOUT_S):
                     await hook()
             except Exception:
-                logger.exception("connections of the worker could not be closed")
+                logger.exception("a cleanup hook of the worker failed")
 
     def end(self) -> None:
         """Ask the loop to end as soon as it can."""
@@ -127,7 +127,7 @@ def _replace_if_stuck(current: _LoopThread) -> None:
     answered = threading.Event()
     current.loop.call_soon_threadsafe(answered.set)
     if not answered.wait(ANSWER_TIMEOUT_S):
-        logger.error("the event loop of the jobs is stuck; the next job gets a new one")
+        logger.error("the job event loop is blocked; the next job gets a new one")
         with _starting:
             if _current is current:
                 _current = None

@@ -115,7 +115,7 @@ class SteadyScheduler(Scheduler):
             waiting = 0
         was_full, self._is_full = self._is_full, waiting >= MAX_QUEUED_MESSAGES
         if self._is_full and not was_full:
-            logger.error("%s messages wait and no worker takes them; nothing more is sent meanwhile", waiting)
+            logger.error("%s messages are queued and no worker consumes them; sending is paused", waiting)
         return not self._is_full
 
     def _read(self) -> dict[str, datetime]:
@@ -131,7 +131,7 @@ class SteadyScheduler(Scheduler):
                     moment = datetime.fromisoformat(at)
                     sent[str(name)] = moment if moment.tzinfo else moment.replace(tzinfo=self.app.now().tzinfo)
         except (OSError, ValueError, AttributeError, RecursionError) as exc:
-            logger.warning("%s cannot be read and is written again: %s", self._file, type(exc).__name__)
+            logger.warning("%s cannot be read and will be overwritten: %s", self._file, type(exc).__name__)
         return sent
 
     def _write(self) -> None:
@@ -182,7 +182,7 @@ def _began_recently(name: str, pause_s: float) -> bool:
             return True
         _redis().set(key, 1, px=pause_ms)  # the server's clock was set back, so the mark would stay too long
     except RedisError:
-        logger.warning("Redis cannot say whether %s has just begun", name)
+        logger.warning("Redis did not answer whether %s has just started", name)
     return False
 
 

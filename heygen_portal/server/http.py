@@ -251,7 +251,7 @@ class Request(WebRequest):
             async with asyncio.timeout(limits.transfer_seconds(size)):
                 await self._is_writable.wait()
         except TimeoutError:
-            logger.warning("%s: a client that does not read was cut off", self.path.decode("ascii", "replace"))
+            logger.warning("%s: cut off a client that reads too slowly", self.path.decode("ascii", "replace"))
             if self.channel is not None:
                 self.channel.transport.abortConnection()
 

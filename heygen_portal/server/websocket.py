@@ -53,7 +53,7 @@ class Socket(WebSocketProtocol):
         self._unread_bytes += len(data)
         if self._unread_bytes > limits.SOCKET_UNREAD_BYTES:
             self._unread_bytes = None
-            logger.warning("a page that does not read its socket was cut off")
+            logger.warning("cut off a page that does not read its socket")
             self.transport.abortConnection()
 
     def onFrameBegin(self) -> None:
@@ -68,7 +68,7 @@ class Socket(WebSocketProtocol):
         self._frames_left = min(limits.SOCKET_CONTROL_FRAMES, self._frames_left + regained) - 1
         self._frames_counted_at = now
         if self._frames_left < 0 and self.state == self.STATE_OPEN:
-            logger.warning("a page that sends too many control frames was cut off")
+            logger.warning("cut off a page that sends too many control frames")
             self.sendClose(code=limits.TOO_MANY_FRAMES)
             self.transport.pauseProducing()
             self.transport.loseConnection()

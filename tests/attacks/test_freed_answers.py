@@ -49,7 +49,7 @@ class FailingHandler(QueryingHandler):
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_the_connection_of_a_request_is_closed_before_its_answer_is_sent() -> None:
+async def test_a_requests_database_connection_is_closed_before_the_response() -> None:
     handler = QueryingHandler()
     is_open: list[bool] = []
     messages = iter([{"type": "http.request"}])
@@ -67,7 +67,7 @@ async def test_the_connection_of_a_request_is_closed_before_its_answer_is_sent()
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_the_connection_of_a_request_that_fails_is_closed_too() -> None:
+async def test_a_failed_requests_database_connection_is_closed() -> None:
     handler = FailingHandler()
     with pytest.raises(LookupError):
         async with ThreadSensitiveContext():
@@ -76,7 +76,7 @@ async def test_the_connection_of_a_request_that_fails_is_closed_too() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_an_answer_is_freed_as_soon_as_it_is_sent() -> None:
+async def test_a_response_is_freed_once_it_is_sent() -> None:
     is_sent = asyncio.Event()
     has_body = True
 

@@ -17,14 +17,16 @@ from tests.browser.room_page import Person, RoomPage, Stage, until
 from tests.patience import PATIENCE_S
 from tests.support import servers
 from tests.support.browsing import password
-from tests.support.firefox import firefox, lacking
+from tests.support.firefox import firefox, missing_packages
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.media,
     pytest.mark.proof,
     pytest.mark.asyncio(loop_scope="package"),
-    pytest.mark.skipif(bool(lacking()), reason=f"not on this machine (on Debian: apt-get install {lacking()})"),
+    pytest.mark.skipif(
+        bool(missing_packages()), reason=f"not on this machine (on Debian: apt-get install {missing_packages()})"
+    ),
     pytest.mark.skipif(
         not ports.own_address(), reason="this machine is in no network, so Firefox finds no LiveKit here"
     ),

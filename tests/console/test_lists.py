@@ -100,12 +100,12 @@ def groups() -> None:
     roles.sync()
 
 
-def test_each_list_of_the_admin_is_looked_at() -> None:
+def test_every_admin_list_has_a_test_row() -> None:
     assert set(MAKE) == set(admin.site._registry)
 
 
 @pytest.mark.parametrize("model", MAKE, ids=lambda model: model.__name__)
-def test_a_list_asks_no_more_often_for_more_rows(admin_client: Client, model: type[Model]) -> None:
+def test_a_lists_query_count_does_not_grow_with_its_rows(admin_client: Client, model: type[Model]) -> None:
     page = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
     asked = []
     for more in (2, 10):

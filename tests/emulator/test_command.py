@@ -49,7 +49,7 @@ def test_control_is_refused_off_loopback() -> None:
 def test_limits_can_be_set_on_the_command_line() -> None:
     rules = rules_of(parser().parse_args(["--concurrency", "3", "--idle", "9.5", "--rule", "sync_waits=true"]))
     assert (rules.concurrency, rules.idle_s, rules.sync_waits) == (3, 9.5, True)
-    for wrong in ("patience=1", "idle_s=soon", "nonsense"):
+    for wrong in ("timeout_s=1", "idle_s=soon", "nonsense"):
         with pytest.raises(ValueError, match=r"rule|idle_s"):
             rules_of(parser().parse_args(["--rule", wrong]))
 

@@ -27,7 +27,7 @@ def served() -> Iterator[Directory]:
 
 
 @pytest.fixture
-def theirs(served: Directory) -> Iterator[Directory]:
+def oidc_directory(served: Directory) -> Iterator[Directory]:
     served.person, served.token_claims, served.is_refusing = dict(INES), {}, False
     apps: list[dict[str, Any]] = [
         {

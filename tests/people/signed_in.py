@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.test import Client
 
 
-def some_time_ago(client: Client, seconds: float = 601) -> None:
+def age_login(client: Client, seconds: float = 601) -> None:
     """Let everything by which the client's person proved who they are be older than that."""
     session = client.session
     session["account_authentication_methods"] = [

@@ -38,9 +38,7 @@ def address(invitation: Invitation) -> str:
     return f"/accounts/invitation/{joining.token_of(invitation)}/"
 
 
-def test_an_invitation_leads_from_the_admin_to_a_person_with_the_role_each_step_written_down(
-    admin_client: Client, client: Client
-) -> None:
+def test_an_invitation_creates_a_user_with_its_role_and_is_recorded(admin_client: Client, client: Client) -> None:
     operators = Group.objects.get(name="Operators")
     page = admin_client.post(ADD, {"email": "Ines@Example.org", "group": operators.pk}, follow=True)
     link = address(Invitation.objects.get())
@@ -60,7 +58,7 @@ def test_an_invitation_leads_from_the_admin_to_a_person_with_the_role_each_step_
     ]
 
 
-def test_where_there_is_mail_the_link_is_sent(admin_client: Client) -> None:
+def test_with_a_mail_server_the_link_is_sent(admin_client: Client) -> None:
     with override_settings(EMAIL_HOST="mail.test"):
         admin_client.post(ADD, {"email": "ines@example.org", "group": Group.objects.get(name="End users").pk})
     (letter,) = mail.outbox
@@ -68,7 +66,7 @@ def test_where_there_is_mail_the_link_is_sent(admin_client: Client) -> None:
     assert address(Invitation.objects.get()) in str(letter.body)
 
 
-def test_a_link_is_good_once(client: Client) -> None:
+def test_a_link_works_once(client: Client) -> None:
     link = address(invited("ines@example.org"))
     assert client.post(link, INES).status_code == 302
     assert Client().get(link).status_code == 410
@@ -77,7 +75,7 @@ def test_a_link_is_good_once(client: Client) -> None:
 
 
 @pytest.mark.parametrize("over", ["expired", "withdrawn", "replaced", "forged", "of another portal"])
-def test_a_link_that_is_over_lets_nobody_in(admin_client: Client, client: Client, over: str) -> None:
+def test_an_expired_or_revoked_link_does_not_work(admin_client: Client, client: Client, over: str) -> None:
     invitation = invited("ines@example.org")
     link = address(invitation)
     if over == "expired":
@@ -95,14 +93,14 @@ def test_a_link_that_is_over_lets_nobody_in(admin_client: Client, client: Client
     assert not User.objects.filter(username="ines@example.org").exists()
 
 
-def test_nobody_is_invited_who_is_here(admin_client: Client) -> None:
+def test_existing_users_cannot_be_invited(admin_client: Client) -> None:
     UserFactory.create(username="ines", email="Ines@example.org")
     form = {"email": "ines@example.org", "group": Group.objects.get(name="Editors").pk}
     assert admin_client.post(ADD, form).status_code == 200
     assert not Invitation.objects.exists()
 
 
-def test_a_weak_or_mistyped_password_is_told_and_nothing_is_used_up(client: Client) -> None:
+def test_a_bad_password_is_explained_and_the_invitation_stays_open(client: Client) -> None:
     link = address(invited("ines@example.org"))
     for wrong in ({"password1": "12345678", "password2": "12345678"}, {"password2": "something-else-entirely"}):
         assert client.post(link, {**INES, **wrong}).status_code == 200
@@ -110,7 +108,7 @@ def test_a_weak_or_mistyped_password_is_told_and_nothing_is_used_up(client: Clie
     assert not User.objects.filter(username="ines@example.org").exists()
 
 
-def test_who_is_signed_in_is_not_turned_into_somebody_else(admin_client: Client) -> None:
+def test_a_signed_in_user_cannot_accept_an_invitation(admin_client: Client) -> None:
     link = address(invited("ines@example.org"))
     assert admin_client.post(link, INES).status_code == 200
     assert Invitation.objects.open().exists()

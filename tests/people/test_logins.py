@@ -30,9 +30,7 @@ def is_in(client: Client) -> bool:
     return client.get("/help/").status_code == 200
 
 
-def test_everywhere_else_ends_all_logins_but_this_one_and_nobody_elses(
-    ines: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_signing_out_elsewhere_ends_only_the_users_other_sessions(ines: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logins, "ROWS_PER_PAGE", 2)
     here, *elsewhere = signed_in(ines, 4)
     (other,) = signed_in(EndUserFactory.create(username="nora"), 1)
@@ -42,21 +40,21 @@ def test_everywhere_else_ends_all_logins_but_this_one_and_nobody_elses(
     assert not any(is_in(client) for client in elsewhere)
 
 
-def test_everywhere_ends_this_one_too(ines: User) -> None:
+def test_signing_out_everywhere_ends_this_session_too(ines: User) -> None:
     here, there = signed_in(ines, 2)
     assert here.post(EVERYWHERE, {"here": "too"})["Location"] == "/accounts/login/"
     assert not is_in(here)
     assert not is_in(there)
 
 
-def test_a_person_whose_number_begins_alike_stays_signed_in(ines: User) -> None:
+def test_a_user_whose_id_has_the_same_prefix_stays_signed_in(ines: User) -> None:
     (namesake,) = signed_in(EndUserFactory.create(pk=ines.pk * 10 + 1), 1)
     (here,) = signed_in(ines, 1)
     assert here.post(EVERYWHERE).context["ended"] == 0
     assert is_in(namesake)
 
 
-def test_a_link_does_not_do_it(ines: User) -> None:
+def test_a_get_request_signs_no_one_out(ines: User) -> None:
     (here,) = signed_in(ines, 1)
     (there,) = signed_in(ines, 1)
     assert here.get(EVERYWHERE)["Location"] == "/accounts/second-factor/"

@@ -42,7 +42,7 @@ def test_a_role_given_in_the_admin_makes_a_member(admin_client: Client) -> None:
     assert Membership.objects.filter(user=user).exists()
 
 
-def test_staff_created_elsewhere_become_members_with_the_next_migration() -> None:
+def test_staff_created_outside_the_admin_become_members_at_the_next_migration() -> None:
     user = User.objects.create_superuser("root")
     roles.sync_after_migrating()
     assert Membership.objects.filter(user=user).exists()

@@ -55,7 +55,7 @@ def test_login_sessions_are_deleted_once_they_have_expired(client: Client) -> No
     assert not Session.objects.exists()
 
 
-def test_addresses_in_the_audit_log_stay_as_they_are_part_of_a_chain() -> None:
+def test_addresses_in_the_audit_log_are_kept() -> None:
     audit_log.record_by(None, "192.0.2.7", AuditEntry.Kind.JOINED, "ines")
     retention.delete_old(NOW + timedelta(days=3650))
     assert AuditEntry.objects.get().address == "192.0.2.7"
@@ -69,6 +69,6 @@ def test_the_job_is_run_each_night() -> None:
 
 
 @pytest.mark.parametrize(("setting", "value"), [("SIGN_IN_LOG_DAYS", 0), ("PRIVACY_NOTICE_URL", "javascript:alert(1)")])
-def test_a_setting_that_cannot_work_is_named(setting: str, value: object) -> None:
+def test_an_invalid_setting_is_reported(setting: str, value: object) -> None:
     with override_settings(**{setting: value}):
         assert [setting in message.msg for message in run_checks(tags=["security"])].count(True) == 1

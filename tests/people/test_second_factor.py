@@ -50,7 +50,7 @@ def set_up(client: Client) -> tuple[str, list[str]]:
     return found.group(1), re.findall(r"<code>(\d+)</code>", page)
 
 
-def test_once_set_up_a_password_is_not_enough_and_a_recovery_code_is_good_once(client: Client, nora: User) -> None:
+def test_a_second_factor_is_required_and_a_recovery_code_works_once(client: Client, nora: User) -> None:
     sign_in(client)
     secret, codes = set_up(client)
     assert len(codes) == 10
@@ -70,7 +70,7 @@ def test_once_set_up_a_password_is_not_enough_and_a_recovery_code_is_good_once(c
     assert AuditEntry.objects.get().kind == AuditEntry.Kind.SECOND_FACTOR_ON
 
 
-def test_where_it_is_demanded_staff_have_nothing_else_until_it_is_set_up(client: Client, nora: User) -> None:
+def test_staff_must_set_up_a_required_second_factor_first(client: Client, nora: User) -> None:
     sign_in(client)
     with override_settings(STAFF_NEEDS_SECOND_FACTOR=True):
         for path in ("/", "/admin/", "/conversations/", "/accounts/password/", "/accounts/second-factor/"):
@@ -80,14 +80,14 @@ def test_where_it_is_demanded_staff_have_nothing_else_until_it_is_set_up(client:
         assert client.get("/admin/").status_code == 200
 
 
-def test_end_users_are_not_asked(client: Client) -> None:
+def test_end_users_need_no_second_factor(client: Client) -> None:
     client.force_login(EndUserFactory.create())
     with override_settings(STAFF_NEEDS_SECOND_FACTOR=True):
         assert client.get("/").status_code == 200
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_socket_is_shut_to_staff_who_lack_it(nora: User) -> None:
+async def test_staff_without_a_second_factor_open_no_sockets(nora: User) -> None:
     client = Client()
     await client.aforce_login(nora)
     cookie = f"sessionid={client.cookies['sessionid'].value}".encode()
@@ -99,7 +99,7 @@ async def test_a_socket_is_shut_to_staff_who_lack_it(nora: User) -> None:
     assert await tab.connect(timeout=PATIENCE_S) == (False, 4404)  # known by now: there is no such persona
 
 
-def test_who_lost_phone_and_codes_is_let_in_by_an_administrator_which_is_written_down(
+def test_an_administrator_removes_a_lost_second_factor_on_record(
     admin_client: Client, client: Client, nora: User
 ) -> None:
     sign_in(client)

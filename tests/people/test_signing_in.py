@@ -32,7 +32,7 @@ def test_failed_attempts_are_logged(client: Client, ines: User) -> None:
     assert AccessAttempt.objects.get().username == "ines"
 
 
-def test_a_forgotten_password_is_replaced_by_a_link_that_is_good_once(client: Client, ines: User) -> None:
+def test_a_reset_link_works_once(client: Client, ines: User) -> None:
     with override_settings(EMAIL_HOST="mail.test"):
         assert client.post("/accounts/password/reset/", {"email": "Ines@example.org"}).status_code == 302
         (letter,) = mail.outbox
@@ -49,7 +49,7 @@ def test_a_forgotten_password_is_replaced_by_a_link_that_is_good_once(client: Cl
     assert not is_in(client)  # a second factor is asked for at the next sign-in, not passed by
 
 
-def test_a_stranger_learns_nothing_of_who_is_here_and_gets_no_letter(client: Client, ines: User) -> None:
+def test_a_reset_request_does_not_reveal_whether_the_address_is_known(client: Client, ines: User) -> None:
     with override_settings(EMAIL_HOST="mail.test"):
         known = client.post("/accounts/password/reset/", {"email": "ines@example.org"})
         unknown = client.post("/accounts/password/reset/", {"email": "nobody@example.org"})
@@ -57,12 +57,12 @@ def test_a_stranger_learns_nothing_of_who_is_here_and_gets_no_letter(client: Cli
     assert len(mail.outbox) == 1
 
 
-def test_without_mail_nobody_is_promised_a_letter(client: Client) -> None:
+def test_without_a_mail_server_no_mail_is_promised(client: Client) -> None:
     assert client.get("/accounts/password/reset/").status_code == 404
     assert "/accounts/password/reset/" not in client.get(LOGIN).content.decode()
 
 
-def test_ones_own_password_is_changed_by_who_knows_it_and_that_is_written_down(client: Client, ines: User) -> None:
+def test_changing_ones_own_password_needs_the_old_one_and_is_recorded(client: Client, ines: User) -> None:
     client.force_login(ines)
     wrong = {"old_password": "wrong", "new_password1": NEW, "new_password2": NEW}
     assert client.post("/accounts/password/", wrong).status_code == 200
@@ -72,7 +72,7 @@ def test_ones_own_password_is_changed_by_who_knows_it_and_that_is_written_down(c
     assert AuditEntry.objects.get().kind == AuditEntry.Kind.PASSWORD_SET
 
 
-def test_nobody_signs_up_by_themselves(client: Client) -> None:
+def test_there_is_no_self_registration(client: Client) -> None:
     for path in ("/accounts/signup/", "/accounts/email/", "/accounts/social/signup/"):
         assert client.get(path).status_code in (302, 404)
         assert client.post(path, {"username": "eve", "password1": NEW, "password2": NEW}).status_code in (302, 404)

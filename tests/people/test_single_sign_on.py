@@ -35,14 +35,14 @@ def is_in(client: Client) -> bool:
     return "_auth_user_id" in client.session
 
 
-def test_somebody_whom_nobody_expects_is_turned_away(client: Client, theirs: Directory) -> None:
+def test_an_unexpected_person_is_turned_away(client: Client, oidc_directory: Directory) -> None:
     answer = sign_in(client)
     assert not is_in(client)
     assert not User.objects.exists()
     assert "invit" in answer.content.decode()
 
 
-def test_somebody_of_an_allowed_domain_comes_in_without_any_role(client: Client, theirs: Directory) -> None:
+def test_a_person_of_an_allowed_domain_gets_in_without_a_role(client: Client, oidc_directory: Directory) -> None:
     with override_settings(OIDC_DOMAINS=["example.org"]):
         answer = sign_in(client)
     assert answer["Location"] == "/help/"
@@ -54,9 +54,7 @@ def test_somebody_of_an_allowed_domain_comes_in_without_any_role(client: Client,
     assert AuditEntry.objects.get().kind == AuditEntry.Kind.JOINED
 
 
-def test_an_invited_person_comes_in_with_the_role_of_the_invitation_which_is_used_up(
-    client: Client, theirs: Directory
-) -> None:
+def test_an_invited_person_gets_the_role_and_uses_up_the_invitation(client: Client, oidc_directory: Directory) -> None:
     invitation = invited("ines@example.org", roles.OPERATOR)
     sign_in(client)
     ines = User.objects.get(username="ines@example.org")
@@ -67,7 +65,7 @@ def test_an_invited_person_comes_in_with_the_role_of_the_invitation_which_is_use
     assert not Invitation.objects.open().exists()
 
 
-def test_who_is_here_already_is_known_by_the_address_and_keeps_the_roles(client: Client, theirs: Directory) -> None:
+def test_an_existing_user_is_found_by_address_and_keeps_their_roles(client: Client, oidc_directory: Directory) -> None:
     ines = User.objects.create_user("ines", "Ines@example.org", "a-long-passphrase")
     ines.groups.add(Group.objects.get(name="Editors"))
     sign_in(client)
@@ -85,11 +83,9 @@ def test_who_is_here_already_is_known_by_the_address_and_keeps_the_roles(client:
     ],
     ids=["not verified", "nothing said", "no address"],
 )
-def test_an_address_that_the_directory_does_not_vouch_for_opens_nothing(
-    client: Client, theirs: Directory, wrong: dict[str, Any]
-) -> None:
+def test_an_unverified_address_is_refused(client: Client, oidc_directory: Directory, wrong: dict[str, Any]) -> None:
     User.objects.create_user("ines", "ines@example.org", "a-long-passphrase")
-    theirs.person |= wrong
+    oidc_directory.person |= wrong
     with override_settings(OIDC_DOMAINS=["example.org"]):
         sign_in(client)
     assert not is_in(client)
@@ -101,10 +97,10 @@ def test_an_address_that_the_directory_does_not_vouch_for_opens_nothing(
     [{"iss": "https://elsewhere.test"}, {"aud": "another-portal"}, {"exp": 1_600_000_000}],
     ids=lambda w: next(iter(w)),
 )
-def test_a_token_of_another_directory_for_another_portal_or_of_yesterday_is_refused(
-    client: Client, theirs: Directory, wrong: dict[str, Any]
+def test_a_token_from_another_issuer_for_another_client_or_expired_is_refused(
+    client: Client, oidc_directory: Directory, wrong: dict[str, Any]
 ) -> None:
-    theirs.token_claims = wrong
+    oidc_directory.token_claims = wrong
     with override_settings(OIDC_DOMAINS=["example.org"]):
         answer = sign_in(client)
     assert not is_in(client)
@@ -112,23 +108,23 @@ def test_a_token_of_another_directory_for_another_portal_or_of_yesterday_is_refu
     assert answer.status_code in (200, 401)
 
 
-def test_a_way_that_was_given_up_or_begun_by_somebody_else_ends_signed_out(client: Client, theirs: Directory) -> None:
-    theirs.is_refusing = True
+def test_an_abandoned_or_foreign_sign_in_ends_signed_out(client: Client, oidc_directory: Directory) -> None:
+    oidc_directory.is_refusing = True
     assert sign_in(client)["Location"] == "/accounts/sso/cancelled/"
-    theirs.is_refusing = False
+    oidc_directory.is_refusing = False
     away = Client().post("/accounts/sso/sso/")
     back = urlsplit(httpx.get(away["Location"]).headers["Location"])
     client.get(f"{back.path}?{back.query}")  # another browser's state
     assert not is_in(client)
 
 
-def test_somebody_who_was_switched_off_stays_out(client: Client, theirs: Directory) -> None:
+def test_a_deactivated_user_stays_out(client: Client, oidc_directory: Directory) -> None:
     User.objects.create_user("ines", "ines@example.org", is_active=False)
     assert sign_in(client)["Location"] == "/accounts/inactive/"
     assert not is_in(client)
 
 
-def test_the_button_stands_only_where_a_directory_is_set_up(client: Client, theirs: Directory) -> None:
+def test_the_button_is_shown_only_with_a_configured_directory(client: Client, oidc_directory: Directory) -> None:
     page = client.get("/accounts/login/", headers={"accept-language": "en"}).content.decode()
     assert "Sign in with Example" in page
     with override_settings(SOCIALACCOUNT_PROVIDERS={"openid_connect": {"APPS": []}}):
@@ -136,12 +132,12 @@ def test_the_button_stands_only_where_a_directory_is_set_up(client: Client, thei
         assert client.post("/accounts/sso/sso/").status_code == 404
 
 
-def test_a_directory_that_does_not_answer_is_a_page_that_says_so(client: Client, theirs: Directory) -> None:
+def test_an_unreachable_directory_shows_an_error_page(client: Client, oidc_directory: Directory) -> None:
     (app,) = settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"]
     with patch.dict(app["settings"], {"server_url": "http://127.0.0.1:1"}):
         assert client.post("/accounts/sso/sso/").status_code == 502
 
 
-def test_nobody_ties_a_directorys_account_to_who_is_signed_in(client: Client, theirs: Directory) -> None:
+def test_a_directory_account_cannot_be_connected_to_a_signed_in_user(client: Client, oidc_directory: Directory) -> None:
     client.force_login(User.objects.create_user("nora"), backend=settings.AUTHENTICATION_BACKENDS[-1])
     assert client.post("/accounts/sso/sso/?process=connect").status_code == 404

@@ -23,7 +23,7 @@ from heygen_portal.trail.models import AuditEntry
 from sessions.models import Export
 from tests.avatars.accounts.test_admin import KEY, form
 from tests.people.directory import Directory
-from tests.people.signed_in import some_time_ago
+from tests.people.signed_in import age_login
 from tests.sessions.retention.test_erasure import SECRET, ended_session, texts
 from tests.support.factories import EndUserFactory, ProviderAccountFactory, StreamingSessionFactory
 
@@ -48,7 +48,7 @@ def boss() -> User:
 @pytest.fixture
 def admin(client: Client, boss: User) -> Client:
     client.force_login(boss)
-    some_time_ago(client)
+    age_login(client)
     return client
 
 
@@ -65,7 +65,7 @@ def roles_form(user: User, role: roles.Role) -> dict[str, Any]:
     return {"username": user.username, "is_active": "on", "groups": [group.pk], "first_name": "Inés", "_save": "1"}
 
 
-def test_a_role_is_given_only_after_a_proof_and_the_form_is_not_lost(admin: Client) -> None:
+def test_giving_a_role_needs_a_proof_and_keeps_the_form(admin: Client) -> None:
     ines = EndUserFactory.create(username="ines")
     asked = admin.post(f"/admin/auth/user/{ines.pk}/change/", roles_form(ines, roles.ADMINISTRATOR))
     ines.refresh_from_db()
@@ -79,7 +79,7 @@ def test_a_role_is_given_only_after_a_proof_and_the_form_is_not_lost(admin: Clie
     assert AuditEntry.objects.get().kind == AuditEntry.Kind.ACCESS_CHANGED
 
 
-def test_a_key_that_was_typed_is_stored_after_the_proof_and_meanwhile_nowhere_to_be_read(
+def test_an_entered_key_is_stored_after_the_proof_and_encrypted_meanwhile(
     admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("avatars.accounts.forms.check_key", _takes_any_key)
@@ -96,7 +96,7 @@ async def _takes_any_key(account: ProviderAccount) -> None:
     pass
 
 
-def test_an_invitation_goes_out_only_after_a_proof(admin: Client) -> None:
+def test_inviting_needs_a_proof(admin: Client) -> None:
     group = Group.objects.get(name="Administrators")
     asked = admin.post("/admin/heygen_portal/invitation/add/", {"email": "ines@example.org", "group": group.pk})
     assert not Invitation.objects.exists()
@@ -104,7 +104,7 @@ def test_an_invitation_goes_out_only_after_a_proof(admin: Client) -> None:
     assert Invitation.objects.get().email == "ines@example.org"
 
 
-def test_somebody_elses_password_is_set_only_after_a_proof(admin: Client) -> None:
+def test_setting_another_users_password_needs_a_proof(admin: Client) -> None:
     ines = EndUserFactory.create(username="ines")
     new = {"password1": "another-long-passphrase", "password2": "another-long-passphrase", "usable_password": "true"}
     asked = admin.post(f"/admin/auth/user/{ines.pk}/password/", new)
@@ -115,7 +115,7 @@ def test_somebody_elses_password_is_set_only_after_a_proof(admin: Client) -> Non
     assert ines.check_password("another-long-passphrase")
 
 
-def test_somebody_elses_second_factor_is_removed_only_after_a_proof(admin: Client) -> None:
+def test_removing_another_users_second_factor_needs_a_proof(admin: Client) -> None:
     """The theme's dialogs are sent by a script, which must not end on an empty page."""
     ines = EndUserFactory.create(username="ines")
     Authenticator.objects.create(user=ines, type="totp", data={})
@@ -126,7 +126,7 @@ def test_somebody_elses_second_factor_is_removed_only_after_a_proof(admin: Clien
     assert not Authenticator.objects.exists()
 
 
-def test_ones_own_second_factor_is_removed_only_after_a_proof(client: Client, boss: User) -> None:
+def test_removing_ones_own_second_factor_needs_a_proof(client: Client, boss: User) -> None:
     Authenticator.objects.create(user=boss, type="totp", data={})
     client.force_login(boss)
     asked = client.post("/accounts/second-factor/remove/")
@@ -136,7 +136,7 @@ def test_ones_own_second_factor_is_removed_only_after_a_proof(client: Client, bo
     assert not Authenticator.objects.exists()
 
 
-def test_nobody_elses_speech_is_erased_before_a_proof(admin: Client) -> None:
+def test_erasing_another_users_speech_needs_a_proof(admin: Client) -> None:
     session = ended_session(EndUserFactory.create())
     asked = admin.post("/admin/avatar_sessions/erasure/add/", {"session": session.pk})
     assert texts(session) == [SECRET]
@@ -145,7 +145,7 @@ def test_nobody_elses_speech_is_erased_before_a_proof(admin: Client) -> None:
 
 
 @pytest.mark.parametrize("of_one", [True, False], ids=["one session", "a list"])
-def test_nothing_is_exported_before_a_proof(admin: Client, of_one: bool) -> None:
+def test_exporting_needs_a_proof(admin: Client, of_one: bool) -> None:
     session = StreamingSessionFactory.create()
     path = f"/admin/avatar_sessions/streamingsession/{session.pk}/export/" if of_one else NEW_EXPORT
     posted = {"format": "json"} if of_one else {"what": "sessions", "format": "csv"}
@@ -156,7 +156,7 @@ def test_nothing_is_exported_before_a_proof(admin: Client, of_one: bool) -> None
     assert Export.objects.count() == 1
 
 
-def test_a_file_that_is_ready_is_sent_only_after_a_proof(admin: Client, boss: User) -> None:
+def test_downloading_an_export_needs_a_proof(admin: Client, boss: User) -> None:
     export = Export.objects.create(asked_by=boss, what="sessions", format="csv", state="ready")
     export.path.parent.mkdir(parents=True, exist_ok=True)
     export.path.write_bytes(b"x")
@@ -168,21 +168,21 @@ def test_a_file_that_is_ready_is_sent_only_after_a_proof(admin: Client, boss: Us
         export.path.unlink()
 
 
-def test_a_proof_is_good_for_ten_minutes(client: Client, boss: User) -> None:
+def test_a_proof_lasts_ten_minutes(client: Client, boss: User) -> None:
     client.force_login(boss)
-    some_time_ago(client, seconds=590)
+    age_login(client, seconds=590)
     assert client.get(NEW_EXPORT).status_code == 200
-    some_time_ago(client, seconds=11)
+    age_login(client, seconds=11)
     assert client.get(NEW_EXPORT).status_code == 302
 
 
-def test_a_clock_that_was_set_back_is_no_proof(client: Client, boss: User) -> None:
+def test_a_proof_from_the_future_does_not_count(client: Client, boss: User) -> None:
     client.force_login(boss)
-    some_time_ago(client, seconds=-3600)
+    age_login(client, seconds=-3600)
     assert client.get(NEW_EXPORT).status_code == 302
 
 
-def test_a_form_that_was_left_lying_is_not_sent_by_a_later_proof(admin: Client) -> None:
+def test_an_abandoned_form_is_not_sent_by_a_later_proof(admin: Client) -> None:
     ines = EndUserFactory.create(username="ines")
     admin.post(f"/admin/auth/user/{ines.pk}/change/", roles_form(ines, roles.ADMINISTRATOR))
     answer = admin.post(AGAIN, {"password": PASSWORD, "next": "/accounts/second-factor/"})
@@ -190,7 +190,7 @@ def test_a_form_that_was_left_lying_is_not_sent_by_a_later_proof(admin: Client) 
     assert [group.name for group in ines.groups.all()] == ["End users"]
 
 
-def test_a_form_too_large_to_be_kept_leads_back_to_its_page(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_form_too_large_to_keep_returns_to_its_page(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sudo, "MAX_KEPT_FORM_CHARACTERS", 10)
     asked = admin.post(NEW_EXPORT, {"what": "sessions", "format": "csv"})
     assert prove(admin, asked)["Location"] == NEW_EXPORT
@@ -208,9 +208,9 @@ def ines() -> User:
 
 
 @pytest.fixture
-def from_the_directory(client: Client, ines: User, theirs: Directory) -> Client:
+def from_the_directory(client: Client, ines: User, oidc_directory: Directory) -> Client:
     client.force_login(ines)
-    some_time_ago(client)
+    age_login(client)
     return client
 
 
@@ -225,12 +225,12 @@ def sign_in_again(client: Client, asked: Any) -> Any:
     return client.get(f"{back.path}?{back.query}", follow=True)
 
 
-def test_who_has_no_password_signs_in_at_the_directory_again_and_loses_nothing(
+def test_a_user_without_a_password_proves_identity_at_the_directory(
     from_the_directory: Client,
     ines: User,
-    theirs: Directory,
+    oidc_directory: Directory,
 ) -> None:
-    theirs.token_claims = {"auth_time": int(time.time())}
+    oidc_directory.token_claims = {"auth_time": int(time.time())}
     nora = EndUserFactory.create(username="nora")
     before = from_the_directory.cookies["sessionid"].value
     asked = from_the_directory.post(f"/admin/auth/user/{nora.pk}/change/", roles_form(nora, roles.EDITOR))
@@ -250,24 +250,24 @@ def test_who_has_no_password_signs_in_at_the_directory_again_and_loses_nothing(
     ],
     ids=["a stranger", "another person of the portal", "an old sign-in", "one of the future"],
 )
-def test_what_the_directory_says_of_somebody_else_or_of_earlier_is_no_proof(
+def test_a_directory_sign_in_of_another_user_or_an_old_one_is_no_proof(
     from_the_directory: Client,
     boss: User,
-    theirs: Directory,
+    oidc_directory: Directory,
     person: dict[str, str],
     auth_time: int,
 ) -> None:
-    theirs.person |= person
-    theirs.token_claims = {"auth_time": int(time.time()) + auth_time}
+    oidc_directory.person |= person
+    oidc_directory.token_claims = {"auth_time": int(time.time()) + auth_time}
     asked = from_the_directory.get(NEW_EXPORT)
     assert sign_in_again(from_the_directory, asked).status_code == 403
     assert from_the_directory.get(NEW_EXPORT).status_code == 302
     assert User.objects.count() == 2
 
 
-def test_who_has_no_way_to_prove_it_is_told_to_sign_in_again(client: Client) -> None:
+def test_a_user_without_a_proof_method_is_asked_to_sign_in_again(client: Client) -> None:
     client.force_login(User.objects.create_superuser("locked"))
-    some_time_ago(client)
+    age_login(client)
     answer = client.get(NEW_EXPORT, headers={"accept-language": "en"})
     assert answer.status_code == 403
     assert "sign in again" in answer.content.decode()

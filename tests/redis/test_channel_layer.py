@@ -46,13 +46,13 @@ def is_up(server: servers.Redis) -> bool:
         return False
 
 
-def heard(server: servers.Redis) -> set[bytes]:
+def subscribed_channels(server: servers.Redis) -> set[bytes]:
     """Return what anybody is subscribed to."""
     channels: Any = redis.Redis.from_url(server.url).pubsub_channels()
     return set(channels)
 
 
-async def let_in(layer: Any) -> str:
+async def new_channel(layer: Any) -> str:
     """Return a new channel, past connections that have not noticed yet that they were cut."""
     for _ in range(TRIES):
         with suppress(RedisError):
@@ -60,7 +60,7 @@ async def let_in(layer: Any) -> str:
     pytest.fail("no tab is let in")
 
 
-async def test_tabs_that_come_while_redis_is_away_leave_nothing_behind(server: servers.Redis, layer: Any) -> None:
+async def test_tabs_that_connect_while_redis_is_down_leave_no_state(server: servers.Redis, layer: Any) -> None:
     here = await layer.new_channel()
     server.process.kill()
     kept = [here]
@@ -74,7 +74,7 @@ async def test_tabs_that_come_while_redis_is_away_leave_nothing_behind(server: s
     assert (list(inner.channels), inner.groups) == (kept, {})
 
 
-async def test_a_tab_that_breaks_off_leaves_its_groups(layer: Any, server: servers.Redis) -> None:
+async def test_a_disconnected_tab_leaves_its_groups(layer: Any, server: servers.Redis) -> None:
     channel = await layer.new_channel()
     for number in range(3):
         await layer.group_add(f"group-{number}", channel)
@@ -83,10 +83,10 @@ async def test_a_tab_that_breaks_off_leaves_its_groups(layer: Any, server: serve
     receiving.cancel()
     await asyncio.wait([receiving])
     inner = layer._get_layer()
-    assert (inner.channels, inner.groups, inner._groups_of, heard(server)) == ({}, {}, {}, set())
+    assert (inner.channels, inner.groups, inner._groups_of, subscribed_channels(server)) == ({}, {}, {}, set())
 
 
-async def test_what_tabs_that_left_meanwhile_heard_is_not_subscribed_to_again(
+async def test_channels_of_tabs_that_left_during_an_outage_are_not_resubscribed(
     server: servers.Redis, layer: Any
 ) -> None:
     stays, *leave = [await layer.new_channel() for _ in range(5)]
@@ -102,7 +102,7 @@ async def test_what_tabs_that_left_meanwhile_heard_is_not_subscribed_to_again(
             await layer.group_discard(f"group-{number}", channel)
     server.process.start()
     server.process.wait_until(lambda: is_up(server))
-    came = await let_in(layer)
+    came = await new_channel(layer)
     async with asyncio.timeout(PATIENCE_S):
-        while heard(server) != {came.encode(), stays.encode()}:
+        while subscribed_channels(server) != {came.encode(), stays.encode()}:
             await asyncio.sleep(0.05)

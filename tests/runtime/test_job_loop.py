@@ -35,7 +35,7 @@ def test_jobs_share_one_loop() -> None:
     assert job_loop.run(the_loop(), LONG) is job_loop.run(the_loop(), LONG)
 
 
-def test_a_job_leaves_nothing_in_its_callers_context_and_sees_nothing_of_it() -> None:
+def test_a_job_and_its_caller_share_no_context_variables() -> None:
     async def job() -> str:
         seen = mark.get("nothing")
         mark.set("of the job")
@@ -57,7 +57,7 @@ def test_a_job_that_fails_raises_at_its_caller_and_the_next_one_runs() -> None:
     assert job_loop.run(the_loop(), LONG).is_running()
 
 
-def test_a_jobs_own_timeout_is_not_taken_for_ours() -> None:
+def test_a_jobs_own_timeout_error_is_passed_on() -> None:
     async def job() -> None:
         async with asyncio.timeout(0):
             await asyncio.Event().wait()
@@ -80,7 +80,7 @@ def test_a_job_that_takes_too_long_is_cancelled() -> None:
     assert cancelled.wait(5)
 
 
-def test_a_loop_that_is_held_up_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blocked_loop_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_loop, "ANSWER_TIMEOUT_S", 0.01)
     stuck = job_loop.run(the_loop(), LONG)
     released = threading.Event()
@@ -96,7 +96,7 @@ def test_a_loop_that_is_held_up_is_replaced(monkeypatch: pytest.MonkeyPatch) -> 
         released.set()
 
 
-def test_closing_awaits_the_farewells_and_cancels_what_is_left() -> None:
+def test_closing_awaits_cleanup_hooks_and_cancels_remaining_tasks() -> None:
     told: list[str] = []
 
     async def endless() -> None:

@@ -35,7 +35,7 @@ sys.exit(None if seen.wait(60) else "the process of the pool did not see it")
 """
 
 
-def test_processes_of_the_pool_see_that_their_worker_ends() -> None:
+def test_pool_processes_see_that_their_worker_is_ending() -> None:
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "heygen_portal.settings"}
     command = [sys.executable, "-c", WORKER]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

@@ -28,16 +28,16 @@ def test_a_secret_comes_from_the_file_that_is_named_in_the_env_file(written: Pat
     assert secret_with(written, f"DJANGO_SECRET_KEY_FILE={written.parent}/key") == "from a file"
 
 
-def test_a_secret_named_twice_is_the_one_that_is_given_itself(written: Path) -> None:
+def test_a_secrets_value_takes_precedence_over_its_file(written: Path) -> None:
     content = f"DJANGO_SECRET_KEY=given\nDJANGO_SECRET_KEY_FILE={written.parent}/none"
     assert secret_with(written, content) == "given"
 
 
-def test_a_secret_named_nowhere_is_its_default(written: Path) -> None:
+def test_a_missing_secret_has_its_default(written: Path) -> None:
     assert secret_with(written, "") == "default"
 
 
-def test_the_keys_that_the_portal_keeps_are_found_by_commands(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_find_the_keys_that_serve_stores(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = written.parent / "keys"
     assert env.kept_secret("DJANGO_SECRET_KEY", keys, "default") == "default"
     keys.mkdir()

@@ -12,7 +12,7 @@ from local.paths import ROOT
 EXAMPLES = ROOT / "docs" / "examples"
 
 
-def test_compose_runs_the_livekit_that_was_tried_with_the_settings_beside_it() -> None:
+def test_compose_runs_the_tested_livekit_version_with_its_configuration() -> None:
     """Complaint 23."""
     service = yaml.safe_load((EXAMPLES / "compose.yaml").read_text())["services"]["livekit"]
     inside = dict(mount.removesuffix(":ro").split(":") for mount in service["volumes"])

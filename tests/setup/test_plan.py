@@ -10,7 +10,7 @@ from local import plan, servers
 LIVEKIT = {"LIVEKIT_URL": "wss://rooms.test", "LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "secret"}
 
 
-def test_a_start_with_nothing_set_runs_everything_and_everything_knows_the_others(tmp_path: Path) -> None:
+def test_a_start_without_settings_plans_and_connects_all_servers(tmp_path: Path) -> None:
     made = plan.portal(tmp_path, {})
     assert made.names == ["redis", "livekit", "emulator", "web", "worker", "beat", "monitor"]
     assert made.env["REDIS_URL"] == f"redis://127.0.0.1:{made.env['REDIS_PORT']}/0"
@@ -26,18 +26,18 @@ def test_a_start_with_nothing_set_runs_everything_and_everything_knows_the_other
         ({"EMULATOR_URL": "http://elsewhere.test", "EMULATOR_API_KEY": "key"}, "emulator"),
     ],
 )
-def test_a_server_named_from_outside_is_not_started(tmp_path: Path, given: dict[str, str], spared: str) -> None:
+def test_a_server_named_by_the_environment_is_not_started(tmp_path: Path, given: dict[str, str], spared: str) -> None:
     made = plan.portal(tmp_path, given)
     assert spared not in made.names
     assert given.items() <= made.env.items()
 
 
 def test_livekit_named_without_its_keys_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(plan.Unclear, match="LIVEKIT_API_KEY and LIVEKIT_API_SECRET"):
+    with pytest.raises(plan.ConfigurationError, match="LIVEKIT_API_KEY and LIVEKIT_API_SECRET"):
         plan.portal(tmp_path, {"LIVEKIT_URL": "wss://rooms.test"})
 
 
-def test_secrets_survive_the_next_start_and_only_their_owner_reads_them(tmp_path: Path) -> None:
+def test_secrets_are_kept_and_readable_by_their_owner_only(tmp_path: Path) -> None:
     first, second = plan.portal(tmp_path, {}), plan.portal(tmp_path, {})
     assert first.env["LIVEKIT_API_SECRET"] == second.env["LIVEKIT_API_SECRET"]
     files = [*(tmp_path / "keys").iterdir(), tmp_path / "livekit.json"]
@@ -45,17 +45,17 @@ def test_secrets_survive_the_next_start_and_only_their_owner_reads_them(tmp_path
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
-def test_a_secret_from_outside_is_not_replaced(tmp_path: Path) -> None:
+def test_a_secret_from_the_environment_is_not_replaced(tmp_path: Path) -> None:
     made = plan.portal(tmp_path, {"DJANGO_SECRET_KEY": "given"})
     assert "DJANGO_SECRET_KEY_FILE" not in made.env
 
 
-def test_a_folder_s_name_may_hold_a_space(tmp_path: Path) -> None:
+def test_a_folder_name_may_contain_a_space(tmp_path: Path) -> None:
     call = servers.command("beat", {"VAR_DIR": str(tmp_path / "my data")})
     assert call[call.index("--schedule") + 1] == str(tmp_path / "my data" / "beat-schedule")
 
 
-def test_the_env_file_counts_and_the_environment_counts_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "ROOT", tmp_path)
     (tmp_path / ".env").write_text("PORT=9001\nREDIS_PORT=9002\n")
     monkeypatch.delenv("REDIS_PORT", raising=False)

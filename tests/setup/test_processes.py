@@ -31,7 +31,7 @@ def test_ctrl_c_sigterm_and_a_closed_terminal_end_a_program_in_order(number: sig
         assert program.stdout.read() == "ended in order\n"
 
 
-def test_a_second_sigterm_does_not_cut_the_end_short() -> None:
+def test_a_second_sigterm_does_not_interrupt_the_shutdown() -> None:
     again = "signal.raise_signal(signal.SIGTERM)"
     script = WAITING.replace("signal.pause()", again).replace('print("ended', f'{again}; print("ended')
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)

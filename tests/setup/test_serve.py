@@ -50,7 +50,7 @@ def start_again(var: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.media
-def test_it_says_how_to_sign_in_runs_once_and_ends_every_child_at_ctrl_c(tmp_path: Path) -> None:
+def test_serve_prints_how_to_sign_in_runs_once_and_ends_all_children(tmp_path: Path) -> None:
     with serving(tmp_path) as (process, said):
         address = re.search(r"The portal is ready: (\S+)/ ", said)
         assert address, said
@@ -66,7 +66,7 @@ def test_it_says_how_to_sign_in_runs_once_and_ends_every_child_at_ctrl_c(tmp_pat
     assert not [pid for pid in group if Path(f"/proc/{pid}").exists()]
 
 
-def test_the_emulator_runs_alone_and_says_its_address_and_key(tmp_path: Path) -> None:
+def test_the_emulator_runs_alone_and_prints_its_url_and_key(tmp_path: Path) -> None:
     with serving(tmp_path, "emulator", "--no-media") as (process, said):
         address = re.search(r"The emulator is ready: (\S+)\nAPI key: \S{20,}", said)
         assert address, said
@@ -77,7 +77,7 @@ def test_the_emulator_runs_alone_and_says_its_address_and_key(tmp_path: Path) ->
     assert not answers_http(f"{address[1]}/_health")
 
 
-def test_a_python_that_is_too_old_is_told_so() -> None:
+def test_an_old_python_gets_an_explanation() -> None:
     script = "import sys; sys.version_info = (3, 9); sys.path.insert(0, 'bin'); import _start; _start.run('setup')"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True, check=False

@@ -44,7 +44,7 @@ def test_livekit_and_the_emulator_listen_on_loopback_only(livekit: servers.LiveK
 
 
 @pytest.mark.proof
-def test_livekits_media_alone_may_be_had_at_the_machines_own_address() -> None:
+def test_only_livekits_media_listens_on_the_network_address() -> None:
     """Complaint 23: Firefox finds it nowhere else."""
     own_address = ports.own_address()
     if not own_address:
@@ -56,7 +56,7 @@ def test_livekits_media_alone_may_be_had_at_the_machines_own_address() -> None:
 
 
 @pytest.mark.proof
-def test_the_portal_listens_on_loopback_only_and_comes_back_after_a_kill() -> None:
+def test_the_portal_listens_on_loopback_only_and_restarts_after_a_kill() -> None:
     with servers.portal() as portal:
         assert addresses_of(portal.web.pid) == LOOPBACK
         portal.web.kill()

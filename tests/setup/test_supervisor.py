@@ -36,14 +36,14 @@ def is_alive(pid: int) -> bool:
         return status.read().rpartition(")")[2].split()[0] != "Z"
 
 
-def test_a_program_that_dies_is_named_with_its_exit_code(programs: Supervisor) -> None:
+def test_a_program_that_exits_is_named_with_its_code(programs: Supervisor) -> None:
     start(programs, "one", FOR_EVER)
     start(programs, "two", "raise SystemExit(7)")
     with pytest.raises(ChildEnded, match="two ended by itself, with code 7"):
         programs.watch()
 
 
-def test_each_line_stands_under_its_program_s_name(programs: Supervisor, capfd: pytest.CaptureFixture[str]) -> None:
+def test_each_output_line_has_its_programs_name(programs: Supervisor, capfd: pytest.CaptureFixture[str]) -> None:
     start(programs, "one", "print('¿qué tal?')")
     with pytest.raises(ChildEnded):
         programs.watch()
@@ -62,7 +62,7 @@ def test_a_program_that_never_answers_is_named(programs: Supervisor) -> None:
 def test_stopping_leaves_nothing_running(
     script: str, programs: Supervisor, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(supervisor, "PATIENCE", 0.1)
+    monkeypatch.setattr(supervisor, "STOP_TIMEOUT_S", 0.1)
     start(programs, "one", script)
     said = ""
 

@@ -21,7 +21,7 @@ PREFERENCES: dict[str, str | float | bool] = {
 }
 
 
-def lacking() -> str:
+def missing_packages() -> str:
     """Name Debian's packages that are to be installed first."""
     return " ".join(package for package, names in PROGRAMS.items() if not _which(names))
 

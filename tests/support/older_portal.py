@@ -9,7 +9,7 @@ from heygen_portal.trail import db_triggers, signing
 SIGN = "UPDATE heygen_portal_audithead SET signature = %s WHERE number = 0"
 
 
-def pretend(signed: tuple[object, ...] = ("audit", 0, "")) -> None:
+def sign_head_as_before(signed: tuple[object, ...] = ("audit", 0, "")) -> None:
     """Sign the head of the empty audit log as earlier versions did, or as `signed` says."""
     with db_triggers.disabled(connection), connection.cursor() as cursor:
         cursor.execute(SIGN, [signing.sign(*signed)])

@@ -14,7 +14,7 @@ from heygen_portal.trail import audit_log
 
 
 @contextmanager
-def swapped(url: str) -> Iterator[None]:
+def as_default(url: str) -> Iterator[None]:
     """Let `default` be the database at this URL, for this thread and those started from now on."""
     before = connections.settings["default"]
     wanted = {"default": dict(dj_database_url.parse(url))}
@@ -32,12 +32,12 @@ def _use(database: object) -> None:
 
 
 def migrate(url: str) -> None:
-    with swapped(url):
+    with as_default(url):
         call_command("migrate", verbosity=0)
 
 
-def empty(url: str) -> None:
-    with swapped(url):
+def flush(url: str) -> None:
+    with as_default(url):
         call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
         audit_log.lock_head()
         roles.ensure_organisation()

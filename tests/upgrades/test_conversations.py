@@ -88,7 +88,7 @@ def migrated(
                 url = on_sqlite(tmp_path, change)
             stack.enter_context(django_db_blocker.unblock())
             on_postgres.migrate(url)
-            stack.enter_context(on_postgres.swapped(url))
+            stack.enter_context(on_postgres.as_default(url))
 
         yield migrate
 
@@ -138,7 +138,7 @@ def test_an_upgrade_adds_conversations_to_records_that_stated_every_row(migrated
     assert {(fault.table, fault.column) for fault in verification.faults()} == {("conversation", "started_at")}
 
 
-def test_sessions_that_continue_each_other_in_a_circle_have_a_conversation_too(migrated: Migrate) -> None:
+def test_sessions_that_continue_each_other_in_a_cycle_get_a_conversation(migrated: Migrate) -> None:
     migrated(CIRCLE)
     rows = StreamingSession.objects.filter(user__username="person-4")
     assert rows.count() == 4

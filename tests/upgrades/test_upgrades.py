@@ -97,7 +97,7 @@ def yesterday(
         url = copied_database(request.getfixturevalue("postgres_template"))
     else:
         url = copied_file(request.getfixturevalue("sqlite_file"), tmp_path)
-    with django_db_blocker.unblock(), on_postgres.swapped(url):
+    with django_db_blocker.unblock(), on_postgres.as_default(url):
         yield
 
 
@@ -105,7 +105,7 @@ def session_with(**found: Any) -> StreamingSession:
     return StreamingSession.objects.get(**found)
 
 
-def test_the_record_of_an_earlier_version_is_whole() -> None:
+def test_the_record_of_an_earlier_version_verifies() -> None:
     before = (SessionEvent.objects.count(), SessionSeal.objects.count())
     count = scope.CheckCounts()
     assert list(verification.faults(count)) == []
@@ -113,7 +113,7 @@ def test_the_record_of_an_earlier_version_is_whole() -> None:
     assert before == (93, 13)
 
 
-def test_texts_of_an_earlier_version_are_read_and_what_was_erased_stays_erased() -> None:
+def test_texts_of_an_earlier_version_are_readable_and_erased_ones_stay_erased() -> None:
     erased = session_with(erasure__isnull=False)
     for session in StreamingSession.objects.filter(user__username__in=("person-0", "person-6")):
         lines = Utterance.objects.filter(session=session).order_by("pk")
@@ -124,7 +124,7 @@ def test_texts_of_an_earlier_version_are_read_and_what_was_erased_stays_erased()
     assert {line.text for line in Utterance.objects.filter(session=erased)} == {""}
 
 
-def test_the_receipt_of_an_earlier_erasure_still_fits_the_texts_that_it_is_about() -> None:
+def test_the_receipt_of_an_earlier_erasure_still_matches_its_texts() -> None:
     receipt = Erasure.objects.get()
     said = Utterance._base_manager.filter(session=receipt.session_id).order_by("pk")
     sent = SessionTask._base_manager.filter(session=receipt.session_id).order_by("pk")
@@ -147,7 +147,7 @@ def test_accounts_personas_and_staff_of_an_earlier_version_belong_to_the_default
     assert Organisation.objects.create(name="Another").pk > organisation.pk
 
 
-def test_an_upgrade_states_what_earlier_versions_showed_and_verification_says_since_when() -> None:
+def test_an_upgrade_covers_earlier_rows_and_verification_reports_since_when() -> None:
     count = scope.CheckCounts()
     assert list(verification.faults(count)) == []
     assert count.older == 7
@@ -164,7 +164,7 @@ def test_an_upgrade_states_what_earlier_versions_showed_and_verification_says_si
     assert {(fault.table, fault.column) for fault in verification.faults()} == {("line", "who"), ("session", "room")}
 
 
-def test_a_record_that_does_not_fit_is_left_as_it_is_by_an_upgrade() -> None:
+def test_an_upgrade_does_not_touch_a_damaged_record() -> None:
     line = Utterance._base_manager.filter(source="provider").get()
     line.sealed = b"other"
     Utterance._base_manager.bulk_update([line], ["sealed"])

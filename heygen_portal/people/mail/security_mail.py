@@ -59,4 +59,4 @@ def send(request: HttpRequest, user: User, change: Change, *, addresses: Iterabl
 
 def _send(user_id: int, to: str, subject: str, body: str) -> None:
     if not outgoing.send(to, subject, body):
-        logger.warning("user %s was not told by mail that their way to sign in has changed", user_id)
+        logger.warning("security mail to user %s was not sent: the mail server did not accept it", user_id)

@@ -72,7 +72,7 @@ def about(export: Export) -> list[tuple[str, int]]:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
-async def test_a_client_that_leaves_in_the_middle_has_taken_the_rows_that_it_was_sent(format: str) -> None:
+async def test_a_download_cut_off_records_the_rows_that_were_sent(format: str) -> None:
     cookies, _session = await sync_to_async(with_events)()
     is_second_page, has_left = asyncio.Event(), Event()
     loop, read = asyncio.get_running_loop(), list_export._read
@@ -106,7 +106,7 @@ async def test_a_client_that_leaves_in_the_middle_has_taken_the_rows_that_it_was
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_client_that_reads_all_of_it_has_taken_all_of_it() -> None:
+async def test_a_complete_download_records_all_rows() -> None:
     cookies, _session = await sync_to_async(with_events)()
     with patch.object(list_export, "PAGE_ROWS", PAGE_ROWS):
         client = ASGIClient(get_asgi_application(), request(reverse("admin:avatar_sessions_export_new"), cookies))

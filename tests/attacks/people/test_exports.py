@@ -57,21 +57,21 @@ def cells(sent: bytes, separator: str) -> list[str]:
 @example(text="a\t@SUM(A1)", other="b|＋1")
 @example(text='x;"=1+1', other='";=1')
 @example(text="first\n=1+1", other="; \u200b-2")
-def test_no_separator_makes_a_formula_of_what_people_said(separator: str, text: str, other: str) -> None:
+def test_speech_never_becomes_a_formula(separator: str, text: str, other: str) -> None:
     sent = formats.csv_rows([{"id": "1", "said": text, "data": {"a": [other, {other: text}]}, "end": other}])
     assert [cell for cell in cells(sent, separator) if cell.strip(INVISIBLE).startswith(SIGNS)] == []
 
 
 @at_any_speed
 @given(st.recursive(texts | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(texts, inner)))
-def test_json_in_a_cell_is_exactly_what_it_was(value: Any) -> None:
+def test_json_in_a_cell_is_unchanged(value: Any) -> None:
     if isinstance(value, list | dict):
         [[cell]] = csv.reader(io.StringIO(formats.csv_rows([{"data": value}]).decode(), newline=""))
         assert json.loads(cell) == value
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\udfff;=1", "=\udc00"])
-def test_half_a_letter_breaks_no_export(text: str) -> None:
+def test_a_lone_surrogate_breaks_no_export(text: str) -> None:
     assert formats.csv_rows([{"said": text, "data": {"a": text}}])
     assert json.loads(formats.json_lines([{"said": text}])) == {"said": text}
 
@@ -130,7 +130,7 @@ FORMS = [Format.CSV, Format.XLSX, Format.JSONL]
 @pytest.mark.usefixtures("large")
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("umask", [0o000, 0o022])
-def test_nobody_else_on_the_machine_reads_an_export(auditor: User, form: str, umask: int) -> None:
+def test_export_files_are_readable_by_their_owner_only(auditor: User, form: str, umask: int) -> None:
     spoken()
     export = asked(auditor, form=form)
     export.path.parent.mkdir(parents=True)
@@ -289,7 +289,7 @@ def test_files_that_belong_to_no_export_are_deleted(auditor: User) -> None:
 
 
 @pytest.mark.usefixtures("large")
-def test_an_export_that_never_gets_done_is_given_up_after_a_day(auditor: User) -> None:
+def test_an_unfinished_export_fails_after_a_day(auditor: User) -> None:
     spoken()
     export = asked(auditor)
     assert list_export.continue_writing(export.pk, 0)
@@ -338,7 +338,7 @@ def test_a_workbook_whose_worker_was_killed_is_written_again_from_the_beginning(
 
 
 @pytest.mark.usefixtures("large")
-def test_a_list_that_is_too_long_for_a_workbook_is_refused_before_anything_leaves(
+def test_a_list_too_long_for_a_workbook_is_refused_before_the_download(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(list_export, "MAX_XLSX_ROWS", 4)

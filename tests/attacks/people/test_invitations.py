@@ -20,16 +20,16 @@ pytestmark = pytest.mark.django_db
 EMAIL = "ines@example.org"
 
 
-def invite(maker: User, role: roles.Role = roles.ADMINISTRATOR) -> Invitation:
+def invite(inviter: User, role: roles.Role = roles.ADMINISTRATOR) -> Invitation:
     request = RequestFactory().get("/", REMOTE_ADDR="192.0.2.18")
-    request.user = maker
+    request.user = inviter
     invitation = Invitation(email=EMAIL, group=Group.objects.get(name=role.group))
     inviting.invite(request, invitation)
     return invitation
 
 
 @pytest.fixture
-def maker() -> User:
+def inviter() -> User:
     roles.sync()
     user = UserFactory.create(is_staff=True)
     user.groups.add(Group.objects.get(name=roles.ADMINISTRATOR.group))
@@ -58,35 +58,35 @@ LOSSES = [deactivate, take_role, make_auditor, take_permission_from_role]
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-def test_a_link_of_somebody_who_may_no_longer_invite_lets_nobody_in(
-    client: Client, maker: User, lose: Callable[[User], None]
+def test_the_link_of_a_former_inviter_no_longer_works(
+    client: Client, inviter: User, lose: Callable[[User], None]
 ) -> None:
-    link = address(invite(maker))
+    link = address(invite(inviter))
     assert client.get(link).status_code == 200
-    lose(maker)
+    lose(inviter)
     assert client.get(link).status_code == 410
     assert client.post(link, INES).status_code == 410
     assert not User.objects.filter(email=EMAIL).exists()
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-def test_a_form_that_was_open_when_the_right_was_lost_lets_nobody_in(
-    client: Client, maker: User, lose: Callable[[User], None]
+def test_a_form_opened_before_the_right_was_lost_is_refused(
+    client: Client, inviter: User, lose: Callable[[User], None]
 ) -> None:
-    invitation = invite(maker)
+    invitation = invite(inviter)
     found = joining.find(joining.token_of(invitation))
     assert found
-    lose(maker)
+    lose(inviter)
     request = RequestFactory().post("/")
     assert not joining.accept(request, found, User(username=EMAIL, email=EMAIL))
     assert not User.objects.filter(email=EMAIL).exists()
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-def test_single_sign_on_gives_no_role_by_such_an_invitation(maker: User, lose: Callable[[User], None]) -> None:
-    invite(maker)
+def test_single_sign_on_gives_no_role_from_a_former_inviter(inviter: User, lose: Callable[[User], None]) -> None:
+    invite(inviter)
     assert joining.is_expected(EMAIL)
-    lose(maker)
+    lose(inviter)
     assert not joining.is_expected(EMAIL)
     came = UserFactory.create(username=EMAIL, email=EMAIL)
     joining.record_single_sign_on(RequestFactory().get("/"), came)
@@ -96,40 +96,40 @@ def test_single_sign_on_gives_no_role_by_such_an_invitation(maker: User, lose: C
 @pytest.mark.parametrize(
     "form", [{"is_active": ""}, {"is_active": "on"}, {"is_active": "on", "groups": "End users"}], ids=str
 )
-def test_invitations_end_for_good_when_an_administrator_takes_the_right_away(
-    admin_client: Client, client: Client, maker: User, form: dict[str, str]
+def test_invitations_are_revoked_when_their_author_loses_the_right(
+    admin_client: Client, client: Client, inviter: User, form: dict[str, str]
 ) -> None:
-    link = address(invite(maker))
+    link = address(invite(inviter))
     groups = [group.pk for group in Group.objects.filter(name=form.get("groups", ""))]
-    page = f"/admin/auth/user/{maker.pk}/change/"
-    said = {"username": maker.username, "is_active": form["is_active"], "groups": groups}
+    page = f"/admin/auth/user/{inviter.pk}/change/"
+    said = {"username": inviter.username, "is_active": form["is_active"], "groups": groups}
     said = {name: value for name, value in said.items() if value}
     shown = admin_client.post(page, said, follow=True, headers={"accept-language": "en"})
     assert f"Open invitations were withdrawn: {EMAIL}." in shown.content.decode()
     assert AuditEntry.objects.latest("number").kind == AuditEntry.Kind.INVITATION_REVOKED
-    User.objects.filter(pk=maker.pk).update(is_active=True)
-    maker.groups.add(Group.objects.get(name=roles.ADMINISTRATOR.group))
+    User.objects.filter(pk=inviter.pk).update(is_active=True)
+    inviter.groups.add(Group.objects.get(name=roles.ADMINISTRATOR.group))
     assert client.get(link).status_code == 410
 
 
 @pytest.mark.parametrize("still", ["another name", "another role that may", "superuser"])
-def test_invitations_of_somebody_who_still_may_stay_open(
-    admin_client: Client, client: Client, maker: User, still: str
+def test_invitations_stay_open_while_their_author_may_invite(
+    admin_client: Client, client: Client, inviter: User, still: str
 ) -> None:
-    link = address(invite(maker))
+    link = address(invite(inviter))
     hosts = Group.objects.create(name="Hosts")
     hosts.permissions.add(Permission.objects.get(codename="add_invitation"))
     chosen = hosts if still == "another role that may" else Group.objects.get(name=roles.ADMINISTRATOR.group)
-    said = {"username": maker.username, "first_name": "Ana", "is_active": "on", "groups": [chosen.pk]}
+    said = {"username": inviter.username, "first_name": "Ana", "is_active": "on", "groups": [chosen.pk]}
     if still == "superuser":
         said |= {"is_superuser": "on", "groups": []}
-    assert admin_client.post(f"/admin/auth/user/{maker.pk}/change/", said).status_code == 302
+    assert admin_client.post(f"/admin/auth/user/{inviter.pk}/change/", said).status_code == 302
     assert client.get(link).status_code == 200
 
 
-def test_the_list_says_why_such_an_invitation_is_over_and_shows_no_link(admin_client: Client, maker: User) -> None:
-    invitation = invite(maker)
-    deactivate(maker)
+def test_the_list_shows_why_an_invitation_is_invalid_and_no_link(admin_client: Client, inviter: User) -> None:
+    invitation = invite(inviter)
+    deactivate(inviter)
     page = "/admin/heygen_portal/invitation/"
     assert (
         "the inviter may no longer invite" in admin_client.get(page, headers={"accept-language": "en"}).content.decode()

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
 from heygen_portal.trail.models import AuditEntry
-from tests.people.signed_in import some_time_ago
+from tests.people.signed_in import age_login
 from tests.support.factories import KnowledgeBaseFactory
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +23,7 @@ def export(client: Client, count: int = 1) -> int:
 
 
 def test_an_old_login_exports_no_knowledge_base(admin_client: Client) -> None:
-    some_time_ago(admin_client)
+    age_login(admin_client)
     assert export(admin_client) == 302
     assert not AuditEntry.objects.filter(kind=EXPORTED).exists()
 
@@ -42,7 +42,7 @@ def test_exports_of_knowledge_bases_have_the_budget_of_exports(admin_client: Cli
 
 @pytest.mark.parametrize("path", ["codes/", "codes/file/"])
 def test_an_old_login_reads_no_recovery_codes(admin_client: Client, path: str) -> None:
-    some_time_ago(admin_client)
+    age_login(admin_client)
     asked = admin_client.get(f"/accounts/second-factor/{path}")
     assert asked.status_code == 302
     assert asked["Location"].startswith("/accounts/reauthenticate/")

@@ -66,7 +66,7 @@ def persona(**fields: object) -> Persona:
         (0, 30, "kept for 0 days"),
     ],
 )
-def test_before_start_people_read_who_reads_and_for_how_long(
+def test_the_start_page_says_who_reads_transcripts_and_how_long_they_are_kept(
     visitor: Client, of_persona: int | None, of_account: int | None, words: str
 ) -> None:
     persona(speech_days=of_persona, avatar__account__speech_days=of_account)
@@ -79,9 +79,7 @@ def test_before_start_people_read_who_reads_and_for_how_long(
     ("rooms", "told", "not_told"),
     [(ProviderAccount.Rooms.OWN, WATCHED, UNWATCHED), (ProviderAccount.Rooms.PROVIDER, UNWATCHED, WATCHED)],
 )
-def test_before_start_people_read_whether_staff_can_watch(
-    visitor: Client, rooms: str, told: str, not_told: str
-) -> None:
+def test_the_start_page_says_whether_staff_can_watch(visitor: Client, rooms: str, told: str, not_told: str) -> None:
     persona(avatar__account__rooms=rooms)
     said = page(visitor, "/personas/lucia/")
     assert told in said
@@ -100,7 +98,7 @@ def test_the_organisations_privacy_notice_is_linked_where_one_is_set(visitor: Cl
     ("en", "Nothing is recorded", "part of its record"),
     ("es", "No se graba nada", "parte de su registro"),
 ])  # fmt: skip
-def test_the_device_check_does_not_deny_that_its_result_is_recorded(
+def test_the_device_check_does_not_claim_that_nothing_is_recorded(
     visitor: Client, language: str, false: str, true: str
 ) -> None:
     said = page(visitor, "/check/", language)
@@ -120,7 +118,7 @@ WHO = {"username": "ines", "ip_address": "192.0.2.7", "user_agent": "A browser",
         (Session, {"session_key": "k" * 32, "session_data": ""}),
     ],
 )
-def test_nothing_about_a_sign_in_is_kept_for_good(model: Any, fields: dict[str, Any]) -> None:
+def test_sign_in_data_is_not_kept_forever(model: Any, fields: dict[str, Any]) -> None:
     now = timezone.now()
     if model is Session:
         model.objects.create(**fields, expire_date=now - timedelta(seconds=1))
@@ -146,7 +144,7 @@ def lose_the_persona(user: User) -> None:
 
 
 @pytest.mark.parametrize("loss", [lose_everything, become_an_auditor, lose_the_persona])
-def test_who_can_no_longer_talk_reads_takes_along_and_erases_what_was_said(client: Client, loss: Any) -> None:
+def test_users_without_the_role_can_read_export_and_erase_their_conversations(client: Client, loss: Any) -> None:
     user = EndUserFactory.create()
     session: StreamingSession = ended_session(user, provider_session_id="p1")
     loss(user)
@@ -159,14 +157,14 @@ def test_who_can_no_longer_talk_reads_takes_along_and_erases_what_was_said(clien
 
 
 @pytest.mark.parametrize("path", ["/conversations/{}/", "/conversations/{}/transcript.txt"])
-def test_somebody_elses_conversation_stays_not_found(visitor: Client, path: str) -> None:
+def test_another_users_conversation_is_not_found(visitor: Client, path: str) -> None:
     session = ended_session(EndUserFactory.create(), provider_session_id="p1")
     assert visitor.get(path.format(session.pk)).status_code == 404
 
 
 @pytest.mark.parametrize("line_break", ["\n", "\r", "\r\n\r\n", "\x85", "\u2028", "\u2029", "\v", "\f", "\x1e"])
 @pytest.mark.parametrize("who", ["user", "avatar"])
-def test_a_line_break_inside_a_line_forges_no_other_line(client: Client, who: str, line_break: str) -> None:
+def test_a_line_break_in_speech_cannot_forge_a_line(client: Client, who: str, line_break: str) -> None:
     session: StreamingSession = StreamingSessionFactory.create(persona__name="Lucía")
     text = f"Yes.{line_break}[17:41:03] Lucía: I promise you a refund."
     session.utterances.create(who=who, by="voice", text=text, source="browser")
@@ -181,7 +179,7 @@ PASSWORD = "wj3-longer-than-most"
 FROM_ANA: dict[str, Any] = {"REMOTE_ADDR": "192.0.2.77", "HTTP_USER_AGENT": "Ana's browser"}
 
 
-def told(user: User) -> dict[str, Any]:
+def personal_data_of(user: User) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(b"".join(personal_data.as_json(User.objects.get(pk=user.pk))))
     return document
 
@@ -198,7 +196,7 @@ def try_to_sign_in(name: str, password: str = PASSWORD) -> None:
 
 @pytest.mark.parametrize("attempt", [PASSWORD, "wrong"], ids=["signed in", "failed"])
 @pytest.mark.parametrize("taken_as", ["the name", "the name in capitals", "the address"])
-def test_who_takes_over_a_name_gets_none_of_the_sign_ins_under_it(taken_as: str, attempt: str) -> None:
+def test_a_reused_name_does_not_bring_its_earlier_sign_ins(taken_as: str, attempt: str) -> None:
     ana = person("ana@x.org", "ana@x.org")
     try_to_sign_in("ana@x.org", attempt)
     User.objects.filter(pk=ana.pk).update(username="ana.old", email="")
@@ -208,21 +206,21 @@ def test_who_takes_over_a_name_gets_none_of_the_sign_ins_under_it(taken_as: str,
         "the address": ("b", "ana@x.org"),
     }
     newcomer = person(*other[taken_as])
-    assert told(newcomer)["sign_ins"] == []
-    assert [row["ip_address"] for row in told(ana)["sign_ins"]] == ["192.0.2.77"]
+    assert personal_data_of(newcomer)["sign_ins"] == []
+    assert [row["ip_address"] for row in personal_data_of(ana)["sign_ins"]] == ["192.0.2.77"]
 
 
-def test_failed_sign_ins_that_became_about_two_people_are_told_to_neither() -> None:
+def test_failed_sign_ins_that_concern_two_people_are_shown_to_neither() -> None:
     ana = person("ana")
     try_to_sign_in("ana", "wrong")
     User.objects.filter(pk=ana.pk).update(username="ana.old")
     newcomer = person("ana")
     for _ in range(2):
         try_to_sign_in("ana", "wrong")
-        assert [told(user)["sign_ins"] for user in (ana, newcomer)] == [[], []]
+        assert [personal_data_of(user)["sign_ins"] for user in (ana, newcomer)] == [[], []]
 
 
-def test_earlier_sign_ins_are_theirs_whose_name_it_was_all_the_time(admin_user: User) -> None:
+def test_old_sign_ins_belong_to_the_user_who_always_had_the_name(admin_user: User) -> None:
     """A row of the log from before it was kept whose it is."""
     ana, renamed, newcomer, twin = person("ana"), person("bea"), person("carla", days_here=0), person("Dora")
     person("dora")
@@ -235,9 +233,9 @@ def test_earlier_sign_ins_are_theirs_whose_name_it_was_all_the_time(admin_user: 
     for log in (AccessLog, AccessAttempt):
         log.objects.update(attempt_time=earlier)
     import_module("heygen_portal.migrations.0013_whose_sign_ins").keep_whose(apps, None)
-    assert [row["ip_address"] for row in told(ana)["sign_ins"]] == ["192.0.2.8", "192.0.2.7"]
+    assert [row["ip_address"] for row in personal_data_of(ana)["sign_ins"]] == ["192.0.2.8", "192.0.2.7"]
     for user in (renamed, newcomer, twin):
-        assert told(user)["sign_ins"] == []
+        assert personal_data_of(user)["sign_ins"] == []
 
 
 def log_change(by: User, user: User, field: str) -> None:
@@ -257,23 +255,23 @@ KIND = AuditEntry.Kind
 @pytest.mark.parametrize(
     "kind", [KIND.ACCOUNT_CHANGED, KIND.KEY_SET, KIND.PUBLISHED, KIND.PERSONA_CHANGED, KIND.UNPUBLISHED, KIND.EXPORTED]
 )
-def test_audit_entries_about_something_of_the_same_name_are_not_about_the_person(kind: AuditEntry.Kind) -> None:
+def test_audit_entries_about_an_object_with_the_same_name_are_not_about_the_user(kind: AuditEntry.Kind) -> None:
     ines = person("ines")
     audit_log.record_by(None, "203.0.113.9", kind, "ines", base_url=["https://a.test", "https://b.test"])
-    assert told(ines)["audit_entries"] == []
+    assert personal_data_of(ines)["audit_entries"] == []
 
 
-def test_an_allowance_of_a_role_is_not_about_the_person_of_the_same_name() -> None:
+def test_a_quota_of_a_role_is_not_about_a_user_with_the_same_name() -> None:
     ines = person("Auditors")
     audit_log.record_by(None, None, KIND.ALLOWANCE_CHANGED, "Auditors", minutes_per_month=[None, 5])
     allowance = Allowance.objects.create(group=Group.objects.get(name="Auditors"))
     audit_log.record_by(None, None, KIND.ALLOWANCE_CHANGED, allowance, minutes_per_month=[None, 5])
-    assert told(ines)["audit_entries"] == []
+    assert personal_data_of(ines)["audit_entries"] == []
 
 
 @pytest.mark.parametrize("has_id", [True, False], ids=["with their ID", "from before entries had IDs"])
 @pytest.mark.parametrize("kind", [KIND.ACCESS_CHANGED, KIND.PASSWORD_SET, KIND.SECOND_FACTOR_OFF, KIND.JOINED])
-def test_audit_entries_stay_with_the_person_and_do_not_go_over_to_who_has_the_name_next(
+def test_audit_entries_do_not_pass_to_the_next_user_with_the_name(
     admin_client: Client, kind: AuditEntry.Kind, has_id: bool
 ) -> None:
     ana = person("ana")
@@ -281,12 +279,12 @@ def test_audit_entries_stay_with_the_person_and_do_not_go_over_to_who_has_the_na
     rename = {"username": "ana.old", "is_active": "on"}
     assert admin_client.post(f"/admin/auth/user/{ana.pk}/change/", rename).status_code == 302
     newcomer = person("ana", days_here=0)
-    about = [entry["data"].get("note") for entry in told(ana)["audit_entries"]]
+    about = [entry["data"].get("note") for entry in personal_data_of(ana)["audit_entries"]]
     assert about == ["about the first", None]  # and that they were renamed
-    assert told(newcomer)["audit_entries"] == []
+    assert personal_data_of(newcomer)["audit_entries"] == []
 
 
-def test_invitations_are_told_to_who_accepted_them_not_to_who_has_the_address_next() -> None:
+def test_invitations_are_shown_to_their_user_and_not_to_the_next_with_the_address() -> None:
     boss = UserFactory.create(username="boss")
     ana = person("ana@x.org", "ana@x.org")
     role, now = Group.objects.get(name="End users"), timezone.now()
@@ -297,8 +295,8 @@ def test_invitations_are_told_to_who_accepted_them_not_to_who_has_the_address_ne
     audit_log.record_by(boss.pk, None, KIND.INVITED, "ana@x.org")  # as an earlier version wrote it
     User.objects.filter(pk=ana.pk).update(username="ana.old", email="old@x.org")
     newcomer = person("ana@x.org", "ana@x.org")
-    assert [len(told(ana)[name]) for name in ("invitations", "audit_entries")] == [1, 2]
-    assert [len(told(newcomer)[name]) for name in ("invitations", "audit_entries")] == [0, 0]
+    assert [len(personal_data_of(ana)[name]) for name in ("invitations", "audit_entries")] == [1, 2]
+    assert [len(personal_data_of(newcomer)[name]) for name in ("invitations", "audit_entries")] == [0, 0]
 
 
 def another_portals_key(session: StreamingSession) -> None:
@@ -314,14 +312,14 @@ def a_damaged_text(session: StreamingSession) -> None:
 
 
 @pytest.mark.parametrize("spoil", [another_portals_key, a_damaged_key, a_damaged_text])
-def test_a_text_that_cannot_be_opened_is_said_to_be_so_and_all_else_is_there(
+def test_an_undecryptable_text_is_marked_and_the_rest_is_exported(
     spoil: Callable[[StreamingSession], None],
 ) -> None:
     ines = person("ines")
     first, spoilt, last = (ended_session(ines, provider_session_id=f"p{number}") for number in range(3))
     with db_triggers.disabled(connection):
         spoil(spoilt)
-    found = told(ines)
+    found = personal_data_of(ines)
     lines = {row["id"]: row["lines"] for row in found["sessions"]}
     assert [lines[str(session.pk)][0]["text"] for session in (first, last)] == [SECRET, SECRET]
     assert (lines[str(spoilt.pk)][0]["text"], lines[str(spoilt.pk)][0]["could_not_be_opened"]) == (None, True)
@@ -333,7 +331,7 @@ def test_a_text_that_cannot_be_opened_is_said_to_be_so_and_all_else_is_there(
     assert whole.endswith("</html>\n")
 
 
-def test_a_row_that_cannot_be_read_ends_its_list_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_row_ends_only_its_own_list(monkeypatch: pytest.MonkeyPatch) -> None:
     ines = person("ines")
     ended_session(ines)
 
@@ -341,12 +339,12 @@ def test_a_row_that_cannot_be_read_ends_its_list_only(monkeypatch: pytest.Monkey
         raise DataError("timestamp too large")
 
     monkeypatch.setattr(personal_data, "_event", unreadable)
-    (session,) = told(ines)["sessions"]
+    (session,) = personal_data_of(ines)["sessions"]
     assert session["events"] == [{"rest_could_not_be_read": True}]
     assert session["lines"][0]["text"] == SECRET
 
 
-def test_what_sessions_cost_what_the_provider_erased_and_what_staff_changed_are_in_the_download(
+def test_the_download_has_costs_provider_erasures_and_changes_by_staff(
     admin_user: User,
 ) -> None:
     ines = person("ines")
@@ -364,7 +362,7 @@ def test_what_sessions_cost_what_the_provider_erased_and_what_staff_changed_are_
     receipt = Erasure.objects.create(session=session, by=ines, cause="asked", lines=1, hash="0", at_provider="asked")
     ProviderErasure.objects.create(erasure=receipt, failure="no answer")
     log_change(admin_user, ines, "First name")
-    found = told(ines)
+    found = personal_data_of(ines)
     (told_session,) = found["sessions"]
     assert told_session["costs"][0]["estimated"]
     assert told_session["erasures_at_provider"][0]["failure"] == "no answer"
@@ -373,9 +371,7 @@ def test_what_sessions_cost_what_the_provider_erased_and_what_staff_changed_are_
 
 
 @pytest.mark.parametrize("spoil", [another_portals_key, a_damaged_key, a_damaged_text])
-def test_pages_and_exports_say_what_could_not_be_opened(
-    client: Client, spoil: Callable[[StreamingSession], None]
-) -> None:
+def test_pages_and_exports_mark_undecryptable_texts(client: Client, spoil: Callable[[StreamingSession], None]) -> None:
     session = ended_session(person("ines"), provider_session_id="p1")
     session.utterances.create(who="user", by="text", text="Hola", source="portal")
     with db_triggers.disabled(connection):

@@ -58,26 +58,24 @@ def device_of(secret: str) -> Client:
     return device
 
 
-def strangers_try(count: int) -> list[int]:
+def attempts_by_strangers(count: int) -> list[int]:
     """Try codes with the right password, from many addresses."""
     return [signs_in(Client(REMOTE_ADDR=f"198.51.100.{n + 1}"), f"{n:06}").status_code for n in range(count)]
 
 
 @FEWER
-def test_who_knows_the_password_does_not_keep_its_owner_out_of_a_known_device(
-    secret: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_thief_of_the_password_cannot_lock_out_a_known_device(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     moved = Client(REMOTE_ADDR="203.0.113.50")
     moved.cookies = device_of(secret).cookies
-    strangers_try(FROM_ELSEWHERE_AN_HOUR + 2)
+    attempts_by_strangers(FROM_ELSEWHERE_AN_HOUR + 2)
     monkeypatch.setattr("allauth.mfa.totp.internal.auth.TOTP._mark_code_used", lambda self, code: True)  # seconds ago
     signs_in(moved, code(secret))
     assert is_in(moved)
 
 
 @FEWER
-def test_codes_from_elsewhere_are_delayed_with_the_time_to_wait(secret: str) -> None:
-    assert strangers_try(FROM_ELSEWHERE_AN_HOUR + 3) == [200] * FROM_ELSEWHERE_AN_HOUR + [429] * 3
+def test_codes_from_unknown_devices_are_delayed_with_the_time_to_wait(secret: str) -> None:
+    assert attempts_by_strangers(FROM_ELSEWHERE_AN_HOUR + 3) == [200] * FROM_ELSEWHERE_AN_HOUR + [429] * 3
     refused = signs_in(Client(REMOTE_ADDR="203.0.113.9"), code(secret))
     wait = int(refused["Retry-After"])
     assert 1 <= wait <= 3600
@@ -86,7 +84,7 @@ def test_codes_from_elsewhere_are_delayed_with_the_time_to_wait(secret: str) -> 
 
 
 @FEWER
-def test_a_known_device_cannot_guess_codes_without_end(secret: str) -> None:
+def test_code_attempts_of_a_known_device_are_limited(secret: str) -> None:
     device = device_of(secret)
     statuses = [signs_in(device, f"{n:06}").status_code for n in range(45)]
     # Its own ten, ten of its address, and what strangers have, less the one that made it known.
@@ -107,7 +105,7 @@ GUESSES = {
 
 
 @pytest.mark.parametrize("page", GUESSES)
-def test_a_stolen_login_ends_after_so_many_wrong_proofs_in_a_row(ines: User, secret: str, page: str) -> None:
+def test_a_login_session_ends_after_ten_wrong_proofs_in_a_row(ines: User, secret: str, page: str) -> None:
     thief, owner = login(ines), login(ines)
     statuses = [thief.post(page, GUESSES[page]).status_code for _ in range(WRONG_IN_A_ROW + 1)]
     assert statuses == [200] * WRONG_IN_A_ROW + [403]
@@ -115,7 +113,7 @@ def test_a_stolen_login_ends_after_so_many_wrong_proofs_in_a_row(ines: User, sec
     assert is_in(owner)
 
 
-def test_wrong_proofs_are_counted_from_the_start_after_a_right_one(ines: User) -> None:
+def test_a_correct_proof_resets_the_count_of_wrong_ones(ines: User) -> None:
     client = login(ines)
     for password in ["wrong"] * 6 + [RIGHT] + ["wrong"] * 6:
         client.post(AGAIN, {"password": password})

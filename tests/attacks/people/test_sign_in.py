@@ -24,7 +24,7 @@ def ines() -> User:
     return User.objects.create_user("ines", "ines@example.org", RIGHT)
 
 
-def tries(client: Client, password: str, name: str = "ines") -> int:
+def sign_in_status(client: Client, password: str, name: str = "ines") -> int:
     return client.post(LOGIN, {"login": name, "password": password}).status_code
 
 
@@ -35,42 +35,42 @@ def is_in(client: Client) -> bool:
 def device_of(ines: User, address: str = "192.0.2.10") -> Client:
     """Return a browser that has signed in before, and out again."""
     device = Client(REMOTE_ADDR=address)
-    assert tries(device, RIGHT) == 302
+    assert sign_in_status(device, RIGHT) == 302
     device.post("/accounts/logout/")
     assert not is_in(device)
     return device
 
 
-def strangers_try(count: int, name: str = "ines", *, addresses: int = 60) -> list[int]:
-    return [tries(Client(REMOTE_ADDR=f"198.51.100.{n % addresses + 1}"), "wrong", name) for n in range(count)]
+def attempts_by_strangers(count: int, name: str = "ines", *, addresses: int = 60) -> list[int]:
+    return [sign_in_status(Client(REMOTE_ADDR=f"198.51.100.{n % addresses + 1}"), "wrong", name) for n in range(count)]
 
 
 @pytest.mark.parametrize("is_administrator", [False, True])
-def test_50_wrong_passwords_from_60_addresses_keep_nobody_out(ines: User, is_administrator: bool) -> None:
+def test_50_wrong_passwords_from_60_addresses_lock_no_user_out(ines: User, is_administrator: bool) -> None:
     User.objects.filter(pk=ines.pk).update(is_staff=is_administrator, is_superuser=is_administrator)
     device = device_of(ines)
-    strangers_try(50)
-    tries(device, RIGHT)
+    attempts_by_strangers(50)
+    sign_in_status(device, RIGHT)
     assert is_in(device)
     elsewhere = Client(REMOTE_ADDR="203.0.113.9")
-    tries(elsewhere, RIGHT)
+    sign_in_status(elsewhere, RIGHT)
     assert is_in(elsewhere)
 
 
 @FEWER
-def test_strangers_who_go_on_do_not_keep_a_person_out_of_a_known_device(ines: User) -> None:
+def test_persistent_strangers_cannot_lock_out_a_known_device(ines: User) -> None:
     device = Client(REMOTE_ADDR="203.0.113.50")  # where it has not been before
     device.cookies = device_of(ines).cookies
-    strangers_try(30)
-    tries(device, RIGHT)
+    attempts_by_strangers(30)
+    sign_in_status(device, RIGHT)
     assert is_in(device)
 
 
 @FEWER
 @pytest.mark.parametrize("name", ["ines", "INES", "ｉｎｅｓ"])
-def test_strangers_have_so_many_attempts_at_a_name_and_then_wait(ines: User, name: str) -> None:
-    strangers_try(FROM_ELSEWHERE_AN_HOUR - 5)
-    statuses = strangers_try(10, name)
+def test_strangers_share_a_limited_number_of_attempts_per_name(ines: User, name: str) -> None:
+    attempts_by_strangers(FROM_ELSEWHERE_AN_HOUR - 5)
+    statuses = attempts_by_strangers(10, name)
     assert statuses == [200] * 5 + [429] * 5
     refused = Client(REMOTE_ADDR="203.0.113.9").post(LOGIN, {"login": "ines", "password": RIGHT})
     assert refused.status_code == 429
@@ -78,8 +78,8 @@ def test_strangers_have_so_many_attempts_at_a_name_and_then_wait(ines: User, nam
 
 
 @FEWER
-def test_the_page_of_a_refusal_says_once_what_happened_and_leads_back(ines: User) -> None:
-    strangers_try(25)
+def test_the_refusal_page_explains_once_and_links_back(ines: User) -> None:
+    attempts_by_strangers(25)
     posted = {"login": "ines", "password": RIGHT}
     page = Client(REMOTE_ADDR="203.0.113.9").post(LOGIN, posted, headers={"accept-language": "es"}).content.decode()
     assert "<h1>Demasiadas solicitudes</h1>" in page
@@ -90,76 +90,76 @@ def test_the_page_of_a_refusal_says_once_what_happened_and_leads_back(ines: User
 
 
 @FEWER
-def test_a_name_that_nobody_has_is_answered_the_same(ines: User) -> None:
-    assert strangers_try(25) == strangers_try(25, "nobody")
+def test_an_unknown_name_gets_the_same_answer(ines: User) -> None:
+    assert attempts_by_strangers(25) == attempts_by_strangers(25, "nobody")
 
 
 @FEWER
-def test_a_known_address_has_attempts_of_its_own_without_a_known_device(ines: User) -> None:
+def test_a_known_address_has_its_own_attempts(ines: User) -> None:
     device_of(ines, "192.0.2.10")
-    strangers_try(30)
+    attempts_by_strangers(30)
     same_office = Client(REMOTE_ADDR="192.0.2.10")
-    tries(same_office, RIGHT)
+    sign_in_status(same_office, RIGHT)
     assert is_in(same_office)
 
 
 @FEWER
-def test_a_colleague_behind_the_same_address_does_not_keep_a_known_device_out(ines: User) -> None:
+def test_a_colleague_at_the_same_address_cannot_lock_out_a_known_device(ines: User) -> None:
     device = device_of(ines, "192.0.2.10")
     for _ in range(40):
-        tries(Client(REMOTE_ADDR="192.0.2.10"), "wrong")
-    tries(device, RIGHT)
+        sign_in_status(Client(REMOTE_ADDR="192.0.2.10"), "wrong")
+    sign_in_status(device, RIGHT)
     assert is_in(device)
 
 
 @FEWER
 @pytest.mark.parametrize("names", [["nobody-{}"], ["ines-{}", "admin"], ["eve"]])
-def test_a_stranger_behind_the_same_address_does_not_keep_a_person_out_of_it(ines: User, names: list[str]) -> None:
+def test_a_stranger_at_the_same_address_cannot_lock_the_user_out(ines: User, names: list[str]) -> None:
     device_of(ines, "192.0.2.10")
     for n in range(40):
-        tries(Client(REMOTE_ADDR="192.0.2.10"), "wrong", names[n % len(names)].format(n))
+        sign_in_status(Client(REMOTE_ADDR="192.0.2.10"), "wrong", names[n % len(names)].format(n))
     without_cookie = Client(REMOTE_ADDR="192.0.2.10")
-    tries(without_cookie, RIGHT)
+    sign_in_status(without_cookie, RIGHT)
     assert is_in(without_cookie)
 
 
 @FEWER
-def test_a_known_device_cannot_guess_faster_than_its_own_count_and_that_of_strangers(ines: User) -> None:
+def test_a_known_device_gets_its_own_attempts_and_the_shared_ones(ines: User) -> None:
     device = device_of(ines)
-    strangers_try(FROM_ELSEWHERE_AN_HOUR)
-    statuses = [tries(device, "wrong") for _ in range(30)]
+    attempts_by_strangers(FROM_ELSEWHERE_AN_HOUR)
+    statuses = [sign_in_status(device, "wrong") for _ in range(30)]
     # Its own ten, and ten of its address.
     assert statuses == [200] * 2 * FROM_KNOWN + [429] * 10
 
 
 @FEWER
 @pytest.mark.parametrize("spoil", ["forged", "another person's", "old password's"])
-def test_a_device_is_known_only_by_a_cookie_of_ours_for_this_person_and_password(ines: User, spoil: str) -> None:
+def test_a_device_is_known_only_by_our_cookie_for_this_user_and_password(ines: User, spoil: str) -> None:
     eve = User.objects.create_user("eve", "eve@example.org", RIGHT)
     device = device_of(ines)
     if spoil == "forged":
         device.cookies["known_device"] = device.cookies["known_device"].value[:-4] + "AAAA"
     elif spoil == "another person's":
         device = Client(REMOTE_ADDR="192.0.2.10")
-        assert tries(device, RIGHT, eve.username) == 302
+        assert sign_in_status(device, RIGHT, eve.username) == 302
         device.post("/accounts/logout/")
     else:
         ines.set_password(NEW)
         ines.save()
-    strangers_try(FROM_ELSEWHERE_AN_HOUR)
+    attempts_by_strangers(FROM_ELSEWHERE_AN_HOUR)
     moved = Client(REMOTE_ADDR="203.0.113.9")
     moved.cookies = device.cookies
-    assert tries(moved, NEW if spoil == "old password's" else RIGHT) == 429
+    assert sign_in_status(moved, NEW if spoil == "old password's" else RIGHT) == 429
 
 
-def test_the_cookie_is_of_no_use_to_scripts(ines: User) -> None:
+def test_the_cookie_is_http_only(ines: User) -> None:
     cookie = device_of(ines).cookies["known_device"]
     assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Lax", "/accounts/")
 
 
 @FEWER
-def test_a_new_password_by_mail_lets_a_person_in_whatever_strangers_do(ines: User) -> None:
-    strangers_try(30)
+def test_a_password_reset_by_mail_works_despite_strangers(ines: User) -> None:
+    attempts_by_strangers(30)
     elsewhere = Client(REMOTE_ADDR="203.0.113.9")
     with override_settings(EMAIL_HOST="mail.test"):
         assert elsewhere.post("/accounts/password/reset/", {"email": ines.email}).status_code == 302
@@ -167,12 +167,12 @@ def test_a_new_password_by_mail_lets_a_person_in_whatever_strangers_do(ines: Use
         assert found
         form = elsewhere.get(found.group(1), follow=True).redirect_chain[-1][0]
         assert elsewhere.post(form, {"password1": NEW, "password2": NEW}).status_code == 302
-    strangers_try(30)
-    tries(elsewhere, NEW)
+    attempts_by_strangers(30)
+    sign_in_status(elsewhere, NEW)
     assert is_in(elsewhere)
 
 
-def test_letters_are_bounded_by_address_and_recipient_alike_for_everybody(ines: User) -> None:
+def test_reset_mail_is_limited_by_address_and_recipient(ines: User) -> None:
     with override_settings(EMAIL_HOST="mail.test"):
         for email in (ines.email, "nobody@example.org"):
             statuses = [
@@ -186,7 +186,7 @@ def test_letters_are_bounded_by_address_and_recipient_alike_for_everybody(ines: 
 @FEWER
 def test_one_address_that_tries_many_names_is_refused() -> None:
     client = Client(REMOTE_ADDR="198.51.100.7")
-    assert [tries(client, "wrong", f"name-{n}") for n in range(17)] == [200] * 15 + [429] * 2
+    assert [sign_in_status(client, "wrong", f"name-{n}") for n in range(17)] == [200] * 15 + [429] * 2
 
 
 @FEWER
@@ -201,8 +201,8 @@ def test_guessing_the_old_password_with_a_stolen_login_is_bounded(ines: User) ->
 
 @FEWER
 @pytest.mark.parametrize("host", ["", "mail.test"])
-def test_a_refusal_promises_a_letter_only_where_letters_are_sent(ines: User, host: str) -> None:
-    strangers_try(FROM_ELSEWHERE_AN_HOUR)
+def test_a_refusal_mentions_mail_only_with_a_mail_server(ines: User, host: str) -> None:
+    attempts_by_strangers(FROM_ELSEWHERE_AN_HOUR)
     with override_settings(EMAIL_HOST=host):
         refused = Client(REMOTE_ADDR="203.0.113.9").post(
             LOGIN, {"login": "ines", "password": "x"}, headers={"accept-language": "en"}
@@ -213,11 +213,11 @@ def test_a_refusal_promises_a_letter_only_where_letters_are_sent(ines: User, hos
 
 
 @FEWER
-def test_a_known_address_goes_with_the_person_and_not_with_the_name(ines: User) -> None:
+def test_a_known_address_belongs_to_the_user_and_not_to_the_name(ines: User) -> None:
     device_of(ines, "192.0.2.10")
     User.objects.filter(pk=ines.pk).update(username="ines.old")
     User.objects.create_user("ines", "", NEW)
-    strangers_try(FROM_ELSEWHERE_AN_HOUR)
-    strangers_try(FROM_ELSEWHERE_AN_HOUR, "ines.old")
-    assert tries(Client(REMOTE_ADDR="192.0.2.10"), NEW) == 429
-    assert tries(Client(REMOTE_ADDR="192.0.2.10"), RIGHT, "ines.old") == 302
+    attempts_by_strangers(FROM_ELSEWHERE_AN_HOUR)
+    attempts_by_strangers(FROM_ELSEWHERE_AN_HOUR, "ines.old")
+    assert sign_in_status(Client(REMOTE_ADDR="192.0.2.10"), NEW) == 429
+    assert sign_in_status(Client(REMOTE_ADDR="192.0.2.10"), RIGHT, "ines.old") == 302

@@ -33,7 +33,7 @@ def test_migrations_mark_a_database_as_new(tmp_path: Path) -> None:
 @pytest.fixture
 def new_portal(transactional_db: None) -> None:
     audit_log.lock_head()
-    older_portal.pretend(audit_log.NEW_LOG)
+    older_portal.sign_head_as_before(audit_log.NEW_LOG)
 
 
 @pytest.mark.parametrize("is_first", [True, False])
@@ -58,6 +58,6 @@ def test_rows_stored_by_the_portal_verify(new_portal: None) -> None:
 
 
 def test_a_mark_signed_elsewhere_is_ignored(new_portal: None) -> None:
-    older_portal.pretend(("audit of a new portal", 0, "x"))
+    older_portal.sign_head_as_before(("audit of a new portal", 0, "x"))
     entry = audit_log.record(None, AuditEntry.Kind.ACCESS_CHANGED, UserFactory.create())
     assert audit_log.IS_COMPLETE not in entry.data

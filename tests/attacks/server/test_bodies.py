@@ -65,7 +65,7 @@ def chunks(count: int, size: int) -> Iterator[bytes]:
         (IMPORT, FORM, 17 * MIB),
     ],
 )
-def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(
+def test_a_body_with_a_large_content_length_is_refused_before_it_is_sent(
     web: Web, path: str, content_type: str, size: int
 ) -> None:
     answered = raw.exchange(web, raw.head("POST", path, [content_type, f"Content-Length: {size}"]))
@@ -75,14 +75,14 @@ def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(
 
 @pytest.mark.parametrize("path", ["/accounts/login/", "/webhooks/livekit/", "/language/"])
 @pytest.mark.parametrize("size", [1, 8192], ids=["of-a-byte-each", "of-8-kb"])
-def test_a_body_in_chunks_is_refused_where_it_becomes_too_large(web: Web, path: str, size: int) -> None:
+def test_a_chunked_body_is_refused_when_it_becomes_too_large(web: Web, path: str, size: int) -> None:
     head = raw.head("POST", path, [FORM, "Transfer-Encoding: chunked"])
     answered = raw.exchange(web, head, *chunks(200_000 // size, size))
     assert answered.startswith("HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize("root", ["/x", "/%78"])
-def test_a_client_does_not_choose_what_part_of_a_path_counts(web: Web, root: str) -> None:
+def test_a_client_cannot_choose_the_root_path(web: Web, root: str) -> None:
     body = PART + b"a" * (100 * 1024) + b"\r\n--x--\r\n"
     headers = [FORM, f"Content-Length: {len(body)}", f"Daphne-Root-Path: {root}"]
     answered = raw.exchange(web, raw.head("POST", "/x/accounts/login/", headers), body)
@@ -90,7 +90,7 @@ def test_a_client_does_not_choose_what_part_of_a_path_counts(web: Web, root: str
 
 
 @pytest.mark.usefixtures("loaded")
-def test_a_large_form_costs_no_memory_and_does_not_hold_up_others(web: Web) -> None:
+def test_a_large_form_uses_little_memory_and_does_not_block_others(web: Web) -> None:
     body = PART + b"a" * (20 * MIB)
     with raw.little_memory(web):
         for _ in range(3):
@@ -99,7 +99,7 @@ def test_a_large_form_costs_no_memory_and_does_not_hold_up_others(web: Web) -> N
     assert httpx.get(f"{web.url}/health", trust_env=False).status_code == 200
 
 
-def test_a_client_that_asks_first_is_refused_at_once(web: Web) -> None:
+def test_expect_100_continue_is_refused_before_the_body(web: Web) -> None:
     headers = [FORM, "Expect: 100-continue", f"Content-Length: {2 * MIB}"]
     assert raw.exchange(web, raw.head("POST", "/accounts/login/", headers)).startswith("HTTP/1.1 413 ")
 
@@ -137,14 +137,14 @@ def test_headers_beyond_the_limits_are_refused(web: Web, headers: list[str]) -> 
     ],
     ids=["request-line", "headers", "body", "chunks"],
 )
-def test_a_request_that_does_not_come_to_its_end_is_closed(web: Web, sent: bytes) -> None:
+def test_an_incomplete_request_is_closed(web: Web, sent: bytes) -> None:
     with raw.connected(web) as connection:
         connection.sendall(sent)
         answered = raw.answer(connection)  # returns once the server has closed
     assert answered == "" or answered.startswith("HTTP/1.1 408 ")
 
 
-def test_bytes_that_drip_do_not_hold_a_request_open(web: Web) -> None:
+def test_a_slowly_dripping_request_is_closed(web: Web) -> None:
     """Each byte used to begin the wait for the next one again."""
     with raw.connected(web) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
@@ -174,7 +174,7 @@ def test_two_requests_on_one_connection_are_both_answered(web: Web) -> None:
 
 
 @pytest.mark.parametrize("junk", [b"a" * MIB, b"\r\n\r\n" * 1000, raw.head("GET", "/ws/board/", HANDSHAKE) * 20])
-def test_what_comes_before_a_handshake_is_answered_is_not_taken_for_another(web: Web, junk: bytes) -> None:
+def test_data_sent_before_the_handshake_response_is_not_parsed_as_a_handshake(web: Web, junk: bytes) -> None:
     head = raw.head("GET", "/ws/board/", ["Origin: http://localhost", *HANDSHAKE]).replace(b" close", b" Upgrade")
     answered = raw.exchange(web, head, junk)
     assert answered.count("HTTP/1.1") <= 1
@@ -246,7 +246,7 @@ async def test_a_page_that_pings_now_and_then_is_answered(web: Web, staff: Staff
             pass
 
 
-async def test_nothing_more_is_read_from_a_socket_whose_application_is_behind() -> None:
+async def test_a_socket_is_not_read_while_its_queue_is_full() -> None:
     transport = Mock(spec=["pauseProducing", "resumeProducing"])
     inbox = SocketInbox(Mock(spec=Socket, transport=transport))
     for _ in range(100):

@@ -54,7 +54,7 @@ def test_a_person_can_prove_who_they_are(signed_in: Client) -> None:
     assert signed_in.post("/accounts/reauthenticate/", {"password": RIGHT}).status_code == 302
 
 
-def test_guessing_while_redis_is_away_is_bounded_all_the_same(signed_in: Client) -> None:
+def test_guessing_is_limited_while_redis_is_down(signed_in: Client) -> None:
     statuses = [signed_in.post("/accounts/reauthenticate/", {"password": "wrong"}).status_code for _ in range(12)]
     assert statuses == [200] * 10 + [403, 302]  # then the login session has ended
 
@@ -64,7 +64,7 @@ def test_a_password_can_be_changed(signed_in: Client) -> None:
     assert signed_in.post("/accounts/password/", changed).status_code == 302
 
 
-def test_what_counts_once_counts_once_and_only_the_first_waits(away: None, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_time_marks_hold_and_only_the_first_call_waits(away: None, caplog: pytest.LogCaptureFixture) -> None:
     assert [cache.add("code", 1, 30) for _ in range(20)] == [True] + [False] * 19
     assert (cache.get("code"), cache.get("before"), cache.touch("code", 30)) == (1, None, True)
     assert (cache.incr("code"), cache.has_key("code")) == (2, True)
@@ -74,11 +74,11 @@ def test_what_counts_once_counts_once_and_only_the_first_waits(away: None, caplo
     assert (cache.delete("code"), cache.get("code"), cache.get("one")) == (True, None, None)
     # A silent Redis is asked once, not by each of these.
     assert [record.message.partition(":")[0] for record in caplog.records] == [
-        "the cache is this process's own for now"
+        "Redis is not available, the cache uses this process's memory"
     ]
 
 
-def test_what_was_taken_while_redis_was_away_stays_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_added_while_redis_was_down_stays_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache_module, "REDIS_TIMEOUT_S", 0.5)
     with servers.redis_process() as redis:
         caches: Any = {"default": {**settings.CACHES["default"], "LOCATION": redis.url}}
@@ -93,7 +93,7 @@ def test_what_was_taken_while_redis_was_away_stays_taken(monkeypatch: pytest.Mon
             assert cache.add("mark", 1, 60)
 
 
-def test_videos_are_looked_after_and_voices_heard(away: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_video_jobs_and_voice_samples_work_while_redis_is_down(away: None, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
 
     async def look_after(now: Any) -> None:

@@ -64,7 +64,7 @@ def test_workers_refuse_jobs_that_are_not_json(tmp_path: Path, content_type: str
     "value",
     [0, -3, True, None, 1.5, "ñ", b"", b"\x80\x05.", b"j", [1, {"a": None}], {"days": [1.25, "\ud800"]}],
 )
-def test_cached_values_come_back_as_they_were(value: Any) -> None:
+def test_cached_values_are_returned_unchanged(value: Any) -> None:
     cache.set("kept", value)
     found = cache.get("kept", "nothing")
     assert (found, type(found)) == (value, type(value))
@@ -75,7 +75,7 @@ def test_counters_in_the_cache_still_count() -> None:
     assert cache.incr("count") == 2
 
 
-def test_what_cannot_be_json_is_refused_when_it_is_stored() -> None:
+def test_a_value_that_is_not_json_is_refused_when_stored() -> None:
     with pytest.raises(TypeError):
         cache.set("kept", object())
 
@@ -102,7 +102,7 @@ def complaints(**changed: Any) -> list[str]:
     return [str(message.id).partition(".")[2] for message in found if str(message.id).startswith("heygen_portal.")]
 
 
-def test_a_careful_set_up_gives_nothing_to_complain_of() -> None:
+def test_a_safe_configuration_has_no_findings() -> None:
     assert complaints() == []
 
 
@@ -135,7 +135,7 @@ def test_a_careful_set_up_gives_nothing_to_complain_of() -> None:
         ({"DEBUG": True}, "W001"),
     ],
 )
-def test_a_careless_setting_is_named(changed: dict[str, Any], complaint: str) -> None:
+def test_an_unsafe_setting_is_reported(changed: dict[str, Any], complaint: str) -> None:
     assert complaints(**changed) == [complaint]
 
 
@@ -148,7 +148,7 @@ def test_a_careless_setting_is_named(changed: dict[str, Any], complaint: str) ->
         {"HTTPS": False, "PROXY_COUNT": 0},
     ],
 )
-def test_settings_that_are_no_danger_are_not_complained_of(changed: dict[str, Any]) -> None:
+def test_safe_settings_are_not_reported(changed: dict[str, Any]) -> None:
     assert complaints(**changed) == []
 
 
@@ -160,7 +160,7 @@ LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
     "hosts", [["*"], ["portal.example.org"], [*LOOPBACK, "10.0.0.5"], [*LOOPBACK, ".local"], ["[2001:db8::1]"]]
 )
 @pytest.mark.parametrize("left", [["SECRET_KEY"], ["FIELD_ENCRYPTION_KEY"], ["SECRET_KEY", "FIELD_ENCRYPTION_KEY"]])
-def test_others_are_never_served_with_keys_from_the_repository(hosts: list[str], left: list[str]) -> None:
+def test_production_refuses_keys_from_the_repository(hosts: list[str], left: list[str]) -> None:
     keys = {**STRONG, **{name: DEFAULTS[name] for name in left}}
     with override_settings(DEBUG=False, ALLOWED_HOSTS=hosts, **keys), pytest.raises(ImproperlyConfigured) as refusal:
         production.refuse_default_secrets()
@@ -175,7 +175,7 @@ def test_others_are_never_served_with_keys_from_the_repository(hosts: list[str],
     ],
 )
 @pytest.mark.parametrize("default", DEFAULTS.values())
-def test_nor_with_those_keys_among_the_retired_ones(setting: str, name: str, default: str) -> None:
+def test_production_refuses_retired_keys_from_the_repository(setting: str, name: str, default: str) -> None:
     settings = {**STRONG, "ALLOWED_HOSTS": ["portal.example.org"], setting: ["y" * 60, default]}
     with override_settings(DEBUG=False, **settings), pytest.raises(ImproperlyConfigured, match=name):
         production.refuse_default_secrets()
@@ -185,7 +185,7 @@ def test_nor_with_those_keys_among_the_retired_ones(setting: str, name: str, def
     "settings",
     [{"ALLOWED_HOSTS": LOOPBACK}, {"ALLOWED_HOSTS": ["*"], "DEBUG": True}, {"ALLOWED_HOSTS": ["*"], **STRONG}],
 )
-def test_a_fresh_checkout_just_runs(settings: dict[str, Any]) -> None:
+def test_a_fresh_checkout_runs_without_settings(settings: dict[str, Any]) -> None:
     with override_settings(**{"DEBUG": False, **DEFAULTS, **settings}):
         production.refuse_default_secrets()
 
@@ -207,14 +207,14 @@ SERVING = {
 
 
 @pytest.mark.parametrize("command", SERVING.values(), ids=list(SERVING))
-def test_so_does_whatever_works_beside_it(tmp_path: Path, command: list[str]) -> None:
+def test_worker_and_beat_refuse_to_start_with_keys_from_the_repository(tmp_path: Path, command: list[str]) -> None:
     ended = careless_process(tmp_path, command)
     assert ended.returncode != 0
     assert "DJANGO_SECRET_KEY and FIELD_ENCRYPTION_KEY would be or hold the value from the repository" in ended.stderr
 
 
 @pytest.mark.parametrize("command", [["check"], ["migrate", "--check"], ["rotate_keys", "--help"]])
-def test_commands_that_put_it_right_run_all_the_same(tmp_path: Path, command: list[str]) -> None:
+def test_commands_that_fix_the_keys_still_run(tmp_path: Path, command: list[str]) -> None:
     assert "would be or hold" not in careless_process(tmp_path, ["django", *command]).stderr
 
 

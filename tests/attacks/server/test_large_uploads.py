@@ -33,7 +33,7 @@ def test_strangers_hold_few_large_uploads_open(web: Web, announced: str) -> None
 
 
 @pytest.mark.parametrize("announced", ANNOUNCED)
-def test_one_address_does_not_take_every_upload_place(web: Web, announced: str) -> None:
+def test_one_address_cannot_take_every_upload_slot(web: Web, announced: str) -> None:
     asked = head("POST", PATH, [announced])
     with ExitStack() as held:
         for _ in range(MOST_OF_ONE_ADDRESS):
@@ -57,7 +57,7 @@ def test_one_address_does_not_take_every_upload_place(web: Web, announced: str) 
         ("2001:db8:0:2::7", False),
     ],
 )
-def test_uploads_count_by_the_address_that_the_proxy_wrote(
+def test_uploads_are_counted_by_the_address_from_the_proxy(
     web_behind_proxy: Web, forwarded: str, is_refused: bool
 ) -> None:
     length = f"Content-Length: {15 * MIB}"
@@ -74,7 +74,7 @@ def test_uploads_count_by_the_address_that_the_proxy_wrote(
             assert answer(another).startswith(expected)
 
 
-def test_a_large_upload_may_not_take_longer_than_its_size_explains() -> None:
+def test_a_large_upload_must_keep_a_minimum_speed() -> None:
     assert limits.upload_seconds(16 * MIB) <= 90
     assert limits.upload_seconds(MIB) == limits.transfer_seconds(MIB)
 

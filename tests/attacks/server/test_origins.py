@@ -54,28 +54,28 @@ def test_the_portal_s_own_pages_open_sockets(origin: str, host: str) -> None:
         "file://",
     ],
 )
-def test_pages_of_another_scheme_host_or_port_open_none(origin: str | None) -> None:
+def test_pages_of_another_scheme_host_or_port_open_no_sockets(origin: str | None) -> None:
     assert not may_open(origin)
 
 
 @override_settings(ALLOWED_HOSTS=[PORTAL])
-def test_a_host_that_is_not_the_portal_s_is_refused_with_its_own_pages() -> None:
+def test_a_foreign_host_is_refused_even_for_its_own_pages() -> None:
     assert not may_open("http://elsewhere.test", "elsewhere.test")
 
 
 @override_settings(ALLOWED_HOSTS=[PORTAL], SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https"))
-def test_behind_a_proxy_that_ends_tls_pages_come_by_https() -> None:
+def test_behind_a_tls_proxy_pages_have_an_https_origin() -> None:
     assert may_open(f"https://{PORTAL}", x_forwarded_proto="https")
     assert not may_open(f"http://{PORTAL}", x_forwarded_proto="https")
 
 
 @override_settings(ALLOWED_HOSTS=[PORTAL])
-def test_headers_of_a_proxy_are_believed_only_where_the_settings_say_so() -> None:
+def test_proxy_headers_are_trusted_only_if_configured() -> None:
     assert not may_open(f"https://{PORTAL}", x_forwarded_proto="https")
     assert not may_open("http://elsewhere.test", x_forwarded_host="elsewhere.test")
 
 
 @override_settings(ALLOWED_HOSTS=[PORTAL], CSRF_TRUSTED_ORIGINS=["https://other.example.org"])
-def test_origins_that_may_send_forms_may_open_sockets() -> None:
+def test_trusted_origins_may_open_sockets() -> None:
     assert may_open("https://other.example.org")
     assert not may_open("https://other.example.org:8443")

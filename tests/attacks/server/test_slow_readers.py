@@ -22,7 +22,7 @@ from tests.support.servers import Web
 WHOLE, FROM_THE_MIDDLE, NEARLY_ALL = (), ("Range: bytes=1000-",), ("Range: bytes=0-299999999",)
 
 
-def test_clients_that_read_nothing_cost_little_memory_and_are_cut_off(web: Web, staff: Staff) -> None:
+def test_clients_that_read_nothing_use_little_memory_and_are_cut_off(web: Web, staff: Staff) -> None:
     # The first request loads what the others share.
     assert httpx.head(f"{web.url}{staff.video}", headers={"Cookie": staff.cookie}, trust_env=False).is_success
     before = most = raw.memory_mb(web.process.pid)
@@ -45,7 +45,7 @@ def test_clients_that_read_nothing_cost_little_memory_and_are_cut_off(web: Web, 
     assert most - before < 30  # of 3.6 GB
 
 
-def test_a_client_that_reads_slowly_and_steadily_gets_all_of_it(web: Web, staff: Staff) -> None:
+def test_a_slow_steady_reader_gets_the_whole_response(web: Web, staff: Staff) -> None:
     received = 0
     with raw.connected(web, receive_buffer=4096) as client:
         client.sendall(raw.head("GET", staff.video, [f"Cookie: {staff.cookie}", "Range: bytes=0-1999999"]))
@@ -66,9 +66,7 @@ def test_a_client_that_reads_slowly_and_steadily_gets_all_of_it(web: Web, staff:
         ("lines=1-2", 200, None),
     ],
 )
-def test_a_player_gets_the_part_that_it_asks_for(
-    web: Web, staff: Staff, wanted: str, status: int, sent: str | None
-) -> None:
+def test_a_range_request_gets_its_range(web: Web, staff: Staff, wanted: str, status: int, sent: str | None) -> None:
     headers = {"Cookie": staff.cookie, "Range": wanted}
     with httpx.stream("GET", f"{web.url}{staff.video}", headers=headers, trust_env=False) as answer:
         assert answer.status_code == status
@@ -76,18 +74,18 @@ def test_a_player_gets_the_part_that_it_asks_for(
         assert answer.headers.get("ETag") or status == 416
 
 
-def test_a_part_of_a_file_that_has_changed_since_is_sent_whole(web: Web, staff: Staff) -> None:
+def test_if_range_sends_a_changed_file_whole(web: Web, staff: Staff) -> None:
     headers = {"Cookie": staff.cookie, "Range": "bytes=5-9", "If-Range": '"another"'}
     with httpx.stream("GET", f"{web.url}{staff.video}", headers=headers, trust_env=False) as answer:
         assert (answer.status_code, answer.headers["Content-Length"]) == (200, str(VIDEO_BYTES))
 
 
-def test_asking_how_long_a_video_is_reads_none_of_it(web: Web, staff: Staff) -> None:
+def test_a_head_request_reads_no_file(web: Web, staff: Staff) -> None:
     answer = httpx.head(f"{web.url}{staff.video}", headers={"Cookie": staff.cookie}, trust_env=False)
     assert (answer.status_code, answer.headers["Content-Length"]) == (200, str(VIDEO_BYTES))
 
 
-def test_a_known_file_is_not_sent_again(web: Web, staff: Staff) -> None:
+def test_a_file_with_a_matching_etag_is_not_sent_again(web: Web, staff: Staff) -> None:
     headers = {"Cookie": staff.cookie}
     known = httpx.head(f"{web.url}{staff.video}", headers=headers, trust_env=False).headers["ETag"]
     again = httpx.get(f"{web.url}{staff.video}", headers=headers | {"If-None-Match": known}, trust_env=False)
@@ -98,7 +96,7 @@ def test_a_known_file_is_not_sent_again(web: Web, staff: Staff) -> None:
     ("way", "named"),
     [("X-Accel-Redirect", "/protected-media/videos/film%201.mp4"), ("X-Sendfile", "{media}/videos/film 1.mp4")],
 )
-async def test_a_proxy_that_can_sends_files_itself(way: str, named: str) -> None:
+async def test_a_capable_proxy_sends_files_itself(way: str, named: str) -> None:
     path = Path(settings.MEDIA_ROOT) / "videos" / "film 1.mp4"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"film")
@@ -109,12 +107,12 @@ async def test_a_proxy_that_can_sends_files_itself(way: str, named: str) -> None
     assert not answer.streaming
 
 
-def test_an_unknown_way_to_send_files_is_named_by_the_check() -> None:
+def test_an_unknown_send_files_header_is_reported() -> None:
     with override_settings(SEND_FILES_WITH="X-Send"):
         assert [found.id for found in checks.known_way_to_send_files(None)] == ["heygen_portal.E030"]
 
 
-async def test_a_static_file_is_sent_piece_by_piece() -> None:
+async def test_a_static_file_is_streamed() -> None:
     answer: Any = await AsyncClient().get("/static/portal/base.css")
     assert answer.is_async
     body = b"".join([piece async for piece in answer])

@@ -95,7 +95,7 @@ def test_without_redis_each_process_counts_for_itself_and_only_the_first_waits(
     assert 1 <= wait <= 360
     # A silent Redis is asked once, not by each of these.
     assert [record.message.partition(":")[0] for record in caplog.records] == [
-        "budgets are counted by this process alone"
+        "Redis is not available, budgets are counted in this process"
     ]
 
 

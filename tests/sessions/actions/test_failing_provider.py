@@ -214,16 +214,16 @@ def test_two_portals_on_one_account_do_not_end_each_others_sessions(
     """Each has its own database, SQLite and PostgreSQL, and sees the other only through the provider's list."""
     httpx.post(f"{provider.url}/_emulator/reset", json={}).raise_for_status()
     ours = running_at(provider)
-    with on_postgres.swapped(postgres_url):
+    with on_postgres.as_default(postgres_url):
         theirs = running_at(provider)
         assert unknown_sessions_at(theirs.account) == [ours.provider_session_id]
     assert unknown_sessions_at(ours.account) == [theirs.provider_session_id]
     open_there = httpx.get(f"{provider.url}/_emulator/sessions").json()["sessions"]
     assert {ours.provider_session_id, theirs.provider_session_id} <= {row["session_id"] for row in open_there}
-    with on_postgres.swapped(postgres_url):
+    with on_postgres.as_default(postgres_url):
         theirs.refresh_from_db()
         assert theirs.status == Status.LIVE
-    on_postgres.empty(postgres_url)
+    on_postgres.flush(postgres_url)
 
 
 def running_at(provider: servers.Emulator) -> StreamingSession:

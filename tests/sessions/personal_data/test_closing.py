@@ -28,7 +28,7 @@ from sessions.integrity import verification
 from sessions.models import Allowance, StreamingSession
 from sessions.retention import erasure
 from sessions.staff import stop_sessions
-from tests.people.signed_in import some_time_ago
+from tests.people.signed_in import age_login
 from tests.sessions.retention.test_erasure import SECRET, ended_session, texts
 from tests.support.factories import EndUserFactory, StreamingSessionFactory, UserFactory
 
@@ -206,7 +206,7 @@ def test_an_unattended_browser_closes_nothing(visitor: Client, person: User) -> 
     person.set_password(PASSWORD)
     person.save()
     visitor.force_login(person)
-    some_time_ago(visitor)
+    age_login(visitor)
     asked = visitor.post(CLOSE, {"username": NAME})
     assert asked["Location"].startswith("/accounts/reauthenticate/")
     assert User.objects.get(pk=person.pk).is_active
@@ -278,7 +278,7 @@ def test_staff_need_a_proof_and_cannot_close_the_last_administrator(
     staff_client: Client, person: User, administrator: User
 ) -> None:
     assert staff_client.get(on_behalf(administrator))["Location"] == CLOSE
-    some_time_ago(staff_client)
+    age_login(staff_client)
     posted = {"reason": "Letter of 3 March", "username": NAME}
     assert staff_client.post(on_behalf(person), posted)["Location"].startswith("/accounts/reauthenticate/")
     assert User.objects.get(pk=person.pk).is_active

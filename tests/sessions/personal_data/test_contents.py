@@ -28,7 +28,6 @@ from sessions.models import Allowance, Erasure, LegalHold, SessionTask, Streamin
 from sessions.personal_data import contents as personal_data
 from sessions.personal_data import html_page as personal_data_page
 from sessions.retention import erasure
-from tests.people.signed_in import some_time_ago
 from tests.sessions.retention.test_erasure import SECRET, ended_session, texts
 from tests.support.factories import EndUserFactory, StreamingSessionFactory, UserFactory
 
@@ -270,11 +269,11 @@ def test_a_legal_hold_is_said_and_kept(visitor: Client, person: User) -> None:
 
 
 def test_ones_own_download_is_recorded_and_needs_a_proof(visitor: Client, person: User) -> None:
-    some_time_ago(visitor)
+    age_login(visitor)
     person.set_password("wj3-longer-than-most")
     person.save()
     visitor.force_login(person)
-    some_time_ago(visitor)
+    age_login(visitor)
     assert visitor.post(JSON)["Location"] == "/accounts/reauthenticate/?next=%2Fdata%2F"
     assert not AuditEntry.objects.exists()
     answer = visitor.post("/accounts/reauthenticate/", {"password": "wj3-longer-than-most", "next": "/data/"})
@@ -289,7 +288,7 @@ def test_nothing_is_erased_by_an_unattended_browser(visitor: Client, person: Use
     person.set_password("wj3-longer-than-most")
     person.save()
     visitor.force_login(person)
-    some_time_ago(visitor)
+    age_login(visitor)
     asked = visitor.post("/conversations/erase/")
     assert texts(session) == [SECRET]
     assert asked["Location"].startswith("/accounts/reauthenticate/")
@@ -322,7 +321,7 @@ def test_staff_take_it_for_a_reason_that_is_recorded_also_of_who_can_no_longer_s
 
 
 def test_staff_need_a_proof(admin_client: Client, person: User) -> None:
-    some_time_ago(admin_client)
+    age_login(admin_client)
     posted = {"extension": "json", "reason": "Her letter of 3 March"}
     assert admin_client.post(address(person), posted)["Location"].startswith("/accounts/reauthenticate/")
     assert not AuditEntry.objects.exists()

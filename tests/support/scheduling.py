@@ -52,7 +52,7 @@ def unit(test: str) -> str:
     return next((name for name, files in TOGETHER.items() if any(fnmatch(file, each) for each in files)), file)
 
 
-def place(test: str) -> int:
+def rank(test: str) -> int:
     """Return where among all others the test begins."""
     return [*TOGETHER, unit(test)].index(unit(test))
 
