@@ -28,6 +28,7 @@ from sessions.models import Allowance, Erasure, LegalHold, SessionTask, Streamin
 from sessions.personal_data import contents as personal_data
 from sessions.personal_data import html_page as personal_data_page
 from sessions.retention import erasure
+from tests.people.signed_in import age_login
 from tests.sessions.retention.test_erasure import SECRET, ended_session, texts
 from tests.support.factories import EndUserFactory, StreamingSessionFactory, UserFactory
 
