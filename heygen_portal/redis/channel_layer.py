@@ -14,6 +14,7 @@ from typing import Any
 from channels_redis.pubsub import RedisPubSubChannelLayer, RedisPubSubLoopLayer, RedisSingleShardConnection
 from channels_redis.utils import _wrap_close, decode_hosts
 from redis.asyncio.client import PubSub
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 
@@ -69,6 +70,13 @@ class PortalLoopLayer(RedisPubSubLoopLayer):
 
 
 class PortalPubSub(PubSub):
+    async def execute_command(self, *args: Any) -> None:
+        """Send a command. Raises RedisError if the receiving task is restoring the connection."""
+        try:
+            await super().execute_command(*args)
+        except RuntimeError as exc:  # both tasks wait for the answer to the handshake
+            raise RedisConnectionError("the connection is being restored") from exc
+
     async def on_connect(self, connection: Any) -> None:
         # They were unsubscribed on a broken connection, so redis-py would subscribe to them again.
         for name in self.pending_unsubscribe_channels:

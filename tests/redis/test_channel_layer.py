@@ -53,11 +53,12 @@ def subscribed_channels(server: servers.Redis) -> set[bytes]:
 
 
 async def new_channel(layer: Any) -> str:
-    """Return a new channel, past connections that have not noticed yet that they were cut."""
-    for _ in range(TRIES):
-        with suppress(RedisError):
-            return str(await layer.new_channel())
-    pytest.fail("no tab is let in")
+    """Return a new channel once connections that were cut are restored."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with suppress(RedisError):
+                return str(await layer.new_channel())
+            await asyncio.sleep(0.05)
 
 
 async def test_tabs_that_connect_while_redis_is_down_leave_no_state(server: servers.Redis, layer: Any) -> None:
@@ -72,6 +73,20 @@ async def test_tabs_that_connect_while_redis_is_down_leave_no_state(server: serv
     inner = layer._get_layer()
     assert len(kept) < TRIES / 2
     assert (list(inner.channels), inner.groups) == (kept, {})
+
+
+async def test_a_subscription_during_a_reconnection_fails_as_if_redis_were_down(
+    layer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connect() -> None:
+        raise RuntimeError("readuntil() called while another coroutine is already waiting for incoming data")
+
+    channel = await layer.new_channel()
+    inner = layer._get_layer()
+    monkeypatch.setattr(inner._shards[0]._pubsub.connection, "connect", connect)
+    with pytest.raises(RedisError):
+        await layer.new_channel()
+    assert list(inner.channels) == [channel]
 
 
 async def test_a_disconnected_tab_leaves_its_groups(layer: Any, server: servers.Redis) -> None:
