@@ -1,0 +1,101 @@
+"""A start that its person gives up, in the moments in which it hurts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from unittest.mock import Mock
+from uuid import UUID
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from heygen_portal.providers.contract.provider import LimitReached, RoomAccess
+from sessions.actions.start import StartAttempt
+from sessions.capacity import slots
+from sessions.capacity.leases import this_process
+from sessions.capacity.queue import TabAddress
+from sessions.capacity.slots import StartRequest
+from sessions.models import QueuePlace, StreamingSession
+from tests.patience import PATIENCE_S
+from tests.sessions.tabs import a_person, a_persona
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
+
+
+class APage:
+    """A browser tab that starts a session."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self.session_id: UUID | None = None
+
+    async def send_json(self, message: dict[str, Any], /) -> None:
+        pass
+
+    async def stop_relaying(self) -> None:
+        pass
+
+    async def follow(self, session_id: UUID, /) -> None:
+        self.session_id = session_id
+
+    async def unfollow(self) -> None:
+        self.session_id = None
+
+    async def send_lines(self, session_id: UUID, /) -> None:
+        pass
+
+    async def give_room(self, room: RoomAccess, /) -> None:
+        pass
+
+    def take_prepared_room(self) -> str:
+        return ""
+
+
+@pytest.fixture
+def page() -> APage:
+    return APage()
+
+
+async def an_attempt(page: APage, **persona: Any) -> StartAttempt:
+    user, persona_row = await a_person(), await a_persona(**persona)
+    await this_process.hold_lease()
+    address = TabAddress(this_process.id, "the-tab")
+    return StartAttempt(user.pk, persona_row.slug, StartRequest(), address, page)
+
+
+async def test_a_start_that_is_given_up_while_its_session_is_stored_is_called_off(
+    provider: Mock, page: APage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session is stored and holds a slot, but nobody wants it: the provider must not be asked."""
+    attempt, loop, store = await an_attempt(page), asyncio.get_running_loop(), slots.open_in_tab
+
+    def store_and_give_up(*args: Any) -> StreamingSession:
+        session = store(*args)
+        asyncio.run_coroutine_threadsafe(attempt.give_up(), loop).result(PATIENCE_S)
+        return session
+
+    monkeypatch.setattr(slots, "open_in_tab", store_and_give_up)
+    async with asyncio.timeout(PATIENCE_S):
+        assert not await attempt.run()
+    session = await StreamingSession.objects.aget()
+    assert (session.status, session.end_reason) == ("ended", "user_stopped")
+    assert not provider.new_session.called
+    assert not await sync_to_async(session.tabs.exists)()
+
+
+async def test_a_tab_that_was_closed_does_not_wait_for_a_slot_that_the_provider_refused(
+    provider: Mock, page: APage
+) -> None:
+    attempt = await an_attempt(page)
+
+    async def refuse(*args: Any) -> None:
+        page.is_open = False
+        raise LimitReached("full", code="10007", status=400)
+
+    provider.new_session.side_effect = refuse
+    async with asyncio.timeout(PATIENCE_S):
+        assert not await attempt.run()
+    assert not await QueuePlace.objects.aexists()
+    session = await StreamingSession.objects.aget()
+    assert session.end_reason == "provider_refused"
