@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import lru_cache
 
+from django.contrib.auth.models import User
 from django.db import connection
 
 from avatars.models import Persona
 from heygen_portal.people.access import live_access
-from heygen_portal.people.access.live_access import Claim, Loss
+from heygen_portal.people.access.live_access import Claim, Condition, Loss
+
+
+def loss(claim: Claim) -> Loss | None:
+    """Return why one claim no longer holds, as `losses` does, or None if it holds. One query: each text pays for it."""
+    ids = sorted(claim.persona_ids)
+    published = Persona.Status.PUBLISHED.value
+    more = Condition(_may_talk(len(ids)), [published, *ids, len(ids)], Loss.PERSONA) if ids else None
+    return live_access.loss(claim, more)
 
 
 def losses(claims: Collection[Claim]) -> dict[Claim, Loss]:
@@ -30,7 +39,7 @@ def losses(claims: Collection[Claim]) -> dict[Claim, Loss]:
 
 
 def _without_group_limit(ids: list[int]) -> set[int]:
-    """Return the published personas without a group limit. Handwritten SQL, because it runs for every text."""
+    """Return the published personas without a group limit."""
     if not ids:
         return set()
     with connection.cursor() as cursor:
@@ -39,11 +48,30 @@ def _without_group_limit(ids: list[int]) -> set[int]:
 
 
 PERSONA_TABLE, PERSONA_GROUP_TABLE = Persona._meta.db_table, Persona.groups.through._meta.db_table
+USER_GROUP_TABLE = User.groups.through._meta.db_table
 
 
 @lru_cache(maxsize=64)
 def _select(personas: int) -> str:
     return f"""
-        SELECT p.id FROM {PERSONA_TABLE} AS p WHERE p.status = %s AND p.id IN ({", ".join(["%s"] * personas)})
+        SELECT p.id FROM {_published(personas)}
         AND NOT EXISTS (SELECT 1 FROM {PERSONA_GROUP_TABLE} AS held WHERE held.persona_id = p.id)
     """
+
+
+@lru_cache(maxsize=8)
+def _may_talk(personas: int) -> str:
+    """Return the condition that the user `u` may talk with all of so many personas."""
+    return f"""
+        (SELECT COUNT(*) FROM {_published(personas)} AND (
+            NOT EXISTS (SELECT 1 FROM {PERSONA_GROUP_TABLE} AS held WHERE held.persona_id = p.id)
+            OR EXISTS (
+                SELECT 1 FROM {PERSONA_GROUP_TABLE} AS held JOIN {USER_GROUP_TABLE} AS m ON m.group_id = held.group_id
+                WHERE held.persona_id = p.id AND m.user_id = u.id
+            )
+        )) = %s
+    """
+
+
+def _published(personas: int) -> str:
+    return f"{PERSONA_TABLE} AS p WHERE p.status = %s AND p.id IN ({', '.join(['%s'] * personas)})"

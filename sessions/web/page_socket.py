@@ -185,7 +185,7 @@ class PageSocket(AsyncWebsocketConsumer):
     async def check_access(self) -> None:
         """Raise AccessLost, which closes the socket, if the user has lost access."""
         assert self.claim  # messages arrive only after `open_for_page`
-        if loss := (await in_thread(persona_access.losses)([self.claim])).get(self.claim):
+        if loss := await in_thread(persona_access.loss)(self.claim):
             raise ACCESS_ERRORS[loss]({"loss": loss})
 
     async def access_lost(self, loss: Loss) -> None:

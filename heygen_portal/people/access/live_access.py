@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import Any
 
 from allauth.mfa.models import Authenticator
 from django.conf import settings
@@ -42,6 +43,15 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """A condition of its caller's that must hold, too: SQL about `u`, the row of the user."""
+
+    sql: str
+    values: Sequence[Any]
+    loss: Loss
+
+
+@dataclass(frozen=True)
 class _Person:
     is_active: bool
     is_staff: bool
@@ -60,19 +70,49 @@ def losses(claims: Collection[Claim]) -> dict[Claim, Loss]:
     return {claim: loss for claim, loss in found if loss}
 
 
+def loss(claim: Claim, more: Condition | None = None) -> Loss | None:
+    """Return why a claim no longer holds, or None if it does, with one query.
+
+    `more` is checked in the same query, after everything else.
+    """
+    columns: list[str] = [_LOGIN]
+    values: list[Any] = [claim.login_key, connection.ops.adapt_datetimefield_value(timezone.now())]
+    if more:
+        columns.append(more.sql)
+        values += more.values
+    row = next(iter(_rows([claim.user_id], [claim.permission], columns, values)), None)
+    if row is None:
+        return Loss.DEACTIVATED
+    *person, login = row[: len(row) - bool(more)]
+    found = _loss(claim, {claim.login_key: login} if login else {}, _person(person, [claim.permission]))
+    return found or (more.loss if more and not row[-1] else None)
+
+
 def _people(user_ids: Sequence[int], permissions: Sequence[str]) -> Mapping[int, _Person]:
-    """Return users by ID. Hand-written SQL, because it runs for each text that is sent."""
+    return {row[0]: _person(row, permissions) for row in _rows(user_ids, permissions)}
+
+
+def _person(row: Sequence[Any], permissions: Sequence[str]) -> _Person:
+    _pk, is_active, is_staff, password, factor, *may = row
+    return _Person(bool(is_active), bool(is_staff), password, bool(factor), dict(zip(permissions, may, strict=True)))
+
+
+def _rows(
+    user_ids: Sequence[int], permissions: Sequence[str], columns: Sequence[str] = (), values: Sequence[Any] = ()
+) -> list[tuple[Any, ...]]:
+    """Return the columns of `_select` for these users.
+
+    Hand-written SQL, because it runs for each text that is sent. `columns` follow the permissions.
+    """
     names = [name.split(".", 1) for name in permissions]
-    values = [Authenticator.Type.TOTP, *(part for app, code in names for part in (code, app, code, app)), *user_ids]
+    asked = [Authenticator.Type.TOTP, *(part for app, code in names for part in (code, app, code, app))]
     with connection.cursor() as cursor:
-        cursor.execute(_select(len(permissions), len(user_ids)), values)
-        rows = cursor.fetchall()
-    return {
-        pk: _Person(bool(is_active), bool(is_staff), password, bool(factor), dict(zip(permissions, may, strict=True)))
-        for pk, is_active, is_staff, password, factor, *may in rows
-    }
+        cursor.execute(_select(len(permissions), len(user_ids), tuple(columns)), [*asked, *values, *user_ids])
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
+_LOGIN = f"SELECT l.session_data FROM {Session._meta.db_table} AS l WHERE l.session_key = %s AND l.expire_date > %s"
 USERS, USER_GROUPS, USER_PERMISSIONS, GROUP_PERMISSIONS, PERMISSIONS, CONTENT_TYPES, AUTHENTICATORS = (
     model._meta.db_table
     for model in (
@@ -100,11 +140,12 @@ _HAS_PERMISSION = f"""
 
 
 @lru_cache(maxsize=64)
-def _select(permissions: int, people: int) -> str:
+def _select(permissions: int, people: int, columns: tuple[str, ...]) -> str:
+    more = "".join(f", ({column})" for column in (*[_HAS_PERMISSION] * permissions, *columns))
     return f"""
         SELECT u.id, u.is_active, u.is_staff, u.password,
             EXISTS (SELECT 1 FROM {AUTHENTICATORS} AS f WHERE f.user_id = u.id AND f.type = %s)
-            {f", ({_HAS_PERMISSION})" * permissions}
+            {more}
         FROM {USERS} AS u WHERE u.id IN ({", ".join(["%s"] * people)})
     """
 

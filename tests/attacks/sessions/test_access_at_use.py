@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from unittest.mock import Mock
 
@@ -26,11 +28,12 @@ from heygen_portal.asgi import application
 from heygen_portal.people.access import live_access
 from heygen_portal.people.access.live_access import Claim
 from heygen_portal.people.access.roles import ROLES, START_SESSION
+from sessions.capacity import persona_access
 from sessions.models import EndReason, Status, StreamingSession
 from sessions.web import page_socket
 from tests.patience import PATIENCE_S
 from tests.sessions.tabs import ORIGIN, Tab, a_person, a_persona, browser
-from tests.support.factories import EndUserFactory, StreamingSessionFactory, UserFactory
+from tests.support.factories import EndUserFactory, PersonaFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider_of_many")]
 
@@ -205,6 +208,57 @@ def test_permissions_equal_those_of_django(request: pytest.FixtureRequest, datab
         claims[person] = Claim(client.cookies["sessionid"].value, person.pk, START_SESSION)
     lost = live_access.losses(claims.values())
     assert [lost.get(claim) for claim in claims.values()] == [None, None, None, live_access.Loss.ROLE]
+
+
+def limited(persona: Persona, *groups: Group) -> None:
+    persona.groups.set(groups)
+
+
+@pytest.mark.parametrize("database", ["transactional_db", "postgres"])
+def test_one_text_is_checked_with_one_query_as_strictly_as_all_sockets_together(
+    request: pytest.FixtureRequest, database: str
+) -> None:
+    request.getfixturevalue(database)
+    ContentType.objects.clear_cache()  # PostgreSQL's tables are left empty
+    create_permissions(apps.get_app_config("avatar_sessions"), verbosity=0)
+    member = Group.objects.create(name="members")
+    open_to_all, of_members, of_others, draft = (PersonaFactory.create(published=True) for _ in range(4))
+    limited(of_members, member, Group.objects.create(name="others"))
+    limited(of_others, Group.objects.get(name="others"))
+    Persona.objects.filter(pk=draft.pk).update(status=Persona.Status.DRAFT)
+
+    def claim_of(*personas: Persona, lose: str = "") -> Claim:
+        person = EndUserFactory.create()
+        person.groups.add(member)
+        client = Client()
+        client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+        key = client.cookies["sessionid"].value
+        if lose == "login":
+            Session.objects.filter(pk=key).delete()
+        elif lose == "expired":
+            Session.objects.filter(pk=key).update(expire_date=timezone.now() - timedelta(seconds=1))
+        elif lose == "role":
+            person.groups.set([member])
+        elif lose == "active":
+            User.objects.filter(pk=person.pk).update(is_active=False)
+        elif lose == "password":
+            person.set_password("another")
+            person.save()
+        elif lose == "other":
+            return Claim(key, EndUserFactory.create().pk, START_SESSION, persona_ids=frozenset({open_to_all.pk}))
+        return Claim(key, person.pk, START_SESSION, lose == "staff", frozenset(persona.pk for persona in personas))
+
+    held = [claim_of(), claim_of(open_to_all), claim_of(open_to_all, of_members)]
+    lost = [claim_of(of_others), claim_of(draft), claim_of(open_to_all, of_others), claim_of(open_to_all, draft)]
+    ways_to_lose = ("login", "expired", "role", "active", "password", "other", "staff")
+    lost += [claim_of(open_to_all, lose=way) for way in ways_to_lose]
+    lost += [Claim("gone", 10**9, START_SESSION), replace(held[1], persona_ids=frozenset({10**9}))]
+    together = persona_access.losses([*held, *lost])
+    assert set(together) == set(lost)
+    for claim in (*held, *lost):
+        with CaptureQueriesContext(connection) as asked:
+            assert persona_access.loss(claim) == together.get(claim)
+        assert len(asked) == 1
 
 
 def test_every_socket_is_checked_within_half_a_minute() -> None:
