@@ -43,9 +43,9 @@ async def first_frame_rendered(session_id: UUID) -> RoomCommand | None:
 
 
 async def interrupt(session_id: UUID) -> RoomCommand | None:
-    """Interrupt the avatar. Return a command if only a participant of the room can do it.
+    """Interrupt the avatar.
 
-    Raises NotLive, ProviderRefused, ProviderSilent.
+    Return a command if only a participant of the room can do it. Raises NotLive, ProviderRefused, ProviderSilent.
     """
     session = await in_thread(deadlines.extend_idle_limit)(session_id)
     assert session.provider_session_id is not None
@@ -55,7 +55,10 @@ async def interrupt(session_id: UUID) -> RoomCommand | None:
 
 
 async def stay(session_id: UUID) -> None:
-    """Restart the idle timeout here and at the provider. Raises NotLive, ProviderRefused, ProviderSilent."""
+    """Restart the idle timeout here and at the provider.
+
+    Raises NotLive, ProviderRefused, ProviderSilent.
+    """
     session = await in_thread(deadlines.stay)(session_id)
     assert session.provider_session_id is not None
     await _with_user_errors(providers.for_account(session.account).keep_alive(session.provider_session_id))

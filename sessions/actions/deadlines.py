@@ -1,4 +1,4 @@
-"""Database steps for running sessions: accept texts, record activity, enforce deadlines, retry stops."""
+"""Database steps of running sessions: texts, activity, deadlines, stop retries."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ logger = logging.getLogger(__name__)
 def accept_task(
     session_id: UUID, *, text: str, kind: SessionTask.Kind, user_id: int, ref: str = ""
 ) -> tuple[SessionTask, bool]:
-    """Store a text before it is sent, and count it as activity. Return the task and whether it is new.
+    """Store a text before it is sent, and count it as activity.
 
-    If the session has a task with this `ref`, that task is returned unchanged, even after the session's end.
-    Raises TextEmpty, TextTooLong, NotLive.
+    Return the task and whether it is new. If the session has a task with this `ref`, that task is returned
+    unchanged, even after the session's end. Raises TextEmpty, TextTooLong, NotLive.
     """
     if not text.strip():
         raise errors.TextEmpty
@@ -121,13 +121,19 @@ def stay(session_id: UUID) -> StreamingSession:
 
 
 def record_activity(session_id: UUID) -> None:
-    """Restart the idle timeout after speech was heard. A report for a session that is not live is ignored."""
+    """Restart the idle timeout after speech was heard.
+
+    A report for a session that is not live is ignored.
+    """
     with suppress(errors.NotLive):
         extend_idle_limit(session_id)
 
 
 def extend_idle_limit(session_id: UUID) -> StreamingSession:
-    """Restart the idle timeout of a live session and return the session. Raises NotLive."""
+    """Restart the idle timeout of a live session and return the session.
+
+    Raises NotLive.
+    """
     with transaction.atomic():
         return _extend_idle_limit(session_id)
 
@@ -143,7 +149,7 @@ def _extend_idle_limit(session_id: UUID, *, for_text: bool = False) -> Streaming
 
 
 def claim_due(now: datetime, only: Collection[UUID] | None = None) -> list[StreamingSession]:
-    """Claim the due sessions that must be stopped; warn and reschedule the other due ones.
+    """Claim due sessions that must be stopped; warn and reschedule the others.
 
     `only` restricts both to these IDs. Two workers never claim the same row: a claim lasts `CLAIM_TIMEOUT`. The
     number of statements does not grow with the number of rows.
@@ -244,16 +250,19 @@ def _warning(session: StreamingSession, now: datetime) -> broadcast.Ending | Non
 
 
 def _may_continue(session: StreamingSession) -> bool:
-    """Whether a new session is worth its cost: the conversation has time left, and the user was active in this one."""
+    """Whether a new session is worth its cost.
+
+    The conversation must have time left, and the user must have been active in this session.
+    """
     is_used = session.live_at is not None and session.active_at > session.live_at
     return is_used and session.conversation_ends_at > session.ends_at
 
 
 def repair_deadlines(now: datetime) -> int:
-    """Bring forward deadlines that are later than the sessions' limits allow. Return their number.
+    """Bring forward deadlines that are later than the sessions' limits allow.
 
-    No event covers the column, so changing it directly in the database would disable the limits of a session. The
-    value is compared as text and never parsed, because it may be invalid.
+    Return their number. No event covers the column, so changing it directly in the database would disable the
+    limits of a session. The value is compared as text and never parsed, because it may be invalid.
     """
     repaired = 0
     for session_id in _sessions_with_late_deadline(now):
@@ -265,7 +274,10 @@ def repair_deadlines(now: datetime) -> int:
 
 
 def _sessions_with_late_deadline(now: datetime) -> list[UUID]:
-    """Return the open sessions that seem to have a late deadline, or all of them if a row cannot be read."""
+    """Return the open sessions that seem to have a late deadline.
+
+    If a row cannot be read, return all open sessions.
+    """
     rows = StreamingSession.objects.open().order_by()
     try:
         written = rows.defer("deadline_at").annotate(written=IsoText("deadline_at"))
@@ -292,7 +304,7 @@ def _repair_deadline(session_id: UUID, now: datetime) -> bool:
 
 
 def _latest_deadline(session: StreamingSession, now: datetime) -> datetime:
-    """Return the latest valid deadline of an open session, derived from its other columns."""
+    """Return the latest valid deadline of an open session, from its other columns."""
     match session.status:
         case Status.REQUESTED | Status.CREATING:
             latest = session.created_at + transitions.CREATION_TIMEOUT
@@ -304,21 +316,21 @@ def _latest_deadline(session: StreamingSession, now: datetime) -> datetime:
 
 
 def release_claims(session_ids: list[UUID]) -> None:
-    """Release claimed stops that were not carried out, so that the next tick retries them."""
+    """Release claimed stops that were not carried out; the next tick retries them."""
     if session_ids:
         rows = StreamingSession.objects.filter(pk__in=session_ids, status=Status.STOPPING)
         rows.update(deadline_at=timezone.now())
 
 
 def next_retry_at(session_ids: Collection[UUID]) -> datetime | None:
-    """Return the earliest retry time of these sessions, or None if none of them is stopping."""
+    """Return the earliest retry time of these sessions; None if none is stopping."""
     rows = StreamingSession.objects.filter(pk__in=session_ids, status=Status.STOPPING)
     at: datetime | None = rows.aggregate(at=Min("deadline_at"))["at"]
     return at
 
 
 def schedule_stop_retry(session: StreamingSession, jitter: float, trouble: end_evidence.Evidence | None = None) -> None:
-    """Schedule the next attempt at a stop that was not confirmed, with exponential back-off.
+    """Schedule the next attempt at an unconfirmed stop, with exponential back-off.
 
     `jitter` is between 0 and 1. `trouble` describes the provider's answer, if there was one.
     """
@@ -330,11 +342,12 @@ def schedule_stop_retry(session: StreamingSession, jitter: float, trouble: end_e
 
 
 def find_unused(account: ProviderAccount, listed: set[str], refused: UUID | None = None) -> tuple[set[str], bool]:
-    """Return which sessions listed by the provider are unused here, and whether that is the complete answer.
+    """Return the listed sessions that are unused here, and whether these are all.
 
-    A session that ended here is unused. On an exclusive account so is a session unknown here; on a shared account it
-    may be another party's. While a session is being created, an unknown one may be its result: unknown sessions are
-    then left out and the answer is incomplete. `refused` is a session whose creation the provider has just refused.
+    A session that ended here is unused. On an exclusive account so is a session unknown here; on a shared account
+    it may be another party's. While a session is being created, an unknown one may be its result: unknown sessions
+    are then left out and the answer is incomplete. `refused` is a session whose creation the provider has just
+    refused.
     """
     is_creating = _is_creating_session(account, refused)  # read first: a session created in between is known below
     rows = StreamingSession.objects.filter(account=account, provider_session_id__in=listed)
@@ -345,7 +358,10 @@ def find_unused(account: ProviderAccount, listed: set[str], refused: UUID | None
 
 
 def record_unknown_sessions(account: ProviderAccount, listed: Iterable[OpenSession]) -> None:
-    """Store on a shared account which listed sessions are unknown here, for staff to see."""
+    """Store which sessions listed on a shared account are unknown here.
+
+    Staff see them on the account.
+    """
     if _is_creating_session(account, None):
         return  # an unknown session may be the one being created
     rows = {row.provider_session_id: row for row in listed}

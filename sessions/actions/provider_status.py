@@ -1,4 +1,4 @@
-"""Query the provider about one session, and continue without video, while a page has no picture."""
+"""Query the provider about a session without video, and continue without it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MIN_QUERY_INTERVAL = timedelta(seconds=2)
 
 
 async def query(session_id: UUID, room_name: str = "") -> None:
-    """Query the provider for a session's status, record the answer and publish it to the tabs.
+    """Query the provider for a session's status, then record and publish it.
 
     `room_name` is the room that the page is in. It differs from the session's room if the page used another
     session's token.
@@ -64,7 +64,10 @@ def _record_answer(session_id: UUID, answer: broadcast.ProviderStatus) -> None:
 
 
 def _is_uuid(name: str) -> bool:
-    """Whether a room has the form of a HeyGen session ID; other names do not identify a session."""
+    """Whether a room has the form of a HeyGen session ID.
+
+    Other names do not identify a session.
+    """
     try:
         UUID(name)
     except ValueError:
@@ -73,13 +76,19 @@ def _is_uuid(name: str) -> bool:
 
 
 async def continue_without_video(session_id: UUID, step: str) -> None:
-    """Make a session live that the page continues with sound or text alone, and record it once."""
+    """Make a session live that the page continues with sound or text alone.
+
+    It is recorded once.
+    """
     if await in_thread(_record_without_video)(session_id, step):
         await control.first_frame_rendered(session_id)
 
 
 def _record_without_video(session_id: UUID, step: str) -> bool:
-    """Record the page's step. Return True the first time, while the session is connecting or live."""
+    """Record the page's step.
+
+    Return True the first time, while the session is connecting or live.
+    """
     with transaction.atomic():
         session = StreamingSession.objects.select_for_update().only("status").get(pk=session_id)
         recorded = SessionEvent.objects.filter(session_id=session_id, kind=EventKind.WITHOUT_PICTURE, data__step=step)
@@ -90,7 +99,7 @@ def _record_without_video(session_id: UUID, step: str) -> bool:
 
 
 async def end_if_gone(session_id: UUID) -> None:
-    """End a session whose room was reported closed, if the provider no longer lists it."""
+    """End a session whose room was reported closed, unless the provider lists it."""
     session = await in_thread(queries.find_running)(session_id)
     if session is None or not session.provider_session_id:
         return

@@ -1,4 +1,4 @@
-"""Create a session at the provider, connect the browser with its room, and start the avatar.
+"""Create a session at the provider, hand its room to the browser, and start it.
 
 Network calls are async and hold neither a thread nor a database connection; database work is done in short steps
 through `in_thread`. Concurrent callers are safe: `lifecycle` lets exactly one of them make each transition.
@@ -50,7 +50,7 @@ GiveRoom = Callable[[RoomAccess], Awaitable[None]]
 
 
 async def create_and_start(session: StreamingSession, give_room: GiveRoom, prepared: str = "") -> None:
-    """Create the session at the provider, hand its room to the browser and start the avatar meanwhile.
+    """Create the session at the provider, hand over its room and start the avatar.
 
     `prepared` is the name of a room on our own LiveKit that the browser may have joined already. A provider failure
     ends the session with a reason and raises nothing, except LimitReached when the provider has no free slot: the
@@ -83,7 +83,7 @@ async def _connect_and_start(
     own_room: OwnRoom | None,
     give_room: GiveRoom,
 ) -> None:
-    """Store the provider's answer, hand the room to the browser and wait for the start."""
+    """Store the provider's answer, hand over the room and wait for the start."""
     if not await in_thread(transitions.connect)(session, answer):
         await asyncio.wait([starting])  # stopped meanwhile: let the call finish, then undo it
         starting.exception()
@@ -111,10 +111,10 @@ async def _store_or_stop(
     starting: asyncio.Task[ProviderSession],
     error: str,
 ) -> None:
-    """Store the provider's session ID on the row or stop the session there, whichever works first.
+    """Store the provider's session ID on the row, or stop the session there.
 
-    On a shared account nothing else would stop it. Retries as long as both the database and the provider fail and
-    this process lives.
+    Whichever works first is enough. On a shared account nothing else would stop it. Retries as long as both the
+    database and the provider fail and this process lives.
     """
     await asyncio.wait([starting])  # let the call finish, then undo it
     starting.exception()
@@ -152,7 +152,10 @@ async def _is_closed(session: StreamingSession, provider: Provider, provider_ses
 
 
 async def _create(session: StreamingSession, provider: Provider, own_room: OwnRoom | None) -> ProviderSession:
-    """Create the session. If the provider has no free slot, close unused sessions there and try once more."""
+    """Create the session.
+
+    If the provider has no free slot, close unused sessions there and try once more.
+    """
     request = replace(_request(session), room=own_room)
     if session.continues_id and session.account.capabilities.accepts_history:
         knowledge, conversation_history = await in_thread(queries.conversation_memory)(session)
@@ -166,7 +169,7 @@ async def _create(session: StreamingSession, provider: Provider, own_room: OwnRo
 
 
 async def _end_after_failure(session: StreamingSession, provider: Provider, exc: ProviderError) -> None:
-    """End a session that the provider refused, or may have created without our knowing."""
+    """End a session that the provider refused, or may have created."""
     logger.warning("session %s: creating it failed: %s", session.pk, error_for_log(exc))
     if isinstance(exc, ProviderRejected | NotSent):
         await end_unopened(session, _end_reason(exc), end_evidence.provider_failed(exc))

@@ -34,13 +34,16 @@ MEMORY_MAX_CHARACTERS = 6_000
 
 
 def find_own(user_id: int, session_id: UUID) -> StreamingSession | None:
-    """Return this user's session, or None if it does not exist or belongs to another user."""
+    """Return this user's session, or None if they have no such session."""
     rows = StreamingSession.objects.select_related("account")
     return rows.filter(pk=session_id, user_id=user_id).first()
 
 
 def find_persona(user: Any, slug: str, purpose: Purpose = Purpose.TALK) -> Persona | None:
-    """Return the persona if this user may talk with it or, for a trial, may try its last saved draft."""
+    """Return the persona if this user may talk with it.
+
+    For a trial, return its last saved draft if this user may try it.
+    """
     if not user.has_perm(roles.TRY_PERSONA if purpose == Purpose.TRIAL else roles.START_SESSION):
         return None
     try:
@@ -66,7 +69,10 @@ def transcript(session_id: UUID) -> list[Utterance]:
 
 
 def lines_to_read(session_id: UUID) -> QuerySet[Utterance]:
-    """Return the lines of one session for readers, in order. Read them in batches; `with_standing` completes one."""
+    """Return the lines of one session for readers, in order.
+
+    Read them in batches; `with_standing` completes one.
+    """
     return vouching.without_confirmed(Utterance.objects.filter(session_id=session_id), session_id)
 
 
@@ -76,7 +82,10 @@ def with_standing(lines: Iterable[Utterance]) -> list[Utterance]:
 
 
 def transcript_batches(session_id: UUID) -> Iterator[list[Utterance]]:
-    """Yield the lines of `transcript` in bounded batches. Holds no cursor open in between."""
+    """Yield the lines of `transcript` in bounded batches.
+
+    Holds no cursor open in between.
+    """
     for batch in in_batches(lines_to_read(session_id)):
         yield with_standing(batch)
 
@@ -92,9 +101,10 @@ def in_batches(lines: QuerySet[Any]) -> Iterator[list[Any]]:
 
 
 def newest_line_ids(session_id: UUID, after: int = 0) -> list[int]:
-    """Return the IDs of the newest lines of a session and of its conversation before it, in order.
+    """Return the IDs of the newest lines of a conversation, in order.
 
-    Returns as many as are sent to a page, and only IDs greater than `after`.
+    These are the lines of the session and of its predecessors. Returns as many as are sent to a page, and only IDs
+    greater than `after`.
     """
     lines = Utterance.objects.filter(session__in=_conversation_until(session_id), pk__gt=after).order_by("-at", "-pk")
     newest, bytes_left = [], MAX_BYTES_SENT
@@ -113,12 +123,18 @@ def has_older_lines(session_id: UUID, keys: Sequence[int], after: int = 0) -> bo
 
 
 def lines_for_page(keys: Iterable[int]) -> list[Utterance]:
-    """Return these lines in order, without the provider's duplicates of lines that the page reported."""
+    """Return these lines in order, without duplicates of reported lines.
+
+    The provider's own line is left out if it confirms a line that the page reported.
+    """
     return vouching.for_pages(list(Utterance.objects.filter(pk__in=keys)))
 
 
 def _conversation_until(session_id: UUID) -> list[UUID]:
-    """Return the IDs of a session and of those before it in its conversation, newest first."""
+    """Return the IDs of a session and its predecessors, newest first.
+
+    They belong to the same conversation.
+    """
     own = StreamingSession.objects.filter(pk=session_id)
     rows = StreamingSession.objects.filter(
         conversation=Subquery(own.values("conversation")), created_at__lte=Subquery(own.values("created_at"))
@@ -127,7 +143,7 @@ def _conversation_until(session_id: UUID) -> list[UUID]:
 
 
 def conversation_memory(session: StreamingSession) -> tuple[str, str]:
-    """Return the prompt of the avatar's knowledge base, and a quotation of the conversation so far.
+    """Return the knowledge base's prompt, and a quotation of the conversation.
 
     The quotation becomes part of a prompt, so it has only lines from the portal or the provider: a page could forge
     the others. It is empty if there are none or if they were erased.
@@ -140,9 +156,9 @@ def conversation_memory(session: StreamingSession) -> tuple[str, str]:
 
 
 def _trusted_lines(session_id: UUID) -> list[tuple[str, str]]:
-    """Return the newest lines of a conversation that no page could forge: speaker and text, in order.
+    """Return the newest lines of a conversation that no page could forge.
 
-    Texts that were not delivered to the avatar are left out.
+    Each is speaker and text, in order. Texts that were not delivered to the avatar are left out.
     """
     sessions = _conversation_until(session_id)
     lines = Utterance.objects.filter(session__in=sessions).exclude(source=events.Source.BROWSER)
@@ -162,7 +178,10 @@ def _trusted_lines(session_id: UUID) -> list[tuple[str, str]]:
 
 
 def _quotation(lines: list[tuple[str, str]]) -> str:
-    """Return lines as a quotation between two delimiters that it cannot contain; empty for no lines."""
+    """Return lines as a quotation between delimiters that it cannot contain.
+
+    It is empty for no lines.
+    """
     who = {Utterance.Who.USER: _("The user"), Utterance.Who.AVATAR: _("You")}
     quoted: list[str] = []
     characters_left = MEMORY_MAX_CHARACTERS
@@ -182,7 +201,7 @@ def _quotation(lines: list[tuple[str, str]]) -> str:
 
 
 def _as_quoted(text: str) -> str:
-    """Return a text on one line, shortened, without characters that could end the quotation or its line."""
+    """Return a text on one line, shortened, that cannot end the quotation."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     on_one_line = " ".join(printable.translate(QUOTATION_CHARACTERS).split())
     if len(on_one_line) <= MEMORY_LINE_MAX_CHARACTERS:
@@ -196,10 +215,11 @@ QUOTATION_CHARACTERS = str.maketrans({"<": "‹", ">": "›", "“": "'", "”":
 def sessions_of_user(
     user_id: int, *, query: str = "", persona: str = "", since: date | None = None, until: date | None = None
 ) -> QuerySet[StreamingSession]:
-    """Return a user's sessions, newest first, that match the words, the persona and the days (inclusive).
+    """Return a user's sessions, newest first, that match the filters.
 
-    A session that the provider never created is left out: the user may have queued and started another. Each row
-    has `said_id`, the first line that matches the words or else the user's first line; see `with_quoted_line`.
+    The filters are the words, the persona and the days (inclusive). A session that the provider never created is
+    left out: the user may have queued and started another. Each row has `said_id`, the first line that matches the
+    words or else the user's first line; see `with_quoted_line`.
     """
     lines = Utterance.objects.filter(session=OuterRef("pk")).order_by("at", "pk")
     found = speech_search.matching(lines, query, people=[user_id]) if query else lines.filter(who=Utterance.Who.USER)
@@ -218,7 +238,10 @@ def sessions_of_user(
 
 
 def with_quoted_line(rows: Iterable[StreamingSession]) -> list[StreamingSession]:
-    """Add to rows of `sessions_of_user`: `said`, the text of the line, and `standing`, the source of the line."""
+    """Add `said` and `standing` to rows of `sessions_of_user`.
+
+    `said` is the text of the line, and `standing` is its source.
+    """
     sessions = list(rows)
     lines = Utterance.objects.in_bulk([vars(session)["said_id"] for session in sessions if vars(session)["said_id"]])
     vouching.set_standing(lines.values())

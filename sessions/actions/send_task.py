@@ -1,4 +1,4 @@
-"""Send a text to the avatar: store it, deliver it once, and publish the outcome to the tabs."""
+"""Send a text to the avatar: store it, deliver it once, publish the outcome."""
 
 from __future__ import annotations
 
@@ -56,10 +56,11 @@ async def send_task(
     ref: str = "",
     give_command: GiveCommand | None = None,
 ) -> broadcast.TaskSent | None:
-    """Have the avatar answer a text or say it verbatim. The outcome is published to every tab.
+    """Have the avatar answer a text or say it verbatim.
 
-    A repeated `ref` is not sent again; the outcome of the first task is returned for the tab that asks. Raises
-    TextEmpty, TextTooLong, NotLive before anything is sent. The caller orders several calls for one session.
+    The outcome is published to every tab. A repeated `ref` is not sent again; the outcome of the first task is
+    returned for the tab that asks. Raises TextEmpty, TextTooLong, NotLive before anything is sent. The caller
+    orders several calls for one session.
     """
     task, is_new = await in_thread(deadlines.accept_task)(
         session_id, text=text, kind=SessionTask.Kind(kind.value), user_id=user_id, ref=ref
@@ -71,7 +72,7 @@ async def send_task(
 
 
 async def _wait_for_outcome(task: SessionTask) -> SessionTask:
-    """Wait until the process that is sending this task, perhaps another one, has stored the outcome."""
+    """Wait until the sending process, perhaps another one, has stored the outcome."""
     while task.status == SessionTask.Status.SENDING:
         if timezone.now() - task.created_at >= DELIVERY_TIMEOUT:
             await in_thread(deadlines.fail_task)(task)
@@ -82,7 +83,7 @@ async def _wait_for_outcome(task: SessionTask) -> SessionTask:
 
 
 async def deliver(session: StreamingSession, task: SessionTask, give_command: GiveCommand | None = None) -> None:
-    """Send a stored task to the provider and record the outcome, which may be a refusal."""
+    """Send a stored task to the provider and record the outcome or refusal."""
     provider = providers.for_account(session.account)
     assert session.provider_session_id is not None  # a live session has one
     failure: ProviderError | None = None

@@ -1,6 +1,7 @@
-"""Start a session for one browser tab: the use case from the request to a session that runs at the provider.
+"""Start a session for one browser tab.
 
-`StartAttempt` takes these steps, in this order:
+This is the use case from the request to a session that runs at the provider. `StartAttempt` takes these steps, in
+this order:
 
 1. `run` refuses a second session in the same tab.
 2. `_end_sessions_in_the_way` ends what a take-over or a renewal replaces, and waits for the provider's confirmation.
@@ -62,7 +63,7 @@ class StartingTab(Protocol):
         """Relay no more events of the tab's session, which stays the tab's session."""
 
     async def follow(self, session_id: UUID, /) -> None:
-        """Make this the tab's session: relay its events from now on, and its status at once."""
+        """Make this the tab's session and relay its events, starting with its status."""
 
     async def unfollow(self) -> None:
         """Leave the tab without a session."""
@@ -78,7 +79,10 @@ class StartingTab(Protocol):
 
 
 class StartAttempt:
-    """One attempt to start a session. Call `run` once; `give_up` and `wake` may be called at any time."""
+    """One attempt to start a session.
+
+    Call `run` once; `give_up` and `wake` may be called at any time.
+    """
 
     def __init__(
         self, user_id: int, persona_slug: str, request: StartRequest, address: TabAddress, tab: StartingTab
@@ -95,9 +99,10 @@ class StartAttempt:
         self._woken = asyncio.Event()
 
     async def run(self) -> bool:
-        """Start the session. Return False if the attempt was given up first. Raises SessionError.
+        """Start the session. Return False if the attempt was given up first.
 
-        A provider failure raises nothing: the session ends with a reason that is published to its tabs.
+        Raises SessionError. A provider failure raises nothing: the session ends with a reason that is published to
+        its tabs.
         """
         current = self.tab.session_id
         if current and self.request.is_plain and await in_thread(queries.is_running)(current):
@@ -170,9 +175,10 @@ class StartAttempt:
     # The sessions that a take-over or a renewal replaces
 
     async def _end_sessions_in_the_way(self) -> bool:
-        """End them and wait for the provider's confirmation. Return False if the attempt was given up meanwhile.
+        """End them and wait for the provider's confirmation.
 
-        The person's slot is held for that long. Raises NotReleased, NotFound, TimeIsUp, QuotaUsed.
+        Return False if the attempt was given up meanwhile. The person's slot is held for that long. Raises
+        NotReleased, NotFound, TimeIsUp, QuotaUsed.
         """
         give_up_at = timezone.now() + RELEASE_TIMEOUT
         persona, in_the_way = await in_thread(self._find_sessions_in_the_way)()
@@ -203,7 +209,10 @@ class StartAttempt:
         return False
 
     def _find_sessions_in_the_way(self) -> tuple[Persona, list[StreamingSession]]:
-        """Return the persona and the sessions to end first. Raises TimeIsUp, QuotaUsed before any of them is ended."""
+        """Return the persona and the sessions to end first.
+
+        Raises TimeIsUp, QuotaUsed before any of them is ended.
+        """
         persona = slots.find_persona(self.persona_slug, self.user_id, self.request.purpose)
         in_the_way = slots.sessions_in_the_way(self.user_id, persona, self.request)
         if self.request.is_taking_over:
@@ -212,7 +221,10 @@ class StartAttempt:
         return persona, in_the_way
 
     def _keeps_slot(self, in_the_way: list[StreamingSession], claim: Claim) -> bool:
-        """Return whether the person is served before people who wait: the portal saw why the conversation moves."""
+        """Return whether the person is served before people who wait.
+
+        They are if the portal saw why the conversation moves.
+        """
         if self.request.is_taking_over and not {session.pk for session in in_the_way} <= self.request.took_over:
             return False
         return all(claims.keeps_slot(session, claim, timezone.now()) for session in in_the_way)
@@ -236,7 +248,10 @@ class StartAttempt:
         return entry is not None
 
     async def _wait_in_queue(self) -> StreamingSession | None:
-        """Wait for an offered slot and take it. Return None if the attempt was given up. Raises QueueLost."""
+        """Wait for an offered slot and take it. Return None if the attempt was given up.
+
+        Raises QueueLost.
+        """
         told: QueuePosition | None = None
         while not self.is_given_up:
             self._woken.clear()
@@ -271,7 +286,10 @@ class StartAttempt:
     # The provider
 
     async def _bring_up(self, session: StreamingSession) -> None:
-        """Ask the provider for the session and connect the tab with it. Raises LimitReached."""
+        """Ask the provider for the session and connect the tab with it.
+
+        Raises LimitReached.
+        """
         # The provider is asked first: joining the session's group takes less time than its answer.
         opening = provision.create_and_start(session, self.tab.give_room, self.tab.take_prepared_room())
         bringing_up = background.spawn(opening)
@@ -281,9 +299,10 @@ class StartAttempt:
         await bringing_up
 
     async def _requeue(self, session: StreamingSession, refusal: LimitReached) -> StreamingSession | None:
-        """End a session that the provider has no slot for, and wait in the queue, before everybody who started later.
+        """End a session that the provider has no slot for, and queue again.
 
-        Return None if the session was stopped meanwhile or the attempt was given up.
+        The person waits before everybody who started later. Return None if the session was stopped meanwhile or the
+        attempt was given up.
         """
         await self.tab.unfollow()  # the page is informed about the queue, not about this session's end
         if not self.tab.is_open:
@@ -297,7 +316,7 @@ class StartAttempt:
 
 
 def _check_position(address: TabAddress) -> tuple[bool, QueuePosition | None]:
-    """Return whether the lease of the tab's process ran out, and the tab's position in the queue.
+    """Return whether the process's lease ran out, and the tab's queue position.
 
     Slots that are free are offered first, because the worker may be away.
     """

@@ -1,4 +1,4 @@
-"""Stop sessions on request and when they are due, and reconcile them with the provider's list.
+"""Stop sessions on request and when due, and reconcile the provider's list.
 
 Safe to repeat and to call concurrently: `lifecycle` lets exactly one caller make each transition.
 """
@@ -86,9 +86,10 @@ async def stop_as_claimed(session: StreamingSession, claim: Claim) -> None:
 
 
 async def finish_stops(sessions: Collection[StreamingSession]) -> None:
-    """Stop many STOPPING sessions at their providers in parallel. Return after one attempt each.
+    """Stop many STOPPING sessions at their providers in parallel.
 
-    Unconfirmed stops are retried by the worker or, if there is none, by this process.
+    Return after one attempt each. Unconfirmed stops are retried by the worker or, if there is none, by this
+    process.
     """
     await _finish_stops(session for session in sessions if session.provider_session_id)
     await _retry_when_due([session.pk for session in sessions])
@@ -118,7 +119,10 @@ async def end_unopened(session: StreamingSession, reason: EndReason, evidence: E
 
 
 async def _is_confirmed(session: StreamingSession, provider: Provider) -> bool:
-    """Stop the session at the provider. Return True if nothing runs there any more; else schedule a retry."""
+    """Stop the session at the provider.
+
+    Return True if nothing runs there any more; else schedule a retry.
+    """
     try:
         if session.provider_session_id:
             why = PROVIDER_STOP_REASONS.get(session.end_reason, StopReason.CLOSED)
@@ -149,7 +153,10 @@ async def enforce_due(now: datetime) -> None:
 
 
 def stop_if_abandoned(session_id: UUID) -> None:
-    """Schedule the stop of a session whose tab has left, in case no worker does it when the grace period ends."""
+    """Schedule the stop of a session whose tab has left.
+
+    It takes effect only if no worker stops the session at the end of the grace period.
+    """
     background.call_later(transitions.TAB_GRACE + WORKER_HEAD_START, partial(_enforce_due, [session_id]))
 
 
@@ -168,10 +175,10 @@ async def _retry_when_due(session_ids: Collection[UUID]) -> None:
 
 
 async def _finish_stops(sessions: Iterable[StreamingSession]) -> None:
-    """Stop many sessions at their providers in parallel and mark the confirmed ones ended in groups.
+    """Stop many sessions at their providers in parallel.
 
-    A worker that shuts down releases its claims on stops that are not confirmed in time: another worker retries
-    them, and stopping twice is harmless.
+    Confirmed ones are marked ended in groups. A worker that shuts down releases its claims on stops that are not
+    confirmed in time: another worker retries them, and stopping twice is harmless.
     """
     slots = asyncio.Semaphore(STOPS_IN_PARALLEL)
 
@@ -206,7 +213,10 @@ def _end_all(session_ids: Collection[UUID]) -> None:
 
 
 async def _run_in_parallel(work: Iterable[Awaitable[None]]) -> None:
-    """Await all, `STOPS_IN_PARALLEL` at a time. Raises the first failure once the others are done."""
+    """Await all, `STOPS_IN_PARALLEL` at a time.
+
+    Raises the first failure once the others are done.
+    """
     slots = asyncio.Semaphore(STOPS_IN_PARALLEL)
 
     async def do(one: Awaitable[None]) -> None:
@@ -250,7 +260,10 @@ async def _listed_ids(provider: Provider) -> set[str]:
 async def _close_unused(
     account: ProviderAccount, provider: Provider, listed: set[str], refused: UUID | None = None
 ) -> bool:
-    """Close listed sessions that are unused here. Return False if some unknown ones were left alone."""
+    """Close listed sessions that are unused here.
+
+    Return False if some unknown ones were left alone.
+    """
     unused, is_complete = await in_thread(deadlines.find_unused)(account, listed, refused)
 
     async def close(provider_session_id: str) -> None:

@@ -1,4 +1,7 @@
-"""Judge a page's claim about why its session ends. The portal's own facts decide; the claim is kept as evidence."""
+"""Judge a page's claim about why its session ends.
+
+The portal's own facts decide; the claim is kept as evidence.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,10 @@ class Cause:
 
 
 async def check_with_provider(session: StreamingSession, claim: Claim) -> Claim:
-    """Return the claim with the session's status in the provider's list, if the list can confirm the claim."""
+    """Return the claim with the session's status in the provider's list.
+
+    The list is read only if it can confirm the claim.
+    """
     if claim.reason != EndReason.PROVIDER_ENDED or not session.provider_session_id:
         return claim
     return Claim(claim.user_id, claim.reason, claim.verdict, await _status_at_provider(session))
@@ -89,9 +95,10 @@ def end_cause(session: StreamingSession, claim: Claim, now: datetime) -> Cause:
 
 
 def begin_stop(session: StreamingSession, claim: Claim) -> bool:
-    """Request a stop at a page's request. Return True if this caller must carry it out.
+    """Request a stop at a page's request.
 
-    The claim is judged while the row is locked, so that a first frame reported meanwhile counts.
+    Return True if this caller must carry it out. The claim is judged while the row is locked, so that a first frame
+    reported meanwhile counts.
     """
     with transaction.atomic():
         rows = StreamingSession.objects.select_related("account").select_for_update(of=("self",))
@@ -107,7 +114,10 @@ def reported_kinds(session_id: UUID) -> set[str]:
 
 
 def keeps_slot(session: StreamingSession, claim: Claim, now: datetime) -> bool:
-    """Whether a renewal of this session is served before people who wait, because the portal saw the cause itself."""
+    """Whether a renewal of this session is served before people who wait.
+
+    It is if the portal saw the cause itself.
+    """
     if session.ended_at:
         return _is_fault(session) and now - session.ended_at <= RENEWAL_WINDOW
     return end_cause(session, claim, now).is_confirmed
@@ -131,7 +141,7 @@ def _is_at_providers_limit(session: StreamingSession, now: datetime) -> bool:
 
 
 def conversation_time_used(session_ids: Collection[UUID], now: datetime) -> timedelta:
-    """Return the total time of all sessions of the conversations that these sessions belong to."""
+    """Return the total time of the conversations that these sessions belong to."""
     conversations = StreamingSession.objects.filter(pk__in=session_ids).values("conversation")
     rows = StreamingSession.objects.filter(conversation__in=conversations)
     rows = rows.filter(Q(status__in=RUNNING) | Q(provider_session_id__isnull=False))

@@ -18,9 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 class WebProcess:
-    """One web process: its ID, its lease, and what its tabs hold. Used in one event loop.
+    """One web process: its ID, its lease, and what its tabs hold.
 
-    The rows are the truth. What is remembered here restores them after a renewal that came too late.
+    Used in one event loop. The rows are the truth. What is remembered here restores them after a renewal that came
+    too late.
     """
 
     def __init__(self) -> None:
@@ -52,7 +53,7 @@ class WebProcess:
             background.on_shutdown(self.release_lease)
 
     async def release_lease(self) -> None:
-        """Give the lease back when the server ends, and wait a while for providers' answers.
+        """Release the lease at shutdown, and wait a while for providers' answers.
 
         The worker finds what is not answered by then.
         """
@@ -62,7 +63,10 @@ class WebProcess:
         await background.finish()
 
     async def renew_lease(self) -> None:
-        """Renew once. If the lease had run out, restore the tabs and queue entries that were removed with it."""
+        """Renew once.
+
+        If the lease had run out, restore the tabs and queue entries that were removed with it.
+        """
         if await in_thread(self._renew)(list(self._queue_entries.values())):
             for channel, session_id in list(self._sessions.items()):
                 await in_thread(tabs.enter)(session_id, self.id, channel)

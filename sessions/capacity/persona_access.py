@@ -1,4 +1,4 @@
-"""Check whether the users of open sockets may still talk with the sockets' personas."""
+"""Check whether users of open sockets may still talk with their personas."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def loss(claim: Claim) -> Loss | None:
 
 
 def losses(claims: Collection[Claim]) -> dict[Claim, Loss]:
-    """Return the claims that no longer hold, as `live_access.losses` does, and those whose persona was withdrawn."""
+    """Return the claims that no longer hold, including withdrawn personas.
+
+    Other losses are those of `live_access.losses`.
+    """
     lost = live_access.losses(claims)
     personas = frozenset().union(*(claim.persona_ids for claim in claims))
     limited = personas - _without_group_limit(sorted(personas))

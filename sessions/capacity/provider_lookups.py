@@ -1,4 +1,7 @@
-"""Read a provider's list because of one session's report: within budgets, and shared by concurrent callers."""
+"""Read a provider's list because of one session's report.
+
+Reads stay within budgets and are shared by concurrent callers.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +32,18 @@ def find(rows: Iterable[OpenSession], provider_session_id: str | None) -> OpenSe
 
 
 async def find_listed(session: StreamingSession) -> OpenSession | None:
-    """Return a session's row in the provider's current list. Raises ProviderError, TooManyRequests."""
+    """Return a session's row in the provider's current list.
+
+    Raises ProviderError, TooManyRequests.
+    """
     return find(await listed(session), session.provider_session_id)
 
 
 async def listed_status(session: StreamingSession) -> str:
-    """Return the provider's word for a session's status, or MISSING. Raises ProviderError, TooManyRequests."""
+    """Return the provider's word for a session's status, or MISSING.
+
+    Raises ProviderError, TooManyRequests.
+    """
     row = await find_listed(session)
     return row.status if row else MISSING
 
@@ -75,6 +84,9 @@ async def _ask(account: ProviderAccount, before: Call | None) -> list[OpenSessio
 
 
 def _forget_failure(call: Call) -> None:
-    """Mark the exception as retrieved: callers have raised it, and without any the loop must not report it."""
+    """Mark the exception as retrieved.
+
+    Callers have raised it; without any, the event loop must not report it.
+    """
     with suppress(asyncio.CancelledError):
         call.exception()

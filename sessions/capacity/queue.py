@@ -41,7 +41,10 @@ class TabAddress:
 
 @dataclass(frozen=True)
 class QueuePosition:
-    """Where a person is in the queue: `position` is 1 for the next person, and 0 once a slot is offered."""
+    """A person's position in the queue.
+
+    `position` is 1 for the next person, and 0 once a slot is offered.
+    """
 
     account_id: int
     position: int
@@ -50,7 +53,10 @@ class QueuePosition:
 
 
 def lock(account_id: int) -> ProviderAccount:
-    """Lock an account until the transaction ends. Slots are taken and offered only under this lock."""
+    """Lock an account until the transaction ends.
+
+    Slots are taken and offered only under this lock.
+    """
     return ProviderAccount.objects.select_for_update().get(pk=account_id)
 
 
@@ -59,7 +65,10 @@ def entries_of(account_id: int) -> list[QueuePlace]:
 
 
 def slot_limit(account: ProviderAccount) -> int:
-    """Return how many sessions may be open: the plan's limit, or fewer if the provider just refused one."""
+    """Return how many sessions may be open.
+
+    It is the plan's limit, or fewer if the provider just refused one.
+    """
     limit, seen_at = account.concurrency_limit, account.places_seen_at
     if account.places_seen is None or seen_at is None or seen_at + SLOTS_SEEN_TIMEOUT <= timezone.now():
         return limit
@@ -67,21 +76,27 @@ def slot_limit(account: ProviderAccount) -> int:
 
 
 def free_slots(account: ProviderAccount, open_sessions: int, entries: list[QueuePlace], *, is_staff: bool) -> int:
-    """Return how many slots are free for a person outside this queue. Offered slots are not free."""
+    """Return how many slots are free for a person outside this queue.
+
+    Offered slots are not free.
+    """
     offered = sum(entry.offer_expires_at is not None for entry in entries)
     return slot_limit(account) - open_sessions - offered - (0 if is_staff else account.staff_places)
 
 
 def record_full(account_id: int) -> None:
-    """Record that the provider has no slot beyond the sessions that are open now, whatever the plan allows."""
+    """Record that the provider has no slot beyond the sessions open now.
+
+    This holds whatever the plan allows.
+    """
     count = StreamingSession.objects.open().filter(account=account_id).count()
     ProviderAccount.objects.filter(pk=account_id).update(places_seen=count, places_seen_at=timezone.now())
 
 
 def join(user_id: int, persona: Persona, tab: TabAddress) -> QueuePlace:
-    """Join the end of the queue. A person who is in it already keeps the position and waits in this tab from now on.
+    """Join the end of the queue.
 
-    Raises QueueFull.
+    A person who is in it already keeps the position and waits in this tab from now on. Raises QueueFull.
     """
     account_id = persona.avatar.account_id
     with transaction.atomic():
@@ -95,7 +110,7 @@ def join(user_id: int, persona: Persona, tab: TabAddress) -> QueuePlace:
 
 
 def rejoin(user_id: int, persona: Persona, tab: TabAddress, since: datetime) -> QueuePlace:
-    """Join the queue before everyone who came after `since`, even if the queue is full.
+    """Join the queue before everyone who came after `since`, even if it is full.
 
     The caller holds the account's lock.
     """
@@ -109,7 +124,7 @@ def rejoin(user_id: int, persona: Persona, tab: TabAddress, since: datetime) -> 
 
 
 def restore(lost: QueuePlace) -> None:
-    """Restore an entry that was removed because its web process renewed the lease too late.
+    """Restore an entry that was removed because its lease was renewed too late.
 
     Does nothing if the person waits elsewhere by now.
     """
@@ -124,9 +139,10 @@ def restore(lost: QueuePlace) -> None:
 def hold_slot(
     user_id: int, persona: Persona, tab: TabAddress, until: datetime, *, joins_at_end: bool = False
 ) -> QueuePlace:
-    """Hold a slot for a person whose session is about to end, and give it to nobody else meanwhile.
+    """Hold a slot for a person whose session is about to end.
 
-    With `joins_at_end`, people who wait come first: this person joins the end of the queue. Raises QueueFull then.
+    It goes to no other person meanwhile. With `joins_at_end`, people who wait come first: this person joins the end
+    of the queue. Raises QueueFull then.
     """
     with transaction.atomic():
         lock(persona.avatar.account_id)
@@ -171,12 +187,15 @@ def remove(entry: QueuePlace) -> None:
 
 
 def return_offer(channel: str) -> None:
-    """Withdraw an offer whose slot no longer exists. The person waits on, as the next one."""
+    """Withdraw an offer whose slot no longer exists.
+
+    The person waits on, as the next one.
+    """
     QueuePlace.objects.filter(channel=channel).update(offer_expires_at=None)
 
 
 def position_of(channel: str) -> QueuePosition | None:
-    """Return the position of the person who waits in this tab, or None if the tab has no entry."""
+    """Return the queue position of this tab's user; None if the tab has no entry."""
     entries = list(QueuePlace.objects.filter(account__queue_entries__channel=channel))
     own = next((entry for entry in entries if entry.channel == channel), None)
     if own is None:
@@ -188,13 +207,16 @@ def position_of(channel: str) -> QueuePosition | None:
 
 
 def offer_all_slots() -> None:
-    """Offer the free slots of all accounts. With no queue at all this is one query and no write."""
+    """Offer the free slots of all accounts.
+
+    With no queue at all this is one query and no write.
+    """
     for account_id in QueuePlace.objects.order_by().values_list("account", flat=True).distinct():
         offer_slots(account_id)
 
 
 def offer_slots(account_id: int) -> None:
-    """Offer an account's free slots to the next people in the queue, and remove people whose offer has expired.
+    """Offer an account's free slots to the next entries, and remove expired offers.
 
     Safe to call at any time and from several processes: under the account's lock a slot is offered once.
     """
@@ -211,7 +233,10 @@ def offer_slots(account_id: int) -> None:
 
 
 def _expired_and_next(account: ProviderAccount) -> tuple[list[QueuePlace], list[QueuePlace]]:
-    """Return the entries whose offer expired, and those to offer a slot. Staff may pass others."""
+    """Return the entries whose offer expired, and those to offer a slot.
+
+    Staff may pass others.
+    """
     now = timezone.now()
     entries = entries_of(account.pk)
     expired = [entry for entry in entries if entry.offer_expires_at and entry.offer_expires_at <= now]
@@ -245,7 +270,10 @@ def expected_waits(account_id: int, entries: Sequence[QueuePlace], now: datetime
 
 
 def _expected_ends(account_id: int, now: datetime) -> tuple[list[timedelta], timedelta | None]:
-    """Return the times until the account's open sessions end, soonest first, and the usual duration of a session."""
+    """Return the times until open sessions end, and a session's usual duration.
+
+    The soonest end comes first.
+    """
     rows = StreamingSession.objects.filter(account=account_id)
     usual_duration = _usual_duration(rows)
     ends = []
@@ -265,7 +293,7 @@ def _wait_at(position: int, ends: Sequence[timedelta], usual_duration: timedelta
 
 
 def _usual_duration(rows: QuerySet[StreamingSession]) -> timedelta | None:
-    """Return the median duration of the account's newest sessions, or None if there are too few."""
+    """Return the median duration of the newest sessions; None if there are too few."""
     past = rows.filter(status=Status.ENDED, provider_session_id__isnull=False).order_by("-created_at")
     times = past.annotate(time=F("ended_at") - F("created_at")).values_list("time", flat=True)[:PAST_SESSIONS_COUNTED]
     return median(times) if len(times) >= PAST_SESSIONS_NEEDED else None

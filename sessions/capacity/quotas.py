@@ -1,4 +1,4 @@
-"""Limits of a session: the lowest duration and idle limits, the monthly quota and the account's monthly cap."""
+"""Limits of a session: duration and idle limits, quota and monthly cap."""
 
 from __future__ import annotations
 
@@ -53,10 +53,11 @@ def terms(
     conversation: Conversation | None = None,
     used: timedelta = timedelta(0),
 ) -> Terms:
-    """Return the limits of a user's session with a persona. Raises TimeIsUp, QuotaUsed.
+    """Return the limits of a user's session with a persona.
 
-    `conversation` is the one that continues, and `used` is the time it has lasted. It gets the rest of its time limit,
-    or of the current limits if they are lower. One query for the allowances, and one more for a user with a quota.
+    Raises TimeIsUp, QuotaUsed. `conversation` is the one that continues, and `used` is the time it has lasted. It
+    gets the rest of its time limit, or of the current limits if they are lower. One query for the allowances, and
+    one more for a user with a quota.
     """
     account = persona.avatar.account
     allowances = _allowances(user_id)
@@ -81,10 +82,10 @@ def terms(
 
 
 def within_cap(bound: Terms, account: ProviderAccount, now: datetime) -> Terms:
-    """Return the terms reduced to what the account's monthly cap leaves. Raises SpendCap.
+    """Return the terms reduced to what the account's monthly cap leaves.
 
-    The caller must have locked the account's row. Running sessions count as if they ran to their limits, so that all
-    sessions together never exceed the cap.
+    Raises SpendCap. The caller must have locked the account's row. Running sessions count as if they ran to their
+    limits, so that all sessions together never exceed the cap.
     """
     rate = credits_per_minute(account)
     if account.monthly_cap is None or not rate:
@@ -97,7 +98,10 @@ def within_cap(bound: Terms, account: ProviderAccount, now: datetime) -> Terms:
 
 
 def used_by(user_id: int, now: datetime) -> timedelta:
-    """Return the total time of the sessions that a user started this month, each until its stop was requested."""
+    """Return the total time of the sessions that a user started this month.
+
+    Each counts until its stop was requested.
+    """
     rows = StreamingSession.objects.filter(user_id=user_id, created_at__gte=month_of(now))
     # A session stopped while the provider was still creating it counts as nothing, not as negative time.
     rows = rows.exclude(provider_session_id=None).exclude(stop_requested_at__lt=F("opened_at"))
@@ -127,9 +131,10 @@ def spending(account: ProviderAccount, now: datetime) -> Spending:
 
 
 def spendings(accounts: Iterable[ProviderAccount], now: datetime, since: datetime | None = None) -> dict[int, Spending]:
-    """Return the spending of many accounts in two queries: booked totals, and sessions not booked yet.
+    """Return the spending of many accounts in two queries.
 
-    `since` is the start of the first day; it defaults to the start of the month.
+    One is for booked totals, one for sessions not booked yet. `since` is the start of the first day; it defaults to
+    the start of the month.
     """
     since = since or month_of(now)
     booked = DayTotal.objects.filter(day__gte=since.date()).values("account").annotate(credits=Sum("estimated"))
@@ -139,7 +144,7 @@ def spendings(accounts: Iterable[ProviderAccount], now: datetime, since: datetim
 
 
 def _not_booked(since: datetime, now: datetime) -> Iterable[Mapping[str, Any]]:
-    """Return per account the time of sessions that are not booked: so far, and until their limits."""
+    """Return per account the time of unbooked sessions, so far and to their limits."""
     rows = StreamingSession.objects.filter(booked_at=None, created_at__gte=since)
     rows = rows.exclude(status=Status.ENDED, provider_session_id=None)  # the provider never created those
     rows = rows.exclude(ended_at__lt=F("opened_at"))  # the provider's answer came after the end
@@ -172,7 +177,10 @@ def _limit_origin(allowance: Allowance) -> LimitBy:
 
 
 def _quota(allowances: Iterable[Allowance]) -> timedelta | None:
-    """Return the quota: the user's own replaces the groups', and of several groups' the lowest applies."""
+    """Return the quota that applies.
+
+    The user's own replaces the groups', and of several groups' the lowest applies.
+    """
     given = [row for row in allowances if row.minutes_per_month is not None]
     own = [row for row in given if row.user_id is not None]
     minutes = [row.minutes_per_month for row in own or given if row.minutes_per_month is not None]

@@ -1,4 +1,7 @@
-"""Take slots for new sessions. An account's slots are held by its open sessions and its queue offers."""
+"""Take slots for new sessions.
+
+An account's slots are held by its open sessions and its queue offers.
+"""
 
 from __future__ import annotations
 
@@ -133,7 +136,10 @@ def may_continue(session: StreamingSession) -> bool:
 
 
 def open_in_tab(user_id: int, persona_slug: str, tab: TabAddress, request: StartRequest) -> StreamingSession:
-    """Open a session with its tab registered from the start. Raises the errors of `open_session`."""
+    """Open a session with its tab registered from the start.
+
+    Raises the errors of `open_session`.
+    """
     with transaction.atomic():
         session = open_session(user_id, persona_slug, request)
         tabs.add(session, tab.process_id, tab.channel)
@@ -143,9 +149,10 @@ def open_in_tab(user_id: int, persona_slug: str, tab: TabAddress, request: Start
 def requeue(
     session: StreamingSession, tab: TabAddress, since: datetime, evidence: end_evidence.Evidence
 ) -> QueuePlace | None:
-    """End a session that the provider has no slot for, and queue its user before everyone who came after `since`.
+    """End a session that the provider has no slot for, and queue its user again.
 
-    Return None if the session was stopped meanwhile: the user is then not queued.
+    The user waits before everyone who came after `since`. Return None if the session was stopped meanwhile: the
+    user is then not queued.
     """
     with transaction.atomic():
         queue.lock(session.account_id)  # so that no other start takes the slot in between
@@ -156,9 +163,9 @@ def requeue(
 
 
 def find_continued(user_id: int, persona: Persona, request: StartRequest) -> StreamingSession | None:
-    """Return the session to continue, if the request names one. Its persona may differ in language only.
+    """Return the session to continue, if the request names one.
 
-    Raises NotFound if it belongs to another user or another persona.
+    Its persona may differ in language only. Raises NotFound if it belongs to another user or another persona.
     """
     if request.continues is None:
         return None
@@ -168,7 +175,10 @@ def find_continued(user_id: int, persona: Persona, request: StartRequest) -> Str
 
 
 def _same_conversations(user_id: int, persona: Persona) -> QuerySet[StreamingSession]:
-    """Return a user's sessions with this persona in any language; this persona may continue them."""
+    """Return a user's sessions with this persona in any language.
+
+    This persona may continue them.
+    """
     same = Q(persona=persona) | Q(persona__in=Persona.objects.speaking_another_language(persona))
     return StreamingSession.objects.select_related("account").filter(same, user_id=user_id)
 
@@ -176,10 +186,10 @@ def _same_conversations(user_id: int, persona: Persona) -> QuerySet[StreamingSes
 def as_renewal(
     user_id: int, persona: Persona, request: StartRequest, in_the_way: list[StreamingSession]
 ) -> StartRequest:
-    """Return a take-over request as a renewal, if the session that it ends is of the same conversation.
+    """Return a take-over request as a renewal, if it is of the same conversation.
 
-    The request continues that session even if the page names none, so that the conversation keeps its one time limit
-    however often it moves between devices.
+    The request continues that session even if the page names none, so that the conversation keeps its one time
+    limit however often it moves between devices.
     """
     same = _same_conversations(user_id, persona).filter(pk__in=[session.pk for session in in_the_way])
     taken = list(same.order_by("-created_at").values_list("pk", flat=True))
@@ -197,9 +207,9 @@ def sessions_in_the_way(user_id: int, persona: Persona, request: StartRequest) -
 
 
 def join_queue(user_id: int, persona: Persona, tab: TabAddress, request: StartRequest) -> QueuePlace:
-    """Join the queue: at the end or, for a renewal with a confirmed cause, before people who came later.
+    """Join the queue at the end, or earlier for a renewal with a confirmed cause.
 
-    Raises QueueFull, NotFound.
+    Such a renewal goes before people who came later. Raises QueueFull, NotFound.
     """
     with transaction.atomic():
         queue.lock(persona.avatar.account_id)
@@ -216,7 +226,10 @@ def have_ended(sessions: list[StreamingSession]) -> bool:
 
 
 def _start_facts(account_id: int, user_id: int) -> Any:
-    """Return the facts for a start in one query. Call it under the account's lock, so that they stay true."""
+    """Return the facts for a start in one query.
+
+    Call it under the account's lock, so that they stay true.
+    """
     open_here = StreamingSession.objects.open().filter(account=OuterRef("pk"))
     own = StreamingSession.objects.filter(user_id=user_id, status__in=RUNNING)
     asked = {
@@ -234,7 +247,10 @@ def _count(rows: QuerySet[StreamingSession]) -> Subquery:
 
 
 def _require_slot(user_id: int, persona: Persona, account: ProviderAccount, facts: Any) -> None:
-    """Raise NoFreeSlot unless the user was offered a slot, or one is free and no other entry has priority."""
+    """Raise NoFreeSlot unless the user may take a slot.
+
+    They may if they were offered one, or if one is free and no other entry has priority.
+    """
     entries = queue.entries_of(account.pk)
     has_offer = any(entry.offer_expires_at for entry in entries if entry.user_id == user_id)
     others = [entry for entry in entries if entry.user_id != user_id]

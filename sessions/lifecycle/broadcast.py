@@ -1,4 +1,7 @@
-"""Events for browsers, published after commit; docs/websocket-protocol.md lists them."""
+"""Events for browsers, published after commit.
+
+docs/websocket-protocol.md lists them.
+"""
 
 from __future__ import annotations
 
@@ -122,7 +125,10 @@ class UtteranceStored(Event):
 
 @dataclass(frozen=True)
 class LinesLeftOut(Event):
-    """Older lines were not sent to a page that joined. `url` is the page with all of them."""
+    """Older lines were not sent to a page that joined.
+
+    `url` is the page with all of them.
+    """
 
     type: ClassVar[str] = "transcript.left_out"
     url: str
@@ -130,7 +136,10 @@ class LinesLeftOut(Event):
 
 @dataclass(frozen=True)
 class Ending(Event):
-    """A limit is near. `goes_on`: it is only the provider's, and the conversation may continue in a new session."""
+    """A limit is near.
+
+    `goes_on`: it is only the provider's, and the conversation may continue in a new session.
+    """
 
     type: ClassVar[str] = "session.ending"
     why: str
@@ -148,7 +157,10 @@ class Staying(Event):
 
 @dataclass(frozen=True)
 class Observed(Event):
-    """Whether staff observe. `until` (ISO 8601): nobody has joined yet, and the token expires then."""
+    """Whether staff observe.
+
+    `until` (ISO 8601): nobody has joined yet, and the token expires then.
+    """
 
     type: ClassVar[str] = "session.observed"
     is_observed: bool
@@ -216,7 +228,10 @@ def notify_board(kinds: Iterable[str]) -> None:
 
 
 def publish_all(events: Mapping[UUID, Event]) -> None:
-    """Publish one event to each of many sessions. Must not be called where an event loop runs."""
+    """Publish one event to each of many sessions.
+
+    Must not be called where an event loop runs.
+    """
     layer = _layer()
 
     async def send() -> None:
@@ -230,7 +245,10 @@ def publish_all(events: Mapping[UUID, Event]) -> None:
 
 
 def wake(channels: Iterable[str]) -> None:
-    """Wake queued tabs after commit to check their position. A tab that misses it polls later."""
+    """Wake queued tabs after commit to check their position.
+
+    A tab that misses it polls later.
+    """
     layer = _layer()
 
     async def send() -> None:

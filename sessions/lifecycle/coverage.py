@@ -71,7 +71,7 @@ class Table:
         }
 
     def key(self, pk: Any) -> str:
-        """Return the key of a row in statements; empty if a session has at most one such row."""
+        """Return a row's key in statements; empty if a session has at most one such row."""
         return "" if self.is_single else _hex(pk)
 
     @cached_property
@@ -79,9 +79,10 @@ class Table:
         return self.model in (StreamingSession, Conversation) or self.model._meta.pk.name == "session"
 
     def stored(self, rows: QuerySet[Any], *more: Any) -> QuerySet[Any]:
-        """Return tuples of session, key and covered columns, as text where a value might be unreadable.
+        """Return tuples of session, key and covered columns.
 
-        The derived columns follow, each with the value that it must have, and then `more`.
+        Values that might be unreadable are returned as text. The derived columns follow, each with the value that
+        it must have, and then `more`.
         """
         derived = [part for name, annotation in self.derived.items() for part in (IsoText(name), annotation)]
         covered = map(_expression, self.fields.values())
@@ -149,7 +150,10 @@ EXPORT_PROGRESS_COLUMNS = frozenset({"state", "rows_total", "rows_done", "writte
 
 
 def state(table: Table, row: models.Model, *names: str, late: bool = False) -> dict[str, Any]:
-    """Return event data that states these columns of a row; without names, all columns except late ones."""
+    """Return event data that states these columns of a row.
+
+    Without names, it states all columns except late ones.
+    """
     chosen = names or [name for name in table.fields if late or name not in table.late]
     columns = {
         name: stated_value(table.fields[name], getattr(row, table.fields[name].attname))
@@ -264,7 +268,10 @@ def differing(stated: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[s
 
 
 def stated_in(data: Any) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
-    """Yield table, key and columns of each row stated in an event's data. Malformed data yields nothing."""
+    """Yield table, key and columns of each row stated in an event's data.
+
+    Malformed data yields nothing.
+    """
     tables = data.get(ROWS) if isinstance(data, dict) else None
     if isinstance(tables, dict):
         for table, rows in tables.items():

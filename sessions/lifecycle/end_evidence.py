@@ -1,6 +1,7 @@
-"""Evidence for the reason a session ended: a code and its values, stored on the row and in the chained record.
+"""Evidence for the reason a session ended: a code and its values.
 
-The stored form has no language; `describe` renders it in the active one. Times are ISO 8601, `..._s` are seconds.
+It is stored on the row and in the chained record. The stored form has no language; `describe` renders it in the
+active one. Times are ISO 8601, `..._s` are seconds.
 """
 
 from __future__ import annotations
@@ -129,7 +130,10 @@ def taken_over(user_id: int) -> Evidence:
 
 
 def continued(user_id: int, claim: str = "", listed_as: str = "") -> Evidence:
-    """`claim` is the page's unconfirmed reason; `listed_as`, the session's status in the provider's list."""
+    """Evidence of a user who started again.
+
+    `claim` is the page's unconfirmed reason; `listed_as`, the session's status in the provider's list.
+    """
     evidence: dict[str, str | int | float | None] = {"code": EvidenceCode.CONTINUED, "user": user_id}
     if claim:
         evidence["claim"] = claim
@@ -141,7 +145,10 @@ def continued(user_id: int, claim: str = "", listed_as: str = "") -> Evidence:
 
 
 def tab_left(left_at: datetime, grace: timedelta, *, is_room: bool = False) -> Evidence:
-    """`is_room`: the browser has left the room, although a tab may still be registered."""
+    """Evidence of the last tab's closing.
+
+    `is_room`: the browser has left the room, although a tab may still be registered.
+    """
     return {
         "code": EvidenceCode.ROOM_LEFT if is_room else EvidenceCode.TAB_LEFT,
         "left_at": left_at.isoformat(),
@@ -170,7 +177,10 @@ def _span(session: StreamingSession) -> dict[str, str | int]:
 
 
 def no_picture(reported: set[str], limit: timedelta) -> Evidence:
-    """`reported` are the kinds that the browser reported. The first missing one is the stage that failed."""
+    """Evidence of missing video.
+
+    `reported` are the kinds that the browser reported. The first missing one is the stage that failed.
+    """
     code = EvidenceCode.NO_PICTURE_ROOM
     if EventKind.TRACK_SUBSCRIBED in reported:
         code = EvidenceCode.NO_PICTURE_FRAME

@@ -15,7 +15,7 @@ EVENTS, HEADS, SESSIONS = (model._meta.db_table for model in (SessionEvent, Sess
 
 
 class RecordEnd(NamedTuple):
-    """Number and hash that a session's next event follows, and whether the portal signed them."""
+    """Number and hash that the next event follows, and whether they are signed."""
 
     number: int
     hash: str
@@ -23,11 +23,12 @@ class RecordEnd(NamedTuple):
 
     @classmethod
     def of(cls, session_id: UUID, head: tuple[Any, Any, Any], stored: int | None) -> RecordEnd:
-        """Return the end of the record from its head's columns and the highest stored event number.
+        """Return the end of the record from its head and the highest event number.
 
-        The head decides: the numbers of events that were cut off are not used again, which leaves a gap. If the head is
-        missing or not signed by the portal, the next event skips a number, so that its own signature does not repair
-        the head. No event can fill that gap without changing the hash of the next, so verification always finds it.
+        The head decides: the numbers of events that were cut off are not used again, which leaves a gap. If the
+        head is missing or not signed by the portal, the next event skips a number, so that its own signature does
+        not repair the head. No event can fill that gap without changing the hash of the next, so verification
+        always finds it.
         """
         number, last_hash, signature = head
         is_signed = signature is not None and SessionHead.is_signed(str(signature), session_id, number, last_hash)
@@ -45,11 +46,12 @@ def record_end(session_id: UUID) -> RecordEnd:
 
 
 def insert_next(event: SessionEvent, signature: str) -> bool:
-    """Store an event and move its session's head to it. Return False if nothing was stored.
+    """Store an event and move its session's head to it.
 
-    `signature` is that of the new head. Nothing is stored for a first event, after the session's end, or if the event
-    does not follow the newest one because another process appended or the database was changed. The session's row
-    is locked first, so a caller that already holds the lock is not disturbed.
+    Return False if nothing was stored. `signature` is that of the new head. Nothing is stored for a first event,
+    after the session's end, or if the event does not follow the newest one because another process appended or the
+    database was changed. The session's row is locked first, so a caller that already holds the lock is not
+    disturbed.
     """
     values = insert_sql.values(event)
     if connection.vendor == "postgresql":

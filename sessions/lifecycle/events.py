@@ -1,4 +1,4 @@
-"""Append to a session's record: `SessionEvent` rows, each chained to the one before it."""
+"""Append to a session's record: `SessionEvent` rows, each chained to the last."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ class Entry:
 
 
 def task_entry(task: SessionTask) -> Entry:
-    """Return the event for a task whose outcome is known. It contains a fingerprint of the text, not the text."""
+    """Return the event for a task whose outcome is known.
+
+    It contains a fingerprint of the text, not the text.
+    """
     details = {"task": task.pk, "kind": task.kind, "status": task.status, "speech": task.fingerprint}
     line = vars(task).get("line") or line_of(task)
     stated = coverage.state(coverage.TASK, task), *([coverage.state(coverage.LINE, line)] if line else [])
@@ -49,7 +52,7 @@ def task_entry(task: SessionTask) -> Entry:
 
 
 def line_of(task: SessionTask) -> Utterance | None:
-    """Return the transcript line that was stored together with a user's task, or None for a greeting."""
+    """Return the transcript line stored with a user's task; None for a greeting."""
     if task.sent_by_id is None:
         return None  # the greeting
     lines = Utterance.objects.filter(session_id=task.session_id, at=task.created_at, source=Source.PORTAL)
@@ -97,7 +100,10 @@ def _insert_next(session_id: UUID, number: int, last_hash: str, entry: Entry) ->
 
 
 def begin(session_id: UUID, *entries: Entry) -> None:
-    """Record the first events of a session. The caller has created its row in this transaction."""
+    """Record the first events of a session.
+
+    The caller has created its row in this transaction.
+    """
     rows = _chained(session_id, 0, "", entries)
     _store(rows, rows[-1:], are_over=False)
     broadcast.notify_board(entry.kind for entry in entries)
@@ -126,7 +132,7 @@ def _chained(
 
 
 def append_each(entries: Mapping[UUID, Entry], *, are_over: bool = False) -> None:
-    """Append one entry to each of many sessions that the caller has locked, in a few statements."""
+    """Append one entry to each of many locked sessions, in a few statements."""
     stored = SessionEvent.objects.filter(session=OuterRef("pk")).order_by("-number")
     last = ("head__number", "head__hash", "head__signature", Subquery(stored.values("number")[:1]))
     found = StreamingSession.objects.filter(pk__in=entries).order_by().values_list("pk", *last)
@@ -136,7 +142,10 @@ def append_each(entries: Mapping[UUID, Entry], *, are_over: bool = False) -> Non
 
 
 def _store(rows: Sequence[SessionEvent], last: Sequence[SessionEvent], *, are_over: bool) -> None:
-    """Store events of locked sessions and a head for each `last` one; if `are_over`, a seal, too."""
+    """Store events of locked sessions, and the heads of their records.
+
+    `last` are the events that end a record; if `are_over`, each gets a seal, too.
+    """
     SessionEvent.objects.bulk_create(rows)
     heads = [SessionHead.of(row) for row in last]
     SessionHead.objects.bulk_create(
@@ -149,7 +158,10 @@ def _store(rows: Sequence[SessionEvent], last: Sequence[SessionEvent], *, are_ov
 def _next_event(
     session_id: UUID, number: int, last_hash: str, entry: Entry, *, is_sealed: bool = False
 ) -> SessionEvent:
-    """Return the event after the one with this number and hash. A sealed one states so in its data."""
+    """Return the event after the one with this number and hash.
+
+    A sealed one states so in its data.
+    """
     data = dict(entry.data)
     if is_sealed:
         data[coverage.ROWS] = {**data.get(coverage.ROWS, {}), coverage.SEAL: {str(number + 1): {}}}
@@ -169,7 +181,10 @@ def _next_event(
 
 
 def digest(event: SessionEvent) -> str:
-    """Return the SHA-256 (hexadecimal) of the event, which includes the hash of the event before it."""
+    """Return the SHA-256 (hexadecimal) of the event.
+
+    It includes the hash of the event before it.
+    """
     fields = (str(event.source), event.kind, event.data, event.at.isoformat(), event.prints)
     return digest_of(event.previous_hash, str(event.session_id), event.number, *fields)
 
@@ -177,16 +192,20 @@ def digest(event: SessionEvent) -> str:
 def digest_of(
     previous_hash: str, session_id: str, number: int, source: str, kind: str, data: Any, at: str, prints: str = ""
 ) -> str:
-    """Return the same as `digest` from plain values, because verification reads millions of events."""
+    """Return the same as `digest` from plain values.
+
+    Verification uses it, because it reads millions of events.
+    """
     return _digest(previous_hash, session_id, number, source, kind, hash_chain.canonical(data), at, prints)
 
 
 def _digest(
     previous_hash: str, session_id: str, number: int, source: str, kind: str, data: str, at: str, prints: str
 ) -> str:
-    """Hash the canonical JSON of a list of all values. It is built by hand because it runs for every event.
+    """Hash the canonical JSON of a list of all values.
 
-    Events recorded before checksums were introduced have none in the list.
+    It is built by hand because it runs for every event. Events recorded before checksums were introduced have none
+    in the list.
     """
     text = (
         f"[{_quoted(previous_hash)},{_quoted(session_id)},{number},{_quoted(source)},{_quoted(kind)},{data},"

@@ -1,4 +1,7 @@
-"""Handwritten INSERT statements: Django takes longer to build one than the database takes to run it."""
+"""Handwritten INSERT statements.
+
+Django takes longer to build one than the database takes to run it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from django.db.models import Model
 
 @cache
 def fields(model: type[Model], *, with_key: bool = False) -> tuple[Any, ...]:
-    """Return the fields of the insert. With `with_key`, the primary key is one of them."""
+    """Return the fields of the insert.
+
+    With `with_key`, the primary key is one of them.
+    """
     return tuple(field for field in model._meta.concrete_fields if with_key or not field.primary_key)
 
 

@@ -1,4 +1,7 @@
-"""Causes and remedies of missing video as texts. The codes are those of recovery/diagnosis.js."""
+"""Causes and remedies of missing video as texts.
+
+The codes are those of recovery/diagnosis.js.
+"""
 
 from __future__ import annotations
 

@@ -95,7 +95,10 @@ def transition(session: StreamingSession, to: Status, *preceding: Entry, **chang
 
 
 def transition_all(sessions: Sequence[StreamingSession], to: Status, **changes: Any) -> None:
-    """Move many sessions whose rows the caller has locked. The number of statements does not grow with theirs."""
+    """Move many sessions whose rows the caller has locked.
+
+    The number of statements does not grow with theirs.
+    """
     for session in sessions:
         if to not in TRANSITIONS[session.status]:
             raise IllegalTransition(f"{session.status} to {to}")
@@ -109,7 +112,10 @@ def transition_all(sessions: Sequence[StreamingSession], to: Status, **changes: 
 
 
 def _refresh_late_columns(sessions: Sequence[StreamingSession]) -> None:
-    """Refresh the columns that no event states while the session runs; the last status event states them."""
+    """Refresh the columns that no event states while the session runs.
+
+    The last status event states them.
+    """
     late = StreamingSession.objects.only(*coverage.SESSION.late).in_bulk([session.pk for session in sessions])
     for session in sessions:
         for name in coverage.SESSION.late:
@@ -151,10 +157,10 @@ def request(
     purpose: Purpose = Purpose.TALK,
     continues: StreamingSession | None = None,
 ) -> StreamingSession:
-    """Store a session in status CREATING before the provider is called. It holds its slot from now on.
+    """Store a session in status CREATING before the provider is called.
 
-    A continued conversation gets no second greeting, except in another language. Raises IntegrityError if the user
-    has a running session.
+    It holds its slot from now on. A continued conversation gets no second greeting, except in another language.
+    Raises IntegrityError if the user has a running session.
     """
     now, session_id = timezone.now(), uuid4()
     terms = terms or Terms.of(persona)
@@ -217,16 +223,17 @@ def _begin_conversation(
 
 
 def _origin(session: StreamingSession) -> dict[str, str]:
-    """Return what the first event says of the session's limits, purpose and predecessor."""
+    """Return the session's limits, purpose and predecessor for its first event."""
     origin = {"limit_by": str(session.limit_by), "idle_limit_by": str(session.idle_limit_by)}
     origin |= {} if session.purpose == Purpose.TALK else {"purpose": str(session.purpose)}
     return origin | ({"continues": str(session.continues_id)} if session.continues_id else {})
 
 
 def connect(session: StreamingSession, answer: ProviderSession) -> bool:
-    """Store the provider's answer to `new`. Return False if the session was stopped meanwhile.
+    """Store the provider's answer to `new`.
 
-    The provider's ID is stored in both cases, so that the session can be stopped there.
+    Return False if the session was stopped meanwhile. The provider's ID is stored in both cases, so that the
+    session can be stopped there.
     """
     opened_at = timezone.now()
     answered: dict[str, Any] = {
@@ -258,9 +265,10 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
 
 
 def store_after_failure(session: StreamingSession, answer: ProviderSession, evidence: Evidence) -> bool:
-    """Store the provider's ID after creating a session has failed on our side. Return whether the session continues.
+    """Store the provider's ID after creating a session has failed on our side.
 
-    It continues if the ID was stored before the failure. Otherwise a stop is requested. Safe to repeat.
+    Return whether the session continues. It continues if the ID was stored before the failure. Otherwise a stop is
+    requested. Safe to repeat.
     """
     _refresh(session)
     is_stored = session.provider_session_id == answer.provider_session_id
@@ -274,7 +282,7 @@ def store_after_failure(session: StreamingSession, answer: ProviderSession, evid
 
 
 def record_started(session: StreamingSession, answer: ProviderSession) -> bool:
-    """Record that the provider has started the avatar, and apply a limit that its answer names.
+    """Record that the provider has started the avatar, and apply its limit.
 
     Return False if the session was stopped meanwhile.
     """
@@ -296,7 +304,10 @@ def record_started(session: StreamingSession, answer: ProviderSession) -> bool:
 
 
 def go_live(session: StreamingSession) -> bool:
-    """Move a connecting session to LIVE after its first frame. Return True if this call made the change."""
+    """Move a connecting session to LIVE after its first frame.
+
+    Return True if this call made the change.
+    """
     with transaction.atomic(savepoint=False):
         _refresh(session, lock=True)
         if session.status != Status.CONNECTING:
@@ -307,7 +318,10 @@ def go_live(session: StreamingSession) -> bool:
 
 
 def begin_stop(session: StreamingSession, reason: EndReason, evidence: Evidence) -> bool:
-    """Request a stop. Return True if this caller must carry it out. Safe to call in every status."""
+    """Request a stop. Return True if this caller must carry it out.
+
+    Safe to call in every status.
+    """
     while session.status not in (Status.STOPPING, Status.ENDED):
         now = timezone.now()
         why = {"end_reason": reason, "end_evidence": dict(evidence), "stop_requested_at": now}
@@ -317,7 +331,10 @@ def begin_stop(session: StreamingSession, reason: EndReason, evidence: Evidence)
 
 
 def end(session: StreamingSession) -> bool:
-    """Mark a stopping session ended after the provider's confirmation. Return True if this call made the change."""
+    """Mark a stopping session ended after the provider's confirmation.
+
+    Return True if this call made the change.
+    """
     if session.status != Status.STOPPING:
         return False
     return transition(session, Status.ENDED, ended_at=timezone.now(), deadline_at=None)
@@ -344,7 +361,10 @@ def end_all(session_ids: Collection[UUID]) -> None:
 
 
 def next_check_at(session: StreamingSession, *, is_live: bool) -> datetime:
-    """Return the deadline of a running session: its next warning, limit or end of the tab's grace period."""
+    """Return the deadline of a running session.
+
+    It is its next warning, limit, or end of the tab's grace period.
+    """
     now = timezone.now()
     if is_live:
         limits = (session.ends_at, session.active_at + session.idle_timeout)

@@ -1,4 +1,7 @@
-"""The standing of transcript lines: sent by the portal, from the provider, or only reported by a browser."""
+"""The standing of transcript lines.
+
+A line was sent by the portal, comes from the provider, or was only reported by a browser.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +43,10 @@ def set_standing(rows: Rows) -> Rows:
 
 
 def undelivered(rows: Iterable[Utterance]) -> set[int]:
-    """Return the IDs of typed lines that the provider has not accepted. At most one query.
+    """Return the IDs of typed lines that the provider has not accepted.
 
-    A line and its task are stored together with the same time. The task's status is part of the chained record.
+    At most one query. A line and its task are stored together with the same time. The task's status is part of the
+    chained record.
     """
     typed = [row for row in rows if row.source == Source.PORTAL]
     if not typed:
@@ -63,10 +67,10 @@ def without_confirmed(lines: models.QuerySet[Utterance], session_id: UUID) -> mo
 
 
 def for_reading(rows: Sequence[Utterance]) -> list[Utterance]:
-    """Return lines for readers: a confirmed line appears once, in the provider's words, with its standing.
+    """Return lines for readers, each with its standing.
 
-    Only the browser knows where the avatar was interrupted, so that is taken from its report. `rows` may be a
-    batch of a session's lines.
+    A confirmed line appears once, in the provider's words. Only the browser knows where the avatar was interrupted,
+    so that is taken from its report. `rows` may be a batch of a session's lines.
     """
     by_id = {row.pk: row for row in rows}
     claimed_of = {by[-1]: claimed for claimed, by in _set_standing(rows).items() if by and by[-1] in by_id}
@@ -82,13 +86,19 @@ def for_reading(rows: Sequence[Utterance]) -> list[Utterance]:
 
 
 def for_pages(rows: Sequence[Utterance]) -> list[Utterance]:
-    """Return lines for a room's page, without the provider's duplicates of the lines that the page reported."""
+    """Return lines for a room's page, without duplicates of reported lines.
+
+    The provider's own line is left out if it confirms a line that the page reported.
+    """
     doubled = {pk for confirming in _set_standing(rows).values() for pk in confirming}
     return [row for row in rows if row.pk not in doubled]
 
 
 def _set_standing(rows: Iterable[Utterance]) -> dict[int, list[int]]:
-    """Set the standing of each line. Return the IDs of the provider's lines that confirm each confirmed line."""
+    """Set the standing of each line.
+
+    Return the IDs of the provider's lines that confirm each confirmed line.
+    """
     records = _records({row.session_id for row in rows if row.source != Source.PORTAL})
     confirmed = {int(pk): by for record in records.values() for pk, by in record["confirmed"].items()}
     reported = {pk for by in confirmed.values() for pk in by}
@@ -108,7 +118,10 @@ def _set_standing(rows: Iterable[Utterance]) -> dict[int, list[int]]:
 
 
 def _records(session_ids: set[UUID]) -> dict[UUID, Mapping[str, Any]]:
-    """Return the latest PROVIDER_RECORD data per session, ignoring those from before lines were compared."""
+    """Return the latest PROVIDER_RECORD data per session.
+
+    Data from before lines were compared is ignored.
+    """
     if not session_ids:
         return {}
     rows = SessionEvent.objects.filter(session__in=session_ids, kind=RECORD, source=Source.PROVIDER)

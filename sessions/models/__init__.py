@@ -1,4 +1,4 @@
-"""Sessions, conversations and their records; tabs and queue entries; quotas and totals."""
+"""Models of sessions, conversations, records, tabs, the queue, and quotas."""
 
 from sessions.models.allowances import Allowance
 from sessions.models.conversations import (

@@ -17,10 +17,10 @@ ABOVE_ZERO = MinValueValidator(timedelta(seconds=1), message=_("It must be longe
 
 
 class Allowance(models.Model):
-    """Limits of one user or of each member of one group. An empty field limits nothing.
+    """Limits of one user or of each member of one group.
 
-    The lowest limit that applies to a session binds. Only `minutes_per_month` of a user's own row replaces the
-    groups', so that one user can get more.
+    An empty field limits nothing. The lowest limit that applies to a session binds. Only `minutes_per_month` of a
+    user's own row replaces the groups', so that one user can get more.
     """
 
     organisation = models.ForeignKey(

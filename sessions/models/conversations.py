@@ -1,4 +1,7 @@
-"""Conversations, sessions, tasks, events and transcript lines. Rows are evidence and never deleted."""
+"""Conversations, sessions, tasks, events and transcript lines.
+
+Rows are evidence and never deleted.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ RUNNING = (Status.REQUESTED, Status.CREATING, Status.CONNECTING, Status.LIVE)
 
 
 class EndReason(models.TextChoices):
-    """Why a session ended. Labels are for staff and auditors; `end_evidence.own_label` addresses the user."""
+    """Why a session ended.
+
+    Labels are for staff and auditors; `end_evidence.own_label` addresses the user.
+    """
 
     USER_STOPPED = "user_stopped", _("The user ended the conversation")
     TAB_CLOSED = "tab_closed", _("The tab was closed")
@@ -54,14 +60,20 @@ class EndReason(models.TextChoices):
 
     @classmethod
     def technical_failures(cls) -> frozenset[EndReason]:
-        """Return the reasons that staff see counted as failures: something broke, here or at the provider."""
+        """Return the reasons that count as failures for staff.
+
+        Something broke, here or at the provider.
+        """
         return frozenset(
             {cls.NO_PICTURE, cls.PROVIDER_ENDED, cls.PROVIDER_REFUSED, cls.PROVIDER_UNREACHABLE, cls.ORPHAN_FOUND}
         )
 
     @property
     def is_failure(self) -> bool:
-        """Whether the user sees the end as a failure: a technical one, or a budget that ran out."""
+        """Whether the user sees the end as a failure.
+
+        It is one if something broke or a budget ran out.
+        """
         return self in self.technical_failures() or self in (EndReason.QUOTA, EndReason.SPEND_CAP)
 
 
@@ -86,9 +98,9 @@ class LimitBy(models.TextChoices):
 
 
 class Conversation(models.Model):
-    """Sessions that continue each other within one time limit: what a user experiences. Never deleted.
+    """Sessions that continue each other within one time limit. Never deleted.
 
-    Its ID is that of its first session, whose record states it.
+    This is what a user experiences. Its ID is that of its first session, whose record states it.
     """
 
     id = models.UUIDField(primary_key=True, editable=False)
@@ -120,9 +132,9 @@ class Conversation(models.Model):
 
     @staticmethod
     def ended_last() -> models.QuerySet[StreamingSession]:
-        """Return the sessions of the outer query's conversation, open ones first, then the latest ended.
+        """Return the sessions of the outer query's conversation, open ones first.
 
-        The first one's `ended_at` is that of the conversation.
+        The latest ended follow. The first one's `ended_at` is that of the conversation.
         """
         rows = StreamingSession.objects.filter(conversation=OuterRef("pk"))
         return rows.order_by(F("ended_at").desc(nulls_first=True))
@@ -290,7 +302,7 @@ class StreamingSession(models.Model):
 
     @property
     def duration(self) -> timedelta | None:
-        """Time open at the provider; None before the end, or if the provider never created it."""
+        """Time open at the provider; None before the end or if it was never created."""
         if not self.ended_at or not self.provider_session_id:
             return None
         return max(self.ended_at - self.billed_from, timedelta(0))  # the provider's answer may come after the end
@@ -350,7 +362,10 @@ class SessionTask(Spoken):
 
 
 class SessionEvent(models.Model):
-    """One event of a session's record. Append-only: each row holds the hash of the one before it."""
+    """One event of a session's record.
+
+    Append-only: each row holds the hash of the one before it.
+    """
 
     class Source(models.TextChoices):
         PORTAL = "portal", _("portal")

@@ -15,7 +15,10 @@ from sessions.models.conversations import StreamingSession
 
 
 class Export(models.Model):
-    """One export and, for a large one, the job that writes its file. The file is deleted, the row is kept."""
+    """One export and, for a large one, the job that writes its file.
+
+    The file is deleted, the row is kept.
+    """
 
     class What(models.TextChoices):
         SESSIONS = "sessions", _("Sessions, one per row")

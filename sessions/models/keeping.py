@@ -22,7 +22,10 @@ class LegalHoldQuerySet(models.QuerySet["LegalHold"]):
 
 
 class LegalHold(models.Model):
-    """An order to keep a session's speech, whoever requests its erasure. Released, never deleted."""
+    """An order to keep a session's speech, whoever requests its erasure.
+
+    Released, never deleted.
+    """
 
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="holds", verbose_name=_("session"))
     reason = models.CharField(_("reason"), max_length=300)
@@ -49,7 +52,10 @@ class LegalHold(models.Model):
 
 
 class Erasure(models.Model):
-    """The receipt of an erasure: what was erased, when, and who requested it. Never changed."""
+    """The receipt of an erasure: what was erased, when, and who requested it.
+
+    Never changed.
+    """
 
     class Cause(models.TextChoices):
         PERSON = "person", _("user’s request")
@@ -85,7 +91,10 @@ class Erasure(models.Model):
 
 
 class ProviderErasure(models.Model):
-    """A deletion at the provider that follows an erasure here. Once confirmed, it is the receipt."""
+    """A deletion at the provider that follows an erasure here.
+
+    Once confirmed, it is the receipt.
+    """
 
     erasure = models.OneToOneField(
         Erasure, models.PROTECT, primary_key=True, related_name="carried", verbose_name=_("erasure")

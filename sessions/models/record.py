@@ -1,4 +1,4 @@
-"""Heads and seals, which make the record verifiable, and the results of integrity checks."""
+"""Heads and seals, which make the record verifiable, and integrity checks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sessions.models.conversations import SessionEvent, StreamingSession
 
 
 class SessionHead(models.Model):
-    """Signed number and hash of a session's newest event, so that truncation shows even while the session runs.
+    """Signed number and hash of a session's newest event.
 
-    It only moves forward.
+    Truncation shows even while the session runs. It only moves forward.
     """
 
     session = models.OneToOneField(

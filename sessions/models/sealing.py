@@ -1,4 +1,7 @@
-"""Encryption of speech: one key per session, wrapped with the portal's key. Independent of the models."""
+"""Encryption of speech: one key per session, wrapped with the portal's key.
+
+Independent of the models.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,19 @@ def new_key(session_id: UUID) -> bytes:
 
 
 def seal(wrapped: bytes, session_id: UUID, text: str, bound_to: str = "") -> bytes:
-    """Encrypt a text, bound to its session and to `bound_to`. The ciphertext differs each time."""
+    """Encrypt a text, bound to its session and to `bound_to`.
+
+    The ciphertext differs each time.
+    """
     key = _unwrapped(bytes(wrapped), session_id, _ring())
     return _lock(key, text.encode("utf-8", "surrogatepass"), session_id, bound_to)
 
 
 def unseal(wrapped: bytes, session_id: UUID, sealed: bytes, bound_to: str = "") -> str:
-    """Decrypt a text. Raises InvalidTag if key, session, `bound_to` and ciphertext do not belong together."""
+    """Decrypt a text.
+
+    Raises InvalidTag if key, session, `bound_to` and ciphertext do not belong together.
+    """
     key = _unwrapped(bytes(wrapped), session_id, _ring())
     return _unlock(key, sealed, session_id, bound_to).decode("utf-8", "surrogatepass")
 
@@ -46,7 +55,10 @@ def opens(wrapped: bytes, session_id: UUID) -> bool:
 
 
 def fingerprint(sealed: bytes) -> str:
-    """Return the SHA-256 of a ciphertext. It proves the text while the key exists, and reveals nothing afterwards."""
+    """Return the SHA-256 of a ciphertext.
+
+    It proves the text while the key exists, and reveals nothing afterwards.
+    """
     return hashlib.sha256(sealed).hexdigest()
 
 
@@ -60,12 +72,18 @@ def _unlock(key: bytes, locked: bytes, session_id: UUID, bound_to: str = "") -> 
 
 
 def key_id_of(wrapped: bytes) -> str:
-    """Return the ID of the portal's key that wrapped a session's key; empty in the old format."""
+    """Return the ID of the portal's key that wrapped a key; empty if it has none.
+
+    Wraps in the old format have no key ID.
+    """
     return wrapped[: signing.KEY_ID_BYTES].hex() if len(wrapped) > WRAP_BYTES_WITHOUT_KEY_ID else ""
 
 
 def rewrapped(wrapped: bytes, session_id: UUID) -> bytes:
-    """Wrap a session's key with the portal's current key. Raises InvalidTag if no key of the portal opens it."""
+    """Wrap a session's key with the portal's current key.
+
+    Raises InvalidTag if no key of the portal opens it.
+    """
     return _wrap(_unwrapped(wrapped, session_id, _ring()), session_id)
 
 

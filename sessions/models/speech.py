@@ -1,4 +1,7 @@
-"""Stored speech: encrypted with its session's key, indexed by marks of its words, unreadable without the key."""
+"""Stored speech: encrypted per session, indexed by marks of its words.
+
+Without the session's key it is unreadable.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ class SpeechErased(Exception):
 
 
 class SpeechKey(models.Model):
-    """The key of one session's speech, wrapped with the portal's. Erasure empties it and keeps the row."""
+    """The key of one session's speech, wrapped with the portal's.
+
+    Erasure empties it and keeps the row.
+    """
 
     session = models.OneToOneField(
         "StreamingSession",
@@ -48,7 +54,10 @@ class SpeechKey(models.Model):
 
     @classmethod
     def wrapped_for(cls, session_id: UUID) -> bytes:
-        """Return the session's wrapped key, creating it for the first text. Raises SpeechErased."""
+        """Return the session's wrapped key, creating it for the first text.
+
+        Raises SpeechErased.
+        """
         # Looked up first, because get_or_create would create a key for each text.
         row = cls.objects.filter(session_id=session_id).first()
         if row is None:
@@ -65,7 +74,7 @@ Row = TypeVar("Row", bound="Spoken")
 
 class SpokenManager(models.Manager[Row]):
     def get_queryset(self) -> models.QuerySet[Row]:
-        """Annotate rows with their session's key, so that reading a hundred texts takes one query."""
+        """Annotate rows with their session's key: many texts are read in one query."""
         rows: Any = super().get_queryset().annotate(wrapped_key=F("session__speech_key__wrapped"))
         return cast("models.QuerySet[Row]", rows)
 
@@ -87,7 +96,10 @@ class _Sealed:
 
 
 class SpokenText(AnyTextField):
-    """A field without a column; its value is stored in `sealed`. It cannot be used in queries."""
+    """A field without a column; its value is stored in `sealed`.
+
+    It cannot be used in queries.
+    """
 
     def get_attname_column(self) -> tuple[str, None]:  # Django's way to say "virtual"
         return self.get_attname(), None
@@ -115,7 +127,10 @@ class Spoken(models.Model):
         abstract = True
 
     def seal(self, text: str, wrapped_key: bytes) -> None:
-        """Set the text, given the session's wrapped key. A new row gets its primary key now."""
+        """Set the text, given the session's wrapped key.
+
+        A new row gets its primary key now.
+        """
         if self.pk is None:
             self.pk = next_primary_key(type(self))
         self.wrapped_key, self.seal_format = wrapped_key, FORMAT_BOUND_TO_ROW
@@ -127,7 +142,10 @@ class Spoken(models.Model):
         raise NotImplementedError
 
     def wrapped_session_key(self) -> bytes | None:
-        """Return the wrapped key from this row's query or a new one. Empty or None once it was destroyed."""
+        """Return the wrapped key from this row's query or a new one.
+
+        Empty or None once it was destroyed.
+        """
         if "wrapped_key" not in vars(self):
             row = SpeechKey.objects.filter(session_id=self.session_id).first()
             self.wrapped_key = bytes(row.wrapped) if row else None
@@ -144,7 +162,10 @@ class Spoken(models.Model):
 
     @property
     def shown(self) -> str:
-        """The text for a reader, or a placeholder if it cannot be decrypted, so that the rest can still be read."""
+        """The text for a reader, or a placeholder if it cannot be decrypted.
+
+        The rest of a transcript stays readable.
+        """
         try:
             return str(self.text)
         except (InvalidTag, TypeError, ValueError):  # text in place of bytes is a TypeError
@@ -157,7 +178,7 @@ class Spoken(models.Model):
 
 
 def next_primary_key(model: type[models.Model]) -> int:
-    """Reserve the next primary key of a table, for a row whose text is sealed before it is stored."""
+    """Reserve the next primary key, for a row whose text is sealed before storing."""
     table = model._meta.db_table
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -171,7 +192,10 @@ def next_primary_key(model: type[models.Model]) -> int:
 
 
 class SpokenWord(models.Model):
-    """The mark of a line's word or of its first letters. Only this portal can compute it. Deleted with the text."""
+    """The mark of a line's word or of its first letters.
+
+    Only this portal can compute it. Deleted with the text.
+    """
 
     utterance = models.ForeignKey("Utterance", models.CASCADE, related_name="words")
     mark = models.BigIntegerField()
@@ -184,9 +208,10 @@ class SpokenWord(models.Model):
 
 
 class WordIndexRebuild(models.Model):
-    """Progress of rebuilding the word index with a key. Each batch of `rebuild_word_index` advances it.
+    """Progress of rebuilding the word index with a key.
 
-    A new portal has one row without a key ID, because none of its lines needs a rebuild.
+    Each batch of `rebuild_word_index` advances it. A new portal has one row without a key ID, because none of its
+    lines needs a rebuild.
     """
 
     NONE_FROM_BEFORE = ""
@@ -211,7 +236,10 @@ def word_rows(line: Any) -> list[SpokenWord]:
 
 @models.BigIntegerField.register_lookup
 class AnyOf(Lookup):
-    """`mark__any_of`: like `in`, but with one parameter for the whole list, which may have thousands of values."""
+    """Lookup `mark__any_of`: like `in`, but with one parameter for the whole list.
+
+    The list may have thousands of values.
+    """
 
     lookup_name = "any_of"
     prepare_rhs = False

@@ -14,7 +14,10 @@ from sessions.models.conversations import StreamingSession
 
 
 class ServerProcess(models.Model):
-    """A web process that holds tabs and renews its lease. Once the lease runs out, its tabs count as closed."""
+    """A web process that holds tabs and renews its lease.
+
+    Once the lease runs out, its tabs count as closed.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     lease_ends_at = models.DateTimeField(db_index=True)
@@ -35,7 +38,10 @@ class Tab(models.Model):
 
 
 class ChatWatch(models.Model):
-    """A session whose provider's own socket a monitor holds; it is free again when that process's lease runs out."""
+    """A session whose provider's socket a monitor process holds.
+
+    It is free again when that process's lease runs out.
+    """
 
     session = models.OneToOneField(StreamingSession, models.CASCADE, primary_key=True, related_name="watch")
     process = models.ForeignKey(ServerProcess, models.CASCADE, related_name="watches")
@@ -45,7 +51,10 @@ class ChatWatch(models.Model):
 
 
 class QueuePlace(models.Model):
-    """A person's entry in an account's queue, held by the tab that waits. The oldest entry is next."""
+    """A person's entry in an account's queue, held by the tab that waits.
+
+    The oldest entry is next.
+    """
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="queue_entry", verbose_name=_("user")

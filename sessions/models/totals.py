@@ -14,7 +14,10 @@ from sessions.models.conversations import StreamingSession
 
 
 class SessionTotal(models.Model):
-    """Cost and time of one session. Written once after its end; the provider's figures are added when they arrive."""
+    """Cost and time of one session.
+
+    Written once after its end; the provider's figures are added when they arrive.
+    """
 
     session = models.OneToOneField(
         StreamingSession, models.PROTECT, primary_key=True, related_name="total", verbose_name=_("session")

@@ -1,8 +1,8 @@
-"""Marks by which spoken words are found without being readable. Independent of the models.
+"""Marks by which spoken words are found without being readable.
 
-A mark is a keyed hash of a word (BLAKE2s, 64 bits) under a key of the session's user. The same word has unrelated marks
-for two users, so knowing one user's marks does not help to look up another's words. docs/decisions/speech.md describes
-what the index still reveals.
+Independent of the models. A mark is a keyed hash of a word (BLAKE2s, 64 bits) under a key of the session's user.
+The same word has unrelated marks for two users, so knowing one user's marks does not help to look up another's
+words. docs/decisions/speech.md describes what the index still reveals.
 """
 
 from __future__ import annotations
@@ -31,12 +31,15 @@ CACHED_PERSON_KEYS = 50_000
 
 
 def words(text: str) -> Iterator[str]:
-    """Return the words of a text as indexed: in lower case, without accents, cut to MAX_WORD_LETTERS."""
+    """Return a text's words as indexed: lower case, without accents, cut.
+
+    Words are cut to MAX_WORD_LETTERS.
+    """
     return (word[:MAX_WORD_LETTERS] for word in _whole_words(text[:MAX_TEXT_CHARACTERS]))
 
 
 def search_words(query: str) -> list[str]:
-    """Return the words that a search uses: the longest ones, because they are the rarest."""
+    """Return the words that a search uses: the longest, because they are rarest."""
     return sorted(set(words(query)), key=lambda word: (-len(word), word))[:MAX_WORDS_PER_QUERY]
 
 
@@ -50,7 +53,7 @@ def marks_of_line(person_id: int, text: str) -> list[int]:
 
 
 def marks_of_query(word: str, people: Iterable[int], key_ids: Iterable[str]) -> list[int]:
-    """Return the marks of a word for these users under these keys, and its old shared marks."""
+    """Return the marks of a word for these users and keys, and its shared marks."""
     encoded, ring = _bytes(word), signing.keys(PURPOSE)
     person_ids = list(people)
     digests = [
@@ -62,7 +65,10 @@ def marks_of_query(word: str, people: Iterable[int], key_ids: Iterable[str]) -> 
 
 
 def shared_marks(word: str) -> list[int]:
-    """Return a word's marks in the old format, in which all users shared a key, under each key of the portal."""
+    """Return a word's marks in the old format, under each key of the portal.
+
+    In that format all users shared a key.
+    """
     return [_shared_mark(key, word) for key in signing.keys(PURPOSE).values()]
 
 

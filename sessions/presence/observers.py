@@ -1,7 +1,8 @@
-"""Staff who observe running sessions: inform the user's page, and remove observers who lose access.
+"""Staff who observe running sessions.
 
-A seat is one access to the room that the portal has issued. It is taken from then until LiveKit reports that its
-holder has left; an unused one is taken until its token expires.
+The user's page is informed, and observers who lose access are removed. A seat is one access to the room that the
+portal has issued. It is taken from then until LiveKit reports that its holder has left; an unused one is taken
+until its token expires.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ def _seats_without_access(session_id: UUID | None) -> list[tuple[_Seat, Loss]]:
 
 
 def _seats(session_id: UUID | None) -> Collection[_Seat]:
-    """Return the seats of running sessions with their visits, from the sessions' records."""
+    """Return the seats of running sessions with their visits, as recorded."""
     running = StreamingSession.objects.filter(status__in=(Status.CONNECTING, Status.LIVE)).exclude(room="")
     rooms = dict(running.filter(**({"pk": session_id} if session_id else {})).values_list("pk", "room"))
     issued = SessionEvent.objects.filter(session__in=rooms, source=Source.PORTAL, kind=SEAT_ISSUED)
@@ -159,7 +160,7 @@ def _apply(seat: _Seat, kind: str, at: datetime, data: Mapping[str, str]) -> Non
 
 
 def _login_keys(seats: Collection[_Seat]) -> Mapping[str, str]:
-    """Return the login session's key by seat name, for seats whose login session still exists."""
+    """Return the login session's key by seat name, where the login still exists."""
     wanted = {(seat.name, seat.login) for seat in seats}
     return {
         name: key

@@ -1,4 +1,4 @@
-"""Rooms on our own LiveKit: create them, hand out access, and delete them when unused.
+"""Rooms on our own LiveKit: create, give access, and delete when unused.
 
 `sessions.web.livekit_events` handles the server's webhooks.
 """
@@ -30,16 +30,20 @@ AVATAR_MARGIN = timedelta(minutes=5)
 
 
 async def prepare() -> RoomAccess:
-    """Create a room for a session that may never start. No provider is called. Raises LiveKitAway."""
+    """Create a room for a session that may never start. No provider is called.
+
+    Raises LiveKitAway.
+    """
     name = livekit.new_room_name()
     await livekit.create_room(name)
     return livekit.for_person(name)
 
 
 async def assign(session: StreamingSession, prepared: str) -> OwnRoom:
-    """Assign a room to a session, the prepared one if there is one, and return the avatar's access to it.
+    """Assign a room to a session and return the avatar's access to it.
 
-    Raises LiveKitAway without delay, because the provider would otherwise charge for a session that cannot be seen.
+    It is the prepared room if there is one. Raises LiveKitAway without delay, because the provider would otherwise
+    charge for a session that cannot be seen.
     """
     session.room = prepared or livekit.new_room_name()
     await livekit.create_room(session.room)  # the prepared one may have been deleted meanwhile
@@ -54,9 +58,10 @@ def _record_room(session: StreamingSession, *, is_prepared: bool) -> None:
 
 
 async def renew_access(session_id: UUID) -> RoomAccess:
-    """Return new access for the user of a running session. Raises RejoinRefused if the room is not ours.
+    """Return new access for the user of a running session.
 
-    A token does not create a room, so a room that the server lost in a restart is created again first.
+    Raises RejoinRefused if the room is not ours. A token does not create a room, so a room that the server lost in
+    a restart is created again first.
     """
     room = await in_thread(_room_of_running)(session_id, is_recorded=True)
     try:
@@ -83,9 +88,9 @@ def _room_of_running(session_id: UUID, *, is_recorded: bool = False) -> str:
 
 
 def admit_observer(session_id: UUID, user_id: int | None, address: str | None = None, *, login_key: str) -> RoomAccess:
-    """Return access for a hidden, subscribe-only observer. It is recorded, and the user's page informed, first.
+    """Return access for a hidden, subscribe-only observer.
 
-    Raises NotLive if no session runs in one of our rooms.
+    It is recorded, and the user's page informed, first. Raises NotLive if no session runs in one of our rooms.
     """
     rows = StreamingSession.objects.filter(pk=session_id, status__in=(Status.CONNECTING, Status.LIVE))
     session = rows.exclude(room="").only("room").first()
@@ -95,7 +100,10 @@ def admit_observer(session_id: UUID, user_id: int | None, address: str | None = 
 
 
 async def delete(room: str) -> None:
-    """Delete a room if its name is not empty. If LiveKit is away, `delete_unused` does it later."""
+    """Delete a room if its name is not empty.
+
+    If LiveKit is away, `delete_unused` does it later.
+    """
     if not room:
         return
     try:
@@ -105,7 +113,10 @@ async def delete(room: str) -> None:
 
 
 async def delete_unused() -> None:
-    """Delete our rooms that no open session uses and that are not prepared for one. Raises LiveKitAway."""
+    """Delete our rooms that no open session uses and that are not prepared for one.
+
+    Raises LiveKitAway.
+    """
     held = await livekit.list_own_rooms()
     settled = timezone.now() - 2 * PREPARED_ROOM_LIFETIME  # a room may be assigned in its last moment
     used, ended = await in_thread(_used_and_ended)([room.name for room in held])
@@ -116,7 +127,7 @@ async def delete_unused() -> None:
 
 
 def _used_and_ended(names: list[str]) -> tuple[set[str], set[str]]:
-    """Return which of these rooms open sessions use, and which belong to ended sessions."""
+    """Return which of these rooms open sessions use, and which have ended."""
     rows = StreamingSession.objects.filter(room__in=names).values_list("room", "status")
     ended = {room for room, status in rows if status == Status.ENDED}
     return {room for room, _ in rows} - ended, ended

@@ -1,4 +1,4 @@
-"""A room on our own LiveKit that is created before Start is pressed, and deleted if unused."""
+"""A room on our own LiveKit, created before Start and deleted if unused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PreparedRoom:
         self._expiry: asyncio.TimerHandle | None = None
 
     async def open(self) -> RoomAccess | None:
-        """Make the room and return its access, or None if it exists already or LiveKit is away.
+        """Create the room and return its access; None if it exists or LiveKit is away.
 
         The failure is only logged here: Start reports it when it needs the room.
         """

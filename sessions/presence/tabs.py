@@ -24,9 +24,10 @@ LEASE_RENEWAL_INTERVAL = timedelta(seconds=5)
 
 
 def renew_lease(process_id: UUID) -> bool:
-    """Renew the lease of a web process. Return True if it had run out, and the process's tabs were removed.
+    """Renew the lease of a web process.
 
-    One write, however many tabs the process holds.
+    Return True if it had run out, and the process's tabs were removed. One write, however many tabs the process
+    holds.
     """
     lease = {"lease_ends_at": timezone.now() + LEASE_DURATION}
     _, is_new = ServerProcess.objects.update_or_create(pk=process_id, defaults=lease)
@@ -34,7 +35,10 @@ def renew_lease(process_id: UUID) -> bool:
 
 
 def has_lease(process_id: UUID) -> bool:
-    """Whether this web process holds a lease. If it lives without one, its next renewal notices."""
+    """Whether this web process holds a lease.
+
+    If it lives without one, its next renewal notices.
+    """
     return ServerProcess.objects.filter(pk=process_id).exists()
 
 
@@ -55,7 +59,10 @@ def add(session: StreamingSession, process_id: UUID, channel: str) -> None:
 
 
 def _cancel_grace(session: StreamingSession) -> bool:
-    """Cancel a running grace period. Return True if there was one. The caller has locked the row."""
+    """Cancel a running grace period. Return True if there was one.
+
+    The caller has locked the row.
+    """
     if not session.abandoned_at or session.status not in RUNNING:
         return False
     session.abandoned_at = None
@@ -65,9 +72,10 @@ def _cancel_grace(session: StreamingSession) -> bool:
 
 
 def confirm_presence(session_id: UUID) -> None:
-    """Cancel a grace period after a message from a tab or a return to the room. Safe to repeat.
+    """Cancel a grace period after a message from a tab or a return to the room.
 
-    Changes nothing if the session has no tab: a message may have been in flight when the last tab left.
+    Safe to repeat. Changes nothing if the session has no tab: a message may have been in flight when the last tab
+    left.
     """
     rows = StreamingSession.objects.filter(pk=session_id, abandoned_at__isnull=False)
     if rows.exists():
@@ -78,7 +86,7 @@ def confirm_presence(session_id: UUID) -> None:
 
 
 def record_left_room(session: StreamingSession) -> None:
-    """Start the grace period because the user's browser has left the room, even if a socket seems open.
+    """Start the grace period because the user's browser has left the room.
 
     The socket may be half open. A live page sends something or joins again. The caller has locked the row.
     """
@@ -88,17 +96,23 @@ def record_left_room(session: StreamingSession) -> None:
 
 
 def leave(channel: str) -> None:
-    """Remove a tab whose socket is closed. The last one starts the grace period. Safe to repeat."""
+    """Remove a tab whose socket is closed. The last one starts the grace period.
+
+    Safe to repeat.
+    """
     _leave(Tab.objects.filter(channel=channel).first(), "socket")
 
 
 def tab_key(channel: str) -> str:
-    """Return the key by which a page names its own tab; it does not reveal the channel."""
+    """Return the key by which a page names its tab, without revealing the channel."""
     return hashlib.sha256(channel.encode()).hexdigest()[:32]
 
 
 def close_tab(user_id: int, session_id: UUID, key: str) -> bool:
-    """Remove the tab of a page that is closing. Return False if the user has no such tab on the session."""
+    """Remove the tab of a page that is closing.
+
+    Return False if the user has no such tab on the session.
+    """
     tabs = Tab.objects.filter(session_id=session_id, session__user_id=user_id)
     leaving = next((tab for tab in tabs if tab_key(tab.channel) == key), None)
     _leave(leaving, "page")
@@ -133,13 +147,19 @@ def _remove_processes(dead: QuerySet[ServerProcess], sign: str) -> None:
 
 
 def _lock(session_ids: set[UUID]) -> list[StreamingSession]:
-    """Lock the rows before their tabs change, as `enter` does: of two concurrent leavers, one sees the other."""
+    """Lock the rows before their tabs change, as `enter` does.
+
+    Of two tabs that leave at once, one sees the other.
+    """
     rows = StreamingSession.objects.select_for_update().filter(pk__in=session_ids, abandoned_at=None)
     return list(rows.filter(status__in=RUNNING).order_by("pk"))
 
 
 def _mark_abandoned(rows: list[StreamingSession], sign: str) -> None:
-    """Start the grace period of sessions without tabs. `sign` is recorded: page, socket, lease or shutdown."""
+    """Start the grace period of sessions without tabs.
+
+    `sign` is recorded: page, socket, lease or shutdown.
+    """
     now = timezone.now()
     watched = set(Tab.objects.filter(session__in=rows).values_list("session_id", flat=True))
     for session in rows:
