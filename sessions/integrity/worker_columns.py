@@ -27,6 +27,8 @@ from sessions.models import SessionEvent, SessionTotal, Status, StreamingSession
 BOOKED_WITHIN = timedelta(days=1)
 # After a session's end; later, a missing provider record is not reported. The search takes time for each session.
 RECORD_CHECKED_FOR = timedelta(days=7)
+# After a repair. The nightly check finds it at least once; a permanent finding would hide the next one.
+REPAIR_REPORTED_FOR = timedelta(days=2)
 # The next attempt after a failed read, as in `sessions.costs.provider_record`.
 RECORD_RETRY_TIME = timedelta(minutes=1)
 # How far another process's clock may be ahead of this one's.
@@ -37,6 +39,7 @@ def faults() -> Iterator[Fault]:
     """Yield contradictions of worker columns, up to `MAX_FAULTS` per column."""
     now = timezone.now()
     yield from _faults_in(_deadline_too_late(now), "deadline_at")
+    yield from _faults_in(_repaired(now), "deadline_at", "deadline_repaired")
     yield from _faults_in(_wrongly_booked(), "booked_at")
     yield from _faults_in(_unbooked(now), "booked_at", "unbooked")
     yield from _faults_in(_record_never_due(now), "record_due_at")
@@ -48,11 +51,21 @@ def _faults_in(rows: QuerySet[StreamingSession], column: str, kind: FaultKind = 
 
 
 def _deadline_too_late(now: datetime) -> QuerySet[StreamingSession]:
-    """Return open sessions with a deadline later than their limit and any retry."""
+    """Return open sessions with a deadline later than their limit and any retry.
+
+    A smaller delay is repaired by the worker within a minute, and `_repaired` names it.
+    """
     wait = deadlines.MAX_DEADLINE_DELAY + CLOCK_TOLERANCE
     is_late = Q(deadline_at__gt=F("ends_at")) & Q(deadline_at__gt=now + wait)
     is_long_stopping = Q(stop_requested_at=None) | Q(deadline_at__gt=F("stop_requested_at") + wait)
     return StreamingSession.objects.open().filter(is_late & is_long_stopping | Q(deadline_at=None))
+
+
+def _repaired(now: datetime) -> QuerySet[StreamingSession]:
+    """Return sessions whose deadline was late and has been repaired."""
+    is_recent = Q(ended_at=None) | Q(ended_at__gt=now - REPAIR_REPORTED_FOR)
+    events: Any = SessionEvent.objects.filter(session=OuterRef("pk"), kind=EventKind.DEADLINE_REPAIRED)
+    return StreamingSession.objects.filter(is_recent, Exists(events.filter(at__gt=now - REPAIR_REPORTED_FOR)))
 
 
 def _wrongly_booked() -> QuerySet[StreamingSession]:

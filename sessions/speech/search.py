@@ -82,6 +82,11 @@ def rebuild_batch() -> int:
     return len(pks)
 
 
+def restart_rebuild() -> None:
+    """Let `rebuild_batch` start from the first line again."""
+    WordIndexRebuild.objects.all().delete()
+
+
 def left_to_rebuild() -> int:
     """Return how many lines may still have marks of an earlier version or key."""
     current, *retired = signing.keys(word_index.PURPOSE)

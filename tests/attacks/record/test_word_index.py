@@ -100,6 +100,18 @@ def test_a_search_for_many_words_uses_few_queries(
         assert search(" ".join(f"palabra{n % 12}" for n in range(words)))
 
 
+def test_lost_marks_are_restored_by_indexing_every_line_again() -> None:
+    session = StreamingSessionFactory.create()
+    add_line(session, "La contraseña")
+    call_command("rebuild_word_index")
+    SpokenWord.objects.filter(utterance__session=session).delete()
+    call_command("rebuild_word_index")
+    assert not search("contraseña")
+    call_command("rebuild_word_index", again=True)
+    assert search("contraseña")
+    call_command("rebuild_word_index", check=True)
+
+
 def test_a_new_portal_needs_no_reindexing_until_a_key_is_retired() -> None:
     add_line(StreamingSessionFactory.create(), "La contraseña")
     call_command("rebuild_word_index", check=True)

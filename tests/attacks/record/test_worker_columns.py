@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
@@ -57,6 +58,19 @@ def test_a_deadline_at_the_time_limit_does_not_switch_off_the_idle_limit() -> No
     events.record(session.pk, Entry("requested"))
     change(session, deadline_at=session.ends_at, active_at=timezone.now() - timedelta(hours=1))
     assert deadlines.repair_deadlines(timezone.now()) == 1
+
+
+def test_a_deadline_moved_within_the_time_limit_is_repaired_and_named_for_two_days() -> None:
+    session = running_session()
+    deadlines.extend_idle_limit(session.pk)
+    session.refresh_from_db()
+    later = session.active_at + session.idle_timeout + timedelta(minutes=5)
+    assert later < session.ends_at
+    change(session, deadline_at=later)
+    assert deadlines.repair_deadlines(timezone.now()) == 1
+    assert found() == {("deadline_repaired", "session", "deadline_at")}
+    with time_machine.travel(timezone.now() + timedelta(days=2, minutes=1)):
+        assert not any(kind == "deadline_repaired" for kind, _table, _column in found())
 
 
 def test_an_invalid_deadline_is_repaired(database: str) -> None:
