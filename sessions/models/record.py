@@ -106,9 +106,9 @@ class HistoryCheck(models.Model):
     entries = models.PositiveIntegerField(_("audit entries"), default=0)
     anchors = models.PositiveIntegerField(_("anchors"), default=0)
     rows = models.PositiveBigIntegerField(_("rows read"), default=0)
-    # As in `verification.Count.covered`: rows read of each table, and since when its columns are covered.
+    # From `scope.CheckCounts.covered`: rows read of each table, and since when its columns are covered.
     covered = models.JSONField(_("covers"), default=dict, blank=True)
-    # The first hundred, as in `integrity.damage.Fault`.
+    # The first hundred, from `Fault.as_data`.
     faults = models.JSONField(_("problems found"), default=list, blank=True)
     fault_count = models.PositiveIntegerField(_("problems"), default=0)
 
