@@ -22,7 +22,7 @@ from sessions.lifecycle import end_evidence, transitions
 from sessions.models import Allowance, EndReason, Erasure, LegalHold, QueuePlace, StreamingSession
 from sessions.retention import erasure
 
-STOP_PATIENCE_S = 5.0
+STOP_TIMEOUT_S = 5.0
 """How long the page waits for providers to confirm the end of running sessions."""
 
 
@@ -51,13 +51,14 @@ def close(request: HttpRequest, user_id: int, *, reason: str = "") -> Outcome:
             queue.remove(entry)
         closing.close(request, user, reason=reason)
         _delete_quota(user, Actor(user_id) if is_own else Actor.of(request))
-    async_to_sync(_see_through)(stopping)
+    async_to_sync(_finish_stops)(stopping)
     by_id, cause = (user_id, Erasure.Cause.PERSON) if is_own else (request.user.pk, Erasure.Cause.STAFF)
     receipts = erasure.erase_all_of(user_id, cause, by_id)
-    return Outcome(len(receipts), held_of(user_id), StreamingSession.objects.open().filter(user_id=user_id).count())
+    open_sessions = StreamingSession.objects.open().filter(user_id=user_id)
+    return Outcome(len(receipts), held_conversations_of(user_id), open_sessions.count())
 
 
-def held_of(user_id: int) -> int:
+def held_conversations_of(user_id: int) -> int:
     """Return how many of a user's conversations a legal hold keeps."""
     return LegalHold.objects.active().filter(session__user_id=user_id).count()
 
@@ -71,10 +72,10 @@ def _begin_stops(user_id: int, *, is_own: bool) -> list[StreamingSession]:
     return [session for session in running if transitions.begin_stop(session, reason, evidence)]
 
 
-async def _see_through(sessions: Sequence[StreamingSession]) -> None:
+async def _finish_stops(sessions: Sequence[StreamingSession]) -> None:
     """Ask the providers for the end. Those that take longer than the page can wait are asked on, by the worker."""
     if sessions:
-        await asyncio.wait([background.spawn(stop.finish_stops(sessions))], timeout=STOP_PATIENCE_S)
+        await asyncio.wait([background.spawn(stop.finish_stops(sessions))], timeout=STOP_TIMEOUT_S)
 
 
 def _delete_quota(user: User, actor: Actor) -> None:

@@ -55,25 +55,25 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = "urn:heygen-portal:personal-data:1"
 ROWS_PER_PAGE = 500
-BYTES_PER_PIECE = 64 * 1024
+BYTES_PER_CHUNK = 64 * 1024
 """Each piece costs a change of threads on its way out."""
 YOU, STAFF = "you", "staff"
-NEVER_SHOWN = frozenset({"password", "sealed", "hash", "previous_hash", "session_hash", "last_key", "post_data"})
+HIDDEN_COLUMNS = frozenset({"password", "sealed", "hash", "previous_hash", "session_hash", "last_key", "post_data"})
 """Columns: secrets, and what only proves the record."""
 
-PROOF = frozenset({coverage.ROWS})
+STATEMENT_KEYS = frozenset({coverage.ROWS})
 """What an event says of other tables' rows, so that they can be compared with the record."""
 
-UNREADABLE = (DatabaseError, InvalidTag, ArithmeticError, AttributeError, TypeError, ValueError, RecursionError)
+READ_ERRORS = (DatabaseError, InvalidTag, ArithmeticError, AttributeError, TypeError, ValueError, RecursionError)
 """What reading a row raises that was changed behind the portal's back, or whose key is not there."""
 
 UNREADABLE_REST, UNREADABLE_TEXT = "rest_could_not_be_read", "could_not_be_opened"
 
 Row = Mapping[str, Any]
-Some = TypeVar("Some")
+RowT = TypeVar("RowT")
 
 
-class Told(dict[str, Any]):
+class PersonalRow(dict[str, Any]):
     """What is told of one row; it knows the row's model, for its columns' names and choices."""
 
     def __init__(self, values: Mapping[str, Any], model: type[Model] | None = None) -> None:
@@ -81,10 +81,10 @@ class Told(dict[str, Any]):
         self.model = model
 
     def __or__(self, other: Any) -> Any:
-        return Told({**self, **other}, self.model)
+        return PersonalRow({**self, **other}, self.model)
 
     def __ror__(self, other: Any) -> Any:
-        return Told({**other, **self}, self.model)
+        return PersonalRow({**other, **self}, self.model)
 
 
 @dataclass(frozen=True)
@@ -98,24 +98,24 @@ class Section:
 
 def as_json(user: User) -> Iterator[bytes]:
     """Return the document piece by piece."""
-    return in_larger_pieces(_json(user))
+    return in_chunks(_json(user))
 
 
 def _json(user: User) -> Iterator[bytes]:
-    about = {"schema": SCHEMA, "made_at": json_value(timezone.now()), "person": user.get_username()}
-    yield to_json(about)[:-1].encode()
+    header = {"schema": SCHEMA, "made_at": json_value(timezone.now()), "person": user.get_username()}
+    yield to_json(header)[:-1].encode()
     for section in SECTIONS:
         yield f",{to_json(section.name)}:".encode()
         yield from _json_list(section.rows(user))
     yield b"}\n"
 
 
-def in_larger_pieces(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Gather pieces up to BYTES_PER_PIECE."""
+def in_chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Gather pieces up to BYTES_PER_CHUNK."""
     gathered = bytearray()
     for piece in pieces:
         gathered += piece
-        if len(gathered) >= BYTES_PER_PIECE:
+        if len(gathered) >= BYTES_PER_CHUNK:
             yield bytes(gathered)
             gathered.clear()
     yield bytes(gathered)
@@ -126,16 +126,16 @@ def file_name(user: User, extension: str) -> str:
     return f"personal-data-{user.pk}-{timezone.now():%Y-%m-%d}.{extension}"
 
 
-def as_far_as_readable(rows: Iterator[Some]) -> Iterator[Some | Row]:
+def until_unreadable(rows: Iterator[RowT]) -> Iterator[RowT | Row]:
     """Yield rows; where the database holds what cannot be read, a row that says so, in place of the rest of the list.
 
     All other lists follow: half an answer that looks whole would be worse.
     """
     try:
         yield from rows
-    except UNREADABLE as exc:
+    except READ_ERRORS as exc:
         logger.warning("personal data: the rest of a list could not be read: %s", type(exc).__name__)
-        yield Told({UNREADABLE_REST: True})
+        yield PersonalRow({UNREADABLE_REST: True})
 
 
 # JSON
@@ -144,7 +144,7 @@ def as_far_as_readable(rows: Iterator[Some]) -> Iterator[Some | Row]:
 def _json_list(rows: Iterator[Row]) -> Iterator[bytes]:
     """Write rows one by one; a value that is an iterator is written in the same way."""
     before = "["
-    for row in as_far_as_readable(rows):
+    for row in until_unreadable(rows):
         flat = {name: value for name, value in row.items() if not isinstance(value, Iterator)}
         yield before.encode() + to_json(flat)[:-1].encode()
         for name, value in row.items():
@@ -167,23 +167,23 @@ def _account(user: User) -> Iterator[Row]:
     )
 
 
-def _of(
-    model: type[Model], *names: str, leave_out: frozenset[str] = frozenset(), related: tuple[str, ...] = ()
+def _rows_naming(
+    model: type[Model], *names: str, exclude: frozenset[str] = frozenset(), related: tuple[str, ...] = ()
 ) -> Callable[[User], Iterator[Row]]:
     """Return a reader of the rows that name the person in one of these columns."""
 
     def rows(user: User) -> Iterator[Row]:
-        theirs = Q()
+        condition = Q()
         for name in names:
-            theirs |= Q(**{name: user.pk})
-        found: Any = model._default_manager.filter(theirs)
-        for row in by_key(found.select_related(*related) if related else found):
-            yield _fields(row, user, leave_out)
+            condition |= Q(**{name: user.pk})
+        found: Any = model._default_manager.filter(condition)
+        for row in paged_by_key(found.select_related(*related) if related else found):
+            yield _fields(row, user, exclude)
 
     return rows
 
 
-def by_key(rows: QuerySet[Any]) -> Iterator[Any]:
+def paged_by_key(rows: QuerySet[Any]) -> Iterator[Any]:
     """Read rows in the order of their keys, with no cursor held open from one page to the next."""
     rows = rows.order_by("pk")
     page: list[Any] = []
@@ -193,8 +193,8 @@ def by_key(rows: QuerySet[Any]) -> Iterator[Any]:
             return
 
 
-def _newest_last(sessions: QuerySet[StreamingSession]) -> Iterator[StreamingSession]:
-    """Read sessions in the order in which they began, in pages as `by_key` does."""
+def _oldest_first(sessions: QuerySet[StreamingSession]) -> Iterator[StreamingSession]:
+    """Read sessions in the order in which they began, in pages as `paged_by_key` does."""
     rows = sessions.order_by("created_at", "pk")
     page: list[StreamingSession] = []
     while page := list((rows.filter(_after(page[-1])) if page else rows)[:ROWS_PER_PAGE]):
@@ -210,7 +210,7 @@ def _after(session: StreamingSession) -> Q:
 
 def _sign_ins(user: User) -> Iterator[Row]:
     for rows in personal_logs.sign_ins_of(user):
-        for row in by_key(rows):
+        for row in paged_by_key(rows):
             stored = row.failed or row.succeeded
             yield {"log": stored._meta.model_name} | _fields(stored, user)
 
@@ -221,94 +221,97 @@ def _login_sessions(user: User) -> Iterator[Row]:
 
 
 def _invitations(user: User) -> Iterator[Row]:
-    theirs = Q(used_by=user) | Q(invited_by=user)
+    condition = Q(used_by=user) | Q(invited_by=user)
     if personal_logs.belongs_only_to(user.email, user):
-        theirs |= Q(email__iexact=user.email)
-    for row in by_key(Invitation.objects.filter(theirs).select_related("group")):
+        condition |= Q(email__iexact=user.email)
+    for row in paged_by_key(Invitation.objects.filter(condition).select_related("group")):
         yield _fields(row, user)
 
 
-def _use(user: User) -> Iterator[Row]:
+def _usage(user: User) -> Iterator[Row]:
     now = timezone.now()
-    given = quotas.monthly_quota(user.pk)
-    yield {"used_this_month_s": json_value(quotas.used_by(user.pk, now)), "quota_s": json_value(given)}
-    yield from _of(Allowance, "user")(user)
+    quota = quotas.given_to(user.pk)
+    yield {"used_this_month_s": json_value(quotas.used_by(user.pk, now)), "quota_s": json_value(quota)}
+    yield from _rows_naming(Allowance, "user")(user)
 
 
 def _audit_entries(user: User) -> Iterator[Row]:
     """What the person did with power over the portal, and what staff did to their access."""
-    for row in by_key(personal_logs.audit_entries_of(user)):
-        told = _fields(row, user)
-        yield told if row.by_id == user.pk else told | {"address": None}
+    for row in paged_by_key(personal_logs.audit_entries_of(user)):
+        values = _fields(row, user)
+        yield values if row.by_id == user.pk else values | {"address": None}
 
 
 def _admin_log_about(user: User) -> Iterator[Row]:
-    for row in by_key(personal_logs.admin_log_about(user)):
+    for row in paged_by_key(personal_logs.admin_log_about(user)):
         yield _fields(row, user)
 
 
 def _sessions(user: User) -> Iterator[Row]:
     rows = StreamingSession.objects.filter(user=user).select_related("persona", "account")
-    for session in _newest_last(rows):
-        told = _fields(session, user) | {"end_evidence": without_staff(session.end_evidence, user.pk)}
-        yield told | {
-            "lines": (_line(line, user) for line in _marked(by_key(Utterance.objects.filter(session=session)))),
-            "tasks": (_spoken(task, user) for task in by_key(SessionTask.objects.filter(session=session))),
-            "events": (_event(event, user) for event in by_key(SessionEvent.objects.filter(session=session))),
+    for session in _oldest_first(rows):
+        values = _fields(session, user) | {"end_evidence": anonymize_staff(session.end_evidence, user.pk)}
+        yield values | {
+            "lines": (
+                _line(line, user) for line in _with_standing(paged_by_key(Utterance.objects.filter(session=session)))
+            ),
+            "tasks": (_text_row(task, user) for task in paged_by_key(SessionTask.objects.filter(session=session))),
+            "events": (_event(event, user) for event in paged_by_key(SessionEvent.objects.filter(session=session))),
             "legal_holds": (
-                _fields(hold, user, frozenset({"reason"})) for hold in by_key(LegalHold.objects.filter(session=session))
+                _fields(hold, user, frozenset({"reason"}))
+                for hold in paged_by_key(LegalHold.objects.filter(session=session))
             ),
-            "erasures": (_fields(row, user) for row in by_key(Erasure.objects.filter(session=session))),
+            "erasures": (_fields(row, user) for row in paged_by_key(Erasure.objects.filter(session=session))),
             "erasures_at_provider": (
-                _fields(row, user) for row in by_key(ProviderErasure.objects.filter(erasure__session=session))
+                _fields(row, user) for row in paged_by_key(ProviderErasure.objects.filter(erasure__session=session))
             ),
-            "costs": (_fields(row, user) for row in by_key(SessionTotal.objects.filter(session=session))),
+            "costs": (_fields(row, user) for row in paged_by_key(SessionTotal.objects.filter(session=session))),
             "exports": (
                 _fields(row, user, frozenset({"asked_from", "filters"}))
-                for row in by_key(Export.objects.filter(session=session))
+                for row in paged_by_key(Export.objects.filter(session=session))
             ),
         }
 
 
-def _marked(lines: Iterator[Utterance]) -> Iterator[Utterance]:
+def _with_standing(lines: Iterator[Utterance]) -> Iterator[Utterance]:
     """Say of each line who vouches for it, a page at a time."""
     while page := list(islice(lines, ROWS_PER_PAGE)):
         yield from vouching.set_standing(page)
 
 
 def _line(line: Utterance, user: User) -> Row:
-    told = _spoken(line, user)
-    return Told({**told, "standing": line.standing}, told.model)
+    values = _text_row(line, user)
+    return PersonalRow({**values, "standing": line.standing}, values.model)
 
 
-def _spoken(row: Utterance | SessionTask, user: User) -> Told:
-    told = _fields(row, user)
+def _text_row(row: Utterance | SessionTask, user: User) -> PersonalRow:
+    values = _fields(row, user)
     try:
         text = {"text": row.text}
     except (InvalidTag, TypeError, ValueError):
         text = {"text": None, UNREADABLE_TEXT: True}
-    return Told({**told, **text}, told.model)
+    return PersonalRow({**values, **text}, values.model)
 
 
 def _event(event: SessionEvent, user: User) -> Row:
-    left_out = PROOF | ({"reason"} if event.kind == EventKind.HELD else frozenset())
-    told = {name: value for name, value in event.data.items() if name not in left_out}
-    shown: Told = _fields(event, user, frozenset({"session"})) | {"data": without_staff(told, user.pk)}
+    excluded = STATEMENT_KEYS | ({"reason"} if event.kind == EventKind.HELD else frozenset())
+    values = {name: value for name, value in event.data.items() if name not in excluded}
+    shown: PersonalRow = _fields(event, user, frozenset({"session"})) | {"data": anonymize_staff(values, user.pk)}
     return shown
 
 
-def without_staff(told: Mapping[str, Any], user_id: int) -> dict[str, Any]:
+def anonymize_staff(values: Mapping[str, Any], user_id: int) -> dict[str, Any]:
     """Return what an event or an end's evidence says, without who of the staff it was and from where."""
-    who = {name: told[name] for name in ("by", "user") if told.get(name) not in (None, user_id)}
+    who = {name: values[name] for name in ("by", "user") if values.get(name) not in (None, user_id)}
     if not who:
-        return dict(told)
-    return {name: STAFF if name in who else value for name, value in told.items() if name != "from"}
+        return dict(values)
+    return {name: STAFF if name in who else value for name, value in values.items() if name != "from"}
 
 
-def _fields(row: Any, user: User, leave_out: frozenset[str] = frozenset()) -> Told:
+def _fields(row: Any, user: User, exclude: frozenset[str] = frozenset()) -> PersonalRow:
     """Return a row's columns, new ones included: people as "you" or "staff", the rest as it is stored."""
-    told: dict[str, Any] = {}
-    hidden = NEVER_SHOWN | leave_out
+    values: dict[str, Any] = {}
+    hidden = HIDDEN_COLUMNS | exclude
     for field in row._meta.concrete_fields:
         if field.name in hidden or isinstance(field, BinaryField):
             continue
@@ -317,36 +320,36 @@ def _fields(row: Any, user: User, leave_out: frozenset[str] = frozenset()) -> To
             value = value and (YOU if value == user.pk else STAFF)
         elif field.is_relation and field.is_cached(row):
             value = value and str(getattr(row, field.name))
-        told[field.name] = _storable(value)
-    return Told(told, row._meta.model)
+        values[field.name] = _json_safe(value)
+    return PersonalRow(values, row._meta.model)
 
 
-def _storable(value: Any) -> Any:
+def _json_safe(value: Any) -> Any:
     """Return what JSON can hold; a number that it cannot is told as text."""
-    told = json_value(value) if not hasattr(value, "isoformat") or isinstance(value, datetime) else value.isoformat()
-    return told if isinstance(told, str | int | float | bool | list | dict | None) else str(told)
+    safe = json_value(value) if not hasattr(value, "isoformat") or isinstance(value, datetime) else value.isoformat()
+    return safe if isinstance(safe, str | int | float | bool | list | dict | None) else str(safe)
 
 
 SECTIONS: tuple[Section, ...] = (
     Section("account", _("Account"), _account),
-    Section("email_addresses", _("E-mail addresses"), _of(EmailAddress, "user")),
-    Section("single_sign_on", _("Single sign-on"), _of(SocialAccount, "user")),
-    Section("second_factors", _("Second factors"), _of(Authenticator, "user", leave_out=frozenset({"data"}))),
+    Section("email_addresses", _("E-mail addresses"), _rows_naming(EmailAddress, "user")),
+    Section("single_sign_on", _("Single sign-on"), _rows_naming(SocialAccount, "user")),
+    Section("second_factors", _("Second factors"), _rows_naming(Authenticator, "user", exclude=frozenset({"data"}))),
     Section("sign_ins", _("Sign-ins"), _sign_ins),
     Section("login_sessions", _("Active logins"), _login_sessions),
     Section("invitations", _("Invitations"), _invitations),
-    Section("use", _("Usage and limits"), _use),
-    Section("queue", _("Queue"), _of(QueuePlace, "user", leave_out=frozenset({"channel", "process"}))),
-    Section("conversations", _("Conversations"), _of(Conversation, "user", related=("persona",))),
+    Section("use", _("Usage and limits"), _usage),
+    Section("queue", _("Queue"), _rows_naming(QueuePlace, "user", exclude=frozenset({"channel", "process"}))),
+    Section("conversations", _("Conversations"), _rows_naming(Conversation, "user", related=("persona",))),
     Section("sessions", _("Sessions"), _sessions),
     Section("audit_entries", _("Audit log"), _audit_entries),
     Section("admin_log_about_you", _("Changes to your account by administrators"), _admin_log_about),
-    Section("exports", _("Exports that you made"), _of(Export, "asked_by")),
-    Section("legal_holds", _("Legal holds that you set or released"), _of(LegalHold, "by", "released_by")),
-    Section("erasures", _("Erasures that you asked for"), _of(Erasure, "by")),
-    Section("persona_versions", _("Personas that you saved"), _of(PersonaVersion, "saved_by")),
-    Section("knowledge_versions", _("Knowledge that you saved"), _of(KnowledgeVersion, "saved_by")),
-    Section("videos", _("Videos that you ordered"), _of(Video, "created_by")),
-    Section("catalogue_syncs", _("Catalogue syncs that you started"), _of(CatalogueSync, "asked_by")),
-    Section("admin_log", _("Changes that you made in the administration"), _of(LogEntry, "user")),
+    Section("exports", _("Exports that you made"), _rows_naming(Export, "asked_by")),
+    Section("legal_holds", _("Legal holds that you set or released"), _rows_naming(LegalHold, "by", "released_by")),
+    Section("erasures", _("Erasures that you asked for"), _rows_naming(Erasure, "by")),
+    Section("persona_versions", _("Personas that you saved"), _rows_naming(PersonaVersion, "saved_by")),
+    Section("knowledge_versions", _("Knowledge that you saved"), _rows_naming(KnowledgeVersion, "saved_by")),
+    Section("videos", _("Videos that you ordered"), _rows_naming(Video, "created_by")),
+    Section("catalogue_syncs", _("Catalogue syncs that you started"), _rows_naming(CatalogueSync, "asked_by")),
+    Section("admin_log", _("Changes that you made in the administration"), _rows_naming(LogEntry, "user")),
 )

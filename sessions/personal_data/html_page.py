@@ -34,10 +34,10 @@ from sessions.personal_data.contents import (
     UNREADABLE_REST,
     UNREADABLE_TEXT,
     YOU,
+    PersonalRow,
     Section,
-    Told,
-    as_far_as_readable,
-    in_larger_pieces,
+    in_chunks,
+    until_unreadable,
 )
 from sessions.timeline import moments
 
@@ -78,7 +78,7 @@ LABELS: dict[str, str | Promise] = {
 }  # fmt: skip
 """Columns that have no name for people in their model, and what is told beside them."""
 
-OURS = ("avatars", "heygen_portal", "sessions")
+OWN_APPS = ("avatars", "heygen_portal", "sessions")
 """Apps whose columns are named in the reader's language; others' have `LABELS` first."""
 
 LOGS: dict[str, str | Promise] = {
@@ -91,17 +91,17 @@ FACTORS: dict[str, str | Promise] = {
     "recovery_codes": _("recovery codes"),
     "webauthn": _("security key"),
 }
-SECONDS = ("used_this_month_s", "quota_s")
-WHEN = ("attempt_time", "at", "asked_at", "saved_at", "action_time", "created_at", "expires_at")
+SECONDS_COLUMNS = ("used_this_month_s", "quota_s")
+DATE_COLUMNS = ("attempt_time", "at", "asked_at", "saved_at", "action_time", "created_at", "expires_at")
 """What a row is dated by: the first that it has."""
-WHAT = ("log", "kind", "what", "name", "title", "object_repr", "email", "state", "status", "about")
+SUMMARY_COLUMNS = ("log", "kind", "what", "name", "title", "object_repr", "email", "state", "status", "about")
 """What a fold_accents row's heading says beside the date: the first two that it has."""
-UNFOLDED = ("account", "email_addresses", "single_sign_on", "second_factors", "login_sessions", "use", "queue")
-EMPTY: tuple[Any, ...] = (None, "", [], {})
-FACTS = ("persona", "created_at", "ended_at", "end_reason", "end_evidence")
+UNFOLDED_SECTIONS = ("account", "email_addresses", "single_sign_on", "second_factors", "login_sessions", "use", "queue")
+EMPTY_VALUES: tuple[Any, ...] = (None, "", [], {})
+SESSION_FACTS = ("persona", "created_at", "ended_at", "end_reason", "end_evidence")
 """Of a session, said in words of their own."""
 
-BELOW: dict[str, str | Promise] = {
+SESSION_LISTS: dict[str, str | Promise] = {
     "tasks": _("Texts for the avatar"),
     "events": _("Events"),
     "legal_holds": _("Legal holds"),
@@ -115,10 +115,10 @@ BELOW: dict[str, str | Promise] = {
 def as_page(user: User) -> Iterator[bytes]:
     """Return the document in the language and time zone that are active now."""
     language, zone = translation.get_language() or "en", timezone.get_current_timezone()
-    return in_larger_pieces(_in(language, zone, _page(user, language)))
+    return in_chunks(_translated(language, zone, _page(user, language)))
 
 
-def _in(language: str, zone: Any, pieces: Iterator[SafeString]) -> Iterator[bytes]:
+def _translated(language: str, zone: Any, pieces: Iterator[SafeString]) -> Iterator[bytes]:
     """Make each piece in a language: the answer's pieces are made in other threads, each with its own."""
     while True:
         with translation.override(language), timezone.override(zone):
@@ -132,7 +132,7 @@ def label(model: type[Model] | None, name: str) -> str:
     """Return what a column is called, in the active language; its own name where it has none for people."""
     field = _field(model, name)
     named = field.verbose_name if field and isinstance(field.verbose_name, Promise) else None
-    has_own = named is not None and model is not None and model.__module__.split(".")[0] in OURS
+    has_own = named is not None and model is not None and model.__module__.split(".")[0] in OWN_APPS
     found = named if has_own else LABELS.get(name, named)
     return capfirst(str(found)) if found else capfirst(name.replace("_", " "))
 
@@ -150,12 +150,12 @@ def _page(user: User, language: str) -> Iterator[SafeString]:
     )  # fmt: skip
     for section in SECTIONS:
         yield format_html("<section><h2>{}</h2>", section.title)
-        yield from _or_nothing(_section(section, user))
+        yield from _or_empty_note(_section(section, user))
         yield mark_safe("</section>")
     yield mark_safe("</body></html>\n")
 
 
-def _or_nothing(pieces: Iterator[SafeString]) -> Iterator[SafeString]:
+def _or_empty_note(pieces: Iterator[SafeString]) -> Iterator[SafeString]:
     first = next(pieces, None)
     if first is None:
         yield format_html('<p class="muted">{}</p>', gettext("Nothing is stored."))
@@ -164,13 +164,13 @@ def _or_nothing(pieces: Iterator[SafeString]) -> Iterator[SafeString]:
 
 
 def _section(section: Section, user: User) -> Iterator[SafeString]:
-    rows = as_far_as_readable(section.rows(user))
+    rows = until_unreadable(section.rows(user))
     if section.name == "sessions":
         for row in rows:
-            yield from _talk(row, user)
+            yield from _session(row, user)
         return
     for row in rows:
-        yield _row(row, is_folded=section.name not in UNFOLDED)
+        yield _row(row, is_folded=section.name not in UNFOLDED_SECTIONS)
 
 
 # One row
@@ -178,39 +178,41 @@ def _section(section: Section, user: User) -> Iterator[SafeString]:
 
 def _row(row: Mapping[str, Any], *, is_folded: bool) -> SafeString:
     if UNREADABLE_REST in row:
-        return _rest()
-    told = _facts(row)
+        return _unreadable_rest()
+    columns = _definition_list(row)
     if not is_folded:
-        return format_html('<div class="row">{}</div>', told)
-    heading = " · ".join(part for part in (_dated(row), *_what(row)) if part)
-    return format_html("<details><summary>{}</summary>{}</details>", heading or gettext("Details"), told)
+        return format_html('<div class="row">{}</div>', columns)
+    heading = " · ".join(part for part in (_date_of(row), *_summary_of(row)) if part)
+    return format_html("<details><summary>{}</summary>{}</details>", heading or gettext("Details"), columns)
 
 
-def _rest() -> SafeString:
+def _unreadable_rest() -> SafeString:
     return format_html("<p><strong>{}</strong></p>", gettext("The rest of this list could not be read."))
 
 
-def _facts(row: Mapping[str, Any], leave_out: tuple[str, ...] = ()) -> SafeString:
+def _definition_list(row: Mapping[str, Any], exclude: tuple[str, ...] = ()) -> SafeString:
     shown = (
         (label(_model(row), name), _value(row, name, value))
         for name, value in row.items()
-        if not (isinstance(value, Iterator) or value in EMPTY or name in leave_out or (name, value) == ("user", YOU))
+        if not (
+            isinstance(value, Iterator) or value in EMPTY_VALUES or name in exclude or (name, value) == ("user", YOU)
+        )
     )
     return format_html("<dl>{}</dl>", format_html_join("", "<dt>{}</dt><dd>{}</dd>", shown))
 
 
-def _dated(row: Mapping[str, Any]) -> str:
-    at = next((row[name] for name in WHEN if row.get(name)), None)
+def _date_of(row: Mapping[str, Any]) -> str:
+    at = next((row[name] for name in DATE_COLUMNS if row.get(name)), None)
     return value_of(at) if at else ""
 
 
-def _what(row: Mapping[str, Any]) -> list[str]:
-    found = [name for name in WHAT if row.get(name) not in EMPTY][:2]
+def _summary_of(row: Mapping[str, Any]) -> list[str]:
+    found = [name for name in SUMMARY_COLUMNS if row.get(name) not in EMPTY_VALUES][:2]
     return [str(_value(row, name, row[name])) for name in found]
 
 
 def _model(row: Mapping[str, Any]) -> type[Model] | None:
-    return row.model if isinstance(row, Told) else None
+    return row.model if isinstance(row, PersonalRow) else None
 
 
 def _field(model: type[Model] | None, name: str) -> Field[Any, Any] | None:
@@ -236,12 +238,12 @@ def _value(row: Mapping[str, Any], name: str, value: Any) -> Any:
             return ", ".join(gettext(role) for role in value)
         case "data", dict() if model is AuditEntry:
             return audit_labels.describe(AuditEntry(kind=row["kind"], data=value))
-        case _, int() | float() if name in SECONDS:
+        case _, int() | float() if name in SECONDS_COLUMNS:
             return readable(timedelta(seconds=value))
         case _, dict():
-            return as_list(_without_roles(value))
+            return as_list(_with_people(value))
         case _, list():
-            return as_list({str(place): part for place, part in enumerate(value, start=1)})
+            return as_list({str(position): part for position, part in enumerate(value, start=1)})
     if isinstance(field, ForeignKey):
         return _person_or_name(field, value)
     return column_value(field, value) if field else value_of(value)
@@ -249,27 +251,27 @@ def _value(row: Mapping[str, Any], name: str, value: Any) -> Any:
 
 def _person_or_name(field: ForeignKey[Any, Any], value: Any) -> Any:
     if field.related_model is User:
-        return _who(value)
+        return _person(value)
     if isinstance(value, int):  # a key: its row's name says more
         found = field.related_model._default_manager.filter(pk=value).first()
         return str(found) if found else value
     return value
 
 
-def _who(value: Any) -> Any:
+def _person(value: Any) -> Any:
     return {YOU: gettext("you"), STAFF: gettext("the team")}.get(value, value)
 
 
-def _without_roles(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _who(value) if isinstance(value, str) else value for name, value in data.items()}
+def _with_people(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _person(value) if isinstance(value, str) else value for name, value in data.items()}
 
 
 # A conversation
 
 
-def _talk(row: Mapping[str, Any], user: User) -> Iterator[SafeString]:
+def _session(row: Mapping[str, Any], user: User) -> Iterator[SafeString]:
     if UNREADABLE_REST in row:
-        yield _rest()
+        yield _unreadable_rest()
         return
     evidence = end_evidence.describe(row["end_evidence"]) if row["end_evidence"] else ""
     began, ended = (datetime.fromisoformat(row[name]) if row[name] else None for name in ("created_at", "ended_at"))
@@ -280,13 +282,13 @@ def _talk(row: Mapping[str, Any], user: User) -> Iterator[SafeString]:
     yield format_html(
         "<article><h3>{}</h3><dl>{}</dl>",
         gettext("%(persona)s, %(at)s") % {"persona": row["persona"], "at": moment(row["created_at"])},
-        format_html_join("", "<dt>{}</dt><dd>{}</dd>", ((name, told) for name, told in facts if told)),
+        format_html_join("", "<dt>{}</dt><dd>{}</dd>", ((name, text) for name, text in facts if text)),
     )
     yield from _transcript(row)
-    for name, title in BELOW.items():
+    for name, title in SESSION_LISTS.items():
         write: Writer = {"events": _event, "tasks": _task}.get(name, _entry)
-        yield from _folded(str(title), as_far_as_readable(row[name]), write, row)
-    more = _facts(row, FACTS)
+        yield from _folded(str(title), until_unreadable(row[name]), write, row)
+    more = _definition_list(row, SESSION_FACTS)
     yield format_html("<details><summary>{}</summary>{}</details></article>", gettext("More about this session"), more)
 
 
@@ -296,7 +298,7 @@ def _sentence(end_reason: str) -> str:
 
 def _transcript(row: Mapping[str, Any]) -> Iterator[SafeString]:
     parts = queries.transcript_batches(UUID(row["id"]))
-    items = (_line(line, row) for line in as_far_as_readable(chain.from_iterable(parts)))
+    items = (_line(line, row) for line in until_unreadable(chain.from_iterable(parts)))
     first = next(items, None)
     if first is None:
         yield format_html('<p class="muted">{}</p>', gettext("Nothing was said."))
@@ -309,7 +311,7 @@ def _transcript(row: Mapping[str, Any]) -> Iterator[SafeString]:
 
 def _line(line: Any, row: Mapping[str, Any]) -> SafeString:
     if not isinstance(line, Utterance):
-        return format_html("<li>{}</li>", _rest())
+        return format_html("<li>{}</li>", _unreadable_rest())
     who = gettext("You") if line.who == Utterance.Who.USER else row["persona"]
     marks = [gettext("interrupted")] if line.is_interrupted else []
     if line.standing in vouching.UNCONFIRMED:
@@ -331,22 +333,22 @@ def _folded(title: str, rows: Iterator[Any], write: Writer, session: Mapping[str
         return
     yield format_html('<details><summary>{}</summary><ol class="events">', title)
     for row in chain([first], rows):
-        yield format_html("<li>{}</li>", _rest() if UNREADABLE_REST in row else write(row, session))
+        yield format_html("<li>{}</li>", _unreadable_rest() if UNREADABLE_REST in row else write(row, session))
     yield mark_safe("</ol></details>")
 
 
 def _event(event: Mapping[str, Any], row: Mapping[str, Any]) -> SafeString:
     at = timezone.localtime(datetime.fromisoformat(event["at"]))
     data = event["data"]
-    told = moments.Moment(at, event["source"], event["kind"], data)
-    words = event_labels.details(told, row["persona"])
-    rest = _without_roles(
+    occurrence = moments.Moment(at, event["source"], event["kind"], data)
+    words = event_labels.details(occurrence, row["persona"])
+    rest = _with_people(
         {name: value for name, value in data.items() if not words or name not in event_labels.DETAIL_LABELS}
     )
     return format_html(
         '<time>{}</time> <b>{}</b> <span class="muted">{}</span>{}',
         f"{at:%H:%M:%S}",
-        event_labels.title(told, is_own=True),
+        event_labels.title(occurrence, is_own=True),
         " · ".join(part for part in (str(_value(event, "source", event["source"])), words) if part),
         as_list(rest) if rest and event["kind"] != EventKind.STATUS else "",
     )
@@ -362,4 +364,4 @@ def _task(task: Mapping[str, Any], _row_of: Mapping[str, Any]) -> SafeString:
 
 
 def _entry(row: Mapping[str, Any], _row_of: Mapping[str, Any]) -> SafeString:
-    return _facts(row)
+    return _definition_list(row)

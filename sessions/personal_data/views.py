@@ -62,7 +62,7 @@ def download(request: HttpRequest, extension: str) -> HttpResponseBase:
         return sudo.ask(request, return_to=reverse("sessions:personal_data"))
     if extension not in CONTENT_TYPES or not isinstance(request.user, User):
         raise Http404
-    return _sent(request, request.user, extension, reason="")
+    return _send(request, request.user, extension, reason="")
 
 
 class CloseForm(forms.Form):
@@ -107,7 +107,7 @@ def close_account(request: HttpRequest) -> HttpResponse:
         "form": form,
         "is_last_administrator": is_last_administrator(user),
         "running": sessions.open().count(),
-        "held": closing.held_of(user.pk),
+        "held": closing.held_conversations_of(user.pk),
         "is_confirmed": sudo.is_confirmed(request),
     }
     return render(request, "sessions/close_account.html", context)
@@ -147,7 +147,7 @@ def close_on_behalf(request: HttpRequest, person: User) -> HttpResponse:
         "person": person,
         "opts": User._meta,
         "is_last_administrator": is_last,
-        "held": closing.held_of(person.pk),
+        "held": closing.held_conversations_of(person.pk),
     }
     return render(request, "admin/close_account.html", admin.site.each_context(request) | context)
 
@@ -192,16 +192,16 @@ def on_behalf(request: HttpRequest, person: User) -> HttpResponseBase:
     """Let staff take what is stored about a person, for a reason that is recorded."""
     form = RequestForm(request.POST or None)
     if form.is_valid():
-        return _sent(request, person, form.cleaned_data["extension"], reason=form.cleaned_data["reason"])
+        return _send(request, person, form.cleaned_data["extension"], reason=form.cleaned_data["reason"])
     context = {"title": gettext("Personal data"), "form": form, "person": person, "opts": User._meta}
     return render(request, "admin/personal_data.html", admin.site.each_context(request) | context)
 
 
-def _sent(request: HttpRequest, person: User, extension: str, *, reason: str) -> HttpResponseBase:
+def _send(request: HttpRequest, person: User, extension: str, *, reason: str) -> HttpResponseBase:
     """Record who takes whose data, then send it."""
     budgets.spend_sync("export", person=request.user.pk, address=client_address.of(request))
-    taken: dict[str, Any] = {"format": extension, "person": person.pk, "reason": reason}
-    audit_log.record(request, AuditEntry.Kind.PERSONAL_DATA, person, **taken)
+    details: dict[str, Any] = {"format": extension, "person": person.pk, "reason": reason}
+    audit_log.record(request, AuditEntry.Kind.PERSONAL_DATA, person, **details)
     write = personal_data.as_json if extension == "json" else personal_data_page.as_page
     pieces: Iterator[bytes] = write(person)
     name = personal_data.file_name(person, extension)

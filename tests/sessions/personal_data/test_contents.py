@@ -37,13 +37,13 @@ pytestmark = pytest.mark.django_db(transaction=True)  # an answer is streamed fr
 JSON, PAGE = "/data/json", "/data/html"
 STAFF_ADDRESS = "203.0.113.99"
 
-HELD_ELSEWHERE = {
+READ_WITH_ACCOUNT = {
     "auth.User_groups",
     "auth.User_user_permissions",
     "heygen_portal.Membership",
     "heygen_portal.PreferredLanguage",
 }
-"""Tables that name a person and are told as part of the account."""
+"""Tables that name a person and are content as part of the account."""
 READ_BY_SECTIONS = {
     "account.EmailAddress",
     "admin.LogEntry",
@@ -77,7 +77,7 @@ READ_WITH_SESSIONS = {
     "avatar_sessions.Utterance",
 }
 LOGS = {"axes.AccessLog", "axes.AccessAttempt", "axes.AccessFailureLog"}
-PROOF_OR_GONE_WITH_THE_TAB = {
+NOT_PERSONAL = {
     "avatar_sessions.ChatWatch",
     "avatar_sessions.SessionHead",
     "avatar_sessions.SessionSeal",
@@ -106,8 +106,8 @@ def body(response: Any) -> str:
 
 
 def document(client: Client) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(body(client.post(JSON)))
-    return told
+    content: dict[str, Any] = json.loads(body(client.post(JSON)))
+    return content
 
 
 def test_every_table_that_names_a_person_is_read() -> None:
@@ -118,7 +118,7 @@ def test_every_table_that_names_a_person_is_read() -> None:
         for field in model._meta.concrete_fields
         if field.is_relation and field.related_model is User
     }
-    assert naming == READ_BY_SECTIONS | HELD_ELSEWHERE
+    assert naming == READ_BY_SECTIONS | READ_WITH_ACCOUNT
 
 
 def test_every_table_below_a_conversation_is_read() -> None:
@@ -129,12 +129,10 @@ def test_every_table_below_a_conversation_is_read() -> None:
         for field in model._meta.concrete_fields
         if field.is_relation and field.related_model in (StreamingSession, Utterance, SessionTask, Erasure, LegalHold)
     }
-    assert below == READ_WITH_SESSIONS | PROOF_OR_GONE_WITH_THE_TAB
+    assert below == READ_WITH_SESSIONS | NOT_PERSONAL
 
 
-def test_the_file_has_what_is_stored_about_the_person_and_nothing_of_anybody_else(
-    visitor: Client, person: User
-) -> None:
+def test_the_file_contains_the_persons_data_and_nobody_elses(visitor: Client, person: User) -> None:
     operator = UserFactory.create(username="the-operator")
     session = ended_session(person, room="portal-x")
     other = ended_session(EndUserFactory.create(username="somebody-else"))
@@ -148,28 +146,26 @@ def test_the_file_has_what_is_stored_about_the_person_and_nothing_of_anybody_els
     audit_log.record_by(operator.pk, STAFF_ADDRESS, AuditEntry.Kind.ACCESS_CHANGED, person, roles=[[], ["End users"]])
     User.objects.filter(pk=person.pk).update(password="pbkdf2_sha256$x")
     visitor.force_login(User.objects.get(pk=person.pk))
-    told = document(visitor)
-    whole = json.dumps(told)
-    (mine,) = told["sessions"]
+    content = document(visitor)
+    whole = json.dumps(content)
+    (mine,) = content["sessions"]
     assert mine["id"] == str(session.pk)
     assert [line["text"] for line in mine["lines"]] == [SECRET]
     assert [task["text"] for task in mine["tasks"]] == ["Hola"]
     assert mine["tasks"][0]["sent_by"] == "you"
     assert [event["data"] for event in mine["events"] if event["kind"] == "observed"] == [{"by": "staff"}]
     assert mine["legal_holds"][0]["by"] == "staff"
-    assert told["account"][0]["roles"] == ["End users"]
-    assert told["use"][0]["quota_s"] == 5400
-    assert "192.0.2.7" in [row["ip_address"] for row in told["sign_ins"]]
-    assert told["second_factors"][0]["type"] == "totp"
-    assert told["audit_entries"][0]["kind"] == "access_changed"
-    assert told["login_sessions"]
+    assert content["account"][0]["roles"] == ["End users"]
+    assert content["use"][0]["quota_s"] == 5400
+    assert "192.0.2.7" in [row["ip_address"] for row in content["sign_ins"]]
+    assert content["second_factors"][0]["type"] == "totp"
+    assert content["audit_entries"][0]["kind"] == "access_changed"
+    assert content["login_sessions"]
     for kept_back in (str(other.pk), STAFF_ADDRESS, "the-operator", "Secret reason", "JBSWY3DP", "pbkdf2"):
         assert kept_back not in whole
 
 
-def test_the_page_has_the_same_in_the_readers_language_and_runs_nothing_that_was_said(
-    visitor: Client, person: User
-) -> None:
+def test_the_page_is_translated_and_escapes_what_was_said(visitor: Client, person: User) -> None:
     session = StreamingSessionFactory.create(user=person)
     session.utterances.create(who="user", by="text", text="<script>alert(1)</script>", source="portal")
     page = body(visitor.post(PAGE, headers={"accept-language": "es"}))
@@ -179,12 +175,12 @@ def test_the_page_has_the_same_in_the_readers_language_and_runs_nothing_that_was
     assert "<script>alert(1)</script>" in html.unescape(page)
 
 
-def test_a_link_to_the_file_leads_to_the_button(visitor: Client) -> None:
+def test_a_link_to_the_file_leads_to_the_overview(visitor: Client) -> None:
     assert visitor.get(PAGE)["Location"] == "/data/"
     assert not AuditEntry.objects.exists()
 
 
-def test_the_page_says_in_words_what_the_file_says_in_codes(visitor: Client, person: User) -> None:
+def test_the_page_shows_labels_in_place_of_codes(visitor: Client, person: User) -> None:
     began = datetime(2026, 1, 20, 23, 30, 5, tzinfo=UTC)
     session = StreamingSessionFactory.create(
         user=person, status="ended", end_reason="user_stopped", created_at=began, ended_at=began + timedelta(minutes=4)
@@ -207,10 +203,10 @@ def test_the_page_says_in_words_what_the_file_says_in_codes(visitor: Client, per
 
 
 @pytest.mark.parametrize("name", sorted(READ_BY_SECTIONS | READ_WITH_SESSIONS | LOGS | {"auth.User"}))
-def test_every_column_has_a_name_for_people(name: str) -> None:
+def test_every_column_has_a_translated_label(name: str) -> None:
     """A new one of ours needs a translated `verbose_name`; a library's, an entry in `personal_data_html.LABELS`."""
     model = apps.get_model(name)
-    shown = [field.name for field in model._meta.concrete_fields if field.name not in personal_data.NEVER_SHOWN]
+    shown = [field.name for field in model._meta.concrete_fields if field.name not in personal_data.HIDDEN_COLUMNS]
     with translation.override("es"):
         spanish = {column: personal_data_page.label(model, column) for column in shown}
     with translation.override("en"):
@@ -218,7 +214,7 @@ def test_every_column_has_a_name_for_people(name: str) -> None:
     assert same <= {"id", "object_id", "avatar", "uid", "persona", "written", "channel"}  # the last is left out
 
 
-def test_a_long_history_is_read_page_by_page_and_none_of_it_is_left_out(
+def test_a_long_history_is_read_completely_in_pages(
     visitor: Client, person: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(personal_data, "ROWS_PER_PAGE", 2)
@@ -227,17 +223,17 @@ def test_a_long_history_is_read_page_by_page_and_none_of_it_is_left_out(
     late = StreamingSessionFactory.create(user=person, created_at=began[0].created_at + timedelta(hours=1))
     for number in range(5):
         late.utterances.create(who="user", by="text", text=str(number), source="portal")
-    told = document(visitor)["sessions"]
-    assert {row["id"] for row in told} == {str(session.pk) for session in (*began, late)}
-    assert len(told) == 6
-    assert [line["text"] for line in told[-1]["lines"]] == ["0", "1", "2", "3", "4"]
+    content = document(visitor)["sessions"]
+    assert {row["id"] for row in content} == {str(session.pk) for session in (*began, late)}
+    assert len(content) == 6
+    assert [line["text"] for line in content[-1]["lines"]] == ["0", "1", "2", "3", "4"]
 
 
 @pytest.mark.parametrize("write", [personal_data.as_json, personal_data_page.as_page], ids=["JSON", "page"])
-def test_it_is_written_in_small_pieces_however_much_there_is(
+def test_it_is_written_in_small_chunks(
     person: User, monkeypatch: pytest.MonkeyPatch, write: Callable[[User], Iterator[bytes]]
 ) -> None:
-    monkeypatch.setattr(personal_data, "BYTES_PER_PIECE", 2_000)
+    monkeypatch.setattr(personal_data, "BYTES_PER_CHUNK", 2_000)
     session = StreamingSessionFactory.create(user=person)
     for number in range(60):
         events.record(session.pk, Entry("ladder", {"step": "sound", "n": number}))
@@ -247,7 +243,9 @@ def test_it_is_written_in_small_pieces_however_much_there_is(
 
 
 @pytest.mark.parametrize("left_with", ["nothing", "another role"])
-def test_who_may_no_longer_talk_still_reads_downloads_and_erases(visitor: Client, person: User, left_with: str) -> None:
+def test_a_person_without_the_role_still_reads_downloads_and_erases(
+    visitor: Client, person: User, left_with: str
+) -> None:
     session = ended_session(person, provider_session_id="p1")
     person.groups.set(Group.objects.filter(name=roles.AUDITOR.group) if left_with == "another role" else [])
     assert SECRET in visitor.get(f"/conversations/{session.pk}/").content.decode()
@@ -259,7 +257,7 @@ def test_who_may_no_longer_talk_still_reads_downloads_and_erases(visitor: Client
     assert document(visitor)["sessions"][0]["lines"][0]["text"] == ""
 
 
-def test_a_legal_hold_is_said_and_kept(visitor: Client, person: User) -> None:
+def test_a_legal_hold_is_shown_and_respected(visitor: Client, person: User) -> None:
     held, free = ended_session(person), ended_session(person)
     erasure.hold(held.pk, "Expediente 12", UserFactory.create().pk)
     words = "1 conversation is under a legal hold"
@@ -269,8 +267,8 @@ def test_a_legal_hold_is_said_and_kept(visitor: Client, person: User) -> None:
     assert (texts(held), texts(free)) == ([SECRET], [""])
 
 
-def test_ones_own_download_is_recorded_and_needs_a_proof(visitor: Client, person: User) -> None:
-    age_login(visitor)
+def test_a_persons_download_is_recorded_and_needs_reauthentication(visitor: Client, person: User) -> None:
+    some_time_ago(visitor)
     person.set_password("wj3-longer-than-most")
     person.save()
     visitor.force_login(person)
@@ -284,7 +282,7 @@ def test_ones_own_download_is_recorded_and_needs_a_proof(visitor: Client, person
     assert (entry.kind, entry.by, entry.about) == ("personal_data", person, "ines")
 
 
-def test_nothing_is_erased_by_an_unattended_browser(visitor: Client, person: User) -> None:
+def test_erasure_needs_reauthentication(visitor: Client, person: User) -> None:
     session = ended_session(person)
     person.set_password("wj3-longer-than-most")
     person.save()
@@ -305,9 +303,7 @@ def address(person: User) -> str:
     return f"/admin/auth/user/{person.pk}/personal-data/"
 
 
-def test_staff_take_it_for_a_reason_that_is_recorded_also_of_who_can_no_longer_sign_in(
-    admin_client: Client, person: User
-) -> None:
+def test_staff_download_for_a_recorded_reason_even_of_inactive_people(admin_client: Client, person: User) -> None:
     ended_session(person)
     User.objects.filter(pk=person.pk).update(is_active=False)
     assert admin_client.get(address(person)).status_code == 200
@@ -321,8 +317,8 @@ def test_staff_take_it_for_a_reason_that_is_recorded_also_of_who_can_no_longer_s
     assert audit_log.check() == (1, None)
 
 
-def test_staff_need_a_proof(admin_client: Client, person: User) -> None:
-    age_login(admin_client)
+def test_a_download_by_staff_needs_reauthentication(admin_client: Client, person: User) -> None:
+    some_time_ago(admin_client)
     posted = {"extension": "json", "reason": "Her letter of 3 March"}
     assert admin_client.post(address(person), posted)["Location"].startswith("/accounts/reauthenticate/")
     assert not AuditEntry.objects.exists()
