@@ -1,4 +1,4 @@
-"""Closing an account: sessions are ended, speech is erased, and what identifies the user is deleted."""
+"""Closing an account: its sessions end, and speech and identity are deleted."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from sessions.lifecycle import end_evidence, transitions
 from sessions.models import Allowance, EndReason, Erasure, LegalHold, QueuePlace, StreamingSession
 from sessions.retention import erasure
 
+# The page waits this long for providers to confirm the end of open sessions.
 STOP_TIMEOUT_S = 5.0
-"""How long the page waits for providers to confirm the end of running sessions."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,17 @@ class Outcome:
     """What became of a closed account's conversations."""
 
     erased: int
+    # Under a legal hold. Erased the night after the hold is released.
     held: int
-    """Kept by a legal hold. Erased in the night after the hold is released."""
+    # Not confirmed by their providers yet. Erased the night after that.
     stopping: int
-    """Their providers have not confirmed the end yet. Erased in the night after that."""
 
 
 def close(request: HttpRequest, user_id: int, *, reason: str = "") -> Outcome:
-    """Close an account for good. `reason`: why staff do it on the user's behalf.
+    """Close an account for good. Raises LastAdministratorError.
 
-    Running sessions are being stopped when the account is closed; the worker retries those that their provider does
-    not confirm. Raises LastAdministratorError.
+    `reason` is required of staff who close another user's account. Open sessions are stopped; the worker retries those
+    that their provider does not confirm.
     """
     is_own = request.user.pk == user_id
     with transaction.atomic():
@@ -59,7 +59,7 @@ def close(request: HttpRequest, user_id: int, *, reason: str = "") -> Outcome:
 
 
 def held_conversations_of(user_id: int) -> int:
-    """Return how many of a user's conversations a legal hold keeps."""
+    """Return how many of a user's conversations are under a legal hold."""
     return LegalHold.objects.active().filter(session__user_id=user_id).count()
 
 
@@ -73,7 +73,10 @@ def _begin_stops(user_id: int, *, is_own: bool) -> list[StreamingSession]:
 
 
 async def _finish_stops(sessions: Sequence[StreamingSession]) -> None:
-    """Ask the providers for the end. Those that take longer than the page can wait are asked on, by the worker."""
+    """Stop sessions at their providers.
+
+    The worker continues with those that take too long.
+    """
     if sessions:
         await asyncio.wait([background.spawn(stop.finish_stops(sessions))], timeout=STOP_TIMEOUT_S)
 

@@ -1,8 +1,9 @@
-"""All that is stored about one person, for themselves or for staff on their behalf: as JSON; `personal_data_html` has
-the page to read.
+"""All data stored about one person, as JSON.
 
-Everything is read by key, a page at a time: the person with the longest history needs no more memory than any other.
-Secrets are left out, and so is what identifies the staff who dealt with the person's sessions.
+`html_page` renders the same data to read.
+
+Rows are read by key, a page at a time, so that memory does not grow with a person's history. Secrets are left out, and
+so are the names and addresses of staff who dealt with the person's sessions.
 """
 
 from __future__ import annotations
@@ -55,17 +56,17 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = "urn:heygen-portal:personal-data:1"
 ROWS_PER_PAGE = 500
+# Sending a chunk costs a change of threads.
 BYTES_PER_CHUNK = 64 * 1024
-"""Each piece costs a change of threads on its way out."""
 YOU, STAFF = "you", "staff"
+# Secrets, and columns that only prove the record.
 HIDDEN_COLUMNS = frozenset({"password", "sealed", "hash", "previous_hash", "session_hash", "last_key", "post_data"})
-"""Columns: secrets, and what only proves the record."""
 
+# Keys in an event's data with statements about rows of other tables.
 STATEMENT_KEYS = frozenset({coverage.ROWS})
-"""What an event says of other tables' rows, so that they can be compared with the record."""
 
+# Raised when a row is read that was tampered with, or whose key is missing.
 READ_ERRORS = (DatabaseError, InvalidTag, ArithmeticError, AttributeError, TypeError, ValueError, RecursionError)
-"""What reading a row raises that was changed behind the portal's back, or whose key is not there."""
 
 UNREADABLE_REST, UNREADABLE_TEXT = "rest_could_not_be_read", "could_not_be_opened"
 
@@ -74,7 +75,7 @@ RowT = TypeVar("RowT")
 
 
 class PersonalRow(dict[str, Any]):
-    """What is told of one row; it knows the row's model, for its columns' names and choices."""
+    """The exported columns of a row, with its model for labels and choices."""
 
     def __init__(self, values: Mapping[str, Any], model: type[Model] | None = None) -> None:
         super().__init__(values)
@@ -89,7 +90,10 @@ class PersonalRow(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Section:
-    """One kind of data: its key in the JSON, its heading on the page, and its rows for a person."""
+    """One kind of data.
+
+    `name` is its key in the JSON, `title` its heading on the page.
+    """
 
     name: str
     title: str | Promise
@@ -97,7 +101,7 @@ class Section:
 
 
 def as_json(user: User) -> Iterator[bytes]:
-    """Return the document piece by piece."""
+    """Yield the JSON document in chunks."""
     return in_chunks(_json(user))
 
 
@@ -111,7 +115,7 @@ def _json(user: User) -> Iterator[bytes]:
 
 
 def in_chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Gather pieces up to BYTES_PER_CHUNK."""
+    """Join pieces into chunks of at least BYTES_PER_CHUNK, except the last."""
     gathered = bytearray()
     for piece in pieces:
         gathered += piece
@@ -122,14 +126,16 @@ def in_chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def file_name(user: User, extension: str) -> str:
-    """Return what the file is called on the reader's disk."""
+    """Return the file name of a download."""
     return f"personal-data-{user.pk}-{timezone.now():%Y-%m-%d}.{extension}"
 
 
 def until_unreadable(rows: Iterator[RowT]) -> Iterator[RowT | Row]:
-    """Yield rows; where the database holds what cannot be read, a row that says so, in place of the rest of the list.
+    """Yield rows up to the first that cannot be read.
 
-    All other lists follow: half an answer that looks whole would be worse.
+    A row that says so replaces the rest of the list.
+
+    The other lists still follow, so that the document never looks complete when it is not.
     """
     try:
         yield from rows
@@ -142,7 +148,10 @@ def until_unreadable(rows: Iterator[RowT]) -> Iterator[RowT | Row]:
 
 
 def _json_list(rows: Iterator[Row]) -> Iterator[bytes]:
-    """Write rows one by one; a value that is an iterator is written in the same way."""
+    """Yield rows as a JSON array, one by one.
+
+    Values that are iterators become arrays too.
+    """
     before = "["
     for row in until_unreadable(rows):
         flat = {name: value for name, value in row.items() if not isinstance(value, Iterator)}
@@ -156,7 +165,7 @@ def _json_list(rows: Iterator[Row]) -> Iterator[bytes]:
     yield b"]" if before == "," else b"[]"
 
 
-# Where it is stored
+# Where the data is stored
 
 
 def _account(user: User) -> Iterator[Row]:
@@ -170,7 +179,7 @@ def _account(user: User) -> Iterator[Row]:
 def _rows_naming(
     model: type[Model], *names: str, exclude: frozenset[str] = frozenset(), related: tuple[str, ...] = ()
 ) -> Callable[[User], Iterator[Row]]:
-    """Return a reader of the rows that name the person in one of these columns."""
+    """Return a reader of the rows that refer to the person in one of these columns."""
 
     def rows(user: User) -> Iterator[Row]:
         condition = Q()
@@ -184,7 +193,7 @@ def _rows_naming(
 
 
 def paged_by_key(rows: QuerySet[Any]) -> Iterator[Any]:
-    """Read rows in the order of their keys, with no cursor held open from one page to the next."""
+    """Yield rows in order of their keys, without a cursor held open between pages."""
     rows = rows.order_by("pk")
     page: list[Any] = []
     while page := list((rows.filter(pk__gt=page[-1].pk) if page else rows)[:ROWS_PER_PAGE]):
@@ -194,7 +203,7 @@ def paged_by_key(rows: QuerySet[Any]) -> Iterator[Any]:
 
 
 def _oldest_first(sessions: QuerySet[StreamingSession]) -> Iterator[StreamingSession]:
-    """Read sessions in the order in which they began, in pages as `paged_by_key` does."""
+    """Yield sessions in order of their start, in pages as `paged_by_key` does."""
     rows = sessions.order_by("created_at", "pk")
     page: list[StreamingSession] = []
     while page := list((rows.filter(_after(page[-1])) if page else rows)[:ROWS_PER_PAGE]):
@@ -236,7 +245,7 @@ def _usage(user: User) -> Iterator[Row]:
 
 
 def _audit_entries(user: User) -> Iterator[Row]:
-    """What the person did with power over the portal, and what staff did to their access."""
+    """Yield the person's own audit entries, and those about changes of their access."""
     for row in paged_by_key(personal_logs.audit_entries_of(user)):
         values = _fields(row, user)
         yield values if row.by_id == user.pk else values | {"address": None}
@@ -274,7 +283,7 @@ def _sessions(user: User) -> Iterator[Row]:
 
 
 def _with_standing(lines: Iterator[Utterance]) -> Iterator[Utterance]:
-    """Say of each line who vouches for it, a page at a time."""
+    """Mark each line with who vouches for it, a page at a time."""
     while page := list(islice(lines, ROWS_PER_PAGE)):
         yield from vouching.set_standing(page)
 
@@ -301,7 +310,7 @@ def _event(event: SessionEvent, user: User) -> Row:
 
 
 def anonymize_staff(values: Mapping[str, Any], user_id: int) -> dict[str, Any]:
-    """Return what an event or an end's evidence says, without who of the staff it was and from where."""
+    """Return event or evidence data without names and addresses of staff."""
     who = {name: values[name] for name in ("by", "user") if values.get(name) not in (None, user_id)}
     if not who:
         return dict(values)
@@ -309,7 +318,10 @@ def anonymize_staff(values: Mapping[str, Any], user_id: int) -> dict[str, Any]:
 
 
 def _fields(row: Any, user: User, exclude: frozenset[str] = frozenset()) -> PersonalRow:
-    """Return a row's columns, new ones included: people as "you" or "staff", the rest as it is stored."""
+    """Return the columns of a row that are not hidden.
+
+    People become `you` or `staff`.
+    """
     values: dict[str, Any] = {}
     hidden = HIDDEN_COLUMNS | exclude
     for field in row._meta.concrete_fields:
@@ -325,7 +337,7 @@ def _fields(row: Any, user: User, exclude: frozenset[str] = frozenset()) -> Pers
 
 
 def _json_safe(value: Any) -> Any:
-    """Return what JSON can hold; a number that it cannot is told as text."""
+    """Return a value that JSON can hold. Other values become text."""
     safe = json_value(value) if not hasattr(value, "isoformat") or isinstance(value, datetime) else value.isoformat()
     return safe if isinstance(safe, str | int | float | bool | list | dict | None) else str(safe)
 

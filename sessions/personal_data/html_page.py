@@ -1,4 +1,4 @@
-"""The page to read of all that is stored about one person. It needs no other file, and is written piece by piece."""
+"""All data stored about one person, as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ time{color:var(--muted);font-variant-numeric:tabular-nums}
 @media (max-width:36rem){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5rem}}
 """
 
+# Labels of columns without one in their model, and of values that are not columns.
 LABELS: dict[str, str | Promise] = {
     "id": "ID", "user": _("user"), "uid": _("ID there"), "type": _("kind"), "log": _("kind"),
     "session": _("Conversation"), "created_at": _("created"), "last_used_at": _("last used"),
@@ -76,10 +77,9 @@ LABELS: dict[str, str | Promise] = {
     "text": _("text"), "object_repr": _("about"), "object_id": _("ID"), "action_flag": _("what"),
     "change_message": _("description"), "answers_ms": _("response times, in ms"), "data": _("data"),
 }  # fmt: skip
-"""Columns that have no name for people in their model, and what is told beside them."""
 
+# Apps with translated column labels. For other apps, `LABELS` takes precedence.
 OWN_APPS = ("avatars", "heygen_portal", "sessions")
-"""Apps whose columns are named in the reader's language; others' have `LABELS` first."""
 
 LOGS: dict[str, str | Promise] = {
     "accesslog": _("Signed in"),
@@ -92,14 +92,14 @@ FACTORS: dict[str, str | Promise] = {
     "webauthn": _("security key"),
 }
 SECONDS_COLUMNS = ("used_this_month_s", "quota_s")
+# The first that a row has is its date.
 DATE_COLUMNS = ("attempt_time", "at", "asked_at", "saved_at", "action_time", "created_at", "expires_at")
-"""What a row is dated by: the first that it has."""
+# The first two that a folded row has follow the date in its heading.
 SUMMARY_COLUMNS = ("log", "kind", "what", "name", "title", "object_repr", "email", "state", "status", "about")
-"""What a fold_accents row's heading says beside the date: the first two that it has."""
 UNFOLDED_SECTIONS = ("account", "email_addresses", "single_sign_on", "second_factors", "login_sessions", "use", "queue")
 EMPTY_VALUES: tuple[Any, ...] = (None, "", [], {})
+# Columns of a session that are described in words.
 SESSION_FACTS = ("persona", "created_at", "ended_at", "end_reason", "end_evidence")
-"""Of a session, said in words of their own."""
 
 SESSION_LISTS: dict[str, str | Promise] = {
     "tasks": _("Texts for the avatar"),
@@ -113,13 +113,16 @@ SESSION_LISTS: dict[str, str | Promise] = {
 
 
 def as_page(user: User) -> Iterator[bytes]:
-    """Return the document in the language and time zone that are active now."""
+    """Yield the page in chunks, in the language and time zone that are active now."""
     language, zone = translation.get_language() or "en", timezone.get_current_timezone()
     return in_chunks(_translated(language, zone, _page(user, language)))
 
 
 def _translated(language: str, zone: Any, pieces: Iterator[SafeString]) -> Iterator[bytes]:
-    """Make each piece in a language: the answer's pieces are made in other threads, each with its own."""
+    """Generate each piece in a language and time zone.
+
+    Responses are generated in other threads, which have their own.
+    """
     while True:
         with translation.override(language), timezone.override(zone):
             piece = next(pieces, None)
@@ -129,7 +132,10 @@ def _translated(language: str, zone: Any, pieces: Iterator[SafeString]) -> Itera
 
 
 def label(model: type[Model] | None, name: str) -> str:
-    """Return what a column is called, in the active language; its own name where it has none for people."""
+    """Return the label of a column in the active language.
+
+    Without a label, it is the name of the column.
+    """
     field = _field(model, name)
     named = field.verbose_name if field and isinstance(field.verbose_name, Promise) else None
     has_own = named is not None and model is not None and model.__module__.split(".")[0] in OWN_APPS
@@ -252,7 +258,7 @@ def _value(row: Mapping[str, Any], name: str, value: Any) -> Any:
 def _person_or_name(field: ForeignKey[Any, Any], value: Any) -> Any:
     if field.related_model is User:
         return _person(value)
-    if isinstance(value, int):  # a key: its row's name says more
+    if isinstance(value, int):  # a key: show the name of its row
         found = field.related_model._default_manager.filter(pk=value).first()
         return str(found) if found else value
     return value
@@ -327,7 +333,7 @@ Writer = Callable[[Mapping[str, Any], Mapping[str, Any]], SafeString]
 
 
 def _folded(title: str, rows: Iterator[Any], write: Writer, session: Mapping[str, Any]) -> Iterator[SafeString]:
-    """Yield a list that is fold_accents; nothing for an empty one."""
+    """Yield a folded list, or nothing for an empty one."""
     first = next(rows, None)
     if first is None:
         return

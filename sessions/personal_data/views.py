@@ -1,4 +1,7 @@
-"""The pages on which people get what is stored about them and close their account, themselves or through staff."""
+"""Pages to download personal data and to close an account.
+
+Users do so themselves, or staff on their behalf.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,10 @@ CONTENT_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8"}
 @require_safe
 @never_cache
 def overview(request: HttpRequest) -> HttpResponse:
-    """What one can do about one's own data. Open to everybody who is signed in, whatever their role."""
+    """Show what users can do with their own data.
+
+    Open to every signed-in user, whatever their role.
+    """
     user_id = request.user.pk or 0
     sessions = StreamingSession.objects.filter(user_id=user_id)
     context = {
@@ -55,7 +61,10 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 def download(request: HttpRequest, extension: str) -> HttpResponseBase:
-    """Send all that is stored about whoever asks. A link leads to the button."""
+    """Send all data stored about the user who asks.
+
+    A GET leads to the overview with the button.
+    """
     if request.method != "POST":
         return redirect("sessions:personal_data")
     if not sudo.is_confirmed(request):
@@ -89,7 +98,10 @@ class CloseForm(forms.Form):
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def close_account(request: HttpRequest) -> HttpResponse:
-    """Close the account of the user who asks. Open to every signed-in user, whatever their role."""
+    """Close the account of the user who asks.
+
+    Open to every signed-in user, whatever their role.
+    """
     user = request.user
     assert isinstance(user, User)
     form = CloseForm(user, request.POST or None)
@@ -189,7 +201,7 @@ class RequestForm(forms.Form):
 
 @sudo.required
 def on_behalf(request: HttpRequest, person: User) -> HttpResponseBase:
-    """Let staff take what is stored about a person, for a reason that is recorded."""
+    """Let staff download a person's data, for a reason that is recorded."""
     form = RequestForm(request.POST or None)
     if form.is_valid():
         return _send(request, person, form.cleaned_data["extension"], reason=form.cleaned_data["reason"])
@@ -198,7 +210,7 @@ def on_behalf(request: HttpRequest, person: User) -> HttpResponseBase:
 
 
 def _send(request: HttpRequest, person: User, extension: str, *, reason: str) -> HttpResponseBase:
-    """Record who takes whose data, then send it."""
+    """Record the download, then send the data."""
     budgets.spend_sync("export", person=request.user.pk, address=client_address.of(request))
     details: dict[str, Any] = {"format": extension, "person": person.pk, "reason": reason}
     audit_log.record(request, AuditEntry.Kind.PERSONAL_DATA, person, **details)

@@ -1,4 +1,7 @@
-"""People close their account, or staff do it for them: nothing that identifies them stays, and the record fits."""
+"""Closing an account, by its user or by staff.
+
+Nothing that identifies the user stays, and the record verifies.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +114,7 @@ def settled(person: User, administrator: User, staff: Client) -> Client:
 
 
 def places_with(word: str) -> Iterator[str]:
-    """Return table and column of whatever holds a word: every column of every model is looked at."""
+    """Return table and column of every value that contains a word."""
     for model in apps.get_models(include_auto_created=True):
         for field in model._meta.concrete_fields:
             for value in model._base_manager.values_list(field.attname, flat=True):
@@ -123,7 +126,7 @@ def places_with(word: str) -> Iterator[str]:
 def test_nothing_that_identifies_the_person_is_left_in_any_table(
     person: User, administrator: User, staff_client: Client
 ) -> None:
-    """A new column that keeps a name fails here, once something in `settled` fills it."""
+    """New columns that keep a name fail here once `settled` fills them."""
     browser = settled(person, administrator, staff_client)
     session = ended_session(person)
     assert {
@@ -164,7 +167,10 @@ def test_a_closed_account_has_a_number_and_no_way_in(visitor: Client, person: Us
 
 
 def test_a_running_session_is_stopped_and_its_text_erased(visitor: Client, person: User) -> None:
-    """The provider cannot be reached: the account is closed, the worker goes on with the stop."""
+    """The provider is unreachable.
+
+    The account is closed, and the worker continues with the stop.
+    """
     session = StreamingSessionFactory.create(user=person, provider_session_id="p-1")
     session.utterances.create(who="avatar", by="voice", text=SECRET, source="browser")
     page = visitor.post(CLOSE, {"username": NAME}).content.decode()
@@ -248,7 +254,7 @@ def test_the_old_address_gets_a_letter(visitor: Client, settings: Any, language:
     assert "http" not in letter.body  # there is no page to sign in to
 
 
-# Staff, on somebody's behalf
+# Staff, on a user's behalf
 
 
 def test_staff_close_an_account_for_a_reason_that_is_recorded(

@@ -1,4 +1,4 @@
-"""People get, and erase, all that is stored about them; staff get it on their behalf, on record."""
+"""Downloads of personal data, by users and by staff on their behalf."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from tests.people.signed_in import age_login
 from tests.sessions.retention.test_erasure import SECRET, ended_session, texts
 from tests.support.factories import EndUserFactory, StreamingSessionFactory, UserFactory
 
-pytestmark = pytest.mark.django_db(transaction=True)  # an answer is streamed from other threads
+pytestmark = pytest.mark.django_db(transaction=True)  # responses are streamed from other threads
 
 JSON, PAGE = "/data/json", "/data/html"
 STAFF_ADDRESS = "203.0.113.99"
 
+# Tables that name a person and are content as part of the account.
 READ_WITH_ACCOUNT = {
     "auth.User_groups",
     "auth.User_user_permissions",
     "heygen_portal.Membership",
     "heygen_portal.PreferredLanguage",
 }
-"""Tables that name a person and are content as part of the account."""
 READ_BY_SECTIONS = {
     "account.EmailAddress",
     "admin.LogEntry",
@@ -111,7 +111,7 @@ def document(client: Client) -> dict[str, Any]:
 
 
 def test_every_table_that_names_a_person_is_read() -> None:
-    """A new one belongs into `personal_data.SECTIONS`, and then here."""
+    """Add new tables to `contents.SECTIONS`, and then here."""
     naming = {
         model._meta.label
         for model in apps.get_models(include_auto_created=True)
@@ -122,7 +122,7 @@ def test_every_table_that_names_a_person_is_read() -> None:
 
 
 def test_every_table_below_a_conversation_is_read() -> None:
-    """A new one belongs into `personal_data.SECTIONS`, and then here; or among what tells nothing of the person."""
+    """Add new tables to `contents.SECTIONS` and here, or to NOT_PERSONAL."""
     below = {
         model._meta.label
         for model in apps.get_models()
@@ -204,7 +204,10 @@ def test_the_page_shows_labels_in_place_of_codes(visitor: Client, person: User) 
 
 @pytest.mark.parametrize("name", sorted(READ_BY_SECTIONS | READ_WITH_SESSIONS | LOGS | {"auth.User"}))
 def test_every_column_has_a_translated_label(name: str) -> None:
-    """A new one of ours needs a translated `verbose_name`; a library's, an entry in `personal_data_html.LABELS`."""
+    """New columns need a label.
+
+    Ours need a translated `verbose_name`, those of libraries an entry in `html_page.LABELS`.
+    """
     model = apps.get_model(name)
     shown = [field.name for field in model._meta.concrete_fields if field.name not in personal_data.HIDDEN_COLUMNS]
     with translation.override("es"):
@@ -219,7 +222,7 @@ def test_a_long_history_is_read_completely_in_pages(
 ) -> None:
     monkeypatch.setattr(personal_data, "ROWS_PER_PAGE", 2)
     began = [ended_session(person) for _ in range(5)]
-    StreamingSession.objects.update(created_at=began[0].created_at)  # equal times on a page's edge
+    StreamingSession.objects.update(created_at=began[0].created_at)  # equal times at the edge of a page
     late = StreamingSessionFactory.create(user=person, created_at=began[0].created_at + timedelta(hours=1))
     for number in range(5):
         late.utterances.create(who="user", by="text", text=str(number), source="portal")
@@ -296,7 +299,7 @@ def test_erasure_needs_reauthentication(visitor: Client, person: User) -> None:
     assert texts(session) == [""]
 
 
-# Staff, on somebody's behalf
+# Staff, on a person's behalf
 
 
 def address(person: User) -> str:
