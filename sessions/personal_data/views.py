@@ -151,7 +151,7 @@ def close_on_behalf(request: HttpRequest, person: User) -> HttpResponse:
     is_last = is_last_administrator(person)
     if form.is_valid() and not is_last:
         outcome = closing.close(request, person.pk, reason=form.cleaned_data["reason"])
-        messages.success(request, _told(outcome))
+        messages.success(request, _summary(outcome))
         return redirect("admin:auth_user_change", person.pk)
     context = {
         "title": gettext("Close account"),
@@ -164,23 +164,23 @@ def close_on_behalf(request: HttpRequest, person: User) -> HttpResponse:
     return render(request, "admin/close_account.html", admin.site.each_context(request) | context)
 
 
-def _told(outcome: closing.Outcome) -> str:
-    told = [gettext("The account is closed.")]
+def _summary(outcome: closing.Outcome) -> str:
+    sentences = [gettext("The account is closed.")]
     if outcome.held:
         held = ngettext(
             "%(count)d conversation is under a legal hold. It is erased the night after the hold is released.",
             "%(count)d conversations are under a legal hold. They are erased the night after the hold is released.",
             outcome.held,
         )
-        told.append(held % {"count": outcome.held})
+        sentences.append(held % {"count": outcome.held})
     if outcome.stopping:
         stopping = ngettext(
             "%(count)d session is being stopped. Its text is erased the night after its provider confirms.",
             "%(count)d sessions are being stopped. Their text is erased the night after their providers confirm.",
             outcome.stopping,
         )
-        told.append(stopping % {"count": outcome.stopping})
-    return " ".join(told)
+        sentences.append(stopping % {"count": outcome.stopping})
+    return " ".join(sentences)
 
 
 class RequestForm(forms.Form):

@@ -95,8 +95,8 @@ def settled(person: User, administrator: User, staff: Client) -> Client:
     SocialAccount.objects.create(user=person, provider="directory", uid="7", extra_data={"name": "Inés Olmedo"})
     Authenticator.objects.create(user=person, type=Authenticator.Type.RECOVERY_CODES, data={"seed": "x"})
     quota = Allowance.objects.create(user=person, minutes_per_month=30)
-    told = change_log.diff(None, quota, change_log.editable_columns(Allowance))
-    change_log.record(Actor.of(request), AuditEntry.Kind.ALLOWANCE_CHANGED, quota, told)
+    changes = change_log.diff(None, quota, change_log.editable_columns(Allowance))
+    change_log.record(Actor.of(request), AuditEntry.Kind.ALLOWANCE_CHANGED, quota, changes)
     staff.post(f"/admin/avatar_sessions/allowance/{quota.pk}/change/", {"user": person.pk, "minutes_per_month": 40})
     Invitation.objects.create(
         email="friend@example.org", group=Group.objects.get(name="End users"), invited_by=person,
