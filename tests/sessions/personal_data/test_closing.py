@@ -123,9 +123,7 @@ def places_with(word: str) -> Iterator[str]:
                     yield f"{model._meta.label}.{field.name}"
 
 
-def test_nothing_that_identifies_the_person_is_left_in_any_table(
-    person: User, administrator: User, staff_client: Client
-) -> None:
+def test_no_table_identifies_the_user_afterwards(person: User, administrator: User, staff_client: Client) -> None:
     """New columns that keep a name fail here once `settled` fills them."""
     browser = settled(person, administrator, staff_client)
     session = ended_session(person)
@@ -147,7 +145,7 @@ def test_nothing_that_identifies_the_person_is_left_in_any_table(
     assert browser.get("/data/").status_code == 302
 
 
-def test_a_closed_account_has_a_number_and_no_way_in(visitor: Client, person: User) -> None:
+def test_a_closed_account_is_anonymous_and_cannot_sign_in(visitor: Client, person: User) -> None:
     elsewhere = Client()
     elsewhere.force_login(person)
     Invitation.objects.create(
@@ -166,7 +164,7 @@ def test_a_closed_account_has_a_number_and_no_way_in(visitor: Client, person: Us
     assert entry.data["roles"] == [["End users"], []]
 
 
-def test_a_running_session_is_stopped_and_its_text_erased(visitor: Client, person: User) -> None:
+def test_an_open_session_is_stopped_and_its_text_erased(visitor: Client, person: User) -> None:
     """The provider is unreachable.
 
     The account is closed, and the worker continues with the stop.
@@ -185,9 +183,7 @@ def test_a_running_session_is_stopped_and_its_text_erased(visitor: Client, perso
     assert texts(session) == [""]
 
 
-def test_a_hold_keeps_the_text_until_the_night_after_its_release(
-    visitor: Client, person: User, administrator: User
-) -> None:
+def test_held_text_is_erased_the_night_after_the_release(visitor: Client, person: User, administrator: User) -> None:
     held, other = ended_session(person), ended_session(person)
     hold = erasure.hold(held.pk, "Expediente 12", administrator.pk)
     assert "1 conversation under a legal hold" in visitor.get(CLOSE).content.decode()
@@ -203,12 +199,12 @@ def test_a_hold_keeps_the_text_until_the_night_after_its_release(
 
 
 @pytest.mark.parametrize("typed", ["", "ines", "INES.OLMEDO", "yes"])
-def test_a_click_alone_closes_nothing(visitor: Client, person: User, typed: str) -> None:
+def test_closing_needs_the_typed_user_name(visitor: Client, person: User, typed: str) -> None:
     assert visitor.post(CLOSE, {"username": typed}).status_code == 200
     assert User.objects.get(pk=person.pk).is_active
 
 
-def test_an_unattended_browser_closes_nothing(visitor: Client, person: User) -> None:
+def test_closing_needs_reauthentication(visitor: Client, person: User) -> None:
     person.set_password(PASSWORD)
     person.save()
     visitor.force_login(person)
@@ -220,14 +216,14 @@ def test_an_unattended_browser_closes_nothing(visitor: Client, person: User) -> 
     assert not User.objects.get(pk=person.pk).is_active
 
 
-def test_a_person_who_lost_the_role_can_close_the_account(visitor: Client, person: User) -> None:
+def test_a_person_without_the_role_can_close_their_account(visitor: Client, person: User) -> None:
     person.groups.clear()
     assert visitor.get(CLOSE).status_code == 200
     visitor.post(CLOSE, {"username": NAME})
     assert not User.objects.get(pk=person.pk).is_active
 
 
-def test_the_last_administrator_cannot_close(staff_client: Client, administrator: User) -> None:
+def test_the_last_administrator_cannot_close_their_account(staff_client: Client, administrator: User) -> None:
     session = StreamingSessionFactory.create(user=administrator)
     assert "You are the only administrator" in staff_client.get(CLOSE).content.decode()
     page = staff_client.post(CLOSE, {"username": administrator.username}).content.decode()
@@ -244,7 +240,7 @@ def test_the_last_administrator_cannot_close(staff_client: Client, administrator
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
-def test_the_old_address_gets_a_letter(visitor: Client, settings: Any, language: str) -> None:
+def test_the_old_address_gets_a_mail(visitor: Client, settings: Any, language: str) -> None:
     settings.EMAIL_HOST = "mail.test"
     visitor.post(CLOSE, {"username": NAME}, headers={"Accept-Language": language})
     letter = mail.outbox[0]
@@ -257,9 +253,7 @@ def test_the_old_address_gets_a_letter(visitor: Client, settings: Any, language:
 # Staff, on a user's behalf
 
 
-def test_staff_close_an_account_for_a_reason_that_is_recorded(
-    staff_client: Client, person: User, administrator: User
-) -> None:
+def test_staff_close_an_account_for_a_recorded_reason(staff_client: Client, person: User, administrator: User) -> None:
     session = ended_session(person)
     running = StreamingSessionFactory.create(user=person)
     assert staff_client.get(on_behalf(person)).status_code == 200
@@ -280,7 +274,7 @@ def test_staff_close_an_account_for_a_reason_that_is_recorded(
     assert list(verification.faults()) == []
 
 
-def test_staff_need_a_proof_and_cannot_close_the_last_administrator(
+def test_staff_need_reauthentication_and_cannot_close_the_last_administrator(
     staff_client: Client, person: User, administrator: User
 ) -> None:
     assert staff_client.get(on_behalf(administrator))["Location"] == CLOSE
@@ -316,7 +310,7 @@ def closed_with_entries(person: User, administrator: User) -> int:
     ],
 )
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_an_entry_whose_names_were_replaced_is_still_proved(
+def test_an_entry_with_replaced_names_still_verifies(
     request: pytest.FixtureRequest, database: str, column: str, value: Any
 ) -> None:
     if database == "postgresql":
@@ -331,7 +325,7 @@ def test_an_entry_whose_names_were_replaced_is_still_proved(
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_the_database_lets_nothing_but_names_be_replaced(request: pytest.FixtureRequest, database: str) -> None:
+def test_the_database_allows_only_names_to_be_replaced(request: pytest.FixtureRequest, database: str) -> None:
     if database == "postgresql":
         request.getfixturevalue("postgres")
     entry = audit_log.record_by(None, None, AuditEntry.Kind.KEY_SET, "Account")
@@ -348,7 +342,7 @@ def test_the_database_lets_nothing_but_names_be_replaced(request: pytest.Fixture
             AuditEntry.objects.filter(pk=entry.pk).update(**change)
 
 
-def test_an_entry_that_was_changed_before_is_not_healed_by_closing(person: User, administrator: User) -> None:
+def test_closing_does_not_hide_an_earlier_change_of_an_entry(person: User, administrator: User) -> None:
     entry = audit_log.record_by(
         administrator.pk, None, AuditEntry.Kind.ACCESS_CHANGED, person, is_superuser=[False, True]
     )
@@ -360,7 +354,7 @@ def test_an_entry_that_was_changed_before_is_not_healed_by_closing(person: User,
     assert [fault.row for fault in verification.faults()] == [str(entry.number)]
 
 
-def test_two_people_named_in_one_entry_can_both_close(person: User, administrator: User) -> None:
+def test_two_people_named_in_one_entry_can_both_close_their_accounts(person: User, administrator: User) -> None:
     other = EndUserFactory.create(username="otto")
     rows = [StreamingSessionFactory.create(user=user).pk for user in (person, other)]
     stop_sessions.begin(administrator.pk, None, rows, "Quiet hours")
