@@ -239,7 +239,7 @@ def _invitations(user: User) -> Iterator[Row]:
 
 def _usage(user: User) -> Iterator[Row]:
     now = timezone.now()
-    quota = quotas.given_to(user.pk)
+    quota = quotas.monthly_quota(user.pk)
     yield {"used_this_month_s": json_value(quotas.used_by(user.pk, now)), "quota_s": json_value(quota)}
     yield from _rows_naming(Allowance, "user")(user)
 

@@ -271,7 +271,7 @@ def test_a_legal_hold_is_shown_and_respected(visitor: Client, person: User) -> N
 
 
 def test_a_persons_download_is_recorded_and_needs_reauthentication(visitor: Client, person: User) -> None:
-    some_time_ago(visitor)
+    age_login(visitor)
     person.set_password("wj3-longer-than-most")
     person.save()
     visitor.force_login(person)
@@ -321,7 +321,7 @@ def test_staff_download_for_a_recorded_reason_even_of_inactive_people(admin_clie
 
 
 def test_a_download_by_staff_needs_reauthentication(admin_client: Client, person: User) -> None:
-    some_time_ago(admin_client)
+    age_login(admin_client)
     posted = {"extension": "json", "reason": "Her letter of 3 March"}
     assert admin_client.post(address(person), posted)["Location"].startswith("/accounts/reauthenticate/")
     assert not AuditEntry.objects.exists()
