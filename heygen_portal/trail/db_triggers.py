@@ -130,8 +130,12 @@ def _on_sqlite(cursor: Any) -> set[_Trigger]:
 
 
 def _normalized(sql: str | None) -> str:
-    """Return SQL for comparison, without the `IF NOT EXISTS` that databases of earlier versions have."""
-    return " ".join((sql or "").replace("CREATE TRIGGER IF NOT EXISTS", "CREATE TRIGGER").split())
+    """Return SQL for comparison.
+
+    Migrations of earlier versions wrote `IF NOT EXISTS`, and spaces and line breaks within parentheses.
+    """
+    words = " ".join((sql or "").replace("CREATE TRIGGER IF NOT EXISTS", "CREATE TRIGGER").split())
+    return words.replace("( ", "(").replace(" )", ")")
 
 
 def _on_postgres(cursor: Any) -> set[_Trigger]:
