@@ -1,1 +1,1 @@
-"""Benchmarks: `bin/bench NAME` runs `bench/NAME.py`. Modules that begin with an underscore are shared by several."""
+"""Benchmarks. `bin/bench NAME` runs `bench/NAME.py`; modules with a leading underscore are shared."""

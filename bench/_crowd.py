@@ -1,4 +1,4 @@
-"""Live sessions by the thousand, here and at the emulator. Import it once Django knows the portal's database."""
+"""Thousands of live sessions in the database and at the emulator. Import after Django is set up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AN_HOUR = timedelta(hours=1)
 
 
 async def order(emulator: Emulator, count: int) -> list[str]:
-    """Open that many sessions at the emulator; return their IDs."""
+    """Open sessions at the emulator and return their IDs."""
     places, wanted = asyncio.Semaphore(AT_ONCE), {"version": "v2", "avatar_id": "Nora_public_20260101"}
     async with aiohttp.ClientSession(emulator.url, headers={"X-Api-Key": emulator.api_key}) as http:
 
@@ -34,7 +34,7 @@ async def order(emulator: Emulator, count: int) -> list[str]:
 
 
 def fill(provider_session_ids: Iterable[str | None]) -> list[StreamingSession]:
-    """Store a live session for each, of a person of its own, with nothing due for an hour."""
+    """Store a live session of a separate user for each ID, with nothing due for an hour."""
     persona = Persona.objects.published().select_related("avatar__account")[0]
     names = list(provider_session_ids)
     people = User.objects.bulk_create((User(username=uuid4().hex) for _ in names), batch_size=BATCH)
@@ -67,27 +67,27 @@ def fill(provider_session_ids: Iterable[str | None]) -> list[StreamingSession]:
 
 
 def open_tabs(sessions: list[StreamingSession], process_id: UUID) -> None:
-    """Put a tab of one web process on each."""
+    """Give each session a tab of one web process."""
     tabs = (Tab(session=session, process_id=process_id, channel=uuid4().hex) for session in sessions)
     Tab.objects.bulk_create(tabs, batch_size=BATCH)
 
 
 def make_due(sessions: list[StreamingSession], moments: Iterable[datetime]) -> None:
-    """Let the duration limit of each be reached at its moment."""
+    """Set when each session reaches its duration limit."""
     for session, moment in zip(sessions, moments, strict=True):
         session.ends_at = session.deadline_at = moment
     StreamingSession.objects.bulk_update(sessions, ["ends_at", "deadline_at"], batch_size=500)
 
 
 def lateness(sessions: list[StreamingSession]) -> list[float] | None:
-    """Return how many seconds after its moment each was over, provider included; None while one is not."""
+    """Return the seconds from limit to end for each session, provider included, or None while one is open."""
     rows = StreamingSession.objects.filter(pk__in=[session.pk for session in sessions])
     ended = [(row.ended_at, row.ends_at) for row in rows if row.ended_at]
     return [(at - limit).total_seconds() for at, limit in ended] if len(ended) == len(sessions) else None
 
 
 def rows_written() -> int:
-    """Return how many rows PostgreSQL has inserted, updated or deleted so far."""
+    """Return the number of rows that PostgreSQL has inserted, updated or deleted so far."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_stat_force_next_flush()")  # what this connection has written itself
         cursor.execute("SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables")
@@ -95,7 +95,7 @@ def rows_written() -> int:
 
 
 def empty() -> None:
-    """Forget all sessions at once; the benchmark's database is thrown away anyway."""
+    """Truncate all sessions. The benchmark's database is temporary."""
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE avatar_sessions_conversation CASCADE")
 

@@ -1,4 +1,4 @@
-"""What the portal's own database says of a run. Import it once Django knows the portal's database."""
+"""A run's results from the portal's database. Import after Django is set up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sessions.models import SessionEvent, StreamingSession
 
 
 def sign_in(count: int, places: int) -> list[str]:
-    """Make that many end users on an account of ours alone; return a login cookie of each."""
+    """Create end users and a provider account for them. Return a login cookie of each."""
     ProviderAccount.objects.update(concurrency_limit=places, is_exclusive=True)
     group, cookies = Group.objects.get(name=roles.END_USER.group), []
     for person in User.objects.bulk_create(User(username=uuid4().hex) for _ in range(count)):
@@ -29,9 +29,9 @@ def sign_in(count: int, places: int) -> list[str]:
 
 
 def count(seen: Sequence[str], closed: Mapping[str, float], lasted: Mapping[str, float]) -> dict[str, Any]:
-    """Count what is left.
+    """Count open sessions and missing records.
 
-    `seen` are the sessions that people were told of, `closed` when silent tabs closed, `lasted` the provider's seconds.
+    `seen`: IDs of sessions announced to users; `closed`: times when tabs closed silently; `lasted`: provider seconds.
     """
     rows = {str(row.pk): row for row in StreamingSession.objects.all()}
     ended = {pk: row.ended_at.timestamp() for pk, row in rows.items() if row.ended_at}
@@ -48,7 +48,7 @@ def count(seen: Sequence[str], closed: Mapping[str, float], lasted: Mapping[str,
 
 
 def _seconds_ratio(rows: Sequence[StreamingSession], lasted: Mapping[str, float]) -> float | None:
-    """Return the provider's seconds over ours, of the sessions that it remembers: a killed one remembers none."""
+    """Return provider seconds beyond the portal's, for sessions the emulator knows. A restart forgets them."""
     known = [row for row in rows if row.provider_session_id in lasted and row.ended_at]
     ours = sum((row.ended_at - row.created_at).total_seconds() for row in known if row.ended_at)
     return round(sum(lasted[str(row.provider_session_id)] for row in known) / ours, 3) if ours else None

@@ -1,4 +1,4 @@
-"""Simulated people with socket clients: they start, talk, stop, or leave without a word, and come back when cut off."""
+"""Simulated users with sockets: they start, talk, stop or just leave, and reconnect when cut off."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10
 
 
 class Person:
-    """One conversation: Start until there is one, some texts, then an end of one of four kinds."""
+    """One conversation: start until it succeeds, send texts, then end in one of four ways."""
 
     def __init__(self, portal: Portal, cookie: str, chance: random.Random, *, watches: bool = False) -> None:
         self._url = f"{portal.url}/ws/personas/lucia/?lang=en"
@@ -33,15 +33,15 @@ class Person:
         self._watcher = Watcher() if watches else None
         self.session_id = ""
         self.told_of: set[str] = set()
-        """Every session that the portal named to this person."""
+        """IDs of all sessions that the portal announced to this user."""
         self.was_live = False
         self.closed_at: float | None = None
-        """When a tab that said nothing closed, in seconds since 1970."""
+        """When a tab closed without a message, in seconds since 1970."""
         self.is_over = False
         self.is_done = False
 
     async def live(self, http: aiohttp.ClientSession, give_up_at: float) -> None:
-        """Be there until the conversation is over; a socket that breaks is opened again, with the page's patience."""
+        """Run until the conversation is over. Reconnect broken sockets with the page's delays."""
         try:
             while not self.is_done and time.monotonic() < give_up_at:
                 with suppress(*CUT_OFF):
@@ -75,7 +75,7 @@ class Person:
             await asyncio.gather(listening, return_exceptions=True)
 
     def _wants_to_talk(self) -> bool:
-        """Whether there is time left; it runs from the first word of a session on."""
+        """Whether time is left. It counts from the first message of a session."""
         return self._talks_until is None or time.monotonic() < self._talks_until
 
     async def _end(self, socket: aiohttp.ClientWebSocketResponse, listening: asyncio.Task[None]) -> None:

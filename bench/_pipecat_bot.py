@@ -1,6 +1,6 @@
-"""A Pipecat bot with HeyGen's video service, as its documentation shows one. Runs in an environment of its own.
+"""A Pipecat bot with HeyGen's video service, as in its documentation. Runs in a separate environment.
 
-Sends two seconds of a tone to the avatar, and counts what comes back until the tone was heard and is over.
+Sends a tone of two seconds to the avatar and counts what returns until the tone has ended.
 """
 
 # mypy: ignore-errors
@@ -41,7 +41,7 @@ PATIENCE_S: Final = 60.0
 
 
 class Watcher(FrameProcessor):
-    """Stands where the transport would, and sees what it would show and play."""
+    """Takes the transport's place and records the video and audio it would play."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Somebody in the avatar's room who takes its picture as a browser does."""
+"""A participant in the avatar's room that receives its video like a browser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Watcher:
         self._streams: list[rtc.VideoStream] = []
 
     async def sees(self, url: str, token: str) -> bool:
-        """Enter the room; return whether a picture came."""
+        """Join the room. Return whether a video frame arrived."""
         await self.close()
         self._room, arrived = rtc.Room(), asyncio.Queue[rtc.Track]()
         self._room.on("track_subscribed", lambda track, *_: arrived.put_nowait(track))

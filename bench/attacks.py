@@ -1,11 +1,11 @@
-"""Do costly inputs stay cheap? Each attack against a real server, with its memory and /health watched meanwhile.
+"""Cost of attacks on a real server, whose memory and /health are watched meanwhile.
 
-Redis, PostgreSQL (or SQLite) and the emulator without media. A row is held when the attack got what it should get, the
-web process grew by at most 50 MB, and /health, asked 20 times a second by a process of its own, never took more than
+Redis, PostgreSQL (or SQLite) and the emulator without media. An attack is held if it got the expected response, the web
+process grew by at most 50 MB, and /health, requested 20 times a second by a separate process, never took more than
 500 ms. Everything stays on loopback, and each attack is bounded in count and time.
 
-Before the first attack the process answers twenty ordinary pages at once, twice. So growth is what an attack adds, not
-what any busy minute needs: templates, threads and their database connections. A fresh process is about 20 MB smaller.
+Before the first attack the process answers twenty ordinary pages concurrently, twice, so that growth excludes what any
+busy minute needs: templates, threads and their database connections. A fresh process is about 20 MB smaller.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ UPGRADE = ("Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key
 
 @dataclass
 class Target:
-    """What attackers can reach, and what they have there."""
+    """The server under attack, and the cookies and objects that attackers have."""
 
     port: int
     staff: str = field(repr=False)
-    """A cookie of an administrator, as the others are of end users."""
+    """Cookie of an administrator. The other cookies are of end users."""
     person: str = field(repr=False)
     reporter: str = field(repr=False)
     talker: str = field(repr=False)
-    """Of the person with the long conversation."""
+    """Cookie of the user with the long conversation."""
     long_session: str
     emulator: str = ""
     video: str = ""
     name: str = ""
-    """Of a person with a password."""
+    """Name of a user with a password."""
 
     async def connect(self, *, receive_buffer: int = 0) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         import socket  # asyncio alone cannot set it before connecting
@@ -76,7 +76,7 @@ class Target:
         return "\r\n".join(lines).encode()
 
     async def answer(self, *parts: bytes) -> str:
-        """Send all of it, as far as it is taken; return what comes back until the server closes."""
+        """Send data while the server accepts it. Return everything received until the server closes."""
         reader, writer = await self.connect()
         reading = asyncio.create_task(everything(reader))  # as browsers do, which hear a refusal while they send
         try:
@@ -213,7 +213,7 @@ async def slow_headers(target: Target) -> bool:
 
 
 async def read_nothing(target: Target, count: int, ask: bytes, *, for_s: float = ATTACK_PATIENCE_S) -> bool:
-    """Ask for something and read none of it, for so long or until each has been cut off."""
+    """Send requests and read no responses, until the time is over or all connections are cut off."""
 
     async def one(number: int) -> bool:
         _reader, writer = await target.connect(receive_buffer=4096)
@@ -235,7 +235,7 @@ async def read_nothing(target: Target, count: int, ask: bytes, *, for_s: float =
 
 
 ESTABLISHED = 1
-"""In Linux's TCP_INFO."""
+"""Offset in Linux's TCP_INFO."""
 
 
 @attack("30 clients that read nothing of a film of 300 MB")
@@ -269,7 +269,7 @@ async def exports(target: Target) -> bool:
 
 
 def frame(text: bytes) -> bytes:
-    """Return a masked text frame, whose mask changes nothing."""
+    """Return a masked text frame with a zero mask."""
     size = len(text)
     length = (
         bytes([0x80 | size])
@@ -337,7 +337,7 @@ async def unread_errors(target: Target) -> bool:
 
 
 async def live(target: Target, cookie: str) -> tuple[Any, Any]:
-    """Open a page, start a session and wait until it connects; its messages are read and dropped from then on."""
+    """Start a session on a new socket and wait until it connects. Later messages are read and dropped."""
     reader, writer = await open_socket(target, cookie, "/ws/personas/lucia/?lang=en")
     writer.write(frame(json.dumps({"type": "session.start", "take_over": True}).encode()))
     seen = b""
@@ -349,7 +349,7 @@ async def live(target: Target, cookie: str) -> tuple[Any, Any]:
 
 
 async def tell(target: Target, cookie: str, messages: list[dict[str, Any]]) -> bytes:
-    """Send messages as fast as they are taken, reading what comes back, until all have been answered or dropped.
+    """Send messages as fast as possible, reading answers, until all are answered or dropped.
 
     Return the end of what came back.
     """
@@ -412,7 +412,7 @@ async def flood_of_reports(target: Target) -> bool:
 
 
 TOO_MANY = b"\x88\x02" + struct.pack(">H", 4429)
-"""The frame that closes a socket after 1,000 messages beyond those that may be under way."""
+"""Close frame sent after 1,000 messages beyond the allowed number in progress."""
 
 
 @attack("odd values in 300 reports")
@@ -484,11 +484,11 @@ async def long_conversation(target: Target) -> bool:
 
 
 MOST_LISTS = 16
-"""12 a minute for one session, and those that the worker asks for by itself meanwhile."""
+"""12 look-ups per minute for one session, plus the worker's own during the attack."""
 
 
 def lists(target: Target) -> int:
-    """Return how often the emulator was asked for its list of sessions."""
+    """Return how often the emulator's session list was requested."""
     with urllib.request.urlopen(f"http://{target.emulator}/_emulator/requests", timeout=10) as answer:
         return sum("list" in request["path"] for request in json.load(answer)["requests"])
 
@@ -542,7 +542,7 @@ async def many_names(target: Target) -> bool:
 
 
 def probe(port: int, process_id: int, slowest_ms: Synchronized[float], most_mb: Synchronized[float]) -> None:
-    """Ask /health and look at the web process's memory, over and over, until ended."""
+    """Poll /health and the web process's memory until cancelled."""
     while True:
         began = time.perf_counter()
         try:
@@ -597,7 +597,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 async def warm_up(target: Target) -> None:
-    """Ask for as many ordinary pages as the process works on at once, twice."""
+    """Request ordinary pages, twice as many as are processed concurrently."""
     cookie = f"Cookie: sessionid={target.person}"
 
     async def one(number: int) -> bool:
@@ -630,7 +630,7 @@ def run(portal: servers.Portal, target: Target, name: str, one: Attack) -> dict[
 
 
 def prepare(portal: servers.Portal, emulator_url: str) -> Target:
-    """Make the people that attackers are, a long film, and a past to export."""
+    """Create the attackers' users, a long video, and a history to export."""
     from django.contrib.auth.models import User
     from django.test import Client
 

@@ -1,7 +1,7 @@
-"""Is any session left open when everything is killed at random, again and again, while people talk?
+"""Sessions left open after processes are killed at random while users talk.
 
-Real processes: web, worker, beat, Redis, the emulator without media, PostgreSQL. All but PostgreSQL are ended with
-SIGKILL and started again; one answer of the provider's in twenty is lost or fails. Counted 90 s after the last kill.
+Real processes: web, worker, beat, Redis, the emulator without media, PostgreSQL. All but PostgreSQL are killed with
+SIGKILL and restarted; one provider response in twenty is lost or fails. Counted 90 s after the last kill.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BETWEEN_KILLS_S = (4, 10)
 DOWN_S = (0, 2)
 SETTLED_S = 90
 LAST_CHANCE_S = 180
-"""How much longer it goes on while somebody has not had a conversation yet."""
+"""Seconds to continue while some user has not had a conversation yet."""
 PLACES = 100_000
 
 
@@ -70,7 +70,7 @@ async def live_dangerously(
     chance: random.Random,
     options: argparse.Namespace,
 ) -> tuple[list[Any], int]:
-    """Let people talk while processes die; return them `SETTLED_S` after the last death, and how many there were."""
+    """Let users talk while processes are killed. Return them `SETTLED_S` after the last kill, with the kill count."""
     from bench._people import Person
 
     people = [Person(portal, cookie, random.Random(chance.random()), watches=options.media) for cookie in cookies]
@@ -126,7 +126,7 @@ async def kill_at_random(
 
 
 async def lose_answers(emulator_url: str) -> None:
-    """Let one answer in twenty be lost, after the call took effect or before, or be an error."""
+    """Make one call in twenty fail: lost before or after it takes effect, or an error response."""
     spoilt: tuple[dict[str, Any], ...] = (
         {"kind": "cut", "when": "after"},
         {"kind": "cut", "when": "before"},
@@ -140,7 +140,7 @@ async def lose_answers(emulator_url: str) -> None:
 
 
 async def known_at(emulator_url: str) -> tuple[int, dict[str, float]]:
-    """Return how many sessions are open at the emulator, and how many seconds each lasted that it remembers."""
+    """Return the emulator's number of open sessions, and the seconds that each known session lasted."""
     async with aiohttp.ClientSession() as http, http.get(f"{emulator_url}/_emulator/sessions?all=1") as answer:
         known = (await answer.json())["sessions"]
     is_open = [session for session in known if session["ends_in"] is not None]

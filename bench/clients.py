@@ -1,6 +1,6 @@
-"""Clients other people wrote, run unchanged against the emulator.
+"""Published third-party clients, run unchanged against the emulator.
 
-Pipecat's HeyGen service is too large for the tests' environment: it gets one of its own, in the user's cache folder.
+Pipecat's HeyGen service is too large for the tests' environment, so it has its own in the user's cache folder.
 The vendor's JavaScript SDK is among the tests (tests/emulator/heygen/test_published_sdk.py).
 """
 
@@ -42,7 +42,7 @@ async def main() -> None:
 
 
 def pipecats_python() -> Path:
-    """The Python of an environment with Pipecat, made if there is none yet."""
+    """Return the Python of an environment with Pipecat, creating it if necessary."""
     folder = cache_folder() / "pipecat-1.14.0"
     python = folder / "bin" / "python"
     done = folder / "installed"
@@ -55,7 +55,7 @@ def pipecats_python() -> Path:
 
 
 async def asked(url: str) -> list[str]:
-    """The paths of the requests that the emulator saw, each once."""
+    """Return the distinct request paths that the emulator received."""
     async with aiohttp.ClientSession() as http, http.get(f"{url}/_emulator/requests") as answer:
         told: dict[str, Any] = await answer.json()
     return list(dict.fromkeys(request["path"] for request in told["requests"]))

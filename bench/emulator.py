@@ -1,7 +1,7 @@
-"""What the emulator costs: avatars that talk in real rooms, then sessions without media.
+"""Cost of the emulator: avatars talking in real rooms, then sessions without media.
 
-Twelve avatars at low quality talk at once in one process; another process watches each of them through LiveKit and
-counts the pictures that arrive. Then ten thousand sessions are ordered and started with media off.
+Twelve avatars at low quality talk concurrently in one process. Another process receives each of them through LiveKit
+and counts the video frames. Then ten thousand sessions are created and started without media.
 """
 
 import argparse
@@ -58,7 +58,7 @@ async def main(avatars: int, sessions: int) -> None:
 
 
 async def talking(url: str, key: str, pid: int, livekit_pid: int, avatars: int) -> dict[str, float]:
-    """Have that many avatars talk, and see what reaches a viewer and what it costs."""
+    """Let avatars talk, and measure what viewers receive and what it costs."""
     async with aiohttp.ClientSession(url, headers={"X-Api-Key": key}) as http:
         rooms = [await _started(http) for _ in range(avatars)]
         watcher = await asyncio.create_subprocess_exec(
@@ -99,7 +99,7 @@ async def _started(http: aiohttp.ClientSession) -> dict[str, str]:
 
 
 async def _talk(http: aiohttp.ClientSession, session_id: str) -> None:
-    """Have an avatar talk for longer than the window; it may still be on its way, as clients know it."""
+    """Let an avatar talk for longer than the window. It may still be joining, as with real clients."""
     for _ in range(RETRIES):
         with suppress(RuntimeError):
             await _post(http, "task", session_id=session_id, text=WORDS * 8, task_type="repeat")
@@ -117,7 +117,7 @@ async def _post(http: aiohttp.ClientSession, verb: str, **body: Any) -> dict[str
 
 
 async def watch() -> None:
-    """In a process of its own: join each room, and count the pictures of a window when told to."""
+    """Join each room and count video frames in a window. Runs in a separate process."""
     lines = asyncio.StreamReader(limit=1 << 20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     places = json.loads(await lines.readline())
@@ -137,7 +137,7 @@ async def watch() -> None:
 
 
 class Viewer:
-    """A person in one room: receives picture and sound."""
+    """A viewer in one room, who receives video and audio."""
 
     def __init__(self) -> None:
         self._room = rtc.Room()
@@ -145,7 +145,7 @@ class Viewer:
         self._room.on("track_subscribed", self._subscribed)
 
     async def join(self, place: dict[str, str], gate: asyncio.Semaphore) -> None:
-        """Return once the first picture has come."""
+        """Wait for the first video frame."""
         async with gate:
             await self._room.connect(place["url"], place["access_token"])
             async with asyncio.timeout(20):
@@ -154,7 +154,7 @@ class Viewer:
                 await stream.aclose()
 
     async def frames(self) -> int:
-        """Pictures received and decoded so far, as WebRTC counts them: Python would miss some when it is busy."""
+        """Return WebRTC's count of decoded frames, because Python misses some when busy."""
         stats = await (await self._video).get_stats()
         return sum(each.inbound_rtp.inbound.frames_decoded for each in stats if each.HasField("inbound_rtp"))
 
@@ -170,7 +170,7 @@ class Viewer:
 
 
 async def ordered(url: str, key: str, pid: int, sessions: int) -> dict[str, float]:
-    """Order and start sessions over a few connections; the rate, and the emulator's memory with all of them."""
+    """Create and start sessions over a few connections. Return the rate and the emulator's memory."""
     left = iter(range(sessions))
     connector = aiohttp.TCPConnector(limit=CALLERS)
     async with aiohttp.ClientSession(url, headers={"X-Api-Key": key}, connector=connector) as http:
@@ -189,7 +189,7 @@ async def ordered(url: str, key: str, pid: int, sessions: int) -> dict[str, floa
 
 
 def cpu_s(pid: int) -> float:
-    """Processor seconds a process has used so far."""
+    """Return the CPU seconds that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,4 +1,4 @@
-"""From the click to the first picture: the portal, the founding documents' recipe, and a bare client, in one run.
+"""Time from click to first frame: the portal, the founding documents' recipe, and a bare client.
 
 portal  the click on Start, to the first frame shown on the portal's page; with --rooms own in a room of our own
 seed    create_token, new, start, wait 500 ms, connect; straight to the provider
@@ -6,7 +6,7 @@ bare    new, then start beside connect; straight to the provider
 
 With --provider liveavatar there is no seed, and bare is token, start, connect: only its start knows the room.
 
-The provider is the emulator, with 50 ms an answer. Turns are taken, so that all three meet the same machine.
+The provider is the emulator, with 50 ms per response. Runs alternate, so that all three get the same conditions.
 """
 
 import argparse
@@ -105,7 +105,7 @@ async def main(runs: int, rooms: str, provider: str) -> None:
 
 
 async def by_portal(page: Page, address: str) -> float:
-    """Press Start on a freshly opened page; return the milliseconds that the page itself reports."""
+    """Press Start on a new page. Return the milliseconds that the page reports."""
     reported: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
     def read(frame: str | bytes) -> None:
@@ -130,7 +130,7 @@ async def by_portal(page: Page, address: str) -> float:
 
 
 async def serve_client(page: Page, origin: str) -> None:
-    """Open the bare client on the provider's own origin: no preflight slows it down."""
+    """Open the bare client on the provider's origin, so that no preflight slows it down."""
 
     async def answer(route: Route, request: Request) -> None:
         if request.url.endswith(".js"):

@@ -1,6 +1,6 @@
-"""A hundred thousand wrong, broken and half right inputs to every route and socket of the emulator.
+"""A hundred thousand invalid and partly valid inputs to all routes and sockets of the emulator.
 
-It has to stay alive, answer each in the service's form, and keep its memory.
+The emulator must stay alive, answer each in the service's format, and not leak memory.
 """
 
 import argparse
@@ -44,7 +44,7 @@ async def main(inputs: int, seed: int) -> None:
 
 
 def memory_mb(pid: int) -> float:
-    """What the process holds of the machine's memory; `ps` tells in kilobytes on Linux and macOS alike."""
+    """Return the resident memory of a process; `ps` reports kilobytes on Linux and macOS."""
     told = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
     return int(told.stdout) / 1024
 

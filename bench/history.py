@@ -1,9 +1,9 @@
-"""Does a long history make staff wait? The same pages over 1,000 sessions and over 1,000,000 with 10,000,000 events.
+"""Page times over 1,000 sessions and over 1,000,000 sessions with 10,000,000 events.
 
-PostgreSQL, one server with two databases, both with a thousand sessions a day: the longer history is more days. Django
-answers in this process, as an administrator; the two take turns, so that both meet the same machine. Every page has as
-many rows here as there. Each person has 100 sessions: the search for what was said tries the keys of 10 people here,
-and of 10,000 there. Beside it stands the same search with one key for everybody, as it once was.
+PostgreSQL, one server with two databases, both with a thousand sessions a day; the longer history has more days. Django
+answers in this process, as an administrator. The databases alternate, so that both get the same conditions, and every
+page has the same number of rows. Each user has 100 sessions, so the transcript search tries the keys of 10 users in one
+database and of 10,000 in the other. It is compared with the former search, which used one key for all users.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PAGES = {
 }
 SEARCHES = ("keys_of_all", "one_key")
 SAID_IN = 100
-"""Sessions with the word that is searched for."""
+"""Sessions that contain the search word."""
 
 
 def main(many: int) -> None:
@@ -83,7 +83,7 @@ def fill(url: str, count: int) -> None:
 
 
 def look(url: str) -> dict[str, float]:
-    """Open each page once; return how long each took."""
+    """Open each page once. Return the times."""
     from django.contrib.auth.models import User
     from django.test import Client
 
@@ -110,7 +110,7 @@ def look(url: str) -> dict[str, float]:
 
 
 def find(people: tuple[int, ...] | None) -> float:
-    """Find the newest sessions in which a word was said, by itself; return how long that took."""
+    """Search the newest sessions for a word, without a page. Return the time."""
     from bench import _past
     from sessions.models import StreamingSession, Utterance
     from sessions.speech import search as speech_search

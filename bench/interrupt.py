@@ -1,7 +1,7 @@
-"""From the click on Interrupt to silence in the browser, measured on the avatar's sound as the page plays it.
+"""Time from the click on Interrupt to silence, measured on the avatar's audio in the browser.
 
-In one session the avatar reads long texts aloud, and is interrupted in the middle of a word, again and again. The clock
-starts at the click's own time stamp and stops at the last sample that is loud before 700 ms of silence.
+In one session the avatar reads long texts aloud and is interrupted repeatedly. The time runs from the click's time
+stamp to the last loud sample before 700 ms of silence.
 """
 
 import argparse
@@ -59,7 +59,7 @@ async def main(runs: int) -> None:
 
 
 async def interrupt(page: Page) -> float:
-    """Have the avatar talk, interrupt it, and return the milliseconds until nothing is heard."""
+    """Interrupt a talking avatar. Return the milliseconds until silence."""
     await page.fill("#text", TEXT)
     await page.press("#text", "Enter")
     ms: float = await page.evaluate(MEASURE)

@@ -1,7 +1,7 @@
-"""Are limits kept to the second, at any size, and what do sessions cost in which nobody does anything?
+"""Delay of limits at various sizes, and the cost of idle sessions.
 
-Real worker, beat, Redis and PostgreSQL; the provider is the emulator without media, 100 ms an answer. A session's
-lateness runs from its limit to the moment the provider has confirmed its end.
+Real worker, beat, Redis and PostgreSQL; the provider is the emulator without media, with 100 ms per response. A
+session's delay runs from its limit until the provider has confirmed its end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.support import servers
 
 ANSWER_MS = 100
 TRICKLE, A_SECOND = 100, 10
-"""Sessions whose limits come one after the other, and how many of them a second."""
+"""Sessions that reach their limits one after the other, and how many per second."""
 SIZES = (100, 10_000, 100_000)
 IDLE_TICKS = 200
 LONGEST_S = 120
@@ -64,7 +64,7 @@ def make(emulator: servers.Emulator, live: int) -> list[Any]:
 
 
 def idle_writes(live: int, seconds: float) -> float:
-    """Return the rows written a minute and session, while a web process holds the tabs and nobody does anything."""
+    """Return the rows written per minute and idle session while a web process holds the tabs."""
     from bench import _crowd
     from sessions.capacity.leases import this_process
 
@@ -80,7 +80,7 @@ def idle_writes(live: int, seconds: float) -> float:
 
 
 def kept(name: str, sessions: list[Any], *, every_s: float) -> dict[str, float]:
-    """Let limits be reached, and wait until the sessions are over."""
+    """Let sessions reach their limits, and wait until they are over."""
     from django.utils import timezone
 
     from bench import _crowd
@@ -101,7 +101,7 @@ def kept(name: str, sessions: list[Any], *, every_s: float) -> dict[str, float]:
 
 
 def ticks() -> dict[str, float]:
-    """What a tick costs when nothing is due, by how many sessions are live."""
+    """Return the cost of a tick with nothing due, by number of live sessions."""
     from asgiref.sync import async_to_sync
     from django.utils import timezone
 

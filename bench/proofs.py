@@ -1,4 +1,4 @@
-"""The tests that take long and break seldom: deeper models, more processes, other people's clients."""
+"""Runs the slow tests that rarely break: deeper models, more processes, third-party clients."""
 
 import sys
 

@@ -1,8 +1,8 @@
-"""What does a chained record cost: appending to it, checking it, taking it along?
+"""Cost of the hash-chained record: appending, verifying and exporting.
 
-PostgreSQL. Events are appended one at a time, each in a transaction of its own, as the portal does; the plain INSERT
-stores rows that are ready, hashes included, and notes nowhere where the record ends. Turns are taken, so that both meet
-the same machine. Then the table is filled, all of it is verified, and a process of its own exports it.
+PostgreSQL. Events are appended one per transaction, as the portal does. The plain INSERT stores prepared rows with
+their hashes and updates no head. The two alternate, so that both get the same conditions. Then the table is filled,
+verified, and exported by a separate process.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from tests.support import servers
 
 TURNS = 20
 EACH = 50
-"""Events of one session."""
+"""Events per session."""
 KIND, DATA = "connection_state", {"state": "connected", "participant": "u-4821", "rtt_ms": 38, "lost": 0}
-"""Of a kind that is kept and told to nobody: what it costs to tell is Redis's and another matter."""
+"""An event kind that is stored and not broadcast, to exclude the cost of Redis."""
 
 
 def main(appended: int, stored: int) -> None:
@@ -53,7 +53,7 @@ def set_up() -> None:
 
 
 def sessions_for(events: int) -> list[UUID]:
-    """Make running sessions for so many events."""
+    """Create running sessions for a number of events."""
     from avatars.models import Persona
     from bench import _crowd
     from tests.support.factories import PersonaFactory
@@ -64,7 +64,7 @@ def sessions_for(events: int) -> list[UUID]:
 
 
 def chains(sessions: list[UUID], count: int) -> Iterator[Any]:
-    """Build rows that are ready to be stored, chained as they are to stand."""
+    """Build chained rows, ready to be stored."""
     from sessions.lifecycle import events
 
     for session_id in sessions:
@@ -103,7 +103,7 @@ def appending(count: int) -> dict[str, float]:
 
 
 def note_ends(rows: list[Any]) -> None:
-    """Give the records of these events, in their order, their heads."""
+    """Store the heads of the records of these events, in order."""
     from sessions.models import SessionHead
 
     last = {row.session_id: row for row in rows}
@@ -118,7 +118,7 @@ def timed(work: Callable[[Any], Any], items: list[Any]) -> float:
 
 
 def fill(count: int) -> None:
-    """Store so many more events, past Django: only what they are is of interest, not how they came."""
+    """Store more events with plain SQL, because only their content matters."""
     from django.db import connection
 
     from sessions.models import SessionEvent
@@ -141,7 +141,7 @@ def fill(count: int) -> None:
 
 
 def verifying() -> dict[str, float]:
-    """Check the whole record, as `manage.py verify_history` does."""
+    """Verify the whole record like `manage.py verify_history`."""
     from sessions.integrity import scope, verification
 
     count, began = scope.CheckCounts(), time.perf_counter()
@@ -153,7 +153,7 @@ def verifying() -> dict[str, float]:
 
 
 def exporting() -> dict[str, float]:
-    """Have a fresh process write all events to a file, as the worker does, and see how much memory it took."""
+    """Export all events in a new process, as the worker does. Return its memory use."""
     from sessions.exports import list_export
     from sessions.models import Export
     from tests.support.factories import UserFactory
@@ -176,7 +176,7 @@ def exporting() -> dict[str, float]:
 
 
 def write(export_id: str) -> None:
-    """Be the process that writes an export; tell the most memory it had, in kilobytes."""
+    """Write an export and print this process's peak memory in kilobytes. Runs in its own process."""
     set_up()
     from sessions.exports import list_export as exports
 
@@ -186,7 +186,7 @@ def write(export_id: str) -> None:
 
 
 def most_memory() -> int:
-    """Return the most memory this process has had, in kilobytes.
+    """Return the peak memory of this process in kilobytes.
 
     On Linux `ru_maxrss` is no less than what the process that started this one had at that moment.
     """

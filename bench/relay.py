@@ -1,8 +1,8 @@
-"""What the portal adds to a task: from `task.send` on a socket to `task.sent`, against asking the provider directly.
+"""Latency the portal adds to a task: `task.send` to `task.sent`, compared with a direct provider call.
 
-One web process, 200 sockets, an open loop: a task is sent when its moment has come, however many are still under way,
-and its time runs from that moment. The provider is the emulator without media, with 50 ms an answer. Turns are taken,
-so that both meet the same machine. Afterwards the rate is raised until the portal's p99 is twice the direct one.
+One web process, 200 sockets, an open loop: a task is sent at its scheduled time, regardless of tasks in progress, and
+its latency counts from that time. The provider is the emulator without media, with 50 ms per response. Runs alternate,
+so that both get the same conditions. Then the rate is raised until the portal's p99 is twice the direct one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Send = Callable[[int], Awaitable[None]]
 
 @dataclass
 class Talker:
-    """One person's socket on a live session."""
+    """A user's socket on a live session."""
 
     socket: aiohttp.ClientWebSocketResponse
     provider_session_id: str = ""
@@ -60,7 +60,7 @@ class Talker:
                 sys.exit(f"the portal refused: {content}")
 
     async def send(self) -> None:
-        """Send one task; return when every tab would know that the provider has taken it."""
+        """Send a task. Return once all tabs would know that the provider accepted it."""
         ref = str(next(self.refs))
         self.sent[ref] = taken = asyncio.get_running_loop().create_future()
         await self.socket.send_json({"type": "task.send", "kind": "repeat", "text": TEXT, "ref": ref})
@@ -105,7 +105,7 @@ async def main(seconds: float, turns: int) -> None:
 
 
 async def join(sockets: AsyncExitStack, portal: servers.Portal, cookies: list[str]) -> list[Talker]:
-    """Bring up a live session for each cookie, a few at a time."""
+    """Start a live session for each cookie, a few at a time."""
     http = await sockets.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
     url, places = f"{portal.url}/ws/personas/lucia/?lang=en", asyncio.Semaphore(10)
 
@@ -133,7 +133,7 @@ Times = dict[str, list[float]]
 
 
 async def measure(by_portal: Send, directly: Send, rate: int, seconds: float, turns: int) -> Times:
-    """Take turns; return the milliseconds of each task."""
+    """Alternate between the two. Return the milliseconds of each task."""
     times: Times = {"portal": [], "direct": []}
     for _ in range(turns):
         times["direct"] += await open_loop(directly, rate, seconds)
@@ -148,7 +148,7 @@ async def measure(by_portal: Send, directly: Send, rate: int, seconds: float, tu
 
 
 async def open_loop(send: Send, rate: int, seconds: float) -> list[float]:
-    """Send at the rate, whatever is still under way; return how long each took from its moment on, in milliseconds."""
+    """Send at a fixed rate without waiting. Return each task's milliseconds from its scheduled time."""
     begun = time.perf_counter()
 
     async def one(number: int) -> float:
@@ -164,7 +164,7 @@ async def open_loop(send: Send, rate: int, seconds: float) -> list[float]:
 
 
 async def climb(by_portal: Send, directly: Send, at_rate: Times, seconds: float) -> int:
-    """Return the highest rate at which the portal's p99 stays under twice the direct one; 0 when none does."""
+    """Return the highest rate at which the portal's p99 is under twice the direct one, or 0."""
     best, times = 0, at_rate
     for rate in (RATE, *RATES):
         if rate != RATE:

@@ -1,12 +1,12 @@
-"""Does the portal cost after hours what it cost at its start?
+"""Whether the portal's cost grows over hours of operation.
 
-Real web process, Redis and emulator, and one real worker child. Each phase is cut into tenths; what the last tenth
-took of the processor is compared with the second, after warm-up, and so is the memory. Ticks run back to back;
-messages go through the sockets of one web process; sockets are opened and closed; sessions begin and end, half of
-them by their person and half by the worker at their limit; and Redis cuts off all its clients again and again.
+Real web process, Redis and emulator, and one real worker child. Each phase is divided into tenths. CPU time and memory
+of the last tenth are compared with the second, after warm-up. The phases: ticks back to back; messages through the
+sockets of one web process; opening and closing sockets; starting and ending sessions, half by their user and half by
+the worker at their limit; and Redis disconnecting all clients repeatedly.
 
-The same work takes more of a processor whose other half is busy. So a fixed piece of work is done again and again
-beside each tenth, and the ratios are of what a tenth took measured by that.
+The same work takes more CPU time while the sibling core is busy. So a fixed computation is measured during each tenth,
+and the ratios are relative to it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Process:
 
 
 class Yardstick:
-    """How much processor time a fixed piece of work takes, just now."""
+    """Measures the CPU time of a fixed computation, to normalise for the machine's speed."""
 
     def __init__(self) -> None:
         self._taken: list[float] = []
@@ -76,14 +76,14 @@ class Yardstick:
             await asyncio.sleep(YARDSTICK_EVERY_S)
 
     def read(self) -> float:
-        """Return the median in seconds since the last look."""
+        """Return the median in seconds since the last call."""
         taken, self._taken = self._taken, []
         return statistics.median(taken) if taken else 0.001
 
 
 @dataclass
 class Meter:
-    """What each tenth of each phase took, and what memory it left."""
+    """Time and memory after each tenth of each phase."""
 
     processes: list[Process]
     yardstick: Yardstick = field(default_factory=Yardstick)
@@ -123,7 +123,7 @@ class Meter:
         return round(self.cost[name][-1] / self.cost[name][1], 3)
 
     def growth(self, kept: dict[str, list[dict[str, int]]]) -> int:
-        """Return by how much the process that grew most grew, over all phases."""
+        """Return the largest growth of any process over all phases."""
         grown = {
             one.name: sum(tenths[-1][one.name] - tenths[1][one.name] for tenths in kept.values())
             for one in self.processes
@@ -133,7 +133,7 @@ class Meter:
 
 @dataclass
 class Talker:
-    """One person's socket on a live session."""
+    """A user's socket on a live session."""
 
     socket: aiohttp.ClientWebSocketResponse
     heard: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
@@ -162,7 +162,7 @@ class Talker:
         self.session_id = (await self.until("session.status", status="live"))["session_id"]
 
     async def say_something(self) -> int:
-        """Send what a page sends, and wait until it is done; return how many messages that were."""
+        """Send a page's messages and wait for the results. Return the number of messages."""
         number = next(self.numbers)
         await self.socket.send_json({"type": "event.report", "kind": "connection_quality", "data": {"quality": "good"}})
         text = {"kind": "repeat", "text": "Hola, ¿cómo estás?", "ref": str(number)}
@@ -219,7 +219,7 @@ async def main(options: argparse.Namespace) -> None:
 
 
 def one_child(portal: servers.Portal) -> Child:
-    """Return a worker as in the Procfile, with one process that does everything."""
+    """Return a worker as in the Procfile, but with one process."""
     log = Path(portal.environment["VAR_DIR"]) / "one-worker.log"
     return Child("worker", [*command("worker", {}), "--concurrency", "1"], log, env=portal.environment)
 
@@ -231,7 +231,7 @@ def child_of(pid: int) -> int:
 
 
 class House:
-    """A portal and what is done to it."""
+    """A portal under load."""
 
     def __init__(self, portal: servers.Portal, http: aiohttp.ClientSession, open_things: AsyncExitStack) -> None:
         self._portal = portal
@@ -250,7 +250,7 @@ class House:
         return talker
 
     async def ticks(self, times: int) -> None:
-        """Have the worker's one process do so many ticks back to back."""
+        """Run ticks back to back in the worker's process."""
         for sent in range(0, times, IN_QUEUE):
             await asyncio.to_thread(self._send, min(IN_QUEUE, times - sent))
             await self._until(lambda: self._waiting() < IN_QUEUE // 2)
@@ -263,7 +263,7 @@ class House:
             app.send_task("sessions.tasks.enforce_limits")
 
     def _waiting(self) -> int:
-        """Return how many messages no process has begun."""
+        """Return the number of queued messages."""
         return int(self._redis.llen("celery") + self._redis.hlen("unacked"))
 
     async def _until(self, is_so: Callable[[], bool], patience_s: float = 10 * PATIENCE_S) -> None:
@@ -291,7 +291,7 @@ class House:
         await asyncio.gather(*(open_and_close(cookie) for cookie in self.cookies))
 
     async def sessions(self, times: int) -> None:
-        """Begin and end sessions: in turns, everybody stops their own, and the worker stops everybody's."""
+        """Start and end sessions, stopped alternately by their users and by the worker."""
         for turn in range(times // len(self.cookies)):
             async with AsyncExitStack() as stack:
                 talkers = [await self.talker(cookie, stack) for cookie in self.cookies]
@@ -304,7 +304,7 @@ class House:
                     await asyncio.gather(*(talker.until("session.status", status="ended") for talker in talkers))
 
     async def reconnects(self, times: int) -> None:
-        """Have Redis cut off everybody; wait each time until web process and worker are at work again."""
+        """Disconnect all Redis clients repeatedly, waiting each time until web and worker have recovered."""
         async with AsyncExitStack() as stack:
             talker = await self.talker(self.cookies[0], stack)  # of its own: limits end what the others began
             await talker.start()
@@ -319,7 +319,7 @@ class House:
             await talker.until("session.status", status="ended")
 
     async def _heard_again(self, talker: Talker) -> None:
-        """Return once a message passes through Redis to the socket: what was published meanwhile is lost."""
+        """Wait until a message passes through Redis to the socket. Messages published meanwhile are lost."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 await talker.socket.send_json({"type": "session.stay"})

@@ -1,7 +1,7 @@
-"""How large the folders of the code are, and whether their imports run one way.
+"""Sizes of the code's folders, and whether their imports run one way.
 
-A folder is a package without the packages in it. Modules that lie directly in an app (`urls`, `tasks`, …) are each
-counted as one by the search for cycles. Migrations are left out.
+A folder is a package without its subpackages. In the search for cycles, modules directly in an app (`urls`, `tasks`, …)
+count as folders. Migrations are excluded.
 """
 
 import json

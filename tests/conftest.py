@@ -1,4 +1,4 @@
-"""What every test may ask for: real servers, started when first asked for and kept for the run."""
+"""Fixtures for all tests. Real servers start on first use and run until the end."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @receiver(user_logged_in)
 def _signed_in_just_now(request: HttpRequest, user: AbstractBaseUser, **kwargs: object) -> None:
-    """Note what allauth notes when people sign in on its pages, as `force_login` goes past them."""
+    """Record a sign-in like allauth's pages do, because `force_login` bypasses them."""
     record_authentication(request, user, method="test")
 
 
 def pytest_configure() -> None:
-    end_as_on_ctrl_c()  # a time limit would leave the servers running
-    NodeManager.EXIT_TIMEOUT = 60  # seconds: a worker that is killed earlier would, too
+    end_as_on_ctrl_c()  # otherwise a time limit would leave the servers running
+    NodeManager.EXIT_TIMEOUT = 60  # seconds, so that workers can stop their servers
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
@@ -58,24 +58,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    yield  # pytest-django has put those that leave the database alone last
+    yield  # pytest-django has moved tests without a database to the end
     items.sort(key=lambda item: scheduling.rank(item.nodeid))
 
 
 def pytest_unconfigure() -> None:
-    # LiveKit's native threads log until the very end, into what pytest has closed: its summary is to be the last word.
+    # LiveKit's native threads log to streams that pytest has closed. Keep those errors out of its summary.
     logging.raiseExceptions = False
 
 
 @pytest.fixture(scope="session")
 def django_db_keepdb() -> bool:
-    """Let Django take the file that is there already: `tests.support.migrated` made it."""
+    """Let Django use the existing file, which `tests.support.migrated` created."""
     return is_sqlite()
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Give each process a database file of its own, so that no two runs in one checkout meet."""
+    """Give each process its own database file, so that parallel runs do not collide."""
     if is_sqlite():
         path = tmp_path_factory.mktemp("database") / "test.sqlite3"
         migrated.copy_to(path)
@@ -84,7 +84,7 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Leave after each test that commits what was there before the first, rows that nobody may delete included.
+    """After each test that commits, restore the initial database, including rows with delete triggers.
 
     Django would empty every table, and then make permissions, groups and all that migrations leave anew.
     """
@@ -124,10 +124,10 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def redis_for_all(redis_url: str) -> Iterator[None]:
-    """Let broker, channel layer and cache of the run be a real Redis server of its own.
+    """Use a real Redis server of this run as broker, channel layer and cache.
 
-    The portal does without a Redis that is late, and on a busy machine the tests' own is. Tests of that set the
-    time-outs themselves.
+    Long timeouts, because the portal falls back when Redis is slow, as it is on a busy machine. Tests of that
+    fallback set the timeouts themselves.
     """
     layers = {"default": {**settings.CHANNEL_LAYERS["default"], "CONFIG": {"hosts": [redis_url]}}}
     caches = {"default": {**settings.CACHES["default"], "LOCATION": redis_url}}
@@ -141,19 +141,19 @@ def redis_for_all(redis_url: str) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def full_budgets(redis_for_all: None) -> None:
-    """Give everybody the whole budget again: the people of one test have the IDs of the last one's."""
+    """Reset all budgets, because users of different tests have the same IDs."""
     budgets.clear_all()
 
 
 @pytest.fixture(autouse=True)
 def the_portals_own_language() -> None:
-    """Forget the language of whoever asked last: a request leaves its own behind in this thread."""
+    """Activate the default language, because a request leaves its language active in the thread."""
     translation.activate(settings.LANGUAGE_CODE)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def plain_names() -> Iterator[None]:
-    """Name static files as they are called in the checkout: their hashes belong to what set-up has gathered."""
+    """Use static file names without hashes, which only collected files have."""
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     with override_settings(STORAGES={**settings.STORAGES, "staticfiles": plain}):
         yield
@@ -161,21 +161,21 @@ def plain_names() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def files_when_asked_for() -> Iterator[None]:
-    """Look for a static file when somebody asks for it: each test's client would first read a list of them all."""
+    """Find static files on request, so that test clients do not scan all of them first."""
     with override_settings(WHITENOISE_AUTOREFRESH=True):
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_passwords() -> Iterator[None]:
-    """Spare each test the third of a second that a stored password takes on purpose."""
+    """Use a fast password hasher: the real one takes a third of a second."""
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
         yield
 
 
 @pytest.fixture(autouse=True)
 def media_below(tmp_path: Path) -> Iterator[None]:
-    """Let uploaded and fetched pictures go where the test's other files go."""
+    """Store media files in the test's temporary folder."""
     with override_settings(MEDIA_ROOT=tmp_path / "media"):
         yield
 
@@ -188,29 +188,29 @@ def livekit() -> Iterator[servers.LiveKit]:
 
 @pytest.fixture(scope="session")
 def emulator(livekit: servers.LiveKit) -> Iterator[servers.Emulator]:
-    """Give an emulator with avatars that can be seen and heard, open to control."""
+    """Yield an emulator with media and its control API."""
     with servers.emulator(livekit, args=["--control"]) as emulator:
         yield emulator
 
 
 @pytest.fixture(scope="session")
 def quiet_emulator() -> Iterator[servers.Emulator]:
-    """Give an emulator whose rooms nobody enters: the wire is all there is."""
+    """Yield an emulator without media, with its control API."""
     with servers.emulator(media=False, args=["--control"]) as emulator:
         yield emulator
 
 
 @pytest.fixture
 def fresh_emulator(quiet_emulator: servers.Emulator) -> servers.Emulator:
-    """Give that one as if it had just been started."""
+    """Return the emulator without media, reset."""
     httpx.post(f"{quiet_emulator.url}/_emulator/reset", json={}, trust_env=False, verify=TLS).raise_for_status()
     return quiet_emulator
 
 
 @pytest.fixture(scope="session")
 def postgres_url(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    """Give a PostgreSQL server with the portal's tables."""
-    from tests.support import on_postgres  # it imports models, which must wait for Django
+    """Yield a PostgreSQL server with the portal's tables."""
+    from tests.support import on_postgres  # imports models, which need Django to be set up
 
     with servers.postgres() as url, django_db_blocker.unblock():
         on_postgres.migrate(url)
@@ -219,7 +219,7 @@ def postgres_url(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> I
 
 @pytest.fixture
 def postgres(postgres_url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Let the test run on PostgreSQL, with empty tables."""
+    """Run the test on PostgreSQL with empty tables."""
     from tests.support import on_postgres
 
     with django_db_blocker.unblock(), on_postgres.as_default(postgres_url):

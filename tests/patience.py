@@ -1,4 +1,4 @@
-"""How long a test waits for what is sure to come."""
+"""Timeout for waits in tests."""
 
 PATIENCE_S = 60
-"""Passing tests never wait this long: it only bounds how late a failure is seen, on a machine of any speed."""
+"""Passing tests never wait this long. It only limits how late a failure is reported."""

@@ -1,4 +1,4 @@
-"""Links in the documentation lead somewhere, and the paths it names exist."""
+"""Links and paths in the documentation exist."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-# `sessions/actions/stop.py` and the like; a path with a placeholder or pattern in it is none.
+# Paths such as `sessions/actions/stop.py`, without placeholders or patterns.
 PATH = re.compile(
     r"`((?:sessions|avatars|heygen_portal|tests|local|bench|bin|docs|static|templates)/[\w./-]*(?:/|\.\w+))`"
 )
@@ -39,7 +39,7 @@ def test_links_and_named_paths_exist(page: Path) -> None:
         file = (page.parent / name) if name else page
         if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
             wrong.append(target)
-    if page.name != "CHANGELOG.md":  # it names what older versions had
+    if page.name != "CHANGELOG.md":  # it names files of older versions
         wrong += [
             path for path in PATH.findall(text) if not any((folder / path).exists() for folder in (ROOT, page.parent))
         ]

@@ -15,7 +15,7 @@ SPANISH = Path(settings.LOCALE_PATHS[0]) / "es" / "LC_MESSAGES" / "django.po"
 
 
 def plain(text: str) -> str:
-    """Lower case without accents, so that "sesión" is found in "sesiones"."""
+    """Return text in lower case without accents, so that "sesión" is found in "sesiones"."""
     decomposed = unicodedata.normalize("NFD", text.casefold())
     return "".join(char for char in decomposed if unicodedata.category(char) != "Mn")
 
@@ -42,7 +42,7 @@ def never(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def messages() -> list[tuple[str, str]]:
-    """Pairs of English and Spanish, plural forms joined. Placeholders and tags are left out."""
+    """Return pairs of English and Spanish, with plural forms joined and without placeholders and tags."""
     pairs = []
     for entry in polib.pofile(str(SPANISH)):
         english = f"{entry.msgid} {entry.msgid_plural or ''}"

@@ -1,4 +1,4 @@
-"""Imports follow the contracts in pyproject.toml, and production does without the emulator's packages."""
+"""Imports follow the contracts in pyproject.toml, and production needs none of the emulator's packages."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_imports_run_one_way_and_the_emulator_knows_nothing_of_the_portal() -> None:
-    """The contracts stand in pyproject.toml."""
+    """The contracts are in pyproject.toml."""
     check = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
     done = subprocess.run(check, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
-# Imports everything a production server runs while the emulator's own packages cannot be found.
+# Imports all production code while the emulator's packages cannot be found.
 WITHOUT_THE_EMULATORS_PACKAGES = """
 import importlib.abc, sys
 BLOCKED = {"numpy", "pocketsphinx", "espeakng_loader", "trustme", "av"}

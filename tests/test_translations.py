@@ -1,4 +1,4 @@
-"""Spanish and English are both complete. English is the source; every phrase of it must have its Spanish."""
+"""The Spanish translation is complete. English is the source."""
 
 from __future__ import annotations
 
@@ -61,6 +61,6 @@ def test_no_translation_is_fuzzy_or_lacks_a_placeholder(spanish: dict[str, polib
 
 
 def test_every_plural_has_all_spanish_forms(spanish: dict[str, polib.POEntry]) -> None:
-    """One, a million of something, and all other numbers."""
+    """Spanish plural forms: one, millions, and all other numbers."""
     counted = [entry for entry in spanish.values() if entry.msgid_plural]
     assert [entry.msgid for entry in counted if set(entry.msgstr_plural) != {0, 1, 2}] == []

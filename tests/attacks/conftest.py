@@ -1,4 +1,4 @@
-"""Attacks meet the same stand-in provider as the sessions under test."""
+"""Fixtures of the attack tests: the fake provider of the session tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ("announced", "provider", "provider_of_many", "staff", "web")
 
 @pytest.fixture
 def provider_of_many(provider: Mock) -> Mock:
-    """Give each session an ID of its own, as a real provider does."""
+    """Give each session its own ID, as a real provider does."""
     answer, numbers = provider.new_session.return_value, count()
 
     async def new_session(request: Any) -> Any:

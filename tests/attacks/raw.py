@@ -1,4 +1,4 @@
-"""HTTP as attackers speak it: by hand, on a socket of their own."""
+"""Hand-written HTTP on raw sockets, as attackers send it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.servers import Web
 
 
 def connected(web: Web, *, receive_buffer: int = 0, source: str = "127.0.0.1") -> socket.socket:
-    """Connect to a web process, from any address of this machine."""
+    """Connect to a web process from an address of this machine."""
     connection = socket.socket()
     connection.settimeout(PATIENCE_S)
     if receive_buffer:
@@ -23,7 +23,7 @@ def connected(web: Web, *, receive_buffer: int = 0, source: str = "127.0.0.1") -
 
 
 def exchange(web: Web, *parts: bytes) -> str:
-    """Send these parts, as far as the server takes them, and return all that it answers until it closes."""
+    """Send parts while the server accepts them. Return its answer until it closes."""
     with connected(web) as connection:
         with suppress(ConnectionError):
             for part in parts:
@@ -46,7 +46,7 @@ def head(method: str, path: str, headers: Iterable[str]) -> bytes:
 
 @contextmanager
 def little_memory(web: Web, *, most_mb: float = 10) -> Iterator[None]:
-    """Fail if the web process holds much more memory after the block than before it."""
+    """Fail if the web process uses much more memory after the block than before."""
     before = memory_mb(web.process.pid)
     yield
     growth_mb = memory_mb(web.process.pid) - before
@@ -54,6 +54,6 @@ def little_memory(web: Web, *, most_mb: float = 10) -> Iterator[None]:
 
 
 def memory_mb(process_id: int) -> float:
-    """Return how much memory a process holds."""
+    """Return a process's resident memory in MB."""
     [line] = [line for line in Path(f"/proc/{process_id}/status").read_text().splitlines() if line.startswith("VmRSS")]
     return int(line.split()[1]) / 1024

@@ -1,4 +1,4 @@
-"""A web process that attackers reach, and what staff have there."""
+"""A web process to attack, with a signed-in administrator and a video."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ print(login.session_key, video.pk)
 
 @pytest.fixture(scope="package")
 def web(redis_url: str) -> Iterator[servers.Web]:
-    """Give a web process that is impatient with slow clients."""
+    """Yield a web process with a short timeout for slow clients."""
     with servers.web(redis_url, env={"CLIENT_TIMEOUT": "1"}) as web:
         yield web
 
@@ -43,7 +43,7 @@ class Staff:
 
 @pytest.fixture(scope="package")
 def staff(web: servers.Web) -> Staff:
-    """Give a signed-in administrator of that process, and the path of a long video."""
+    """Return a signed-in administrator of that process and the path of a long video."""
     session, video = web.console.run("shell", "-v0", "-c", MAKE_STAFF_AND_VIDEO).split()
     file = web.folder / "media" / "videos" / "long.mp4"
     file.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Large answers and their database connections do not wait for the garbage collector, which counts no bytes."""
+"""Large responses and database connections are freed without garbage collection."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def test_a_response_is_freed_once_it_is_sent() -> None:
     async def send(message: Mapping[str, Any]) -> None:
         if message["type"] == "http.response.body" and not message.get("more_body"):
             is_sent.set()
-            await asyncio.sleep(0)  # the disconnection is heard first, as from a server
+            await asyncio.sleep(0)  # let the disconnection arrive first, as with a server
 
     handler = Handler()
     gc.disable()

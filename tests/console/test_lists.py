@@ -1,4 +1,4 @@
-"""Every list of the admin asks the database as often for many rows as for a few."""
+"""The number of queries of admin lists does not grow with the rows."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ MAKE: dict[type[Model], Callable[[], Any]] = {
     LegalHold: lambda: LegalHold.objects.create(session=over(), reason="A claim", by=person()),
     Erasure: lambda: Erasure.objects.create(session=over(), cause="staff", by=person(), lines=1, hash="-"),
 }
-"""One more row of each; a list of the admin that is not here fails the test below."""
+"""Factories of one more row for each list. A list without one fails the test below."""
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +111,7 @@ def test_a_lists_query_count_does_not_grow_with_its_rows(admin_client: Client, m
     for more in (2, 10):
         for _ in range(more):
             MAKE[model]()
-        admin_client.get(page)  # what is kept for a while, such as content types, is asked for once
+        admin_client.get(page)  # fill caches, such as that of content types
         with CaptureQueriesContext(
             connection,
         ) as queries:

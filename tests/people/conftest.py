@@ -1,4 +1,4 @@
-"""A directory that people sign in at, for the tests of single sign-on."""
+"""A directory server for the tests of single sign-on."""
 
 from __future__ import annotations
 

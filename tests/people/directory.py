@@ -1,4 +1,4 @@
-"""A small OpenID Connect provider on a loopback port: real redirects, a code flow with PKCE, tokens really signed."""
+"""A small OpenID Connect provider on a loopback port, with a code flow, PKCE and signed tokens."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ Form = dict[str, str]
 
 @dataclass
 class Directory:
-    """What the organisation says of whoever signs in next, and what its tokens say of themselves."""
+    """The directory's state: the next person to sign in, and the claims in its tokens."""
 
     url: str = ""
     person: dict[str, Any] = field(default_factory=dict)
     token_claims: dict[str, Any] = field(default_factory=dict)
-    """Put over the claims of the ID token, to make it a wrong one."""
+    """Override claims of the ID token, to make it invalid."""
     is_refusing: bool = False
     key: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048), repr=False)
     granted: dict[str, Form] = field(default_factory=dict)
-    """What each code was given for, until it is used."""
+    """The request for which each unused code was issued."""
 
     def configuration(self) -> dict[str, Any]:
         paths = {"authorization_endpoint": "/authorize", "token_endpoint": "/token", "userinfo_endpoint": "/userinfo"}
@@ -50,7 +50,7 @@ class Directory:
         return {"keys": [{**public, "kid": KEY_ID, "use": "sig", "alg": "RS256"}]}
 
     def authorize(self, asked: Form) -> str:
-        """Return where the browser is sent: back, with a code or with a refusal."""
+        """Return the redirect URL, with a code or an error."""
         assert asked["client_id"] == CLIENT_ID
         assert asked["code_challenge_method"] == "S256"
         assert "openid" in asked["scope"].split()
@@ -105,7 +105,7 @@ def serving() -> Iterator[Directory]:
             self.wfile.write(json.dumps(body).encode())
 
         def log_message(self, *args: Any) -> None:
-            """Nobody reads it."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         directory.url = f"http://127.0.0.1:{server.server_port}"

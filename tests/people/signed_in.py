@@ -1,4 +1,4 @@
-"""When a test's client signed in."""
+"""Age of a test client's sign-in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.test import Client
 
 
 def age_login(client: Client, seconds: float = 601) -> None:
-    """Let everything by which the client's person proved who they are be older than that."""
+    """Make all proofs of identity in the client's session older by `seconds`."""
     session = client.session
     session["account_authentication_methods"] = [
         record | {"at": record["at"] - seconds} for record in session["account_authentication_methods"]

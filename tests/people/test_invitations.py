@@ -1,4 +1,4 @@
-"""Staff invite by address and role; the link lets one person in, once, for a week."""
+"""Staff invite by address and role. The link works once, within a week."""
 
 from __future__ import annotations
 

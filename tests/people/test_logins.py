@@ -1,4 +1,4 @@
-"""A person signs out of all their devices at once."""
+"""Signing out on all devices."""
 
 from __future__ import annotations
 

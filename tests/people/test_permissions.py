@@ -1,4 +1,4 @@
-"""One table of permissions: what Python asks for, what templates ask for, and what Django has."""
+"""Permissions in Python code, in templates and in Django agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sign-in logs and login sessions are deleted by rule."""
+"""Sign-in logs and expired login sessions are deleted."""
 
 from __future__ import annotations
 

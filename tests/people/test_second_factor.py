@@ -1,4 +1,4 @@
-"""A code of an app on one's phone: set up by anybody, demanded of staff by a setting."""
+"""Second factor with an authenticator app: optional, and required of staff by a setting."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def is_in(client: Client) -> bool:
 
 
 def set_up(client: Client) -> tuple[str, list[str]]:
-    """Set it up as one does; return the secret and the recovery codes."""
+    """Set up a second factor on its page. Return the secret and the recovery codes."""
     asked = client.get(SET_UP)
     again = asked["Location"] if asked.status_code == 302 else ""
     assert client.post(again, {"password": PASSWORD})["Location"].startswith(SET_UP)
@@ -96,7 +96,10 @@ async def test_staff_without_a_second_factor_open_no_sockets(nora: User) -> None
         tab = WebsocketCommunicator(application, "/ws/personas/lucia/", headers=headers)
         assert await tab.connect(timeout=PATIENCE_S) == (False, 4401)
     tab = WebsocketCommunicator(application, "/ws/personas/lucia/", headers=headers)
-    assert await tab.connect(timeout=PATIENCE_S) == (False, 4404)  # known by now: there is no such persona
+    assert await tab.connect(timeout=PATIENCE_S) == (
+        False,
+        4404,
+    )  # the user is accepted now, but the persona does not exist
 
 
 def test_an_administrator_removes_a_lost_second_factor_on_record(

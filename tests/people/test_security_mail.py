@@ -1,4 +1,4 @@
-"""A person is written to, in their language, when their password or second factor changes."""
+"""Users get mail in their language when their password or second factor changes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_mail_about_an_administrators_change_is_in_the_users_language(
         admin_client.post(f"/admin/auth/user/{ines.pk}/remove_second_factor/", {"_form_submitted": "on"})
     assert subjects() == ["Se ha cambiado tu contraseña", "Se ha quitado tu segundo factor"]
     assert "administrador" in mail.outbox[0].body
-    assert "127.0.0.1" not in mail.outbox[0].body  # where staff are is not the person's to know
+    assert "127.0.0.1" not in mail.outbox[0].body  # users do not learn the address of staff
 
 
 def test_setting_up_and_removing_a_second_factor_sends_mail(

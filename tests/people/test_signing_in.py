@@ -1,4 +1,4 @@
-"""Signing in with a password: tries are counted, forgotten ones are replaced by mail, own ones are changed."""
+"""Signing in with a password, resetting and changing it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_reset_link_works_once(client: Client, ines: User) -> None:
     assert ines.check_password(NEW)
     entry = AuditEntry.objects.get()
     assert (entry.kind, entry.by, entry.about) == (AuditEntry.Kind.PASSWORD_SET, ines, "ines")
-    assert not is_in(client)  # a second factor is asked for at the next sign-in, not passed by
+    assert not is_in(client)  # resetting the password does not skip the second factor
 
 
 def test_a_reset_request_does_not_reveal_whether_the_address_is_known(client: Client, ines: User) -> None:

@@ -1,4 +1,4 @@
-"""Signing in through the organisation's own directory: a real code flow against a small real one."""
+"""Single sign-on with a real code flow against a small real directory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 def sign_in(client: Client) -> HttpResponse:
-    """Press the button, go where one is sent, and come back."""
+    """Press the button and follow the redirects to the directory and back."""
     away = client.post("/accounts/sso/sso/?next=/help/")
     assert away.status_code == 302
     back = urlsplit(httpx.get(away["Location"]).headers["Location"])

@@ -1,4 +1,4 @@
-"""Exports, roles, keys and second factors need a recent proof of who is asking; no form is lost over it."""
+"""Exports, roles, keys and second factors need a recent proof of identity, and no form is lost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NEW_EXPORT = "/admin/avatar_sessions/export/new/"
 
 @pytest.fixture(autouse=True)
 def few_tries_so_far() -> None:
-    """allauth counts tries by the person's number, which the next test's person has again."""
+    """Clear allauth's counts: they are by user ID, which the next test's user has again."""
     cache.clear()
 
 
@@ -53,7 +53,7 @@ def admin(client: Client, boss: User) -> Client:
 
 
 def prove(client: Client, asked: Any, **posted: str) -> Any:
-    """Type the password on the page that one was sent to."""
+    """Enter the password on the page of the redirect."""
     where = asked["HX-Redirect"] if "HX-Redirect" in asked else asked["Location"]
     assert where.startswith(AGAIN), where
     onward = parse_qs(urlsplit(where).query)["next"][0]
@@ -116,7 +116,7 @@ def test_setting_another_users_password_needs_a_proof(admin: Client) -> None:
 
 
 def test_removing_another_users_second_factor_needs_a_proof(admin: Client) -> None:
-    """The theme's dialogs are sent by a script, which must not end on an empty page."""
+    """The theme's script submits dialogs and must not end on an empty page."""
     ines = EndUserFactory.create(username="ines")
     Authenticator.objects.create(user=ines, type="totp", data={})
     path = f"/admin/auth/user/{ines.pk}/remove_second_factor/"
@@ -197,7 +197,7 @@ def test_a_form_too_large_to_keep_returns_to_its_page(admin: Client, monkeypatch
     assert not Export.objects.exists()
 
 
-# People whom only the directory signs in
+# Users who can only sign in with the directory
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def from_the_directory(client: Client, ines: User, oidc_directory: Directory) ->
 
 
 def sign_in_again(client: Client, asked: Any) -> Any:
-    """Press the button, sign in at the directory, come back, and go where one is sent."""
+    """Press the button, sign in at the directory, and follow the redirects."""
     assert asked["Location"].startswith(AT_THE_DIRECTORY)
     onward = parse_qs(urlsplit(asked["Location"]).query)["next"][0]
     assert onward in client.get(asked["Location"]).content.decode()

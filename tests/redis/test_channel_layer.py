@@ -1,4 +1,4 @@
-"""What the channel layer keeps while Redis is away and comes back."""
+"""State of the channel layer during and after a Redis outage."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def is_up(server: servers.Redis) -> bool:
 
 
 def subscribed_channels(server: servers.Redis) -> set[bytes]:
-    """Return what anybody is subscribed to."""
+    """Return the channels with subscribers."""
     channels: Any = redis.Redis.from_url(server.url).pubsub_channels()
     return set(channels)
 
@@ -66,7 +66,7 @@ async def test_tabs_that_connect_while_redis_is_down_leave_no_state(server: serv
     server.process.kill()
     kept = [here]
     for _ in range(TRIES):
-        with suppress(RedisError):  # the first may find a connection that has not noticed yet
+        with suppress(RedisError):  # the first may use a connection that looks alive
             kept.append(await layer.new_channel())
     with pytest.raises(RedisError):
         await layer.group_add("group", here)

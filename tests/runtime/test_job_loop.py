@@ -1,4 +1,4 @@
-"""A worker process keeps one event loop for its life."""
+"""A worker process uses one event loop for all its jobs."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_closing_awaits_cleanup_hooks_and_cancels_remaining_tasks() -> None:
     async def farewell() -> None:
         told.append("closed")
 
-    task = job_loop.run(begin(), LONG)  # held here: a loop alone would not keep it
+    task = job_loop.run(begin(), LONG)  # keep a reference, because the loop holds none
     before = job_loop.run(the_loop(), LONG)
     job_loop.close(fails, farewell)
     assert (told, before.is_closed(), task.cancelled()) == (["failed", "closed", "cancelled"], True, True)

@@ -1,4 +1,4 @@
-"""A worker's request to end reaches the processes of its pool."""
+"""A worker's shutdown request reaches the processes of its pool."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 from local.paths import ROOT
 
-# What Celery does: signal the start, fork the pool, signal the end.
+# Like Celery: signal the start, fork the pool, signal the end.
 WORKER = """
 import multiprocessing, sys
 from celery.signals import worker_init, worker_shutting_down

@@ -1,4 +1,4 @@
-"""A real browser for tests and benchmarks: Chromium as set-up found it, signed in as the first run's people."""
+"""A real Chromium for tests and benchmarks, signed in as a user of `first_run`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ALLOW_SOUND = "--autoplay-policy=no-user-gesture-required"
 
 @asynccontextmanager
 async def browser(*args: str, within: Callable[[str], str] = str) -> AsyncIterator[Browser]:
-    """Run a headless Chromium; `args` are switches of its own, `within` puts the program somewhere else."""
+    """Run a headless Chromium with command-line `args`. `within` wraps the program, as `narrow.network` does."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=within(_chromium()), args=[*QUIET, *args])
         try:
@@ -41,14 +41,14 @@ def _chromium() -> str:
 
 
 def password(portal: Portal, username: str) -> str:
-    """Give one of the first run's people a new password."""
+    """Reset and return the password of a user of `first_run`."""
     said = re.search(rf"as {username} with the password (\S+)", portal.manage("first_run", "--reset-passwords"))
     assert said, "first_run no longer says how to sign in"
     return said.group(1)
 
 
 async def sign_in(page: Page, portal: Portal, username: str = "demo", path: str = "/") -> None:
-    """Sign in on the portal's own page, and go on to a path."""
+    """Sign in on the portal's page and continue to a path."""
     await page.goto(f"{portal.url}/accounts/login/?next={path}")
     await page.fill("input[name=login]", username)
     await page.fill("input[name=password]", password(portal, username))

@@ -1,4 +1,4 @@
-"""Management commands in a process that has loaded Django already: by themselves, each would load it for a second."""
+"""Management commands in one process that has loaded Django, which takes a second each time."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from local.processes import StartFailed
 
 
 class Console:
-    """One process that runs a portal's commands, one after the other."""
+    """A process that runs a portal's management commands one after the other."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self._process = process
         self._log = log
 
     def run(self, *args: str) -> str:
-        """Run a command as this portal would; return what it printed. Raises StartFailed when it fails."""
+        """Run a command with this portal's settings and return its output. Raises StartFailed if it fails."""
         assert self._process.stdin
         assert self._process.stdout
         print(json.dumps(args), file=self._process.stdin, flush=True)
@@ -49,7 +49,7 @@ def console(environment: Mapping[str, str], log: Path) -> Iterator[Console]:
             stderr=file,
             text=True,
             start_new_session=True,
-        ) as process,  # closes its input at the end, at which it ends, too
+        ) as process,  # closes its input at the end, which ends it
     ):
         yield Console(process, log)
 

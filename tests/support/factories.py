@@ -1,4 +1,4 @@
-"""Rows for tests. Each is valid as it comes; a test names only what differs."""
+"""Factories of valid rows. A test passes only what differs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heygen_portal.people.access import roles
 from sessions.models import RUNNING, Conversation, EndReason, SessionHead, Status, StreamingSession
 
 WHY = {"code": "person", "user": None}
-"""What proves an end, where a test does not care."""
+"""End evidence for tests that do not care."""
 
 
 class UserFactory(DjangoModelFactory[User]):
@@ -27,14 +27,14 @@ class UserFactory(DjangoModelFactory[User]):
 
 
 class EndUserFactory(UserFactory):
-    """Somebody who may talk with avatars."""
+    """A user who may talk with avatars."""
 
     class Meta:
         skip_postgeneration_save = True
 
     @factory.post_generation
     def role(self: User, create: bool, extracted: object) -> None:
-        if not Group.objects.filter(name=roles.END_USER.group).exists():  # PostgreSQL's tables are left empty
+        if not Group.objects.filter(name=roles.END_USER.group).exists():  # PostgreSQL's tables start empty
             roles.sync()
         self.groups.add(Group.objects.get(name=roles.END_USER.group))
 
@@ -97,7 +97,7 @@ class PersonaFactory(DjangoModelFactory[Persona]):
 
     @factory.post_generation
     def kept(self: Persona, create: bool, extracted: object) -> None:
-        """Whoever can be met has a version."""
+        """Give published personas a version."""
         if create and self.version:
             composed = {name: getattr(self, name) for name in PersonaContent.content_fields()}
             version = PersonaVersion.objects.create(persona=self, number=self.version, **composed)
@@ -119,7 +119,7 @@ class VideoFactory(DjangoModelFactory[Video]):
 
 
 class StreamingSessionFactory(DjangoModelFactory[StreamingSession]):
-    """A session in any status, with all that the database asks of that status."""
+    """A session in any status, with all columns that the status requires."""
 
     class Meta:
         model = StreamingSession
@@ -142,7 +142,7 @@ class StreamingSessionFactory(DjangoModelFactory[StreamingSession]):
 
     @classmethod
     def _create(cls, model_class: type[StreamingSession], *args: Any, **kwargs: Any) -> StreamingSession:
-        """Store a session with a record that is signed and has no events yet; one of its own begins a conversation."""
+        """Store a session with a signed, empty record, and a conversation unless it continues one."""
         if continues := kwargs.get("continues"):
             kwargs.setdefault("conversation", continues.conversation)
         kwargs.setdefault("id", uuid4())
@@ -154,7 +154,7 @@ class StreamingSessionFactory(DjangoModelFactory[StreamingSession]):
 
 
 def a_conversation(first: StreamingSession) -> Conversation:
-    """Store the conversation that begins with a session that is about to be stored."""
+    """Store the conversation that starts with a session about to be stored."""
     return Conversation.objects.create(
         id=first.pk, user=first.user, persona=first.persona, started_at=first.created_at, ended_at=first.ended_at
     )

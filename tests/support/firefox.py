@@ -1,4 +1,4 @@
-"""A Firefox as the system has it, for proofs: Playwright builds one of its own, but drives any."""
+"""The system's Firefox for proofs, driven by Playwright over WebDriver BiDi."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playwright.async_api import Browser, async_playwright
 from local.processes import Child
 from tests.support import servers
 
-# Without a loudspeaker Firefox computes no sound at all; PulseAudio brings one that nobody hears.
+# Without an audio device Firefox renders no sound. PulseAudio provides a null sink.
 PROGRAMS = {"firefox-esr": ("firefox-esr", "firefox"), "pulseaudio": ("pulseaudio",)}
 PREFERENCES: dict[str, str | float | bool] = {
     "media.navigator.streams.fake": True,  # a microphone that plays a tone,
@@ -22,17 +22,17 @@ PREFERENCES: dict[str, str | float | bool] = {
 
 
 def missing_packages() -> str:
-    """Name Debian's packages that are to be installed first."""
+    """Return the missing Debian packages, separated by spaces."""
     return " ".join(package for package, names in PROGRAMS.items() if not _which(names))
 
 
 @asynccontextmanager
 async def firefox(downloads: Path) -> AsyncIterator[Browser]:
-    """Run a headless Firefox as it was installed."""
+    """Run the installed Firefox, headless."""
     with _loudspeaker() as address:
         async with async_playwright() as playwright:
             browser = await playwright.firefox.launch(
-                channel="moz-firefox",  # any that speaks WebDriver BiDi
+                channel="moz-firefox",  # any Firefox that supports WebDriver BiDi
                 executable_path=_which(PROGRAMS["firefox-esr"]),
                 downloads_path=downloads,
                 env={**os.environ, "PULSE_SERVER": address},

@@ -1,4 +1,4 @@
-"""The database as all migrations leave it: an SQLite file that is made once, and then copied."""
+"""A migrated SQLite database that is created once and then copied."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from local import stamps
 from local.paths import ROOT, VAR, VENV_PYTHON
 
 FOLDER = VAR / "tests"
-CODE = ("avatars", "heygen_portal", "sessions")  # migrations call what is elsewhere
+CODE = ("avatars", "heygen_portal", "sessions")  # migrations call code of all apps
 
 
 def copy_to(path: Path) -> None:
-    """Write the file. It is made anew whenever the portal's code, or what that stands on, has changed."""
+    """Copy the database to `path`. It is created again when code or dependencies have changed."""
     code = (file for package in CODE for file in (ROOT / package).rglob("*.py"))
     made = FOLDER / f"{stamps.key_of([*code, ROOT / 'requirements.txt'])}.sqlite3"
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the processes of a run all ask at its beginning
+        fcntl.flock(lock, fcntl.LOCK_EX)  # all processes of a run call this at the start
         if not made.exists():
             _make(made)
         shutil.copyfile(made, path)

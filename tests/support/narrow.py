@@ -1,7 +1,7 @@
-"""A network with nothing in it but a few doors, as behind an office's firewall, for a browser to be shut up in.
+"""A network with a few open ports, as behind a strict firewall, to run a browser in.
 
-The kernel keeps it (a network namespace): what has no door is not there, by any protocol. Each door leads to a port of
-this machine's own loopback.
+It is a network namespace of the kernel, so nothing but the ports is reachable by any protocol. Each port leads to a
+port on this machine's loopback interface.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from local.paths import ROOT
 from local.ports import LOOPBACK
 
 UNSHARE = ("unshare", "--user", "--map-root-user", "--net", "--")
-# Beside loopback one whose cable ends at once: a browser with none of that kind believes it is offline. An address that
-# comes a second later, as those of IPv6 do, would have the browser drop what it is loading.
+# Besides loopback, an interface that leads nowhere: without one, a browser believes it is offline. No IPv6 address,
+# because it is added a second later and a browser then aborts what it is loading.
 INTERFACES = (
     "link set lo up",
     "link add name out type veth peer name nowhere",
@@ -37,7 +37,7 @@ INTERFACES = (
 
 @dataclass(frozen=True)
 class Door:
-    """A port that those inside find on their own loopback, and the port outside that it leads to."""
+    """A port on the inner loopback interface and the outer port it leads to."""
 
     kind: Literal["tcp", "udp"]
     inside: int
@@ -45,7 +45,7 @@ class Door:
 
 
 def can_be_made() -> bool:
-    """Whether this machine lets us have a network of our own."""
+    """Whether this machine allows creating network namespaces."""
     if not all(map(shutil.which, ("unshare", "nsenter", "ip"))):
         return False
     tried = subprocess.run([*UNSHARE, "ip", *INTERFACES[1].split()], capture_output=True, check=False)
@@ -54,7 +54,7 @@ def can_be_made() -> bool:
 
 @asynccontextmanager
 async def network(folder: Path, *doors: Door) -> AsyncIterator[Callable[[str], str]]:
-    """Make the network; give what turns a program into one that runs in there, written into `folder`."""
+    """Create the network. Yield a function that wraps a program in a script in `folder` that runs it inside."""
     ours, theirs = socket.socketpair()
     knocks = [f"{door.kind}:{door.inside}" for door in doors]
     command = [*UNSHARE, sys.executable, "-m", "tests.support.narrow", str(theirs.fileno()), *knocks]
@@ -76,7 +76,7 @@ async def network(folder: Path, *doors: Door) -> AsyncIterator[Callable[[str], s
 
             yield within
     finally:
-        ours.close()  # which the keeper waits for
+        ours.close()  # ends the keeper
         await keeper.wait()
 
 
@@ -101,7 +101,7 @@ async def _pump(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
 
 
 class _Inside(asyncio.DatagramProtocol):
-    """Whoever sends from inside gets a port of their own outside, as a router gives them."""
+    """Gives each inner sender its own outer port, like a NAT router."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -141,7 +141,7 @@ async def _udp(inside: socket.socket, port: int) -> AsyncIterator[None]:
 
 
 def _keep(fd: int, knocks: list[str]) -> None:
-    """In the new network: give it interfaces, hand out a socket for each door, and stay until nobody needs it."""
+    """Inside the new network, create interfaces, pass out a socket for each door, and wait for the end."""
     for words in INTERFACES:
         subprocess.run(["ip", *words.split()], check=True)
     sockets = []

@@ -1,4 +1,4 @@
-"""A portal that may have rows from before the audit log stated them: tests store such rows directly."""
+"""A portal with rows from before the audit log stated every row, so that tests can store rows directly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The portal's database swapped for a real PostgreSQL server's, in the middle of a run that began on SQLite."""
+"""PostgreSQL as the default database of single tests in a run on SQLite."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from heygen_portal.trail import audit_log
 
 @contextmanager
 def as_default(url: str) -> Iterator[None]:
-    """Let `default` be the database at this URL, for this thread and those started from now on."""
+    """Use the database at this URL as `default`, in this thread and threads started later."""
     before = connections.settings["default"]
     wanted = {"default": dict(dj_database_url.parse(url))}
     _use(connections.configure_settings(wanted)["default"])
@@ -27,7 +27,7 @@ def as_default(url: str) -> Iterator[None]:
 
 def _use(database: object) -> None:
     connections["default"].close()
-    del connections["default"]  # the next use makes a new one, from these settings
+    del connections["default"]  # the next use creates a connection with these settings
     connections.settings["default"] = database
 
 

@@ -1,4 +1,4 @@
-"""Which tests one process makes one after the other, and which begin first, so that two processes end together."""
+"""Which tests share a process and which start first, so that two processes finish at the same time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fnmatch import fnmatch
 
 from xdist.scheduler import LoadFileScheduling
 
-# Files that share what takes long to start; the longest unit first, as all would wait for it at the end.
+# Files that share servers with a long start. The longest unit comes first, so that it does not end last.
 TOGETHER = {
     "the admin's portal": ("tests/browser/test_admin.py",),
     "the room's stage": ("tests/browser/*",),
@@ -47,18 +47,18 @@ TOGETHER = {
 
 
 def unit(test: str) -> str:
-    """Return what the test is a part of: tests of one unit are one process's; by itself, a file is one."""
+    """Return the unit of a test. Tests of one unit run in one process. The default unit is the file."""
     file = test.partition("::")[0]
     return next((name for name, files in TOGETHER.items() if any(fnmatch(file, each) for each in files)), file)
 
 
 def rank(test: str) -> int:
-    """Return where among all others the test begins."""
+    """Return the sort key of a test's unit."""
     return [*TOGETHER, unit(test)].index(unit(test))
 
 
 class WholeUnits(LoadFileScheduling):
-    """Gives each process whole units. The groups that pytest-xdist has for this are void from pytest 9.2 on."""
+    """Gives each process whole units. pytest-xdist's groups do not work with pytest 9.2 and newer."""
 
     def _split_scope(self, nodeid: str) -> str:
         return unit(nodeid)

@@ -30,7 +30,7 @@ from local.servers import LiveKitKeys
 from tests.support import migrated
 from tests.support.console import Console, console
 
-TRIES = 4  # a port may be lost between picking it and binding it
+TRIES = 4  # another program may take a port before it is bound
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class LiveKit:
     api_secret: str = field(repr=False)
     process: Child
     web_port: int
-    """Where it reports to: the portal that is started with it listens there."""
+    """Port of its webhook. The portal started with it listens there."""
     config: Path
-    """Changed, it counts from the next start."""
+    """Configuration file. Changes apply from the next start."""
 
     def env(self) -> dict[str, str]:
         return {"LIVEKIT_URL": self.url, "LIVEKIT_API_KEY": self.api_key, "LIVEKIT_API_SECRET": self.api_secret}
@@ -66,7 +66,7 @@ def folder() -> Iterator[Path]:
 
 @contextmanager
 def running(make: Callable[[], tuple[Child, Callable[[], bool]]]) -> Iterator[Child]:
-    """Start what `make` returns and wait until it is ready; on a lost port, make it anew."""
+    """Start a child and wait until it is ready. Make another one if its port was taken meanwhile."""
     for last_try in (*[False] * (TRIES - 1), True):
         child, is_ready = make()
         try:
@@ -76,7 +76,7 @@ def running(make: Callable[[], tuple[Child, Callable[[], bool]]]) -> Iterator[Ch
         except StartFailed:
             if last_try or child.is_running or "in use" not in child.output().lower():
                 raise
-        except BaseException:  # interrupted while waiting: nobody else would end it
+        except BaseException:  # interrupted while waiting: do not leave it running
             child.stop()
             raise
     try:
@@ -93,14 +93,14 @@ class Redis:
 
 @contextmanager
 def redis() -> Iterator[str]:
-    """Run a Redis server that stores nothing; give its URL."""
+    """Run a Redis server without persistence. Yield its URL."""
     with redis_process() as redis:
         yield redis.url
 
 
 @contextmanager
 def redis_process() -> Iterator[Redis]:
-    """Run a Redis server that stores nothing, to be killed and started again."""
+    """Run a Redis server without persistence that tests can kill and restart."""
     url = ""
     with folder() as here:
 
@@ -117,7 +117,7 @@ def redis_process() -> Iterator[Redis]:
 
 @contextmanager
 def postgres(*settings: str) -> Iterator[str]:
-    """Run a PostgreSQL server whose data is thrown away; give its URL. `settings` are NAME=VALUE of its own."""
+    """Run a temporary PostgreSQL server with NAME=VALUE `settings`. Yield its URL."""
     programs = postgres_programs.folder()
     if programs is None:
         raise servers.ProgramMissing("PostgreSQL is not on this machine. Run bin/setup --tests.")
@@ -138,7 +138,7 @@ def postgres(*settings: str) -> Iterator[str]:
             "UTF8",
         ]
         _run([*make_cluster, "--locale=C", "-D", str(data)], cwd=here)
-        # Nothing here outlives the run, so nothing has to reach the disk.
+        # The data is temporary, so it need not reach the disk.
         options = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "unix_socket_directories=", *settings)
 
         def make() -> tuple[Child, Callable[[], bool]]:
@@ -153,7 +153,7 @@ def postgres(*settings: str) -> Iterator[str]:
             try:
                 yield url
             finally:
-                os.kill(child.pid, signal.SIGINT)  # at SIGTERM it would wait for whoever is still connected
+                os.kill(child.pid, signal.SIGINT)  # at SIGTERM it would wait for open connections
 
 
 def _answers_sql(url: str) -> bool:
@@ -166,7 +166,7 @@ def _answers_sql(url: str) -> bool:
 
 @contextmanager
 def livekit(change: Callable[[dict[str, Any]], None] = lambda _: None, *, own_address: str = "") -> Iterator[LiveKit]:
-    """Run a LiveKit server with keys of its own, on loopback alone unless another address is named.
+    """Run a LiveKit server with its own keys, on loopback and on `own_address` if given.
 
     `change` may alter its configuration.
     """
@@ -191,7 +191,7 @@ def livekit(change: Callable[[dict[str, Any]], None] = lambda _: None, *, own_ad
 
 @contextmanager
 def emulator(livekit: LiveKit | None = None, *, media: bool = True, args: Sequence[str] = ()) -> Iterator[Emulator]:
-    """Run the emulator. Without a LiveKit server, or with `media=False`, it has nobody that could be seen."""
+    """Run the emulator. It has no media without a LiveKit server or with `media=False`."""
     key, url = secrets.token_urlsafe(24), ""
     options = [*args] if livekit and media else ["--no-media", *args]
     with folder() as here:
@@ -212,7 +212,7 @@ def emulator(livekit: LiveKit | None = None, *, media: bool = True, args: Sequen
 
 @dataclass(frozen=True)
 class Web:
-    """A web process by itself."""
+    """A single web process."""
 
     port: int
     folder: Path
@@ -226,7 +226,7 @@ class Web:
 
 @contextmanager
 def web(redis_url: str, *, env: Mapping[str, str] | None = None) -> Iterator[Web]:
-    """Run a web process with an SQLite file of its own, without worker and providers."""
+    """Run a web process with its own SQLite file, without worker and providers."""
     with folder() as here, ExitStack() as stack:
         environment = {
             "VAR_DIR": str(here),
@@ -253,7 +253,7 @@ def web(redis_url: str, *, env: Mapping[str, str] | None = None) -> Iterator[Web
 
 @dataclass(frozen=True)
 class Portal:
-    """Redis, web, worker and beat, each to be stopped, killed and started again by itself."""
+    """Redis, web, worker and beat, which can each be stopped, killed and restarted."""
 
     port: int
     environment: Mapping[str, str] = field(repr=False)
@@ -271,11 +271,11 @@ class Portal:
         return processes.answers_http(f"{self.url}/health")
 
     def manage(self, *args: str) -> str:
-        """Run a management command as this portal would; return what it printed."""
+        """Run a management command with this portal's settings and return its output."""
         return self.console.run(*args)
 
     def use_rooms(self, whose: str) -> None:
-        """Hold the sessions from here on in rooms of `provider`, or in our `own`."""
+        """Use rooms of the `provider` or our `own` for new sessions."""
         use = f"from avatars.models import ProviderAccount; ProviderAccount.objects.update(rooms={whose!r})"
         self.manage("shell", "-v0", "-c", use)
 
@@ -288,12 +288,12 @@ def portal(
     database_url: str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Portal]:
-    """Run the portal: migrated, with the catalogue filled when there is an emulator.
+    """Run a migrated portal, with a catalogue if there is an emulator.
 
     Its Redis is its own: the worker of a second portal there would take the jobs of the first.
     Without `database_url` it has an SQLite file of its own.
     """
-    setup.ensure(tests=True)  # what was edited since the last set-up is to be served, too
+    setup.ensure(tests=True)  # so that edits since the last set-up are served
     with folder() as here, ExitStack() as stack:
         redis = stack.enter_context(redis_process())
         environment = {
@@ -316,7 +316,7 @@ def portal(
 
         def make_web() -> tuple[Child, Callable[[], bool]]:
             nonlocal port
-            # Of two portals with one LiveKit server, the first hears of its rooms.
+            # If two portals share a LiveKit server, the first gets the webhooks.
             port = livekit.web_port if livekit and not port else ports.free_port()
             health = f"http://{ports.LOOPBACK}:{port}/health"
             web = Child("web", servers.command("web", {"PORT": str(port)}), here / "web.log", env=environment)

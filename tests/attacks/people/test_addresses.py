@@ -1,4 +1,4 @@
-"""Proxies write addresses in more than one way; nobody is locked out by it, and the right one is stored."""
+"""Proxies write addresses in several formats. Sign-in works with all, and the right address is stored."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WRITTEN = [
     ("::ffff:cb00:7107", "203.0.113.7"),
     ("198.51.100.9, 203.0.113.7:51234", "203.0.113.7"),
     ("203.0.113.7:51234, 198.51.100.9", "198.51.100.9"),
-    # No address: the peer is all that is known.
+    # No valid address, so the peer is used.
     (None, PEER),
     ("", PEER),
     ("unknown", PEER),

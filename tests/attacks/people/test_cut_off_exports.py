@@ -1,4 +1,4 @@
-"""An export that the client cuts off: the record says how much of it was taken out."""
+"""When a client aborts an export, the record says how much was sent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.factories import StreamingSessionFactory, UserFactory
 PAGE_ROWS = 3
 ASGIClient: Any = ApplicationCommunicator
 TOKEN = "t" * 32
-"""For the protection against requests of other sites, as cookie and as header."""
+"""CSRF token, sent as cookie and as header."""
 
 
 def with_events() -> tuple[str, Any]:
@@ -61,7 +61,7 @@ def request(address: str, cookies: str) -> dict[str, Any]:
 
 
 def about(export: Export) -> list[tuple[str, int]]:
-    """Return what the record's own statements say of the export, in order."""
+    """Return the statements about the export in the record, in order."""
     stated = []
     for entry in AuditEntry.objects.order_by("number"):
         said = entry.data.get("rows", {}).get("export", {}).get(export.pk.hex, {})
@@ -97,7 +97,7 @@ async def test_a_download_cut_off_records_the_rows_that_were_sent(format: str) -
         await client.wait(PATIENCE_S)
         export = await Export.objects.aget()
         async with asyncio.timeout(PATIENCE_S):
-            while export.state == "sent":  # the generator is closed by the event loop
+            while export.state == "sent":  # the event loop closes the generator later
                 await asyncio.sleep(0)
                 export = await Export.objects.aget()
     assert (export.state, export.rows_done) == ("cut_off", PAGE_ROWS)

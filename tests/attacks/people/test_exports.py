@@ -39,12 +39,12 @@ from tests.support.factories import StreamingSessionFactory, UserFactory
 SIGNS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 INVISIBLE = '" \xa0\u3000\u200b\ufeff\0'
 texts = st.text(st.sampled_from("=+-@＝;,:|\t\r\n\"' \u2028\u200b\xa0a1ñ\\"), max_size=12)
-# On a busy machine inputs are made slowly, which says nothing about exports.
+# On a busy machine hypothesis generates inputs slowly, which says nothing about exports.
 at_any_speed = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def cells(sent: bytes, separator: str) -> list[str]:
-    """Return every cell that a program could find: with quotes as it should, and by splitting alone."""
+    """Return every cell that a program may find, parsing CSV correctly or by splitting only."""
     text = sent.decode("utf-8-sig")
     read = [cell for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) for cell in row]
     return [*read, *re.split(f"[{re.escape(separator)}\r\n\v\f\x1c-\x1f\x85\u2028\u2029]", text)]
@@ -78,13 +78,13 @@ def test_a_lone_surrogate_breaks_no_export(text: str) -> None:
 
 @pytest.fixture
 def auditor(transactional_db: None) -> User:
-    """Somebody who exports. Files are deleted when an erasure is committed, so tests commit."""
+    """Return a user who exports. Tests commit, because files are deleted when an erasure is committed."""
     return UserFactory.create()
 
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let three rows be too many for one answer, and two a page."""
+    """Lower the limits: more than two rows become a file, with two rows per page."""
     monkeypatch.setattr(list_export, "MAX_STREAMED_ROWS", 2)
     monkeypatch.setattr(list_export, "PAGE_ROWS", 2)
 
@@ -180,7 +180,7 @@ def test_an_export_that_cannot_be_finished_leaves_no_text_behind(
 @pytest.mark.usefixtures("large")
 @pytest.mark.parametrize("form", FORMS)
 def test_a_disk_that_is_really_full_leaves_no_text_behind(auditor: User, form: str) -> None:
-    """The kernel refuses to let any file of this process grow beyond a few hundred bytes."""
+    """Let the kernel refuse files of more than a few hundred bytes in this process."""
     spoken()
     export = asked(auditor, form=form)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -201,7 +201,7 @@ def test_a_disk_that_is_really_full_leaves_no_text_behind(auditor: User, form: s
 
 
 class Limited:
-    """A file that cannot grow: the limit holds while it is written, and not for the database."""
+    """A file that cannot grow. The limit applies while it is written, not to the database."""
 
     def __init__(self, file: IO[bytes], limits: tuple[int, int]) -> None:
         self._file, self._limits = file, limits

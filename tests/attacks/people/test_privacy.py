@@ -1,4 +1,4 @@
-"""What people are told, what is kept about them, and how they get at it."""
+"""Privacy information, retention of personal data, and access to it."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def person(name: str, email: str = "", days_here: int = 1) -> User:
 
 
 def try_to_sign_in(name: str, password: str = PASSWORD) -> None:
-    cache.clear()  # no budget is under test
+    cache.clear()  # budgets are not under test
     Client().post("/accounts/login/", {"login": name, "password": password}, **FROM_ANA)
 
 
@@ -221,7 +221,7 @@ def test_failed_sign_ins_that_concern_two_people_are_shown_to_neither() -> None:
 
 
 def test_old_sign_ins_belong_to_the_user_who_always_had_the_name(admin_user: User) -> None:
-    """A row of the log from before it was kept whose it is."""
+    """Store a log row from before rows were linked to users."""
     ana, renamed, newcomer, twin = person("ana"), person("bea"), person("carla", days_here=0), person("Dora")
     person("dora")
     log_change(admin_user, renamed, "Username")

@@ -1,4 +1,4 @@
-"""Strangers who know a password cannot keep its owner out at the second factor, nor guess from a stolen login."""
+"""Thieves of a password or login session can neither lock out its owner nor guess without limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AGAIN, CODE_AGAIN, CHANGE = "/accounts/reauthenticate/", "/accounts/second-facto
 RIGHT, NEW = "wj3-longer-than-most", "kq7-longer-than-that"
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 FEWER = override_settings(BUDGETS={"second_factor_elsewhere.login": "20/hour"})
-"""The same rules, reached with fewer requests."""
+"""The same rules with lower limits."""
 FROM_ELSEWHERE_AN_HOUR = 20
 WRONG_IN_A_ROW = 10
 
@@ -40,7 +40,7 @@ def secret(ines: User) -> str:
 
 
 def signs_in(client: Client, number: str) -> Any:
-    """Send the right password, and then this code."""
+    """Sign in with the right password and a code."""
     assert client.post(LOGIN, {"login": "ines", "password": RIGHT})["Location"].startswith(ASK)
     return client.post(ASK, {"code": number}, headers={"accept-language": "en"})
 
@@ -50,7 +50,7 @@ def is_in(client: Client) -> bool:
 
 
 def device_of(secret: str) -> Client:
-    """Return a browser that has signed in before, and out again."""
+    """Return a browser that has signed in and out before."""
     device = Client(REMOTE_ADDR="192.0.2.10")
     signs_in(device, code(secret))
     assert is_in(device)
@@ -87,7 +87,7 @@ def test_codes_from_unknown_devices_are_delayed_with_the_time_to_wait(secret: st
 def test_code_attempts_of_a_known_device_are_limited(secret: str) -> None:
     device = device_of(secret)
     statuses = [signs_in(device, f"{n:06}").status_code for n in range(45)]
-    # Its own ten, ten of its address, and what strangers have, less the one that made it known.
+    # Ten of the device, ten of the address, and the shared ones except the one that made the device known.
     assert statuses == [200] * 39 + [429] * 6
 
 

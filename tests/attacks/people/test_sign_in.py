@@ -1,4 +1,4 @@
-"""Strangers who try passwords are slowed down, and cannot keep anybody out."""
+"""Strangers who try passwords are slowed down and cannot lock users out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOGIN = "/accounts/login/"
 RIGHT, NEW = "wj3-longer-than-most", "kq7-longer-than-that"
 FROM_KNOWN = 10
 FEWER = override_settings(BUDGETS={"sign_in_elsewhere.login": "20/hour", "sign_in.address": "15/minute"})
-"""The same rules, reached with fewer requests."""
+"""The same rules with lower limits."""
 FROM_ELSEWHERE_AN_HOUR = 20
 
 
@@ -33,7 +33,7 @@ def is_in(client: Client) -> bool:
 
 
 def device_of(ines: User, address: str = "192.0.2.10") -> Client:
-    """Return a browser that has signed in before, and out again."""
+    """Return a browser that has signed in and out before."""
     device = Client(REMOTE_ADDR=address)
     assert sign_in_status(device, RIGHT) == 302
     device.post("/accounts/logout/")
@@ -59,7 +59,7 @@ def test_50_wrong_passwords_from_60_addresses_lock_no_user_out(ines: User, is_ad
 
 @FEWER
 def test_persistent_strangers_cannot_lock_out_a_known_device(ines: User) -> None:
-    device = Client(REMOTE_ADDR="203.0.113.50")  # where it has not been before
+    device = Client(REMOTE_ADDR="203.0.113.50")  # an address that is not known
     device.cookies = device_of(ines).cookies
     attempts_by_strangers(30)
     sign_in_status(device, RIGHT)
@@ -128,7 +128,7 @@ def test_a_known_device_gets_its_own_attempts_and_the_shared_ones(ines: User) ->
     device = device_of(ines)
     attempts_by_strangers(FROM_ELSEWHERE_AN_HOUR)
     statuses = [sign_in_status(device, "wrong") for _ in range(30)]
-    # Its own ten, and ten of its address.
+    # Ten of the device and ten of the address.
     assert statuses == [200] * 2 * FROM_KNOWN + [429] * 10
 
 

@@ -1,4 +1,4 @@
-"""Requests that are too large or too slow: refused before they are read, by the server itself."""
+"""The server itself refuses requests that are too large or too slow, before reading them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IMPORT = "/admin/avatars/knowledgebase/import/"
 
 @pytest_asyncio.fixture
 async def loaded(web: Web, staff: Staff) -> None:
-    """Let the web process load what the first form and the first socket need: later ones are to cost no memory."""
+    """Warm up with a form and a socket, so that later ones need no memory for code."""
     body = PART + b"a\r\n--x--\r\n"
     for path in ("/accounts/login/", IMPORT):
         raw.exchange(web, raw.head("POST", path, [FORM, f"Content-Length: {len(body)}"]), body)
@@ -145,7 +145,7 @@ def test_an_incomplete_request_is_closed(web: Web, sent: bytes) -> None:
 
 
 def test_a_slowly_dripping_request_is_closed(web: Web) -> None:
-    """Each byte used to begin the wait for the next one again."""
+    """Each byte used to restart the timeout."""
     with raw.connected(web) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
         connection.settimeout(0.05)
@@ -200,7 +200,7 @@ def masked(opcode: int, payload: bytes = b"") -> bytes:
 
 
 def is_cut_off(client: socket.socket, data: bytes) -> bool:
-    """Send, then read to the end: small frames may all be sent before the server has closed."""
+    """Send, then read to the end, because small frames may all be sent before the server closes."""
     try:
         for _ in range(300):
             client.sendall(data)

@@ -1,4 +1,4 @@
-"""What must go on, and hold, while the cache's Redis is gone or accepts and does not answer."""
+"""What must keep working while the cache's Redis is down or does not answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def away(request: pytest.FixtureRequest, transactional_db: None, monkeypatch: py
         caches: Any = {"default": {**settings.CACHES["default"], "LOCATION": redis.url}}
         with override_settings(REDIS_URL=redis.url, CACHES=caches):
             cache.set("before", 1)
-            cache_module._redis_retry_at.clear()  # on a slow machine Redis may be late already
+            cache_module._redis_retry_at.clear()  # a slow Redis may have set it already
             os.kill(redis.process.pid, request.param)
             yield
             if request.param == signal.SIGSTOP:
@@ -72,7 +72,7 @@ def test_one_time_marks_hold_and_only_the_first_call_waits(away: None, caplog: p
     assert cache.get_many(["one", "other"]) == {"one": 1, "other": 2}
     cache.delete_many(["one"])
     assert (cache.delete("code"), cache.get("code"), cache.get("one")) == (True, None, None)
-    # A silent Redis is asked once, not by each of these.
+    # Redis is tried once, not by each call.
     assert [record.message.partition(":")[0] for record in caplog.records] == [
         "Redis is not available, the cache uses this process's memory"
     ]
@@ -105,7 +105,7 @@ def test_video_jobs_and_voice_samples_work_while_redis_is_down(away: None, monke
     assert sample
     assert sample.content_type == "audio/mpeg"
     VideoFactory.create(due_at=timezone.now())
-    for number in range(1, 3):  # the lock is given back
+    for number in range(1, 3):  # the lock is released
         tasks.look_after_videos()
         assert len(looks) == number
 

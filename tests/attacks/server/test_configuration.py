@@ -1,4 +1,4 @@
-"""Attacks on a portal that is set up carelessly: its Redis, its keys, its host names."""
+"""Attacks on an unsafe configuration: Redis, keys, host names."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ SAFE = {
 
 
 def complaints(**changed: Any) -> list[str]:
-    """Return what `check --deploy` says of the portal's own settings."""
+    """Return the findings of `check --deploy` for the portal's settings."""
     with override_settings(**{**SAFE, **changed}):
         found = run_checks(tags=[Tags.security], include_deployment_checks=True)
     return [str(message.id).partition(".")[2] for message in found if str(message.id).startswith("heygen_portal.")]

@@ -1,4 +1,4 @@
-"""Memory that is freed goes back to the system."""
+"""Freed memory is returned to the system."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-# Between the blocks lie small ones that stay, as they do in a server: they keep glibc from giving back what is above.
+# As in a server, small blocks between the large ones stay, so glibc cannot shrink its heap.
 PROGRAM = """
 import gc
 from pathlib import Path

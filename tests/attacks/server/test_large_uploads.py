@@ -1,4 +1,4 @@
-"""Uploads that are announced and never sent take few places, and give them back."""
+"""Uploads that are announced but never sent take few slots and release them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_strangers_hold_few_large_uploads_open(web: Web, announced: str) -> None
         assert exchange(web, asked).startswith("HTTP/1.1 503 ")
         small = exchange(web, head("POST", PATH, ["Content-Length: 1"]), b"x")
         assert small.startswith(RECEIVED)
-    _upload(web)  # those places are free again
+    _upload(web)  # those slots are free again
 
 
 @pytest.mark.parametrize("announced", ANNOUNCED)

@@ -1,4 +1,4 @@
-"""Pages of other origins cannot open a socket with a person's cookies."""
+"""Pages of other origins cannot open a socket with a user's cookies."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_portal_s_own_pages_open_sockets(origin: str, host: str) -> None:
         f"http://{PORTAL}:80@elsewhere.test",
         f"http://{PORTAL}/",
         f"http://sub.{PORTAL}",
-        "http://localhost",  # the portal's own, but not where this page was asked for
+        "http://localhost",  # another host of the portal than the request's
         "file://",
     ],
 )

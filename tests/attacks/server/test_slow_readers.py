@@ -1,4 +1,4 @@
-"""Clients that ask for much and read little: sent in bounded memory, and cut off when they read nothing."""
+"""Clients that request much and read little use bounded memory and are cut off if they read nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WHOLE, FROM_THE_MIDDLE, NEARLY_ALL = (), ("Range: bytes=1000-",), ("Range: bytes
 
 
 def test_clients_that_read_nothing_use_little_memory_and_are_cut_off(web: Web, staff: Staff) -> None:
-    # The first request loads what the others share.
+    # Warm up.
     assert httpx.head(f"{web.url}{staff.video}", headers={"Cookie": staff.cookie}, trust_env=False).is_success
     before = most = raw.memory_mb(web.process.pid)
     waiting = select.poll()
@@ -32,7 +32,7 @@ def test_clients_that_read_nothing_use_little_memory_and_are_cut_off(web: Web, s
         for extra in (WHOLE, FROM_THE_MIDDLE, NEARLY_ALL) * 4:
             client = stack.enter_context(raw.connected(web, receive_buffer=4096))
             client.sendall(raw.head("GET", staff.video, [f"Cookie: {staff.cookie}", *extra]))
-            waiting.register(client, 0)  # nothing is read: only the connection's end is heard of
+            waiting.register(client, 0)  # only wait for the end of the connection
             clients.append(client)
         open_ones = len(clients)
         while open_ones:

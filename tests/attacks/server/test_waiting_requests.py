@@ -1,4 +1,4 @@
-"""Many requests at once: they wait for a slot instead of taking a thread each."""
+"""Concurrent requests wait for a slot instead of using a thread each."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def test_the_limit_holds_and_slow_readers_keep_no_slot() -> None:
         await asyncio.sleep(0)
     assert crowd.running == 3
     crowd.answers_allowed.set()
-    await crowd.all_begun.wait()  # each answer begins, though none has been read
+    await crowd.all_begun.wait()  # every response starts, though none has been read
     assert crowd.max_running == 3
     crowd.ends_allowed.set()
     await asyncio.gather(*tasks)
