@@ -7,22 +7,22 @@ from heygen_portal.console import theme
 from heygen_portal.env import BASE_DIR, env, kept_secret, secret, secrets
 
 VAR = env.path("VAR_DIR", BASE_DIR / "var")
-VAR.mkdir(parents=True, exist_ok=True)  # a database cannot make its own folder
+VAR.mkdir(parents=True, exist_ok=True)  # SQLite does not create folders
 
 DEBUG = env.bool("DEBUG", False)
-# Without a key of its own a checkout may be looked at, but not served to others: see checks.py.
+# Default keys are for local use only. Production refuses to start with them: see production.py.
 SECRET_KEY = kept_secret("DJANGO_SECRET_KEY", VAR / "keys", "not-secret-for-looking-around-only")
 SECRET_KEY_FALLBACKS = secrets("DJANGO_SECRET_KEY_FALLBACKS")
 FIELD_ENCRYPTION_KEY = kept_secret("FIELD_ENCRYPTION_KEY", VAR / "keys", "not-secret-either")
 # Retired keys verify and unwrap what they once signed and wrapped: docs/keys.md.
 FIELD_ENCRYPTION_KEY_FALLBACKS = secrets("FIELD_ENCRYPTION_KEY_FALLBACKS")
-SALT_KEY = [FIELD_ENCRYPTION_KEY, *FIELD_ENCRYPTION_KEY_FALLBACKS]  # of the encrypted fields; the first one encrypts
+SALT_KEY = [FIELD_ENCRYPTION_KEY, *FIELD_ENCRYPTION_KEY_FALLBACKS]  # for encrypted fields; the first key encrypts
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 
 INSTALLED_APPS = [
     "daphne",
-    "unfold.apps.BasicAppConfig",  # the look of the admin, without a site of its own
+    "unfold.apps.BasicAppConfig",  # the admin theme, without its own site class
     "unfold.contrib.filters",
     "heygen_portal.console.app.PortalAdminConfig",
     "django.contrib.auth",
@@ -52,7 +52,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    # Deny by default: a view that strangers may see says so with @login_not_required.
+    # Deny by default: views open to strangers are marked @login_not_required.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -80,35 +80,35 @@ TEMPLATES = [
     },
 ]
 
-# What is stored
+# Storage
 
 DATABASES = {
     "default": dj_database_url.parse(
         env.str("DATABASE_URL", f"sqlite:///{VAR}/db.sqlite3"),
-        # Each thread keeps its connection; opening one costs more than most queries.
+        # Keep connections, because opening one costs more than most queries.
         conn_max_age=600,
         conn_health_checks=True,
     )
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
-        "timeout": 20,  # seconds a writer waits for its turn
-        # A transaction that means to write takes the lock at once: upgrading a read lock later can only fail.
+        "timeout": 20,  # seconds that a writer waits for the lock
+        # Take the write lock at the start of a transaction, because upgrading a read lock later can fail.
         "transaction_mode": "IMMEDIATE",
         "init_command": (
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;"
-            # Each request's thread has a connection, and 2 MB of pages each add up. The system caches the file anyway.
+            # Each request thread has its own connection, by default with a 2 MB page cache. The system caches the file.
             "PRAGMA cache_size=-256;"
         ),
     }
-    # A file, as in earnest: threads share it, which they cannot do with one in memory.
+    # A file, as in production, because threads cannot share a database in memory.
     DATABASES["default"]["TEST"] = {"NAME": VAR / "test.sqlite3"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 MEDIA_ROOT = VAR / "media"
-# "X-Accel-Redirect" (nginx) or "X-Sendfile" (Apache, lighttpd): a proxy that shares MEDIA_ROOT sends files itself.
+# "X-Accel-Redirect" (nginx) or "X-Sendfile" (Apache, lighttpd), for a proxy that can read MEDIA_ROOT.
 SEND_FILES_WITH = env.str("SEND_FILES_WITH", "")
 SEND_FILES_PREFIX = env.str("SEND_FILES_PREFIX", "/protected-media/")
-# The server in front bounds each request (heygen_portal/server/limits.py); in memory there is no more than this of it.
+# The server limits requests (heygen_portal/server/limits.py). Larger uploads than this go to a temporary file.
 FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
@@ -141,11 +141,11 @@ CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]  # a pickle from
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 
-# How often one person, address or session may ask. The defaults are in budgets.py; docs/budgets.md has examples.
+# Overrides of rate limits. The defaults are in budgets.py; docs/budgets.md has examples.
 BUDGETS: dict[str, str] = env.dict("BUDGETS", {})
 BUDGET_FACTOR = env.float("BUDGET_FACTOR", 1.0)  # multiplies each budget
 
-# Our own LiveKit, for the accounts that use it; the public address is the one for browsers and avatars.
+# Our LiveKit server, for accounts with own rooms. Browsers and avatars connect to the public URL.
 
 LIVEKIT_URL = env.str("LIVEKIT_URL", "")
 LIVEKIT_PUBLIC_URL = env.str("LIVEKIT_PUBLIC_URL", "") or LIVEKIT_URL
@@ -157,7 +157,7 @@ LIVEKIT_API_SECRET = secret("LIVEKIT_API_SECRET")
 EMULATOR_URL = env.str("EMULATOR_URL", "")
 EMULATOR_API_KEY = secret("EMULATOR_API_KEY")
 
-# Who is there
+# Users
 
 SESSION_SERIALIZER = "django.contrib.sessions.serializers.JSONSerializer"
 AUTHENTICATION_BACKENDS = [
@@ -171,21 +171,21 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "account_login"
-# axes keeps the log of sign-ins and locks nobody out: people/throttle.py bounds attempts.
+# axes only logs sign-ins; people/sign_in/throttle.py limits attempts.
 AXES_LOCK_OUT_AT_FAILURE = False
 AXES_ENABLE_ACCESS_FAILURE_LOG = False
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
-# daphne: the address is the socket's; behind a proxy it is the header that the proxy sets.
+# Number of trusted proxies that append to X-Forwarded-For. 0: the client's address is the socket's peer.
 PROXY_COUNT = env.int("PROXY_COUNT", 0)
 AXES_HANDLER = "heygen_portal.people.sign_in.sign_in_log.PortalAxesHandler"
 AXES_CLIENT_IP_CALLABLE = "heygen_portal.runtime.client_address.of"
-# The log of sign-ins has names, network addresses and browsers: each night what is older is deleted.
+# The sign-in log has names, addresses and browsers. Older rows are deleted every night.
 SIGN_IN_LOG_DAYS = env.int("SIGN_IN_LOG_DAYS", 90)
-# The organisation's own words on privacy, linked where people read them before they start.
+# The organisation's privacy notice, linked from the start page.
 PRIVACY_NOTICE_URL = env.str("PRIVACY_NOTICE_URL", "")
 
-# allauth: the pages of signing in, single sign-on and the second factor. docs/decisions/signing-in.md
+# allauth: sign-in, single sign-on and second factor. See docs/decisions/signing-in.md.
 ACCOUNT_ADAPTER = "heygen_portal.people.sign_in.adapters.AccountAdapter"
 ACCOUNT_FORMS = {
     "login": "heygen_portal.people.sign_in.forms.SignInForm",
@@ -195,11 +195,11 @@ ACCOUNT_FORMS = {
 }
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_EMAIL_VERIFICATION = "none"  # addresses come with an invitation, from an administrator or from the directory
-ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no letters to strangers
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no mail to unknown addresses
 ACCOUNT_SESSION_REMEMBER = True
-# Seconds for which a sign-in, or a password typed again, opens exports, roles, keys and personal data.
+# Seconds for which a proof of identity gives access to exports, roles, keys and personal data.
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
-# allauth's own limits lock people out and name no time to wait: people/sign_in/throttle.py counts instead.
+# people/sign_in/throttle.py replaces allauth's limits, which lock users out without saying how long to wait.
 ACCOUNT_RATE_LIMITS = False
 MFA_ADAPTER = "heygen_portal.people.sign_in.adapters.SecondFactorAdapter"
 MFA_FORMS = {
@@ -207,10 +207,10 @@ MFA_FORMS = {
     "reauthenticate": "heygen_portal.people.sign_in.forms.ReauthenticateCodeForm",
     "activate_totp": "heygen_portal.people.sign_in.forms.SetUpSecondFactorForm",
 }
-MFA_TOTP_TOLERANCE = 1  # clocks of telephones
+MFA_TOTP_TOLERANCE = 1  # phone clocks may be off by one step
 STAFF_NEEDS_SECOND_FACTOR = env.bool("STAFF_NEEDS_SECOND_FACTOR", False)
 
-# Single sign-on, where an OpenID Connect directory is named: only for who is expected here, and never with a role.
+# Single sign-on with an OpenID Connect directory. Only expected users get in, and none gets a role by it.
 OIDC_ISSUER = env.str("OIDC_ISSUER", "").rstrip("/")
 OIDC_DOMAINS: list[str] = env.list("OIDC_DOMAINS", [])
 SOCIALACCOUNT_ADAPTER = "heygen_portal.people.sign_in.adapters.SingleSignOnAdapter"
@@ -236,7 +236,7 @@ SOCIALACCOUNT_PROVIDERS = {
     }
 }
 
-# Letters: invitations and forgotten passwords. Without a server, links are shown to whoever invites.
+# Mail: invitations, password resets, security mail. Without a server, invitation links are shown to copy.
 
 EMAIL_HOST = env.str("EMAIL_HOST", "")
 EMAIL_PORT = env.int("EMAIL_PORT", 587)
@@ -258,7 +258,7 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-# Filled by bin/setup, and by `manage.py collectstatic` elsewhere. Belongs to the code, not to the data in VAR_DIR.
+# Filled by bin/setup or `manage.py collectstatic`. Belongs to the code, not to the data in VAR_DIR.
 STATIC_ROOT = BASE_DIR / "var" / "static"
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 STORAGES = {
@@ -266,9 +266,9 @@ STORAGES = {
     "staticfiles": {"BACKEND": "heygen_portal.runtime.static_files.PortalStaticFilesStorage"},
 }
 _LIVEKIT_SOURCES = [LIVEKIT_PUBLIC_URL, LIVEKIT_PUBLIC_URL.replace("ws", "http", 1)] if LIVEKIT_PUBLIC_URL else []
-# Where HeyGen keeps its rooms; a picture must not depend on a setting that nobody knows of.
+# Hosts of HeyGen's rooms. Built in, so that video does not depend on a setting.
 _HEYGEN_ROOMS = ["https://*.livekit.cloud", "wss://*.livekit.cloud"]
-# A form of ours begins the way to the directory, and browsers ask about where forms lead.
+# A form redirects to the directory, and browsers check redirects of forms too.
 _DIRECTORY = ["/".join(OIDC_ISSUER.split("/")[:3])] if OIDC_ISSUER else []
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -301,7 +301,7 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", "INFO")},
-    # One line a call, and two a tick each second, bury the lines that matter.
+    # One line per call and two per tick would bury the important lines.
     "loggers": {
         name: {"level": "WARNING"}
         for name in ("axes", "httpx", "httpcore", "celery.worker.strategy", "celery.app.trace", "celery.beat")

@@ -86,7 +86,7 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """After each test that commits, restore the initial database, including rows with delete triggers.
 
-    Django would empty every table, and then make permissions, groups and all that migrations leave anew.
+    Django would flush every table and create permissions, groups and migrated rows again.
     """
     if not is_sqlite():
         yield

@@ -86,7 +86,7 @@ def _delete_ways_in(user: User) -> None:
 
 
 def _delete_invitations(request: HttpRequest, user: User, names: set[str]) -> None:
-    """Delete the invitation that let the user in, those to their address, and those that they made and nobody used."""
+    """Delete the user's own invitation, those to their address, and unused ones that they made."""
     inviting.revoke_all_of(request, user)
     theirs = Q(used_by=user) | Q(invited_by=user, used_by=None)
     for name in names:

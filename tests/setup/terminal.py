@@ -1,6 +1,6 @@
-"""`python -m tests.setup.terminal PROGRAM …`: become that program, with its signals as a terminal hands them over.
+"""`python -m tests.setup.terminal PROGRAM …`: run a program with default signal handlers, as from a terminal.
 
-A runner in the background, or one under nohup, hands down that Ctrl-C or a closed terminal is to be ignored.
+Under nohup or in the background, programs inherit that SIGINT or SIGHUP is ignored.
 """
 
 import os

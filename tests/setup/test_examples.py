@@ -1,4 +1,4 @@
-"""The examples for operators say the same as each other, and as what was tried."""
+"""The examples for operators are consistent with each other and with the tested versions."""
 
 from __future__ import annotations
 

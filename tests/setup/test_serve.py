@@ -1,4 +1,4 @@
-"""`bin/serve` and `bin/emulator`, started as a person starts them."""
+"""`bin/serve` and `bin/emulator`, started as from a terminal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BIN = ROOT / "bin"
 
 @contextmanager
 def serving(var: Path, program: str = "serve", *args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run it until its welcome is complete; give the process and all it has said."""
+    """Run a program until it has printed its welcome. Yield the process and its output."""
     env = {**os.environ, "VAR_DIR": str(var)}
     with subprocess.Popen(
         [*AS_IN_A_TERMINAL, BIN / program, *args],
@@ -87,7 +87,7 @@ def test_an_old_python_gets_an_explanation() -> None:
 
 
 def _children_of(pid: int) -> list[int]:
-    """Return all the processes that this one started, and those that they did."""
+    """Return the IDs of all descendants of a process."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in map(int, (task / "children").read_text().split()):

@@ -1,4 +1,4 @@
-"""Servers are for this machine alone."""
+"""Servers listen on loopback only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def addresses_of(pid: int, *protocols: str) -> set[str]:
-    """Return the addresses on which a process listens, by TCP and UDP or one of them, as the kernel writes them."""
+    """Return the addresses on which a process listens (TCP and UDP by default), as hexadecimal from /proc."""
     inodes = set()
     for file in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed meanwhile
@@ -45,7 +45,7 @@ def test_livekit_and_the_emulator_listen_on_loopback_only(livekit: servers.LiveK
 
 @pytest.mark.proof
 def test_only_livekits_media_listens_on_the_network_address() -> None:
-    """Complaint 23: Firefox finds it nowhere else."""
+    """Complaint 23: Firefox needs it."""
     own_address = ports.own_address()
     if not own_address:
         pytest.skip("this machine is in no network")

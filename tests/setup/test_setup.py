@@ -1,4 +1,4 @@
-"""What set-up does and says, with steps of our own in place of the real ones."""
+"""Set-up with test steps in place of the real ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from local.setup import Step
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep stamps, logs, locks and the cache of this checkout out of it."""
+    """Use temporary stamps, logs, locks and caches."""
     monkeypatch.setattr(setup, "VAR", tmp_path)
     monkeypatch.setattr(console, "LOGS", tmp_path / "logs")
     monkeypatch.setattr(stamps, "FOLDER", tmp_path / "stamps")

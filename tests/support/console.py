@@ -66,7 +66,7 @@ def serve() -> None:
         with redirect_stdout(said):
             try:
                 call_command(*json.loads(line))
-            except (Exception, SystemExit):  # noqa: BLE001 - whoever asked is told
+            except (Exception, SystemExit):  # noqa: BLE001 - passed on to the caller
                 failed = traceback.format_exc()
         print(json.dumps({"said": said.getvalue(), "failed": failed}), file=answers, flush=True)
 

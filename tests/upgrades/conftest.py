@@ -1,4 +1,4 @@
-"""Nobody listens to what an upgrade announces."""
+"""Upgrade tests collect broadcasts instead of sending them."""
 
 from tests.sessions.conftest import announced
 

@@ -1,4 +1,4 @@
-"""Make the dumps of this folder; see README.md. Runs inside a checkout of the commit whose data is wanted."""
+"""Creates the dumps of this folder: see README.md. Runs in a checkout of the commit to dump."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def write(path: Path, text: str) -> None:
 
 
 def fill() -> None:
-    """Live through an ordinary day: what is stored comes from the portal's own functions."""
+    """Store an ordinary day's data with the portal's own functions."""
     import django
 
     django.setup()

@@ -1,4 +1,4 @@
-"""A database from before conversations had a table: sessions that continue each other get one, and the record fits."""
+"""Upgrades from before the conversation table: continued sessions share one, and the record verifies."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def migrated(
     monkeypatch: pytest.MonkeyPatch,
     django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[Migrate]:
-    """Migrate such a database to the newest version, two sessions at a time, and use it."""
+    """Migrate the old database to the newest version, two sessions per batch, and use it."""
     settings.FIELD_ENCRYPTION_KEY = KEY
     monkeypatch.setattr(import_module("sessions.migrations.0027_sessions_in_conversations"), "ROWS", 2)
     with ExitStack() as stack:

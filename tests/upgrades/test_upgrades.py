@@ -1,4 +1,4 @@
-"""Databases written by an earlier version: upgraded, read and verified with the code of today."""
+"""Databases of an earlier version are upgraded, read and verified with the current code."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ KEY = "a-key-for-the-dumps-and-for-nothing-else"
 
 @pytest.fixture(scope="module")
 def sqlite_file(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker) -> Path:
-    """Make the SQLite database of the earlier version, migrated to the newest."""
+    """Create the earlier version's SQLite database, migrated to the newest."""
     path = tmp_path_factory.mktemp("yesterday") / "migrated.sqlite3"
     with closing(sqlite3.connect(path)) as database:
         database.executescript(dump("sqlite.sql.gz"))
@@ -62,7 +62,7 @@ def sqlite_file(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Dja
 
 @pytest.fixture(scope="module")
 def postgres_template(postgres_url: str, django_db_blocker: DjangoDbBlocker) -> str:
-    """Make the same on PostgreSQL, as a template for others, and return the server's URL."""
+    """Create the same as a PostgreSQL template database. Return the server's URL."""
     with psycopg.connect(postgres_url, autocommit=True) as server:
         server.execute("CREATE DATABASE migrated")
     url = f"{postgres_url.rpartition('/')[0]}/migrated"
@@ -91,7 +91,7 @@ def copied_database(server_url: str) -> str:
 def yesterday(
     request: pytest.FixtureRequest, tmp_path: Path, settings: Any, announced: object, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[None]:
-    """Give a database as the earlier version left it, migrated to the newest."""
+    """Use a database of the earlier version, migrated to the newest."""
     settings.FIELD_ENCRYPTION_KEY = KEY
     if request.param == "postgres":
         url = copied_database(request.getfixturevalue("postgres_template"))
