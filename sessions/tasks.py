@@ -127,8 +127,8 @@ def rehearse() -> None:
 @shared_task
 def erase_old_speech() -> None:
     """Erase speech past its retention, and what closed accounts left behind. Scheduled nightly."""
-    erasure.erase_of_closed_accounts()
     erasure.erase_expired(timezone.now())
+    erasure.erase_of_closed_accounts()
 
 
 async def _read_all_bills() -> None:

@@ -9,12 +9,13 @@ from django.db import migrations, models
 from heygen_portal.migrations import _db_triggers as db_triggers
 
 TABLE = "heygen_portal_auditentry"
+# SQLite keeps the statement word for word, and `db_triggers.missing` compares it.
 ON_SQLITE = f"""
-CREATE TRIGGER {TABLE}_no_update BEFORE UPDATE ON {TABLE} WHEN (
-    json_extract(NEW.data, '$.is_renamed') IS NOT 1 OR NEW.id IS NOT OLD.id OR NEW.number IS NOT OLD.number
+CREATE TRIGGER {TABLE}_no_update BEFORE UPDATE ON {TABLE}
+    WHEN (json_extract(NEW.data, '$.is_renamed') IS NOT 1 OR NEW.id IS NOT OLD.id OR NEW.number IS NOT OLD.number
     OR NEW.at IS NOT OLD.at OR NEW.kind IS NOT OLD.kind OR NEW.by_id IS NOT OLD.by_id
-    OR NEW.address IS NOT OLD.address OR NEW.previous_hash IS NOT OLD.previous_hash OR NEW.hash IS NOT OLD.hash
-) BEGIN SELECT RAISE(ABORT, '{TABLE} is append-only'); END
+    OR NEW.address IS NOT OLD.address OR NEW.previous_hash IS NOT OLD.previous_hash OR NEW.hash IS NOT OLD.hash)
+    BEGIN SELECT RAISE(ABORT, '{TABLE} is append-only'); END
 """
 ON_POSTGRES = f"""
 CREATE OR REPLACE TRIGGER {TABLE}_no_update BEFORE UPDATE ON {TABLE} FOR EACH ROW WHEN (

@@ -68,7 +68,9 @@ def record_by(
 def closed_accounts() -> list[int]:
     """Return the IDs of the users whose accounts were closed."""
     entries = AuditEntry.objects.filter(kind=AuditEntry.Kind.ACCOUNT_CLOSED).order_by()
-    return [data[USER_KEY] for data in entries.values_list("data", flat=True)]
+    parsed = (_parsed(text) for text in entries.values_list(AsText("data"), flat=True))
+    user_ids = (data.get(USER_KEY) for data in parsed if isinstance(data, dict))
+    return [user_id for user_id in user_ids if isinstance(user_id, int)]
 
 
 def _ids_of(about: object) -> dict[str, Any]:
