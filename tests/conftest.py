@@ -212,8 +212,7 @@ def postgres_url(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> I
     """Yield a PostgreSQL server with the portal's tables."""
     from tests.support import on_postgres  # imports models, which need Django to be set up
 
-    with servers.postgres() as url, django_db_blocker.unblock():
-        on_postgres.migrate(url)
+    with django_db_blocker.unblock(), on_postgres.server() as url:
         yield url
 
 

@@ -1,4 +1,4 @@
-"""A migrated SQLite database that is created once and then copied."""
+"""A migrated SQLite database and PostgreSQL cluster that are created once and then copied."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from local import stamps
@@ -17,23 +19,42 @@ CODE = ("avatars", "heygen_portal", "sessions")  # migrations call code of all a
 
 
 def copy_to(path: Path) -> None:
-    """Copy the database to `path`. It is created again when code or dependencies have changed."""
-    code = (file for package in CODE for file in (ROOT / package).rglob("*.py"))
-    made = FOLDER / f"{stamps.key_of([*code, ROOT / 'requirements.txt'])}.sqlite3"
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with (FOLDER / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # all processes of a run call this at the start
-        if not made.exists():
-            _make(made)
+    """Copy the SQLite database to `path`."""
+    with _made(".sqlite3", _make_sqlite) as made:
         shutil.copyfile(made, path)
 
 
-def _make(made: Path) -> None:
-    for old in FOLDER.glob("*.sqlite3"):
-        old.unlink()
+@contextmanager
+def cluster(programs: Path, make: Callable[[Path], None]) -> Iterator[Path]:
+    """Yield the data folder of a stopped PostgreSQL cluster, to be copied. `make` creates one with these programs."""
+    with _made(".postgres", make, str(programs)) as made:
+        yield made
+
+
+@contextmanager
+def _made(suffix: str, make: Callable[[Path], None], *more: str) -> Iterator[Path]:
+    """Yield what `make` creates again whenever code or dependencies have changed."""
+    code = (file for package in CODE for file in (ROOT / package).rglob("*.py"))
+    made = FOLDER / f"{stamps.key_of([*code, ROOT / 'requirements.txt'], *more)}{suffix}"
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / f"lock-{suffix[1:]}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # all processes of a run call this at the start
+        if not made.exists():
+            for old in FOLDER.glob(f"*{suffix}"):
+                if old.is_dir():
+                    shutil.rmtree(old)
+                else:
+                    old.unlink()
+            new = FOLDER / f"new{suffix}"
+            make(new)
+            new.replace(made)  # an interrupted one is made again
+        yield made
+
+
+def _make_sqlite(path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=FOLDER) as here:
         new = Path(here) / "new.sqlite3"
         environment = {**os.environ, "VAR_DIR": here, "DATABASE_URL": f"sqlite:///{new}"}
         command = [str(VENV_PYTHON), "manage.py", "migrate", "--verbosity", "0"]
         subprocess.run(command, cwd=ROOT, env=environment, check=True)
-        new.replace(made)
+        new.replace(path)

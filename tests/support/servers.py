@@ -116,18 +116,19 @@ def redis_process() -> Iterator[Redis]:
 
 
 @contextmanager
-def postgres(*settings: str) -> Iterator[str]:
-    """Run a temporary PostgreSQL server with NAME=VALUE `settings`. Yield its URL."""
+def postgres(*settings: str, cluster: Path | None = None, keep: Path | None = None) -> Iterator[str]:
+    """Run a temporary PostgreSQL server with NAME=VALUE `settings`. Yield its URL.
+
+    Its data is new or a copy of `cluster`, and is deleted at the end unless `keep` names a path to move it to.
+    """
     programs = postgres_programs.folder()
     if programs is None:
         raise servers.ProgramMissing("PostgreSQL is not on this machine. Run bin/setup --tests.")
     before, url = postgres_programs.as_ordinary_user(), ""
     with folder() as here:
         data = here / "data"
-        data.mkdir()
         if before:
             shutil.chown(here, "nobody", "nogroup")
-            shutil.chown(data, "nobody", "nogroup")
         make_cluster = [
             *before,
             str(programs / "initdb"),
@@ -137,7 +138,10 @@ def postgres(*settings: str) -> Iterator[str]:
             "-E",
             "UTF8",
         ]
-        _run([*make_cluster, "--locale=C", "-D", str(data)], cwd=here)
+        if cluster:
+            _run(["cp", "-a", str(cluster), str(data)], cwd=here)  # with its owner
+        else:
+            _run([*make_cluster, "--locale=C", "-D", str(data)], cwd=here)
         # The data is temporary, so it need not reach the disk.
         options = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "unix_socket_directories=", *settings)
 
@@ -154,6 +158,8 @@ def postgres(*settings: str) -> Iterator[str]:
                 yield url
             finally:
                 os.kill(child.pid, signal.SIGINT)  # at SIGTERM it would wait for open connections
+        if keep:
+            _run(["mv", str(data), str(keep)], cwd=here)
 
 
 def _answers_sql(url: str) -> bool:

@@ -167,7 +167,7 @@ def test_a_record_verifies_after_erasure(world: World) -> None:
     assert db_triggers.missing(connection) == []
 
 
-@pytest.mark.parametrize("stated", [scope.STATED_ROWS_IN_MEMORY, 4, 2])
+@pytest.mark.parametrize("stated", [scope.STATED_ROWS_IN_MEMORY, 2])
 def test_tampered_exports_and_checks_are_found_in_any_number_of_passes(world: World, stated: int) -> None:
     limits = scope.MemoryLimits(batch_rows=2, stated_rows=stated)
     assert list(verification.faults(limits=limits)) == []

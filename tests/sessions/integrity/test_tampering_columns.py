@@ -149,7 +149,6 @@ def world(announced: object, monkeypatch: pytest.MonkeyPatch) -> World:
     for _ in range(3):
         assert nightly_check.check_record(timezone.now()).fault_count == 0
     assert audit_statements.upgrade()
-    assert list(verification.faults()) == []
     return World(one, two)
 
 
@@ -283,6 +282,10 @@ def rounds_of_columns() -> Iterator[list[tuple[type[models.Model], Any]]]:
 
 
 CHANGED_ALONE = ("session", "event", "head", "seal", "audit_head", "provider_erasure", "day_total")
+
+
+def test_a_record_that_nobody_changed_has_no_faults(world: World) -> None:
+    assert list(verification.faults()) == []
 
 
 def test_a_changed_column_is_named_with_its_row(world: World) -> None:
