@@ -1,4 +1,4 @@
-"""Requests that are cheap to send and costly to answer are refused beyond a budget, with the time to wait."""
+"""Costly requests are refused beyond a budget, with the time to wait."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHECK_ROOMS_A_MINUTE = 10
 
 
 def spent_until_refused(name: str, **who: Any) -> tuple[int, int]:
-    """Return how often it was granted, and the seconds to wait according to the refusal."""
+    """Return how often it was granted, and the seconds to wait after that."""
     for granted in range(10_000):
         try:
             budgets.spend_sync(name, **who)

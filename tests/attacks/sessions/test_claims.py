@@ -1,4 +1,4 @@
-"""Reports of a browser, or missing ones, decide neither time, nor cost, nor why a session ended."""
+"""A browser's reports decide neither time, nor cost, nor the end reason."""
 
 from __future__ import annotations
 

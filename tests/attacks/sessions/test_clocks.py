@@ -31,7 +31,7 @@ NIGHT = crontab(hour="2", minute="40")
 
 
 class World:
-    """A scheduler whose two clocks the test controls, with its own queue in a real Redis."""
+    """A scheduler whose two clocks the test controls, with a real Redis."""
 
     def __init__(self, redis_url: str, file: Path) -> None:
         self.now, self.passed, self.file = NOON, 0.0, file
@@ -180,7 +180,7 @@ def test_a_real_beat_with_a_schedule_file_from_the_future_sends_ticks(redis_url:
 
 @pytest.mark.parametrize("name", portal_app.conf.beat_schedule)
 def test_no_job_depends_on_agreement_between_machines_clocks(redis_url: str, name: str) -> None:
-    """A worker's clock may be seconds ahead: with `expires`, it would discard every tick."""
+    """With `expires`, a worker whose clock is ahead would discard every tick."""
     scheduler = SteadyScheduler(portal_app)
     client = redis.Redis.from_url(redis_url)
     with Connection(redis_url) as connection:

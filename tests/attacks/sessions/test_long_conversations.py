@@ -1,4 +1,4 @@
-"""Reading a long conversation costs no more than reading a part of it, however often it is requested."""
+"""Reading a long conversation costs no more than reading a part of it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def running(user: User, persona: Any, texts: list[str]) -> StreamingSession:
 
 
 async def is_sent_on(tab: Tab, session: StreamingSession) -> str:
-    """Join the session; return the URL of the page with all lines, empty if none were left out."""
+    """Join the session; return the URL of the page with all lines, if any."""
     await tab.say("session.join", session_id=str(session.pk))
     await tab.hear("session.status")
     first = await tab.receive_json_from(timeout=10)

@@ -1,4 +1,4 @@
-"""Once the provider has named a session, its ID is stored or it is closed there, whatever fails in between."""
+"""A session that the provider has named is stored, or closed there."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ async def test_a_late_answer_that_cannot_be_stored_is_closed(provider: Mock, fau
 
 
 async def test_an_answer_is_stored_although_the_session_has_ended_without_it(provider: Mock) -> None:
-    """The worker ended the session of a lost opener: what the provider created is still closed."""
+    """What the provider created for a lost opener is still closed."""
     session, answer = await opened(), provider.new_session.return_value
 
     @sync_to_async
@@ -245,7 +245,7 @@ async def test_our_own_room_is_deleted_with_the_session(provider: Mock, monkeypa
 
 
 async def test_two_sessions_with_one_provider_id_both_end(provider: Mock, caplog: pytest.LogCaptureFixture) -> None:
-    """A row that never accepts the ID: the provider returned that of another session of the account."""
+    """A row never accepts the ID, because another session has it."""
     first, closing = await opened(), Closing(provider)
     await provision.create_and_start(first, ignore)
     second = await _same_account(first)

@@ -1,4 +1,4 @@
-"""Observers who lose access cannot continue to watch, against a real LiveKit server."""
+"""Observers who lose access cannot continue to watch (real LiveKit server)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages with fields of odd types: each is refused with an explanation, and none causes an internal error."""
+"""Messages with odd fields are refused and cause no internal error."""
 
 from __future__ import annotations
 

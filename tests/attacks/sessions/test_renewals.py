@@ -1,4 +1,4 @@
-"""A renewal gains no time, passes no queued user, and records no end reason that the portal did not see."""
+"""A renewal gains no time, passes no queued user, and needs a seen cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Free text in reports would outlive the erasure of speech and be exported without a reason."""
+"""Free text in reports would outlive the erasure of speech."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines reported by a browser: accepted only while they can be true, and never part of a prompt."""
+"""Lines reported by a browser are accepted only while they can be true."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_a_pages_time_is_only_what_its_clock_says(told: Any) -> None:
 
 @pytest.fixture
 def over() -> StreamingSession:
-    """A session with one line sent by the portal and three reported by a browser: true, forged, and interrupted."""
+    """A session with one sent line and three reported: true, forged, interrupted."""
     session: StreamingSession = StreamingSessionFactory.create(status=Status.ENDED, user__username="ana")
     said(session, "¿Cuál es el horario?", "portal")
     said(session, "De lunes a", "browser", "avatar")

@@ -1,4 +1,4 @@
-"""Attacks with room tokens that outlive their session, against a real LiveKit server."""
+"""Attacks with room tokens that outlive their session (real LiveKit server)."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_a_token_creates_no_room(who: str) -> None:
 
 @pytest.mark.parametrize("who", WHO)
 async def test_a_token_only_permits_joining_its_room(who: str, livekit: servers.LiveKit) -> None:
-    """With a token's own grants on the server's API: create, list, delete, or change a room."""
+    """A token's grants do not create, list, delete, or change a room."""
     room = ours.new_room_name()
     await ours.create_room(room)
     token = token_for(who, room)

@@ -1,4 +1,4 @@
-"""Two browsers that differ only in their reports: time, cost, ends and trusted lines are the same."""
+"""Two browsers that differ only in their reports have the same facts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ EARLIEST_END = 5
 
 @dataclass
 class Provider:
-    """A provider that knows when it created and ended each session, and what was said in it."""
+    """A provider that knows the times and the transcript of each session."""
 
     latency: timedelta
     is_away: bool = False
@@ -398,7 +398,7 @@ class TwoBrowsers(RuleBasedStateMachine):
         assert kept == {"portal": side.written, "provider": answers}
 
     def _compare(self, one: Side, other: Side) -> None:
-        """Only idle limits, missing video, or a page that requested a stop may make a difference between the two."""
+        """Only idle limits, missing video, or a requested stop may make a difference."""
         ends = {(side.session.end_reason, side.session.stop_requested_at) for side in (one, other)}
         if len(ends) > 1 and not (one.has_asked or other.has_asked):
             first = min((one, other), key=lambda side: side.session.stop_requested_at or NOON)

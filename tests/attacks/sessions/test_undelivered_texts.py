@@ -1,4 +1,4 @@
-"""Texts that the avatar never got are marked wherever a transcript is shown, and are part of no prompt."""
+"""Undelivered texts are marked everywhere, and are part of no prompt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For every provider failure: a clear message in the page's language, a recorded reason, nothing left open.
+"""For every provider failure: a clear message, a recorded reason, nothing open.
 
 Client, emulator and faults are real; only the avatars have no video and sound.
 """
@@ -149,7 +149,10 @@ async def test_calls_are_made_in_the_documented_order_with_the_documented_creden
 async def test_cancelling_during_creation_closes_the_session_that_the_provider_creates(
     provider: servers.Emulator, control: httpx.AsyncClient
 ) -> None:
-    """Complaint 21. The answer is awaited and stopped at once, without a search in the provider's list."""
+    """Complaint 21.
+
+    The answer is awaited and stopped at once, without a search in the provider's list.
+    """
     await order(control, {"on": "streaming.new", "kind": "delay", "seconds": 1})
     persona = await a_persona(**at(provider))
     async with browser(await a_person(), persona.slug) as tab:
@@ -181,7 +184,10 @@ async def test_unused_sessions_are_closed_before_a_start_is_refused(
 async def test_a_user_queues_while_another_party_holds_the_slot_and_no_session_is_closed(
     provider: servers.Emulator, control: httpx.AsyncClient
 ) -> None:
-    """Complaint 4. Slots are free by our count, but the provider refuses. The user sees no refusal."""
+    """Complaint 4.
+
+    Slots are free by our count, but the provider refuses. The user sees no refusal.
+    """
     await control.post("rules", json={"concurrency": 1})
     theirs = await sync_to_async(somebody_opens)(provider)
     persona = await a_persona(**at(provider))
@@ -211,7 +217,7 @@ async def test_a_user_queues_while_another_party_holds_the_slot_and_no_session_i
 def test_two_portals_on_one_account_do_not_end_each_others_sessions(
     provider: servers.Emulator, postgres_url: str
 ) -> None:
-    """Each has its own database, SQLite and PostgreSQL, and sees the other only through the provider's list."""
+    """Each has its own database and sees the other only in the provider's list."""
     httpx.post(f"{provider.url}/_emulator/reset", json={}).raise_for_status()
     ours = running_at(provider)
     with on_postgres.as_default(postgres_url):
@@ -237,7 +243,7 @@ def running_at(provider: servers.Emulator) -> StreamingSession:
 
 
 def unknown_sessions_at(account: ProviderAccount) -> list[str]:
-    """Reconcile this account in the current database; return the open sessions unknown here."""
+    """Reconcile this account; return the open sessions unknown in this database."""
     async_to_sync(compare)(account)
     account.refresh_from_db()
     return [row["id"] for row in account.strangers]

@@ -52,7 +52,7 @@ def left_behind() -> dict[str, int]:
 
 
 def test_the_database_is_not_touched_from_an_event_loop() -> None:
-    """Otherwise asgiref would create a storage for the loop's thread, and Django an unused connection."""
+    """Otherwise asgiref would create a storage, and Django an unused connection."""
 
     async def connections_of_loop() -> list[object]:
         await in_thread(StreamingSession.objects.exists)()

@@ -1,4 +1,4 @@
-"""No interleaving of people, workers, crashes and lost answers leaves a session open, or ended without a reason."""
+"""No order of events leaves a session open, or ended without a reason."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _as_session_in_creation(
 
 
 class Portal(RuleBasedStateMachine):
-    """Four users, one with a quota, two web processes, a worker, and a provider that answers late, wrongly or never."""
+    """Four users, two web processes, a worker, and an unreliable provider."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -247,7 +247,10 @@ class Portal(RuleBasedStateMachine):
         self._pass(timedelta(seconds=seconds), are_taken=are_taken)
 
     def _pass(self, time: timedelta, *, are_taken: bool) -> None:
-        """Move the clock. Calls that wait too long are lost; live web processes renew their lease."""
+        """Move the clock.
+
+        Calls that wait too long are lost; live web processes renew their lease.
+        """
         for call in list(self.simulation.calls):
             if call.sent_at + LONGEST_CALL < timezone.now() + time:
                 if are_taken:
@@ -383,7 +386,7 @@ class Portal(RuleBasedStateMachine):
         return min(max(wait, timedelta(seconds=1)), longest)
 
     def _left_open(self) -> set[str]:
-        """Return our open sessions at the provider; on a shared account, only those named by a row."""
+        """Return our open sessions at the provider."""
         ours = set(self.provider.open) - self.foreign
         if self.account.is_exclusive:
             return ours

@@ -54,7 +54,7 @@ async def test_a_repeated_ref_is_answered_with_the_first_outcome_and_sent_once(p
 
 
 async def test_texts_repeated_over_another_socket_keep_their_order(provider: Mock) -> None:
-    """The first is still being sent for the broken socket; the page repeats all three over the next one."""
+    """The first text is still being sent; the page repeats all three elsewhere."""
     reached, may_answer, said = asyncio.Event(), asyncio.Event(), []
 
     async def think(session_id: str, *, text: str, kind: TaskKind) -> Delivered:

@@ -93,7 +93,7 @@ async def test_unknown_sessions_are_closed_on_an_exclusive_account_only(provider
 
 
 async def test_a_session_that_has_ended_here_is_closed_at_the_provider_on_any_account(provider: Mock) -> None:
-    """An answer to `new` that arrived after every process gave up may have lost its stop as well."""
+    """A late answer to `new` may have lost its stop as well."""
     session = await a_session(Status.ENDED, persona__avatar__account__is_exclusive=False)
     provider.list_sessions.return_value = [Mock(provider_session_id=session.provider_session_id)]
     await stop.reconcile(session.account)
@@ -114,7 +114,7 @@ async def test_a_session_created_while_the_list_is_read_is_not_recorded_as_unkno
 
 
 async def test_a_cancelled_tick_releases_unconfirmed_claims(provider: Mock) -> None:
-    """The worker's event loop continues; without this, the calls would, too, and the rows stay claimed for a minute."""
+    """Without this, the rows would stay claimed for a minute."""
     session = await a_session(Status.STOPPING)
     begun = asyncio.Event()
     cancelled = asyncio.Event()

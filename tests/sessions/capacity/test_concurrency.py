@@ -1,4 +1,4 @@
-"""Concurrency on a database with many writers: two callers never do the same work twice."""
+"""Concurrency: two callers never do the same work twice."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CONCURRENT_CALLS = 8
 
 
 def concurrently(*work: Callable[[], T]) -> list[T]:
-    """Call all at the same time, each in its own thread and connection; return the results."""
+    """Call all at once, each in its own thread and connection; return the results."""
     ready = Barrier(len(work))
 
     def do(one: Callable[[], T]) -> T:
@@ -183,7 +183,7 @@ def test_a_tab_that_returns_while_the_lease_runs_out_is_not_lost(attempt: int) -
 
 
 def test_twenty_users_get_three_slots_in_order_and_never_more_at_once() -> None:
-    """Complaint 4: all start at once, slots are freed and offered concurrently, and no user is lost."""
+    """Complaint 4: all start at once, and no user is lost."""
     persona = PersonaFactory.create(published=True, avatar__account__concurrency_limit=3)
     people = {f"tab-{person.pk}": person.pk for person in UserFactory.create_batch(20)}
     process_id = uuid4()

@@ -140,7 +140,7 @@ def test_an_unmoving_queue_writes_nothing(process: UUID, django_assert_num_queri
 
 
 def test_the_expected_wait_is_estimated_where_the_data_suffices(process: UUID) -> None:
-    """Complaint 4: from the usual duration; else from the limits of running sessions; else unknown."""
+    """Complaint 4: from the usual duration, else from limits, else unknown."""
     persona, now = full(concurrency_limit=2), timezone.now()
     running = StreamingSession.objects.open()
     running.update(created_at=now - 4 * MINUTE, ends_at=now + 16 * MINUTE)

@@ -1,4 +1,4 @@
-"""Which limit applies: the lowest of all, the monthly quota, and the account's monthly cap."""
+"""Which limit applies: the lowest of all, the quota, and the monthly cap."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def capped(**account: object) -> str:
 
 
 def test_concurrent_sessions_never_exceed_the_accounts_monthly_cap() -> None:
-    """Each running session counts up to its limit: 20 minutes, then the remaining 10, then none."""
+    """Each running session counts up to its limit: 20 minutes, 10, then none."""
     slug = capped()
     first, second = (slots.open_session(UserFactory.create().pk, slug) for _ in range(2))
     assert (lasts(first), first.limit_by) == (20 * MINUTE, LimitBy.PERSONA)
@@ -156,7 +156,7 @@ def test_a_quota_belongs_to_a_user_or_a_group(fields: dict[str, bool]) -> None:
 
 
 def test_a_start_takes_few_queries(django_assert_num_queries: Any) -> None:
-    """Persona, quotas, lock, all facts, the conversation, the row and its first two events, in one transaction."""
+    """Persona, quotas, lock, facts, conversation, row and events: one transaction."""
     person, persona = UserFactory.create(), PersonaFactory.create(published=True)
     with django_assert_num_queries(10):
         slots.open_session(person.pk, persona.slug)

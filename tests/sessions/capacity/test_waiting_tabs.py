@@ -138,7 +138,7 @@ async def test_a_queued_tab_gets_its_slot_without_a_wake_up_message(monkeypatch:
 
 
 async def test_a_web_process_that_hung_restores_the_queue_positions_of_its_tabs() -> None:
-    """Its lease ran out, and another user joined the queue at another process meanwhile."""
+    """Its lease ran out, and another user joined the queue meanwhile."""
     first, second, third = await a_person(), await a_person(), await a_person()
     persona, elsewhere = await a_persona(**FULL), TabAddress(uuid4(), "elsewhere")
     async with browser(first, persona.slug) as talks, browser(second, persona.slug) as waits:
@@ -180,7 +180,7 @@ async def test_a_stop_while_the_provider_has_no_slot_does_not_queue(provider: Mo
 
 
 async def test_a_second_device_is_offered_a_take_over_and_gets_it() -> None:
-    """Complaint 20: one session per user; the other device is informed why its session ended."""
+    """Complaint 20: one session per user; the other device learns the reason."""
     user, persona = await a_person(), await a_persona(**FULL)
     async with browser(user, persona.slug) as desk, browser(user, persona.slug) as phone:
         session_id = await desk.go_live()
@@ -204,7 +204,7 @@ async def test_a_second_device_is_offered_a_take_over_and_gets_it() -> None:
 
 
 async def test_a_take_over_waits_for_the_providers_confirmation_and_keeps_its_slot(provider: Mock) -> None:
-    """Complaint 20: nothing is created before; another user does not get the slot meanwhile."""
+    """Complaint 20: no other user gets the slot meanwhile."""
     confirmed = asyncio.Event()
     provider.stop_session.side_effect = once(confirmed)
     user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
@@ -280,7 +280,7 @@ You: “Hola”
 
 
 async def test_a_user_continues_in_another_language_with_the_conversation_so_far(provider: Mock) -> None:
-    """Complaints 7 and 15: a new session with the other language's voice and greeting; no line is lost or forgotten."""
+    """Complaints 7 and 15: another voice and greeting, and no line is lost."""
     of_spanish = {"greeting": "Hola", "knowledge_base__prompt": "Abrimos a las ocho."}
     user, spanish = await a_person(), await a_persona(**of_spanish, **FULL)
     of_english = {"voice__language": "en", "knowledge_base__prompt": "We open at eight."}
@@ -345,7 +345,7 @@ async def test_a_start_cancelled_at_once_leaves_nothing_at_the_provider(provider
 
 
 async def test_offering_a_slot_never_waits_for_a_busy_or_closed_event_loop() -> None:
-    """Otherwise the thread would hold the database as long as the loop is busy, or for ever at shutdown."""
+    """Otherwise the thread would hold the database as long as the loop is busy."""
     has_returned = threading.Event()
 
     def give() -> None:

@@ -1,4 +1,4 @@
-"""Sessions that continue each other form one conversation: one time limit, one end, one row covered by the record."""
+"""Sessions that continue each other form one conversation with one limit."""
 
 from __future__ import annotations
 

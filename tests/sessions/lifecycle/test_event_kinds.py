@@ -1,4 +1,4 @@
-"""Event kinds: those that Python records, that the page reports, and that have labels."""
+"""Event kinds: recorded by Python, reported by the page, and with a label."""
 
 from __future__ import annotations
 

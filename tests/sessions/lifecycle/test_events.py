@@ -66,7 +66,7 @@ def test_events_recorded_at_the_same_time_are_numbered_in_sequence() -> None:
 
 
 def documented(title: str) -> set[str]:
-    """Return the names in the first column of the table under a heading or an introductory line."""
+    """Return the names in the first column of the table after a line."""
     section = PROTOCOL.read_text(encoding="utf-8").split(title, 1)[1]
     table = re.search(r"^\|.*?(?=\n\n|\Z)", section, re.DOTALL | re.MULTILINE)
     assert table

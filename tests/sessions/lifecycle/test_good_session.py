@@ -1,4 +1,4 @@
-"""A session without faults against the emulator: what its record proves afterwards."""
+"""A session without faults: what its record proves afterwards."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def recorded(session_id: str, kind: str) -> None:
 
 
 async def talk(tab: Tab, control: httpx.AsyncClient) -> str:
-    """Seven steps, one typed and one spoken turn, and a rating; return the session's ID."""
+    """Seven steps, two turns, and a rating; return the session's ID."""
     await tab.say("session.start")
     await tab.hear("session.room")
     await reported(tab, "connection_state", state="connected")
@@ -79,7 +79,7 @@ async def open_at(control: httpx.AsyncClient) -> list[Any]:
 
 @pytest.fixture
 async def told(emulator: servers.Emulator) -> tuple[StreamingSession, list[str], list[Any]]:
-    """The session, the calls that the provider received, and its open sessions afterwards."""
+    """The session, the provider's calls, and its open sessions afterwards."""
     at = {"avatar__account__base_url": emulator.url, "avatar__account__api_key": emulator.api_key}
     silent = {"voice": None, "knowledge_base": None, "greeting": ""}
     persona = await a_persona(**at, avatar__provider_avatar_id="Lucia_public_20260101", **silent)

@@ -1,4 +1,4 @@
-"""The record verifies at every stage of a session's life and after every job that touches it."""
+"""The record verifies at every stage of a session and after every job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session with every kind of trouble: its timeline has all of it in order, and the emulator's log agrees."""
+"""A session with every kind of trouble: timeline and emulator's log agree."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def live_through_trouble(tab: Tab, control: httpx.AsyncClient) -> str:
-    """Late avatar, an interrupted turn, frozen video, a rejoin, the provider's end; return the session's ID."""
+    """Run through every kind of trouble; return the session's ID."""
     await control.post("faults", json={"kind": "late", "seconds": 0.3})
     await tab.say("session.start")
     await tab.hear("session.room")

@@ -36,7 +36,7 @@ def conversation(theirs: timedelta | None, **limit: timedelta) -> StreamingSessi
 
 
 def live_on(session: StreamingSession, clock: time_machine.Traveller, told: Told) -> list[tuple[int, str]]:
-    """Advance the clock from deadline to deadline until the session stops; return the events with their seconds."""
+    """Advance the clock to each deadline until the stop; return the events."""
     began, happened = session.created_at, []
     while True:
         session.refresh_from_db()

@@ -75,7 +75,10 @@ async def live(tab: Tab) -> tuple[str, str]:
 
 
 async def test_the_stop_button_alone_ends_the_session(no_list: Mock) -> None:
-    """Complaint 2, 3; requirement 31. The tab stays open, no worker runs, and the provider reports nothing."""
+    """Complaint 2, 3; requirement 31.
+
+    The tab stays open, no worker runs, and the provider reports nothing.
+    """
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         session_id = await tab.go_live()
         await tab.say("session.stop")
@@ -92,7 +95,10 @@ async def test_a_closed_socket_alone_ends_the_session(no_list: Mock, no_grace: N
 
 
 async def test_a_closing_pages_request_alone_ends_the_session(no_list: Mock, no_grace: None) -> None:
-    """Complaint 2. The socket never closes, as when a laptop's lid is shut; no worker runs."""
+    """Complaint 2.
+
+    The socket never closes, as when a laptop's lid is shut; no worker runs.
+    """
     user = await a_person()
     async with browser(user, (await a_persona()).slug) as tab:
         session_id, name = await live(tab)
@@ -122,7 +128,10 @@ async def test_the_workers_tick_alone_ends_the_session(no_list: Mock) -> None:
 
 
 async def test_a_reload_keeps_the_session(provider: Mock) -> None:
-    """Complaint 7. The old page reports its closing and its socket closes, before or after the new one is open."""
+    """Complaint 7.
+
+    The old page reports its closing and its socket closes, before or after the new one is open.
+    """
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as old:
         session_id, name = await live(old)

@@ -170,7 +170,7 @@ async def test_a_worker_that_shuts_down_finishes_its_stops(house: House) -> None
 
 
 async def test_a_worker_that_shuts_down_releases_unconfirmed_stops(house: House) -> None:
-    """The provider is silent: the next worker retries at once, not when the claim expires."""
+    """The next worker retries at once, not when the claim expires."""
     async with house.conversation():
         await house.control("faults", {"on": "streaming.stop", "kind": "delay", "seconds": 60, "times": 1})
         house.sql(DUE)

@@ -1,4 +1,7 @@
-"""Rooms on our own LiveKit: a real server, a stand-in provider. Requirements 37 to 42 and 51, complaint 22."""
+"""Rooms on our own LiveKit: a real server, a stand-in provider.
+
+Requirements 37 to 42 and 51, complaint 22.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,10 @@ async def closed_afterwards() -> AsyncIterator[None]:
 
 @pytest.fixture(autouse=True)
 def without_a_room(provider: Mock) -> Mock:
-    """A provider that is brought a room answers without address and token. Requirement 39."""
+    """A provider that is brought a room answers without address and token.
+
+    Requirement 39.
+    """
     provider.new_session.return_value = ProviderSession("their-session", None, timedelta(minutes=10), True, "token")
     return provider
 
@@ -238,7 +244,7 @@ async def test_a_returning_user_gets_a_new_token(livekit: servers.LiveKit) -> No
 
 
 async def test_only_abandoned_rooms_are_deleted(monkeypatch: pytest.MonkeyPatch, livekit: servers.LiveKit) -> None:
-    """After an end while LiveKit was away, or a process that died with a prepared room."""
+    """After an end while LiveKit was away, or a dead process."""
     over, used, waiting, theirs = (own.new_room_name() for _ in range(4))
     theirs = theirs.replace("portal-", "other-")
     for name in (over, used, waiting, theirs):
