@@ -16,18 +16,18 @@ from avatars.models import Persona
 from sessions.models import Conversation, Status, StreamingSession, Tab
 from tests.support.servers import Emulator
 
-AT_ONCE = 100
+CREATES_IN_PARALLEL = 100
 BATCH = 2000
 AN_HOUR = timedelta(hours=1)
 
 
 async def order(emulator: Emulator, count: int) -> list[str]:
     """Open sessions at the emulator and return their IDs."""
-    places, wanted = asyncio.Semaphore(AT_ONCE), {"version": "v2", "avatar_id": "Nora_public_20260101"}
+    slots, body = asyncio.Semaphore(CREATES_IN_PARALLEL), {"version": "v2", "avatar_id": "Nora_public_20260101"}
     async with aiohttp.ClientSession(emulator.url, headers={"X-Api-Key": emulator.api_key}) as http:
 
         async def one() -> str:
-            async with places, http.post("/v1/streaming.new", json=wanted) as answer:
+            async with slots, http.post("/v1/streaming.new", json=body) as answer:
                 return str((await answer.json())["data"]["session_id"])
 
         return await asyncio.gather(*(one() for _ in range(count)))

@@ -483,7 +483,7 @@ async def long_conversation(target: Target) -> bool:
     return answered and 0 < received < MIB
 
 
-MOST_LISTS = 16
+MAX_LISTS = 16
 """12 look-ups per minute for one session, plus the worker's own during the attack."""
 
 
@@ -510,7 +510,7 @@ async def rooms_and_looks(target: Target) -> bool:
     looks = [{"type": "event.report", "kind": "verdict", "data": {"code": "x", "final": False}}] * 64
     before = lists(target)
     await tell(target, target.reporter, looks)
-    return by_strangers and refused >= 150 and lists(target) - before <= MOST_LISTS
+    return by_strangers and refused >= 150 and lists(target) - before <= MAX_LISTS
 
 
 # Signing in

@@ -28,7 +28,7 @@ from tests.support import servers
 LOST = 0.05
 BETWEEN_KILLS_S = (4, 10)
 DOWN_S = (0, 2)
-SETTLED_S = 90
+SETTLE_S = 90
 LAST_CHANCE_S = 180
 """Seconds to continue while some user has not had a conversation yet."""
 PLACES = 100_000
@@ -70,7 +70,7 @@ async def live_dangerously(
     chance: random.Random,
     options: argparse.Namespace,
 ) -> tuple[list[Any], int]:
-    """Let users talk while processes are killed. Return them `SETTLED_S` after the last kill, with the kill count."""
+    """Let users talk while processes are killed. Return them `SETTLE_S` after the last kill, with the kill count."""
     from bench._people import Person
 
     people = [Person(portal, cookie, random.Random(chance.random()), watches=options.media) for cookie in cookies]
@@ -93,11 +93,11 @@ async def live_dangerously(
             return late < 0 or (late < LAST_CHANCE_S and not all(person.was_live for person in people))
 
         kills = await kill_at_random(victims, emulator.url, portal, chance, goes_on)
-        settled_at = time.monotonic() + SETTLED_S
+        settled_at = time.monotonic() + SETTLE_S
         for task in talking:  # who is still there closes the tab now, and nothing else
             task.cancel()
         await asyncio.gather(*talking, return_exceptions=True)
-        print(f"{kills} kills; counting {SETTLED_S} s after the last")
+        print(f"{kills} kills; counting {SETTLE_S} s after the last")
         await asyncio.sleep(settled_at - time.monotonic())
     return people, kills
 

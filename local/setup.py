@@ -111,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bin/setup", description=__doc__)
     parser.add_argument("--tests", action="store_true", help="also what the tests need: more packages, and Chromium")
     parser.add_argument(
-        "--lock", action="store_true", help="compile the lock files anew from pyproject and package.json"
+        "--lock", action="store_true", help="compile the lock files from pyproject.toml and package.json"
     )
     options = parser.parse_args()
     had_work = ensure(tests=options.tests or options.lock)

@@ -13,8 +13,8 @@ from tests.support import servers
 from tests.support.servers import Web
 
 PATH = "/admin/avatars/knowledgebase/import/"
-MOST_AT_ONCE = 8
-MOST_OF_ONE_ADDRESS = 2
+MAX_UPLOADS = 8
+MAX_UPLOADS_PER_ADDRESS = 2
 MIB = 1024 * 1024
 ANNOUNCED = [f"Content-Length: {15 * MIB}", f"Content-Length: {MIB + 1}", "Transfer-Encoding: chunked"]
 RECEIVED = ("HTTP/1.1 302 ", "HTTP/1.1 403 ")
@@ -24,7 +24,7 @@ RECEIVED = ("HTTP/1.1 302 ", "HTTP/1.1 403 ")
 def test_strangers_hold_few_large_uploads_open(web: Web, announced: str) -> None:
     asked = head("POST", PATH, [announced])
     with ExitStack() as held:
-        for number in range(MOST_AT_ONCE):
+        for number in range(MAX_UPLOADS):
             held.enter_context(connected(web, source=f"127.0.0.{number + 2}")).sendall(asked)
         assert exchange(web, asked).startswith("HTTP/1.1 503 ")
         small = exchange(web, head("POST", PATH, ["Content-Length: 1"]), b"x")
@@ -36,9 +36,9 @@ def test_strangers_hold_few_large_uploads_open(web: Web, announced: str) -> None
 def test_one_address_cannot_take_every_upload_slot(web: Web, announced: str) -> None:
     asked = head("POST", PATH, [announced])
     with ExitStack() as held:
-        for _ in range(MOST_OF_ONE_ADDRESS):
+        for _ in range(MAX_UPLOADS_PER_ADDRESS):
             held.enter_context(connected(web, source="127.0.0.9")).sendall(asked)
-        for _ in range(MOST_AT_ONCE):
+        for _ in range(MAX_UPLOADS):
             with connected(web, source="127.0.0.9") as another:
                 another.sendall(asked)
                 assert answer(another).startswith("HTTP/1.1 429 ")
@@ -62,7 +62,7 @@ def test_uploads_are_counted_by_the_address_from_the_proxy(
 ) -> None:
     length = f"Content-Length: {15 * MIB}"
     with ExitStack() as held:
-        for number in range(MOST_OF_ONE_ADDRESS):
+        for number in range(MAX_UPLOADS_PER_ADDRESS):
             for address in ("203.0.113.7", f"2001:db8:0:1::{number}"):
                 asked = head("POST", PATH, [f"X-Forwarded-For: 10.0.0.{number}, {address}", length])
                 held.enter_context(connected(web_behind_proxy)).sendall(asked)
