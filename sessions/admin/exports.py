@@ -26,7 +26,7 @@ from heygen_portal.people.access import roles, sudo
 from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.in_thread import in_thread, iterate_in_thread
 from sessions import tasks
-from sessions.audit import reasons
+from sessions.actions import staff_reasons
 from sessions.exports import filters as export_filters
 from sessions.exports import list_export, session_export
 from sessions.models import Export, StreamingSession
@@ -58,8 +58,8 @@ class _ExportForm(forms.Form):
         help_text=_(
             "Without a reason, the export contains no conversation text. The reason is recorded with your name."
         ),
-        min_length=reasons.MIN_REASON_CHARACTERS,
-        max_length=reasons.MAX_REASON_CHARACTERS,
+        min_length=staff_reasons.MIN_REASON_CHARACTERS,
+        max_length=staff_reasons.MAX_REASON_CHARACTERS,
         required=False,
         widget=UnfoldAdminTextInputWidget,
     )

@@ -19,8 +19,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from heygen_portal.runtime import budgets, client_address
+from sessions.actions.staff_reasons import MAX_REASON_CHARACTERS, MIN_REASON_CHARACTERS
 from sessions.audit.page import READ
-from sessions.audit.reasons import MAX_REASON_CHARACTERS, MIN_REASON_CHARACTERS
 from sessions.exports import filters
 from sessions.models import StreamingSession
 

@@ -31,11 +31,11 @@ from heygen_portal.providers.contract.provider import ProviderError
 from heygen_portal.runtime import budgets, client_address, refusals
 from heygen_portal.runtime.budgets import TooManyRequests
 from sessions import errors
+from sessions.actions import staff_reasons
 from sessions.actions.stop import error_for_log
 from sessions.admin import exports
 from sessions.admin import search as search_admin
 from sessions.audit import page as audit_page
-from sessions.audit import reasons
 from sessions.exports import filters
 from sessions.lifecycle import end_evidence
 from sessions.models import (
@@ -108,7 +108,7 @@ class StopForm(ActionForm):
     reason = forms.CharField(
         label="",
         required=False,  # the action itself reports a missing reason
-        max_length=reasons.MAX_REASON_CHARACTERS,
+        max_length=staff_reasons.MAX_REASON_CHARACTERS,
         widget=UnfoldAdminTextInputWidget({"placeholder": _("Reason"), "aria-label": _("Reason")}),
     )
 
@@ -270,8 +270,8 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
             "sessions/board.html",
             {
                 "may_stop": self.has_stop_permission(request),
-                "shortest_reason": reasons.MIN_REASON_CHARACTERS,
-                "longest_reason": reasons.MAX_REASON_CHARACTERS,
+                "shortest_reason": staff_reasons.MIN_REASON_CHARACTERS,
+                "longest_reason": staff_reasons.MAX_REASON_CHARACTERS,
             },
         )
 
@@ -306,7 +306,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
     @admin.action(description=_("Stop selected sessions"), permissions=["stop"])
     def stop(self, request: HttpRequest, queryset: QuerySet[StreamingSession]) -> None:
         try:
-            reason = reasons.checked(request.POST.get("reason"))
+            reason = staff_reasons.checked(request.POST.get("reason"))
         except errors.ReasonNeeded as exc:
             self.message_user(request, str(exc), messages.ERROR)
             return

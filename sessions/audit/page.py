@@ -20,7 +20,8 @@ from heygen_portal.people.access import roles
 from heygen_portal.permissions import Permission
 from heygen_portal.runtime import client_address
 from sessions import errors
-from sessions.audit import inspection, reasons
+from sessions.actions import staff_reasons
+from sessions.audit import inspection
 from sessions.integrity import verification
 from sessions.labels import event_labels, remedy_texts
 from sessions.lifecycle import end_evidence, vouching
@@ -62,7 +63,7 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         if not may_read:
             raise PermissionDenied
         try:
-            reason = reasons.checked(request.POST.get("reason"))
+            reason = staff_reasons.checked(request.POST.get("reason"))
         except errors.ReasonNeeded as exc:
             reason_error = str(exc)
         else:
@@ -101,8 +102,8 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         "may_read": may_read,
         "is_open": is_open,
         "reason_error": reason_error,
-        "shortest_reason": reasons.MIN_REASON_CHARACTERS,
-        "longest_reason": reasons.MAX_REASON_CHARACTERS,
+        "shortest_reason": staff_reasons.MIN_REASON_CHARACTERS,
+        "longest_reason": staff_reasons.MAX_REASON_CHARACTERS,
         "lines": lines,
         "added": sum(one.is_unreported for one in lines),
         "reported": any(one.standing == vouching.Standing.BROWSER for one in lines),

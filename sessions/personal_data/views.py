@@ -30,6 +30,7 @@ from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.in_thread import iterate_in_thread
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
+from sessions.actions.staff_reasons import MAX_REASON_CHARACTERS, MIN_REASON_CHARACTERS
 from sessions.models import LegalHold, StreamingSession
 from sessions.personal_data import closing
 from sessions.personal_data import contents as personal_data
@@ -130,8 +131,8 @@ class StaffCloseForm(CloseForm):
     reason = forms.CharField(
         label=_("Reason"),
         help_text=_("For example, the date of the user’s request. It stays in the audit log: do not name the user."),
-        min_length=5,
-        max_length=300,
+        min_length=MIN_REASON_CHARACTERS,
+        max_length=MAX_REASON_CHARACTERS,
         widget=UnfoldAdminTextInputWidget,
     )
     username = forms.CharField(
@@ -187,8 +188,8 @@ class RequestForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"),
         help_text=_("For example, the date of the user’s request. It is recorded with your name."),
-        min_length=5,
-        max_length=300,
+        min_length=MIN_REASON_CHARACTERS,
+        max_length=MAX_REASON_CHARACTERS,
         widget=UnfoldAdminTextInputWidget,
     )
     extension = forms.ChoiceField(

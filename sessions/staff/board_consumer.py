@@ -19,7 +19,7 @@ from heygen_portal.permissions import Permission
 from heygen_portal.runtime import background, client_address
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
-from sessions.audit import reasons
+from sessions.actions import staff_reasons
 from sessions.lifecycle import broadcast
 from sessions.staff import board, stop_sessions
 from sessions.web import incoming
@@ -100,7 +100,7 @@ class BoardConsumer(PageSocket):
     # Messages from the page
 
     async def on_stop(self, content: dict[str, Any]) -> None:
-        selected, reason = content.get("sessions"), reasons.checked(content.get("reason"))
+        selected, reason = content.get("sessions"), staff_reasons.checked(content.get("reason"))
         if selected != "all" and not isinstance(selected, list):
             raise errors.BadMessage
         ids = None if selected == "all" else [incoming.uuid(value) for value in selected]

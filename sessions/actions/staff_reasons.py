@@ -1,4 +1,4 @@
-"""Reasons that staff give for reading, searching, exporting or stopping."""
+"""Reasons that staff give for reading, searching, exporting, stopping, or closing an account."""
 
 from __future__ import annotations
 
