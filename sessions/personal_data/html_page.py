@@ -94,7 +94,7 @@ FACTORS: dict[str, str | Promise] = {
 SECONDS_COLUMNS = ("used_this_month_s", "quota_s")
 # The first that a row has is its date.
 DATE_COLUMNS = ("attempt_time", "at", "asked_at", "saved_at", "action_time", "created_at", "expires_at")
-# The first two that a fold_accents row has follow the date in its heading.
+# The first two that a folded row has follow the date in its heading.
 SUMMARY_COLUMNS = ("log", "kind", "what", "name", "title", "object_repr", "email", "state", "status", "about")
 UNFOLDED_SECTIONS = ("account", "email_addresses", "single_sign_on", "second_factors", "login_sessions", "use", "queue")
 EMPTY_VALUES: tuple[Any, ...] = (None, "", [], {})
@@ -333,7 +333,7 @@ Writer = Callable[[Mapping[str, Any], Mapping[str, Any]], SafeString]
 
 
 def _folded(title: str, rows: Iterator[Any], write: Writer, session: Mapping[str, Any]) -> Iterator[SafeString]:
-    """Yield a fold_accents list, or nothing for an empty one."""
+    """Yield a folded list, or nothing for an empty one."""
     first = next(rows, None)
     if first is None:
         return
