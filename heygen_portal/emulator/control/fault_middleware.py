@@ -91,7 +91,7 @@ def _answer(path: str, values: dict[str, Any]) -> web.Response:
 async def _abandon(request: web.Request, kind: str) -> web.Response:
     """Cut the connection, or leave the client waiting until it disconnects.
 
-    The returned response reaches nobody.
+    The returned response is never sent.
     """
     if kind == "silence":
         while request.transport is not None and not request.transport.is_closing():
