@@ -14,7 +14,7 @@ from django.utils import timezone
 from avatars.catalogue import sync_runs
 from avatars.models import ProviderAccount, Video
 from avatars.videos import orders
-from heygen_portal.runtime import job_loop
+from heygen_portal.runtime.jobs import job_loop
 
 LOCK_KEY, LOCK_SECONDS = "videos-are-looked-after", 20
 VIDEOS_TIMEOUT = timedelta(hours=1)

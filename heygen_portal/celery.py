@@ -9,15 +9,15 @@ from celery.signals import beat_init, celeryd_init, worker_init, worker_process_
 from django.core.exceptions import ImproperlyConfigured
 
 from heygen_portal import production
-from heygen_portal.runtime import job_loop
-from heygen_portal.runtime.worker_shutdown import this_worker
+from heygen_portal.runtime.jobs import job_loop
+from heygen_portal.runtime.jobs.worker_shutdown import this_worker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
 
-app = Celery("heygen_portal", task_cls="heygen_portal.runtime.scheduler:PortalTask")
+app = Celery("heygen_portal", task_cls="heygen_portal.runtime.jobs.scheduler:PortalTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.conf.beat_scheduler = "heygen_portal.runtime.scheduler:SteadyScheduler"
+app.conf.beat_scheduler = "heygen_portal.runtime.jobs.scheduler:SteadyScheduler"
 app.conf.beat_schedule = {
     "enforce-limits": {"task": "sessions.tasks.enforce_limits", "schedule": 0.5},
     "look-after-videos": {"task": "avatars.tasks.look_after_videos", "schedule": 3.0},

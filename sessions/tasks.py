@@ -1,7 +1,7 @@
 """Celery tasks.
 
 The database is the retry queue: the next tick makes up for a lost task. No task has `expires`, which would compare the
-clocks of two machines. Instead `heygen_portal.runtime.scheduler` skips tasks that have piled up.
+clocks of two machines. Instead `heygen_portal.runtime.jobs.scheduler` skips tasks that have piled up.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from avatars.models import ProviderAccount
 from heygen_portal import livekit
 from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers.contract.provider import ProviderError
-from heygen_portal.runtime import job_loop
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.runtime.jobs import job_loop
 from sessions.actions import deadlines, stop
 from sessions.costs import ledger, provider_costs, provider_record, spend_alerts
 from sessions.exports import list_export

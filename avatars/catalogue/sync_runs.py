@@ -16,8 +16,8 @@ from django.utils import timezone
 from avatars.catalogue.sync import sync_catalogue
 from avatars.models import CatalogueSync, ProviderAccount
 from heygen_portal.providers.contract.provider import CredentialRefused, ProviderError
-from heygen_portal.runtime import job_loop
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.runtime.jobs import job_loop
 
 Step = CatalogueSync.Step
 SYNC_TIMEOUT = timedelta(hours=1)

@@ -30,8 +30,8 @@ from heygen_portal.providers.contract.provider import (
     ProviderUnreachable,
 )
 from heygen_portal.providers.contract.videos import VideoRequest, VideoState, VideoStatus
-from heygen_portal.runtime import due_rows
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.runtime.jobs import due_rows
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from heygen_portal import providers
 from heygen_portal.providers.contract.provider import Provider, ProviderError, ProviderRejected, SessionGone, StopReason
 from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
-from heygen_portal.runtime.worker_shutdown import this_worker
+from heygen_portal.runtime.jobs.worker_shutdown import this_worker
 from sessions.actions import deadlines
 from sessions.capacity import claims, queue
 from sessions.capacity.claims import Claim

@@ -17,7 +17,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
-from heygen_portal.runtime import due_rows
+from heygen_portal.runtime.jobs import due_rows
 from sessions.capacity import quotas
 from sessions.lifecycle import coverage, events
 from sessions.lifecycle.event_kinds import EventKind

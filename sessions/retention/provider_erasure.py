@@ -15,8 +15,8 @@ from django.db import transaction
 
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import ProviderError, ProviderRejected, SessionGone
-from heygen_portal.runtime import due_rows
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.runtime.jobs import due_rows
 from sessions.actions.stop import error_for_log
 from sessions.lifecycle import coverage, events
 from sessions.lifecycle.event_kinds import EventKind

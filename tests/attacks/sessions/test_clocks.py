@@ -21,8 +21,8 @@ from django.test import override_settings
 from kombu import Connection
 
 from heygen_portal.celery import app as portal_app
-from heygen_portal.runtime import scheduler as beat
-from heygen_portal.runtime.scheduler import SteadyScheduler
+from heygen_portal.runtime.jobs import scheduler as beat
+from heygen_portal.runtime.jobs.scheduler import SteadyScheduler
 from local import servers
 from local.processes import Child
 
@@ -198,7 +198,9 @@ def test_no_job_depends_on_agreement_between_machines_clocks(redis_url: str, nam
 
 @pytest.fixture
 def job(redis_url: str) -> tuple[Task[Any, Any], list[str]]:
-    app = Celery("jobs", broker=redis_url, task_cls="heygen_portal.runtime.scheduler:PortalTask", set_as_current=False)
+    app = Celery(
+        "jobs", broker=redis_url, task_cls="heygen_portal.runtime.jobs.scheduler:PortalTask", set_as_current=False
+    )
     done: list[str] = []
 
     @app.task(name=uuid.uuid4().hex)

@@ -15,8 +15,8 @@ from uuid import uuid4
 import pytest
 from django.db import DEFAULT_DB_ALIAS, transaction
 
-from heygen_portal.runtime import job_loop
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.runtime.jobs import job_loop
 from sessions import tasks
 from sessions.lifecycle import broadcast
 from sessions.models import StreamingSession

@@ -13,8 +13,8 @@ from datetime import timedelta
 
 import pytest
 
-from heygen_portal.runtime import job_loop
-from heygen_portal.runtime.job_loop import JobTimeout
+from heygen_portal.runtime.jobs import job_loop
+from heygen_portal.runtime.jobs.job_loop import JobTimeout
 from local.paths import ROOT
 
 LONG = timedelta(minutes=1)
@@ -125,7 +125,7 @@ def test_closing_awaits_cleanup_hooks_and_cancels_remaining_tasks() -> None:
 FORK = """
 import asyncio, os
 from datetime import timedelta
-from heygen_portal.runtime import job_loop
+from heygen_portal.runtime.jobs import job_loop
 
 async def number():
     return os.getpid()

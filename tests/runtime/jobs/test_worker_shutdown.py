@@ -13,7 +13,7 @@ WORKER = """
 import multiprocessing, sys
 from celery.signals import worker_init, worker_shutting_down
 import heygen_portal.celery
-from heygen_portal.runtime.worker_shutdown import this_worker
+from heygen_portal.runtime.jobs.worker_shutdown import this_worker
 
 worker_init.send(sender=None)
 fork = multiprocessing.get_context("fork")
