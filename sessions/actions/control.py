@@ -55,7 +55,7 @@ async def interrupt(session_id: UUID) -> RoomCommand | None:
 
 
 async def stay(session_id: UUID) -> None:
-    """Restart the idle timeout here and at the provider.
+    """Start the idle limit over, here and at the provider.
 
     Raises NotLive, ProviderRefused, ProviderSilent.
     """

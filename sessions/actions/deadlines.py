@@ -112,7 +112,7 @@ def fail_stale_tasks(now: datetime) -> None:
 
 
 def stay(session_id: UUID) -> StreamingSession:
-    """Restart the idle timeout because the user asked to stay. Raises NotLive."""
+    """Start the idle limit over because the user asked to stay. Raises NotLive."""
     with transaction.atomic():
         session = _extend_idle_limit(session_id)
         events.append(session_id, Entry(EventKind.STAYED))
@@ -121,7 +121,7 @@ def stay(session_id: UUID) -> StreamingSession:
 
 
 def record_activity(session_id: UUID) -> None:
-    """Restart the idle timeout after speech was heard.
+    """Start the idle limit over after speech was heard.
 
     A report for a session that is not live is ignored.
     """
@@ -130,7 +130,7 @@ def record_activity(session_id: UUID) -> None:
 
 
 def extend_idle_limit(session_id: UUID) -> StreamingSession:
-    """Restart the idle timeout of a live session and return the session.
+    """Start the idle limit of a live session over and return the session.
 
     Raises NotLive.
     """

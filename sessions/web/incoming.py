@@ -43,8 +43,8 @@ def uuid(value: Any) -> UUID:
 def start_request(content: dict[str, Any]) -> StartRequest:
     """Return the request of a `session.start` message. Raises BadMessage, NotFound."""
     continues, is_taking_over = content.get("continues"), content.get("take_over", False)
-    quality, because = content.get("quality", ""), content.get("because", EndReason.NO_PICTURE.value)
-    if not isinstance(is_taking_over, bool) or because not in RENEWABLE:
+    quality, claimed_reason = content.get("quality", ""), content.get("because", EndReason.NO_PICTURE.value)
+    if not isinstance(is_taking_over, bool) or claimed_reason not in RENEWABLE:
         raise errors.BadMessage
     encoding = content.get("encoding", "")
     if quality not in ("", *Quality) or encoding not in ("", *ENCODINGS):
@@ -54,5 +54,5 @@ def start_request(content: dict[str, Any]) -> StartRequest:
         encoding=str(encoding),
         is_taking_over=is_taking_over,
         continues=None if continues is None else uuid(continues),
-        claimed_reason=EndReason(because),
+        claimed_reason=EndReason(claimed_reason),
     )

@@ -55,7 +55,7 @@ def test_search_finds_sessions_by_user_persona_and_provider_id(admin_client: Cli
     assert list(found) == ([session] if query in ("ana", "their-id", "Lucía") else [])
 
 
-def press_stop(client: Client, *sessions: StreamingSession, reason: str = "It rang twice") -> list[tuple[str, str]]:
+def press_stop(client: Client, *sessions: StreamingSession, reason: str = "Fire drill today") -> list[tuple[str, str]]:
     """Stop these sessions with the list's action and return the page's messages."""
     choice = {"action": "stop", "reason": reason, "_selected_action": [str(session.pk) for session in sessions]}
     page: Any = client.post(SESSIONS, choice, follow=True, headers={"accept-language": "en"})
@@ -67,7 +67,7 @@ def test_staff_stop_running_sessions_only_once(admin_client: Client, provider: M
     """Requirement 49. A second press changes nothing."""
     live = StreamingSessionFactory.create(provider_session_id="theirs", user__username="ana")
     ended, stopping = (StreamingSessionFactory.create(status=status) for status in (Status.ENDED, Status.STOPPING))
-    said = press_stop(admin_client, live, ended, stopping, reason=" It rang twice ")
+    said = press_stop(admin_client, live, ended, stopping, reason=" Fire drill today ")
     before = "1 session is being stopped. Its provider has not responded yet."
     assert said == [("warning", f"1 session has ended. {before}")]
     assert press_stop(admin_client, live) == [("warning", "All selected sessions had already ended.")]
@@ -76,12 +76,12 @@ def test_staff_stop_running_sessions_only_once(admin_client: Client, provider: M
     staff = User.objects.get(username="admin")
     live.refresh_from_db()
     assert (live.status, live.end_reason) == (Status.ENDED, EndReason.STAFF_STOPPED)
-    assert live.end_evidence == {"code": "staff_because", "user": staff.pk, "why": "It rang twice"}
+    assert live.end_evidence == {"code": "staff_because", "user": staff.pk, "why": "Fire drill today"}
     asked = live.events.get(kind="stop_asked")
-    assert asked.data == {"by": staff.pk, "from": "127.0.0.1", "reason": "It rang twice"}
+    assert asked.data == {"by": staff.pk, "from": "127.0.0.1", "reason": "Fire drill today"}
     entry = AuditEntry.objects.get(kind=AuditEntry.Kind.SESSIONS_STOPPED)
     assert (entry.by, entry.about, entry.address) == (staff, "ana", "127.0.0.1")
-    assert entry.data == {"reason": "It rang twice", "sessions": [str(live.pk)]}
+    assert entry.data == {"reason": "Fire drill today", "sessions": [str(live.pk)]}
 
 
 @ACROSS_THREADS

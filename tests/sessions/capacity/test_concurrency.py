@@ -131,7 +131,7 @@ def test_of_concurrent_stops_one_wins_and_one_reason_is_kept() -> None:
 def test_concurrent_staff_stops_are_recorded_once_each() -> None:
     sessions = StreamingSessionFactory.create_batch(5)
     people = [person.pk for person in UserFactory.create_batch(4)]
-    begun = concurrently(*[partial(stop_sessions.begin, by, None, None, "It rang") for by in people])
+    begun = concurrently(*[partial(stop_sessions.begin, by, None, None, "Fire drill") for by in people])
     assert Counter(one.pk for won in begun for one in won) == Counter(session.pk for session in sessions)
     named = [pk for entry in AuditEntry.objects.all() for pk in entry.data["sessions"]]
     assert sorted(named) == sorted(str(session.pk) for session in sessions)

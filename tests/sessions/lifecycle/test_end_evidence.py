@@ -71,7 +71,7 @@ async def staff_stop(provider: Mock) -> StreamingSession:
     def press() -> None:
         client = Client()
         client.force_login(staff)
-        choice = {"action": "stop", "reason": "It rang twice", "_selected_action": [str(session.pk)]}
+        choice = {"action": "stop", "reason": "Fire drill today", "_selected_action": [str(session.pk)]}
         client.post("/admin/avatar_sessions/streamingsession/", choice)
 
     await sync_to_async(press)()

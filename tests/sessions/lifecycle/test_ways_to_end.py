@@ -33,7 +33,7 @@ def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_list(provider: Mock) -> Mock:
     """A provider whose list is unavailable, so that reconciling finds nothing."""
-    provider.list_sessions.side_effect = AssertionError("nobody compares")
+    provider.list_sessions.side_effect = AssertionError("the list is not read here")
     return provider
 
 
@@ -166,14 +166,14 @@ async def test_a_user_cannot_close_another_users_tab(provider: Mock) -> None:
 
 
 @pytest.fixture
-def careful() -> Client:
+def csrf_client() -> Client:
     client = Client(enforce_csrf_checks=True)
     client.force_login(EndUserFactory.create(), backend="django.contrib.auth.backends.ModelBackend")
     return client
 
 
-def test_closing_a_tab_needs_the_pages_csrf_token(careful: Client) -> None:
-    assert careful.post(f"/sessions/{uuid4()}/leave", {"tab": "x"}).status_code == 403
+def test_closing_a_tab_needs_the_pages_csrf_token(csrf_client: Client) -> None:
+    assert csrf_client.post(f"/sessions/{uuid4()}/leave", {"tab": "x"}).status_code == 403
 
 
 def test_closing_a_tab_while_signed_out_changes_nothing() -> None:

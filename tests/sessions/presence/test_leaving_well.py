@@ -197,7 +197,7 @@ async def stop_from_the_list(house: House) -> str:
     session_id = str(UUID(house.session("id")[0]))
     async with httpx.AsyncClient(base_url=house.portal.url, cookies=cookies, headers={"accept-language": "en"}) as http:
         token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', (await http.get(path)).text)[0]
-        form = {"action": "stop", "reason": "It rang", "_selected_action": session_id, "csrfmiddlewaretoken": token}
+        form = {"action": "stop", "reason": "Fire drill", "_selected_action": session_id, "csrfmiddlewaretoken": token}
         return (await http.post(path, data=form, follow_redirects=True, timeout=SECONDS)).text
 
 
@@ -206,7 +206,7 @@ async def stop_from_the_board(house: House) -> str:
     headers = {"Cookie": f"sessionid={house.signed_in('admin')}", "Origin": house.portal.url}
     address = f"{house.portal.url}/ws/board/?lang=en"
     async with aiohttp.ClientSession(headers=headers) as http, http.ws_connect(address) as board:
-        await board.send_json({"type": "board.stop", "sessions": "all", "reason": "It rang"})
+        await board.send_json({"type": "board.stop", "sessions": "all", "reason": "Fire drill"})
         return str((await hear(board, "board.stopped"))["words"])
 
 

@@ -57,7 +57,7 @@ async def test_an_unconfirmed_stop_is_retried_without_a_worker(provider: Mock) -
     """Complaint 2."""
     provider.stop_session.side_effect = [ProviderUnreachable("ConnectError"), ProviderUnreachable("ReadTimeout"), None]
     (session,) = await make_sessions()
-    request = await stop_sessions.stop((await administrator()).pk, None, [session.pk], "It rang")
+    request = await stop_sessions.stop((await administrator()).pk, None, [session.pk], "Fire drill")
     outcome = await stop_sessions.wait_for_outcome(request)
     assert (outcome.over, outcome.pending, len(outcome.troubles)) == (0, 0, 1)
     await wait_until_ended(session)
@@ -70,7 +70,7 @@ async def test_a_session_being_created_is_closed_when_its_answer_is_overdue(
     """The process that waited for the provider's answer has died, and no worker runs."""
     monkeypatch.setattr("sessions.lifecycle.transitions.STOP_TIMEOUT", timedelta(0))
     (session,) = await make_sessions(status=Status.CREATING, provider_session_id=None)
-    request = await stop_sessions.stop((await administrator()).pk, None, None, "It rang")
+    request = await stop_sessions.stop((await administrator()).pk, None, None, "Fire drill")
     outcome = await stop_sessions.wait_for_outcome(request)
     assert (outcome.over, outcome.pending) == (0, 1)
     await wait_until_ended(session)
@@ -87,7 +87,7 @@ async def test_staff_do_not_wait_for_a_slow_provider_whose_answer_still_counts(
     sessions = await make_sessions(40)
     client = AsyncClient()
     await client.aforce_login(await administrator(), backend="django.contrib.auth.backends.ModelBackend")
-    choice = {"action": "stop", "reason": "It rang", "_selected_action": [str(session.pk) for session in sessions]}
+    choice = {"action": "stop", "reason": "Fire drill", "_selected_action": [str(session.pk) for session in sessions]}
     page: Any = await client.post(LIST, choice, follow=True, headers={"accept-language": "en"})
     said = [(message.level_tag, str(message)) for message in page.context["messages"]]
     assert said == [("warning", "40 sessions are being stopped. Their providers have not responded yet.")]
@@ -107,7 +107,7 @@ def test_nothing_is_stopped_if_the_audit_entry_cannot_be_written(monkeypatch: py
     session = StreamingSessionFactory.create()
     monkeypatch.setattr(audit_log, "record_by", Mock(side_effect=OSError("no space")))
     with pytest.raises(OSError, match="no space"):
-        stop_sessions.begin(UserFactory.create().pk, None, None, "It rang")
+        stop_sessions.begin(UserFactory.create().pk, None, None, "Fire drill")
     session.refresh_from_db()
     assert session.status == Status.LIVE
     assert not SessionEvent.objects.filter(kind="stop_asked").exists()
@@ -117,6 +117,6 @@ def test_stopping_many_sessions_needs_a_fixed_number_of_queries(django_assert_ma
     StreamingSessionFactory.create_batch(60)
     by = UserFactory.create().pk
     with django_assert_max_num_queries(25):
-        assert len(stop_sessions.begin(by, None, None, "It rang")) == 60
+        assert len(stop_sessions.begin(by, None, None, "Fire drill")) == 60
     entry = AuditEntry.objects.get(kind=AuditEntry.Kind.SESSIONS_STOPPED)
     assert len(entry.data["sessions"]) == SessionEvent.objects.filter(kind="stop_asked").count() == 60
