@@ -26,7 +26,7 @@ def phrases_of(source: str) -> Iterator[str]:
 
 
 def phrases_of_template(source: str) -> Iterator[str]:
-    for call in re.findall(r"""\b(?:n?gettext)\((?:u?'(?:[^'\\]|\\.)*'|u?"(?:[^"\\]|\\.)*")""", templatize(source)):
+    for call in re.findall(r"""\b(?:n?gettext|_)\((?:u?'(?:[^'\\]|\\.)*'|u?"(?:[^"\\]|\\.)*")""", templatize(source)):
         yield ast.literal_eval(call.partition("(")[2])
 
 
@@ -51,6 +51,16 @@ def test_every_string_has_a_spanish_translation(spanish: dict[str, polib.POEntry
     phrases = all_phrases()
     assert len(phrases) > 200  # the search itself works
     assert [phrase for phrase in sorted(phrases) if phrase not in spanish or not spanish[phrase].translated()] == []
+
+
+def test_strings_in_tag_arguments_are_found() -> None:
+    assert list(
+        phrases_of_template("""{% include "a.html" with head=_("Day") foot=_('Sum') %}{{ x|default:_("None") }}""")
+    ) == [
+        "Day",
+        "Sum",
+        "None",
+    ]
 
 
 def test_no_translation_is_fuzzy_or_lacks_a_placeholder(spanish: dict[str, polib.POEntry]) -> None:

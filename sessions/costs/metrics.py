@@ -15,7 +15,7 @@ from django.db.models import Count, Q, Sum
 from avatars.models import ProviderAccount
 from sessions.capacity import quotas
 from sessions.models import DayTotal, EndReason, SessionTotal, StreamingSession
-from sessions.timeline.percentiles import percentile
+from sessions.timeline.percentiles import median, p95
 
 # The newest sessions over which times are measured.
 MAX_MEASURED_SESSIONS = 500
@@ -23,7 +23,7 @@ MAX_MEASURED_SESSIONS = 500
 
 @dataclass(frozen=True)
 class Spread:
-    """Median and 95th percentile of `count` measurements."""
+    """Median and 95th percentile of `count` measurements. The latter is None with few of them."""
 
     median: timedelta | None = None
     p95: timedelta | None = None
@@ -32,7 +32,7 @@ class Spread:
     @classmethod
     def of(cls, measured: Iterable[timedelta]) -> Spread:
         known = list(measured)
-        return cls(percentile(known, 0.5), percentile(known, 0.95), len(known))
+        return cls(median(known), p95(known), len(known))
 
 
 @dataclass(frozen=True)

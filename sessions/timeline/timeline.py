@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.timeline.anomalies import Anomaly, find_anomalies
 from sessions.timeline.moments import BROWSER, LIVEKIT, PORTAL, PROVIDER, Moment, first, in_order, last
-from sessions.timeline.percentiles import percentile
+from sessions.timeline.percentiles import median, p95
 from sessions.timeline.turns import Turn, turns_of
 
 
@@ -77,9 +77,17 @@ class Timeline:
         """The user's last rating, or an empty string."""
         return str(last(self.moments, EventKind.RATED, "rating") or "")
 
-    def latency(self, share: float) -> timedelta | None:
-        """Return the latency that this share of the turns does not exceed."""
-        return percentile((turn.latency for turn in self.turns if turn.latency is not None), share)
+    @property
+    def median_latency(self) -> timedelta | None:
+        return median(self._latencies())
+
+    @property
+    def p95_latency(self) -> timedelta | None:
+        """95th percentile, or None with too few answered turns."""
+        return p95(self._latencies())
+
+    def _latencies(self) -> Iterator[timedelta]:
+        return (turn.latency for turn in self.turns if turn.latency is not None)
 
 
 def build(recorded: Iterable[Moment], began_at: datetime) -> Timeline:
