@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from heygen_portal.trail import hash_chain
@@ -27,6 +28,8 @@ TEXT_PROVING_KINDS = {
 }
 # The fields behind an event's checksums, in their order.
 HASHED_FIELDS = ("source", "kind", "data", "at")
+# From an event to its seal. A seal is made in the same transaction.
+MAX_SEALING_TIME = timedelta(minutes=1)
 # Stands for data that is not JSON.
 UNREADABLE = object()
 
@@ -224,8 +227,18 @@ def _changed_column(model: Any, chain: Chain, mark: EndMark) -> str:
     except (TypeError, ValueError, OverflowError):
         return "number"
     if event and event.hash == mark.hash:
-        return "at" if SessionSeal.is_time_signed(str(mark.signature)) and model is SessionSeal else "signature"
+        is_time_signed = model is SessionSeal and SessionSeal.is_time_signed(str(mark.signature))
+        return "at" if is_time_signed and not _is_soon_after(str(mark.at), str(event.at)) else "signature"
     for other in chain.events():
         if other.hash == mark.hash:
             return "number"
     return "hash"
+
+
+def _is_soon_after(at: str, event_at: str) -> bool:
+    """Whether a seal with this time was made together with its event. Times are in ISO 8601."""
+    try:
+        delay = datetime.fromisoformat(at) - datetime.fromisoformat(event_at)
+    except (TypeError, ValueError):
+        return False
+    return abs(delay) <= MAX_SEALING_TIME

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -223,6 +224,20 @@ def test_a_forged_or_deleted_seal_is_found() -> None:
         str(other.pk): "unsealed",
         str(third.pk): "forged",
     }
+
+
+def test_a_changed_signature_or_time_of_a_seal_is_named() -> None:
+    sessions = [ended_session() for _ in range(3)]
+    seals = [SessionSeal.objects.get(session=session) for session in sessions]
+    signature = seals[0].signature
+    with db_triggers.disabled(connection):
+        rows = [SessionSeal.objects.filter(pk=seal.pk) for seal in seals]
+        rows[0].update(signature=signature[:-5] + ("A" if signature[-5] != "A" else "B") + signature[-4:])
+        rows[1].update(signature="")
+        rows[2].update(at=seals[2].at + timedelta(days=1))
+    found = {(fault.session, fault.kind, fault.column) for fault in verification.faults()}
+    columns = ("signature", "signature", "at")
+    assert found == {(str(one.pk), "seal_forged", name) for one, name in zip(sessions, columns, strict=True)}
 
 
 def test_a_changed_or_added_text_is_found() -> None:

@@ -22,7 +22,7 @@ from django.utils import timezone
 from heygen_portal.models import Invitation, SignIn
 from heygen_portal.people.access import roles
 from heygen_portal.people.invitations import joining
-from heygen_portal.trail import audit_log, change_log, db_triggers
+from heygen_portal.trail import audit_log, change_log, db_triggers, hash_chain
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 from sessions import tasks
@@ -322,6 +322,65 @@ def test_an_entry_with_replaced_names_still_verifies(
         AuditEntry.objects.filter(number=number).update(**{column: value})
     found = [(fault.table, fault.row, fault.column) for fault in verification.faults()]
     assert found == [("audit_entry", str(number), column)]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("kind", "joined"),
+        ("data", {"renamed": {}}),
+        ("data", {"renamed": {}, "is_renamed": True}),
+        ("about", "somebody-else"),
+    ],
+)
+@pytest.mark.parametrize("is_last", [True, False])
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_changed_entry_of_a_closed_account_is_named(
+    request: pytest.FixtureRequest, database: str, is_last: bool, column: str, value: Any
+) -> None:
+    """The entries whose new content it states are not named instead."""
+    if database == "postgresql":
+        request.getfixturevalue("postgres")
+    number = number_of_closing(request, is_last=is_last)
+    with db_triggers.disabled(connection):
+        AuditEntry.objects.filter(number=number).update(**{column: value})
+    found = [(fault.kind, fault.row, fault.column) for fault in verification.faults()]
+    assert found == [("changed", str(number), column)]
+
+
+@pytest.mark.parametrize("is_last", [True, False])
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_deleted_entry_of_a_closed_account_is_named(
+    request: pytest.FixtureRequest, database: str, is_last: bool
+) -> None:
+    if database == "postgresql":
+        request.getfixturevalue("postgres")
+    number = number_of_closing(request, is_last=is_last)
+    with db_triggers.disabled(connection):
+        AuditEntry.objects.filter(number=number).delete()
+    found = [(fault.kind, fault.number, fault.column) for fault in verification.faults()]
+    assert found == [("truncated" if is_last else "deleted", number, "")]
+
+
+def test_an_entry_that_only_claims_replaced_names_is_named(person: User, administrator: User) -> None:
+    """No entry of a closed account states the content, although its checksums match."""
+    closed_with_entries(person, administrator)
+    entry = audit_log.record_by(administrator.pk, None, AuditEntry.Kind.KEY_SET, "Account")
+    audit_log.record_by(administrator.pk, None, AuditEntry.Kind.KEY_SET, "Account")
+    entry.about, entry.data = "Another", {"is_renamed": True}
+    prints = hash_chain.checksums(*entry.hashed_values())
+    AuditEntry.objects.filter(pk=entry.pk).update(about=entry.about, data=entry.data, prints=prints)
+    assert [(fault.kind, fault.row) for fault in verification.faults()] == [("changed", str(entry.number))]
+
+
+def number_of_closing(request: pytest.FixtureRequest, *, is_last: bool) -> int:
+    """Close an account that entries name; return the number of the entry that says so."""
+    administrator = request.getfixturevalue("administrator")
+    closed_with_entries(request.getfixturevalue("person"), administrator)
+    if not is_last:
+        audit_log.record_by(administrator.pk, None, AuditEntry.Kind.KEY_SET, "Account")
+    assert list(verification.faults()) == []
+    return AuditEntry.objects.get(kind="account_closed").number
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
