@@ -250,6 +250,7 @@ class SessionPass:
         self.proofs: dict[str, int] = {}
         self.has_all_proofs = True
         self.erasures: list[tuple[int, diagnosis.Receipt]] = []
+        self.erased_at = ""  # as the record states it; empty in records that do not
         self.active_holds = 0
         self.is_too_large = False
         self.is_chain_intact = False
@@ -318,6 +319,8 @@ class SessionPass:
         if kind in diagnosis.RETENTION_KINDS:
             self._note_retention(number, kind, data)
         for table, key, values in coverage.stated_in(data):
+            if table == ERASURE.name:  # the key was emptied in the same transaction
+                self.erased_at = str(values.get("at", self.erased_at))
             if table in TABLES and self._is_in_share(table, key):
                 since = {"": at} if kind == UPGRADED else {}  # when the upgrade stated it
                 self.stated.setdefault((table, key), {}).update({**values, **since})
@@ -450,6 +453,8 @@ class SessionPass:
                 self._add_fault("key_destroyed", None, "", "wrapped", None)
             elif is_erased and _is_present(wrapped):
                 self._add_fault("key_kept", None, "", "wrapped", None)
+            elif is_erased and self.erased_at and erased_at != self.erased_at:
+                self._add_fault("row_changed", None, "", "erased_at", self.erasures[-1][0])
         if has_text and not has_key:
             self._add_fault("key_destroyed", None, "", "session" if _has_orphan(SpeechKey) else "", None)
 

@@ -109,6 +109,14 @@ def test_a_key_destroyed_without_a_receipt_is_found(world: World) -> None:
     assert found() == {("speech_key", "erased_at")}
 
 
+@pytest.mark.parametrize("moved", [timedelta(days=-400), timedelta(microseconds=1)])
+def test_another_time_of_erasure_is_found(world: World, moved: timedelta) -> None:
+    key = SpeechKey.objects.get(pk=world.other.pk)
+    assert key.erased_at
+    SpeechKey.objects.filter(pk=world.other.pk).update(erased_at=key.erased_at + moved)
+    assert found() == {("speech_key", "erased_at")}
+
+
 def test_a_key_of_another_session_is_found(world: World) -> None:
     key = SpeechKey.objects.get(pk=world.session.pk)
     SpeechKey.objects.filter(pk=world.session.pk).update(wrapped=bytes(key.wrapped)[:-1] + b"x")
