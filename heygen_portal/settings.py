@@ -250,6 +250,7 @@ DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "") or "HeyGen Portal <portal@localho
 
 LANGUAGE_CODE = "es"
 LANGUAGES = [("es", _("Spanish")), ("en", _("English"))]
+FORMAT_MODULE_PATH = "heygen_portal.console.formats"
 LOCALE_PATHS = [BASE_DIR / "locale", BASE_DIR / "locale_theme"]
 TIME_ZONE = env.str("TIME_ZONE", "UTC")
 USE_TZ = True

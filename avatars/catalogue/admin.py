@@ -146,7 +146,7 @@ class AvatarPartAdmin(CatalogueAdmin):
 
 @admin.register(Voice)
 class VoiceAdmin(ReadOnly, AvatarPartAdmin):
-    list_display = ("name", "listen", "language", "gender", "has_emotions", "is_own", "account", "news")
+    list_display = ("name", "listen", "language", "gender_text", "has_emotions", "is_own", "account", "news")
     list_filter = (
         *CatalogueAdmin.list_filter,
         ("language", AllValuesCheckboxFilter),
@@ -159,7 +159,7 @@ class VoiceAdmin(ReadOnly, AvatarPartAdmin):
         "account",
         "provider_voice_id",
         "language",
-        "gender",
+        "gender_text",
         "has_emotions",
         "is_own",
         "listen",
@@ -168,6 +168,10 @@ class VoiceAdmin(ReadOnly, AvatarPartAdmin):
         "last_seen_at",
         "gone_at",
     )
+
+    @display(description=_("gender"), ordering="gender")
+    def gender_text(self, voice: Voice) -> str:
+        return voice.gender_label or "–"
 
     @display(description=_("sample"))
     def listen(self, voice: Voice) -> str:

@@ -16,6 +16,10 @@ from avatars.models.accounts import ProviderAccount
 NEWS_PERIOD = timedelta(days=7)
 
 
+# Labels of the genders that providers state. Others are shown as stored.
+GENDERS = {"male": _("male"), "female": _("female"), "neutral": _("neutral"), "unknown": _("unknown")}
+
+
 class News(models.TextChoices):
     """How an entry differs from the previous sync."""
 
@@ -101,7 +105,11 @@ class Voice(CatalogueEntry):
         constraints = (models.UniqueConstraint(fields=("account", "provider_voice_id"), name="voice_once_per_account"),)
 
     def __str__(self) -> str:
-        return " · ".join(filter(None, (self.name, self.language, self.gender)))
+        return " · ".join(filter(None, (self.name, self.language, self.gender_label)))
+
+    @property
+    def gender_label(self) -> str:
+        return str(GENDERS.get(self.gender, self.gender))
 
     @property
     def sample_url(self) -> str:

@@ -7,11 +7,13 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.contrib import admin, messages
+from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import path
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
@@ -23,6 +25,7 @@ from avatars.catalogue.sync import refresh_catalogue
 from avatars.models import Avatar, Persona, PersonaVersion, Voice
 from avatars.personas import form_options, publishing, versions, versions_page
 from avatars.personas.forms import UNVERSIONED_FIELDS, PersonaForm
+from heygen_portal.console.roles_field import RolesField
 from heygen_portal.console.widgets import confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.people.access import roles
 from heygen_portal.permissions import Permission
@@ -100,6 +103,12 @@ class PersonaAdmin(ModelAdmin):
         """Make fields that take effect at once read-only without permission to publish."""
         may_publish = obj is None or obj.status == Persona.Status.DRAFT or self.has_publish_permission(request)
         return self.readonly_fields if may_publish else (*self.readonly_fields, *sorted(UNVERSIONED_FIELDS))
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "groups":
+            label, roles_of_all = capfirst(db_field.verbose_name), Group.objects.order_by("pk")
+            return RolesField(roles_of_all, required=False, label=label, help_text=db_field.help_text)
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Persona | None = None) -> Any:
         return {} if obj else self.prepopulated_fields

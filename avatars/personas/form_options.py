@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.utils import formats
 from django.utils.translation import gettext as _
 
 from avatars.catalogue import voices
@@ -51,7 +52,8 @@ def _explanations(avatar: Avatar, emotions: tuple[str, ...]) -> Iterable[tuple[s
     elif not emotions:
         yield "voice_emotion", _("This voice does not support emotions.")
     slowest, fastest = capabilities.voice_rate
-    yield "voice_rate", _("Between %(slowest)s and %(fastest)s.") % {"slowest": slowest, "fastest": fastest}
+    limits = {"slowest": formats.localize(slowest), "fastest": formats.localize(fastest)}
+    yield "voice_rate", _("Between %(slowest)s and %(fastest)s.") % limits
     if not avatar.default_provider_voice_id:
         yield "voice", _("This avatar has no voice of its own. Choose one.")
     if not capabilities.push_to_talk:

@@ -19,9 +19,19 @@ from heygen_portal.providers import KINDS
 UNVERSIONED_FIELDS = {"slug", "groups"}
 
 
-def _emotions() -> list[tuple[str, str]]:
+# Labels of the providers' emotions. Others are shown as stored.
+EMOTIONS = {
+    "broadcaster": _("broadcaster"),
+    "excited": _("excited"),
+    "friendly": _("friendly"),
+    "serious": _("serious"),
+    "soothing": _("soothing"),
+}
+
+
+def _emotions() -> list[tuple[str, Any]]:
     emotions = {emotion for kind in KINDS.values() for emotion in kind.capabilities.emotions}
-    return [("", "–"), *((emotion, emotion) for emotion in sorted(emotions))]
+    return [("", "–"), *((emotion, EMOTIONS.get(emotion, emotion)) for emotion in sorted(emotions))]
 
 
 def _setting_field(label: Any, help_text: Any) -> forms.FloatField:

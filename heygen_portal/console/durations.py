@@ -14,7 +14,7 @@ def readable(duration: timedelta | None) -> str:
         return "–"
     seconds = duration.total_seconds()
     if seconds < 60:
-        return _("%(seconds).1f s") % {"seconds": seconds}
+        return _("%(seconds)s s") % {"seconds": formats.number_format(seconds, 1)}
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return _("%(minutes)d min %(seconds)02d s") % {"minutes": minutes, "seconds": rest}

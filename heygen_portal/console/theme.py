@@ -22,6 +22,15 @@ def _entry(title: Any, icon: str, app_label: str, model: str, page: str = "chang
     }
 
 
+def name_as_in_menu(app_list: list[dict[str, Any]]) -> None:
+    """Give the models of the start page the names that their lists have in the menu."""
+    sidebar: Any = UNFOLD["SIDEBAR"]
+    titles = {str(item["link"]): item["title"] for section in sidebar["navigation"] for item in section["items"]}
+    for app in app_list:
+        for model in app["models"]:
+            model["name"] = titles.get(model["admin_url"], model["name"])
+
+
 UNFOLD = {
     "SITE_TITLE": "HeyGen Portal",
     "SITE_HEADER": "HeyGen Portal",

@@ -19,15 +19,14 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from heygen_portal.console.roles_field import RolesField
 from heygen_portal.console.widgets import NoDelete, ReadOnly, confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.models import Organisation
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.people.access.roles import STAFF_GROUPS
 from heygen_portal.people.invitations import inviting
 from heygen_portal.people.mail import security_mail
-from heygen_portal.runtime.generics import AnyModelMultipleChoiceField
 from heygen_portal.trail import audit_labels, audit_log, change_log
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
@@ -38,15 +37,6 @@ for model in (User, Group, EmailAddress, Authenticator, SocialAccount, SocialApp
 
 ACCESS_BEFORE = "access_before"  # attribute of a request, from save_model to save_related
 SUPERUSER_FIELDS = ("is_superuser", "user_permissions")
-
-
-class RolesField(AnyModelMultipleChoiceField):
-    """Checkboxes of all roles, in the user's language."""
-
-    widget = UnfoldAdminCheckboxSelectMultipleWidget
-
-    def label_from_instance(self, obj: Group) -> str:
-        return gettext(obj.name)
 
 
 if TYPE_CHECKING:

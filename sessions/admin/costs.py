@@ -96,9 +96,10 @@ class SessionTotalAdmin(UncountedList, ReadOnly, ModelAdmin):
     ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        month = cost_report.Month.parse(request.GET.get("month", ""), timezone.now())
+        now = timezone.now()
+        month = cost_report.Month.parse(request.GET.get("month", ""), now)
         found = report(month)
-        context = {"month": month, "report": found}
+        context = {"month": month, "report": found, "is_past": month.is_before(now)}
         if isinstance(found, cost_report.Report):
             context["chart"] = _chart(found)
         return render(request, template, context)

@@ -88,6 +88,7 @@ class SessionEventInline(History):
 
 class SessionTaskInline(History):
     model = SessionTask
+    verbose_name_plural = _("Texts for the avatar")
     fields = ("moment", "kind", "character_count", "sent_by", "status", "failure", "latency_text")
     readonly_fields = ("moment", "character_count", "latency_text")
 
@@ -135,7 +136,21 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
     actions = ("stop",)
     actions_detail = ("audit", "ask_provider", "look", "export")
     fieldsets = (
-        (None, {"fields": ("id", "user", "persona", "persona_version", "purpose", "state", "end_reason", "evidence")}),
+        (
+            None,
+            {
+                "fields": (
+                    "session_id",
+                    "user",
+                    "persona",
+                    "persona_version",
+                    "purpose",
+                    "state",
+                    "end_reason",
+                    "evidence",
+                )
+            },
+        ),
         (
             _("Times"),
             {
@@ -152,7 +167,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
                 )
             },
         ),
-        (_("Limits"), {"fields": ("limit_by", "idle_limit_by", "conversation", "conversation_limit", "continues")}),
+        (_("Limits"), {"fields": ("duration_limit", "idle_limit", "conversation", "conversation_limit", "continues")}),
         (
             _("At the provider"),
             {
@@ -172,6 +187,9 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
         "state",
         "evidence",
         "duration_text",
+        "session_id",
+        "duration_limit",
+        "idle_limit",
         "provider_limit",
         "stop_trouble_text",
         "conversation_limit",
@@ -197,6 +215,18 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
     @display(description=_("duration"))
     def duration_text(self, session: StreamingSession) -> str:
         return readable(session.duration)
+
+    @display(description=_("ID"))
+    def session_id(self, session: StreamingSession) -> str:
+        return str(session.pk)
+
+    @display(description=_("effective duration limit"))
+    def duration_limit(self, session: StreamingSession) -> str:
+        return f"{readable(session.ends_at - session.created_at)} · {session.get_limit_by_display()}"
+
+    @display(description=_("effective idle limit"))
+    def idle_limit(self, session: StreamingSession) -> str:
+        return f"{readable(session.idle_timeout)} · {session.get_idle_limit_by_display()}"
 
     @display(description=_("provider’s limit"))
     def provider_limit(self, session: StreamingSession) -> str:

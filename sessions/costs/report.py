@@ -50,6 +50,10 @@ class Month:
     def before(self) -> Month:
         return Month((self.first - timedelta(days=1)).replace(day=1))
 
+    def is_before(self, now: datetime) -> bool:
+        """Return whether the month is over."""
+        return self.following.first <= timezone.localdate(now)
+
     @property
     def days(self) -> list[date]:
         return [self.first + timedelta(days=n) for n in range((self.following.first - self.first).days)]

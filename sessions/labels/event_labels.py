@@ -257,6 +257,8 @@ def _value_text(value: Any) -> str:
     return (
         {True: gettext("yes"), False: gettext("no")}[value]
         if isinstance(value, bool)
+        else formats.localize(value)
+        if isinstance(value, float)
         else str(VALUE_LABELS.get(value, value))
     )
 

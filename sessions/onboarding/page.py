@@ -56,7 +56,7 @@ TEXTS: dict[str, tuple[Any, Any, Any]] = {
         _("The session’s page shows which step was not reached."),
         _("Sessions"),
     ),
-    "answer": (_("A user’s message was answered"), _("Write or say something in the room."), _("Talk")),
+    "answer": (_("A user’s message was answered"), _("Write or say something in the conversation."), _("Talk")),
     "stopped": (
         _("A session was ended and the provider confirmed it"),
         _("Press End. The session is shown as stopping until the provider confirms."),

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils import timezone
 
+from heygen_portal.console import theme
 from heygen_portal.people.access import roles
 from sessions.costs import metrics, spend_alerts
 from sessions.models import StreamingSession
@@ -14,6 +15,7 @@ from sessions.models import StreamingSession
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add the figures to the page's context. Called by the admin theme."""
+    theme.name_as_in_menu(context["app_list"])
     now = timezone.now()
     if request.user.has_perms(roles.SEE_SESSIONS):
         context["today"] = metrics.today(now)

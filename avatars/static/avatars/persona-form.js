@@ -40,8 +40,11 @@ function offerSample(url) {
   const player = /** @type {HTMLAudioElement} */ (document.getElementById("sample"));
   player.hidden = url === "";
   if (url && player.getAttribute("src") !== url) player.src = url;
-  document.getElementById("id_voice")?.closest(".field-line")?.append(player);
+  below(document.getElementById("id_voice"))?.append(player);
 }
+
+/** The column of a field, whose last element is its help text. @param {HTMLElement | null} field */
+const below = (field) => field?.closest(".field-line > div") ?? field?.parentElement;
 
 /**
  * @param {string} name
@@ -49,7 +52,7 @@ function offerSample(url) {
  */
 function explain(name, why) {
   const field = document.getElementById(`id_${name}`);
-  const container = field?.closest(".field-line") ?? field?.parentElement;
+  const container = below(field);
   if (!field || !container) return;
   const reason = document.createElement("p");
   reason.className = "text-sm mt-2";

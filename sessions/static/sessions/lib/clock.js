@@ -46,14 +46,14 @@ export function span(seconds) {
 }
 
 /**
- * The time of day in the format of a language.
+ * The time of day in 24 hours, as the pages from the server show it.
  *
  * @param {string} moment  ISO 8601
  * @param {string} language
  */
 export function timeOfDay(moment, language) {
   const date = new Date(moment);
-  return Number.isNaN(date.getTime()) ? "" : date.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" });
+  return Number.isNaN(date.getTime()) ? "" : date.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 }
 
 /**

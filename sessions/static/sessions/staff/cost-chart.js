@@ -30,6 +30,7 @@ function draw(canvas) {
     type: "bar",
     data: { labels: days, datasets: bars },
     options: {
+      locale: document.documentElement.lang,
       animation: false,
       maintainAspectRatio: false,
       scales: { x: axis, y: { ...axis, beginAtZero: true } },
