@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import get_language_info
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models.accounts import ProviderAccount
@@ -105,7 +106,15 @@ class Voice(CatalogueEntry):
         constraints = (models.UniqueConstraint(fields=("account", "provider_voice_id"), name="voice_once_per_account"),)
 
     def __str__(self) -> str:
-        return " · ".join(filter(None, (self.name, self.language, self.gender_label)))
+        return " · ".join(filter(None, (self.name, self.language_label, self.gender_label)))
+
+    @property
+    def language_label(self) -> str:
+        """Return the language's name in the user's language, or as stored if unknown."""
+        try:
+            return str(get_language_info(self.language)["name_translated"])
+        except KeyError:
+            return self.language
 
     @property
     def gender_label(self) -> str:

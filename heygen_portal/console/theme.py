@@ -29,6 +29,7 @@ def name_as_in_menu(app_list: list[dict[str, Any]]) -> None:
     for app in app_list:
         for model in app["models"]:
             model["name"] = titles.get(model["admin_url"], model["name"])
+        app["models"].sort(key=lambda model: str(model["name"]).casefold())
 
 
 UNFOLD = {

@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import formats, timezone, translation
 
+from avatars.models import Voice
 from heygen_portal.console.durations import readable
 from heygen_portal.people.access import roles
 from sessions.labels import event_labels
@@ -41,6 +42,15 @@ def test_the_start_page_uses_the_names_of_the_menu(admin_client: Client) -> None
     assert names[reverse("admin:auth_group_changelist")] == "Roles"
     assert names[reverse("admin:avatar_sessions_queueplace_changelist")] == "Cola"
     assert names[reverse("admin:heygen_portal_auditentry_changelist")] == "Registro de auditoría"
+
+
+@pytest.mark.parametrize(
+    ("language", "gender", "label"),
+    [("en", "male", "Hugo · Inglés · masculina"), ("Klingon", "robot", "Hugo · Klingon · robot"), ("", "", "Hugo")],
+)
+def test_a_voice_is_described_in_the_language_of_the_user(language: str, gender: str, label: str) -> None:
+    with translation.override("es"):
+        assert str(Voice(name="Hugo", language=language, gender=gender)) == label
 
 
 @pytest.mark.django_db
