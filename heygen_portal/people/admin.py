@@ -11,6 +11,8 @@ from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
@@ -23,6 +25,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from heygen_portal.console.roles_field import RolesField
 from heygen_portal.console.widgets import NoDelete, ReadOnly, confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.models import Organisation
+from heygen_portal.people import closing
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.people.access.roles import STAFF_GROUPS
 from heygen_portal.people.invitations import inviting
@@ -36,6 +39,9 @@ for model in (User, Group, EmailAddress, Authenticator, SocialAccount, SocialApp
     admin.site.unregister(model)
 
 ACCESS_BEFORE = "access_before"  # attribute of a request, from save_model to save_related
+CLOSED_ACCOUNT_NOTICE = _(
+    "This account is closed and cannot be changed or opened again. If the person comes back, create a new user."
+)
 SUPERUSER_FIELDS = ("is_superuser", "user_permissions")
 
 
@@ -102,10 +108,20 @@ class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
         return super().get_queryset(request).prefetch_related("groups")
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Closed accounts are read-only: a person who comes back gets a new user."""
+        return self.may_manage(request, obj) and not (obj and closing.is_closed(obj))
+
+    def may_manage(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Only superusers may change superusers: setting a password would grant their access."""
         if obj and obj.is_superuser and not _is_superuser(request):
             return False
         return super().has_change_permission(request, obj)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        if obj and closing.is_closed(obj):
+            dates = ("username", "is_active", "date_joined")
+            return [(None, {"fields": dates, "description": CLOSED_ACCOUNT_NOTICE})]
+        return super().get_fieldsets(request, obj)
 
     def has_let_in_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         user = self.get_object(request, object_id) if object_id else None
@@ -115,7 +131,9 @@ class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
         return self.readonly_fields if _is_superuser(request) else (*self.readonly_fields, *SUPERUSER_FIELDS)
 
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
-        stored = User.objects.filter(pk=obj.pk).first() if change else None
+        stored = User.objects.select_for_update().filter(pk=obj.pk).first() if change else None
+        if stored and closing.is_closed(stored):  # since the form was read: saving it would bring the names back
+            raise PermissionDenied
         before = audit_log.access_of(stored) | audit_log.names_of(stored) if stored else {}
         vars(request)[ACCESS_BEFORE] = before
         super().save_model(request, obj, form, change)
@@ -141,7 +159,9 @@ class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
 
     @sudo.required
     def user_change_password(self, request: HttpRequest, *args: str, **named: str) -> HttpResponse:
-        response: HttpResponse = super().user_change_password(request, *args, **named)
+        with transaction.atomic():  # locked: saving a user that was read before the account was closed would undo that
+            list(User.objects.select_for_update().filter(pk=(*args, *named.values())[0]))
+            response: HttpResponse = super().user_change_password(request, *args, **named)
         if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
             user: User = object_or_404(self, request, (*args, *named.values())[0])
             audit_log.record(request, AuditEntry.Kind.PASSWORD_SET, user)

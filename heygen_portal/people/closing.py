@@ -41,23 +41,23 @@ def close(request: HttpRequest, user: User, *, reason: str = "") -> None:
         raise LastAdministratorError
     is_own = request.user.pk == user.pk
     security_mail.send(request, user, "closed")  # to the address that is deleted below
-    names, roles = names_of(user), audit_log.access_of(user)["roles"]
-    throttle.forget(user)
+    names, roles = personal_logs.names_of(user), audit_log.access_of(user)["roles"]
+    own_names = personal_logs.without_names_of_others(user, names)
+    throttle.forget(user, own_names)
     _anonymise(user)
     _delete_ways_in(user)
-    personal_logs.delete_sign_ins(user, names)
-    personal_logs.rename_in_admin_log(user, names)
+    personal_logs.delete_sign_ins(user, own_names)
+    personal_logs.rename_in_admin_log(user, own_names)
     renamed = personal_logs.rename_in_audit_log(user, names)
-    _delete_invitations(request, user, names)
+    _delete_invitations(request, user, own_names)
     by_id, address = (user.pk, None) if is_own else (request.user.pk, client_address.of(request))
     told = {"reason": reason, "roles": [roles, []], audit_log.RENAMED: renamed}
     audit_log.record_by(by_id, address, AuditEntry.Kind.ACCOUNT_CLOSED, user, **told)
 
 
-def names_of(user: User) -> set[str]:
-    """Return the names and addresses that a user signs in with and gets mail at."""
-    others = EmailAddress.objects.filter(user=user).values_list("email", flat=True)
-    return set(filter(None, (user.get_username(), user.email, *others)))
+def is_closed(user: User) -> bool:
+    """Whether a user's account was closed, which cannot be undone."""
+    return audit_log.is_closed(user.pk)
 
 
 def _anonymise(user: User) -> None:
@@ -73,7 +73,7 @@ def _anonymise(user: User) -> None:
 
 def _label(user_id: int) -> str:
     """Return the username of a closed account: unique, and the same wherever the record names the user."""
-    label = f"closed-account-{user_id}"
+    label = f"{audit_log.CLOSED_LABEL}{user_id}"
     while User.objects.filter(username__iexact=label).exclude(pk=user_id).exists():
         label += "-"
     return label

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Max, Model
+from django.db.models import Max, Model, QuerySet
 from django.http import HttpRequest
 
 from heygen_portal.runtime import client_address
@@ -25,6 +26,8 @@ IS_COMPLETE = "is_complete"
 ENTRIES_PER_FETCH = 2_000
 USER_KEY, INVITATION_KEY = "person", "invitation"
 """Keys of the IDs of the user or invitation that an entry is about. A name may belong to another person later."""
+CLOSED_LABEL = "closed-account-"
+"""Start of the username of a closed account. The user's ID follows."""
 IS_RENAMED, RENAMED = "is_renamed", "renamed"
 """Keys of data: in an entry whose names were replaced, and in the closed account's entry, which states those."""
 
@@ -65,12 +68,32 @@ def record_by(
     return entry
 
 
-def closed_accounts() -> list[int]:
-    """Return the IDs of the users whose accounts were closed."""
-    entries = AuditEntry.objects.filter(kind=AuditEntry.Kind.ACCOUNT_CLOSED).order_by()
-    parsed = (_parsed(text) for text in entries.values_list(AsText("data"), flat=True))
-    user_ids = (data.get(USER_KEY) for data in parsed if isinstance(data, dict))
-    return [user_id for user_id in user_ids if isinstance(user_id, int)]
+def closed_accounts() -> dict[int, datetime | None]:
+    """Return the IDs of the users whose accounts were closed, and when; None if that cannot be read."""
+    return _closed_in(AuditEntry.objects.filter(kind=AuditEntry.Kind.ACCOUNT_CLOSED))
+
+
+def is_closed(user_id: int) -> bool:
+    """Whether a user's account was closed."""
+    entries = AuditEntry.objects.filter(kind=AuditEntry.Kind.ACCOUNT_CLOSED)
+    return user_id in _closed_in(entries.filter(about__startswith=f"{CLOSED_LABEL}{user_id}"))
+
+
+def _closed_in(entries: QuerySet[AuditEntry]) -> dict[int, datetime | None]:
+    closed: dict[int, datetime | None] = {}
+    for text, written in entries.order_by("number").values_list(AsText("data"), IsoText("at")):
+        data = _parsed(text)
+        user_id = data.get(USER_KEY) if isinstance(data, dict) else None
+        if isinstance(user_id, int):
+            closed.setdefault(user_id, _moment(written))
+    return closed
+
+
+def _moment(written: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(written)
+    except (TypeError, ValueError):
+        return None
 
 
 def _ids_of(about: object) -> dict[str, Any]:

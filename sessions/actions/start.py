@@ -189,9 +189,10 @@ class StartAttempt:
             claim = await claims.check_with_provider(in_the_way[0], claim)
         if any(session.account_id == persona.avatar.account_id for session in in_the_way):
             joins_at_end = not await in_thread(self._keeps_slot)(in_the_way, claim)
-            hold = partial(queue.hold_slot, joins_at_end=joins_at_end)
+            hold = partial(slots.hold_slot, joins_at_end=joins_at_end)
             held_until = give_up_at + queue.OFFER_TIMEOUT
-            await self._enter_queue(in_thread(hold)(self.user_id, persona, self.address, held_until))
+            holding = in_thread(hold)(self.user_id, persona, self.address, self.request, held_until)
+            await self._enter_queue(holding)
         await self.tab.send_json(self._waits_for_release())
         for session in in_the_way:
             if self.request.is_taking_over:

@@ -16,6 +16,7 @@ from unfold.decorators import action, display
 
 from heygen_portal.console.durations import readable
 from heygen_portal.console.widgets import object_or_404
+from heygen_portal.people import closing
 from heygen_portal.people.access import roles
 from heygen_portal.people.admin import UserAdmin
 from heygen_portal.permissions import Permission
@@ -40,8 +41,13 @@ class PersonAdmin(UserAdmin):
         return personal_data_views.on_behalf(request, object_or_404(self, request, object_id))
 
     def has_close_account_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        """Require the permissions to erase speech and to change this user."""
-        return request.user.has_perms(roles.ERASE_SPEECH) and self.has_let_in_permission(request, object_id)
+        """Require the permissions to erase speech and to change this user.
+
+        A form that is sent twice leads to the closed account, which offers no button.
+        """
+        user = self.get_object(request, object_id) if object_id else None
+        is_offered = request.method == "POST" or not (user and closing.is_closed(user))
+        return request.user.has_perms(roles.ERASE_SPEECH) and self.may_manage(request, user) and is_offered
 
     @action(description=_("Close account"), url_path="close-account", permissions=["view", "close_account"])
     def close_account(self, request: HttpRequest, object_id: str) -> HttpResponseBase:

@@ -126,11 +126,12 @@ def rejoin(user_id: int, persona: Persona, tab: TabAddress, since: datetime) -> 
 def restore(lost: QueuePlace) -> None:
     """Restore an entry that was removed because its lease was renewed too late.
 
-    Does nothing if the person waits elsewhere by now.
+    Does nothing if the person waits elsewhere by now, or was deactivated.
     """
     with transaction.atomic():
         lock(lost.account_id)
-        if not QueuePlace.objects.filter(user=lost.user_id).exists():
+        is_active = User.objects.filter(pk=lost.user_id, is_active=True).exists()
+        if is_active and not QueuePlace.objects.filter(user=lost.user_id).exists():
             lost.pk = None
             lost.save(force_insert=True)
             broadcast.wake(_channels(lost.account_id))

@@ -5,6 +5,7 @@ An account's slots are held by its open sessions and its queue offers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,9 @@ from django.utils import timezone
 
 from avatars.models import Persona, ProviderAccount
 from avatars.personas import versions
+from heygen_portal.models.invitations import holders_of
+from heygen_portal.people.access import roles
+from heygen_portal.people.access.live_access import Loss
 from sessions import errors
 from sessions.capacity import claims, queue, quotas
 from sessions.capacity.queue import TabAddress
@@ -25,6 +29,9 @@ from sessions.lifecycle import end_evidence, transitions
 from sessions.lifecycle.transitions import Terms
 from sessions.models import RUNNING, Conversation, EndReason, Purpose, QueuePlace, StreamingSession
 from sessions.presence import tabs
+
+# What a user needs to start a session for a purpose. Checks are started by the portal itself.
+PERMISSIONS = {Purpose.TALK: roles.START_SESSION, Purpose.TRIAL: roles.TRY_PERSONA}
 
 
 @dataclass(frozen=True)
@@ -74,11 +81,14 @@ def find_persona(slug: str, user_id: int, purpose: Purpose = Purpose.TALK) -> Pe
     return versions.as_draft(persona) if purpose == Purpose.TRIAL else persona
 
 
-def open_session(user_id: int, persona_slug: str, request: StartRequest = StartRequest()) -> StreamingSession:
+def open_session(
+    user_id: int, persona_slug: str, request: StartRequest = StartRequest(), *, checks_access: bool = False
+) -> StreamingSession:
     """Take a slot and store the session, before the provider is called.
 
     Raises NotFound for an unpublished persona or another user's conversation, SessionRunning if the user has a running
-    session, TimeIsUp, QuotaUsed, SpendCap, and NoFreeSlot if no slot is free or other people wait.
+    session, TimeIsUp, QuotaUsed, SpendCap, and NoFreeSlot if no slot is free or other people wait. With
+    `checks_access`, raises AccessEnded if the user may not start sessions at the moment when the slot is taken.
     """
     persona = find_persona(persona_slug, user_id, request.purpose)
     if request.quality and request.quality not in persona.avatar.account.capabilities.qualities:
@@ -89,7 +99,10 @@ def open_session(user_id: int, persona_slug: str, request: StartRequest = StartR
     try:
         with transaction.atomic():
             account = queue.lock(persona.avatar.account_id)  # each slot is taken once
-            facts = _start_facts(account.pk, user_id)
+            access = _access_facts(user_id, persona, request.purpose) if checks_access else {}
+            facts = _start_facts(account.pk, user_id, access)
+            if checks_access:
+                _require_access(facts)
             if facts.is_running:
                 raise errors.SessionRunning(_running_session(user_id))
             bound = quotas.within_cap(bound, account, now)
@@ -138,10 +151,10 @@ def may_continue(session: StreamingSession) -> bool:
 def open_in_tab(user_id: int, persona_slug: str, tab: TabAddress, request: StartRequest) -> StreamingSession:
     """Open a session with its tab registered from the start.
 
-    Raises the errors of `open_session`.
+    Raises the errors of `open_session`, AccessEnded among them.
     """
     with transaction.atomic():
-        session = open_session(user_id, persona_slug, request)
+        session = open_session(user_id, persona_slug, request, checks_access=True)
         tabs.add(session, tab.process_id, tab.channel)
     return session
 
@@ -152,14 +165,19 @@ def requeue(
     """End a session that the provider has no slot for, and queue its user again.
 
     The user waits before everyone who came after `since`. Return None if the session was stopped meanwhile: the
-    user is then not queued.
+    user is then not queued. Raises AccessEnded, after the session has ended.
     """
     with transaction.atomic():
         queue.lock(session.account_id)  # so that no other start takes the slot in between
+        facts = _access_of(session.user_id, session.persona, Purpose(session.purpose))
         is_wanted = transitions.begin_stop(session, EndReason.PROVIDER_REFUSED, evidence)
         transitions.end(session)
         queue.record_full(session.account_id)
-        return queue.rejoin(session.user_id, session.persona, tab, since) if is_wanted else None
+        if is_wanted and not _refusal(facts):
+            return queue.rejoin(session.user_id, session.persona, tab, since)
+    if is_wanted:
+        _require_access(facts)
+    return None
 
 
 def find_continued(user_id: int, persona: Persona, request: StartRequest) -> StreamingSession | None:
@@ -209,10 +227,11 @@ def sessions_in_the_way(user_id: int, persona: Persona, request: StartRequest) -
 def join_queue(user_id: int, persona: Persona, tab: TabAddress, request: StartRequest) -> QueuePlace:
     """Join the queue at the end, or earlier for a renewal with a confirmed cause.
 
-    Such a renewal goes before people who came later. Raises QueueFull, NotFound.
+    Such a renewal goes before people who came later. Raises QueueFull, NotFound, AccessEnded.
     """
     with transaction.atomic():
         queue.lock(persona.avatar.account_id)
+        _require_access(_access_of(user_id, persona, request.purpose))
         continued = find_continued(user_id, persona, request)
         claim = claims.Claim(user_id, request.claimed_reason)
         if continued and continued.ended_at and claims.keeps_slot(continued, claim, timezone.now()):
@@ -220,12 +239,32 @@ def join_queue(user_id: int, persona: Persona, tab: TabAddress, request: StartRe
         return queue.join(user_id, persona, tab)
 
 
+def hold_slot(
+    user_id: int, persona: Persona, tab: TabAddress, request: StartRequest, until: datetime, *, joins_at_end: bool
+) -> QueuePlace:
+    """Hold a slot as `queue.hold_slot` does, for a user who may still start sessions. Raises QueueFull, AccessEnded."""
+    with transaction.atomic():
+        queue.lock(persona.avatar.account_id)
+        _require_access(_access_of(user_id, persona, request.purpose))
+        return queue.hold_slot(user_id, persona, tab, until, joins_at_end=joins_at_end)
+
+
+def await_starts() -> None:
+    """Wait until the starts that are being stored have been.
+
+    Starts read who may start under an account's lock. After this, all of them know what was committed before.
+    """
+    for account_id in ProviderAccount.objects.order_by("pk").values_list("pk", flat=True):
+        with transaction.atomic():
+            queue.lock(account_id)
+
+
 def have_ended(sessions: list[StreamingSession]) -> bool:
     """Whether all these sessions have ended, which the provider has confirmed."""
     return not StreamingSession.objects.open().filter(pk__in=[session.pk for session in sessions]).exists()
 
 
-def _start_facts(account_id: int, user_id: int) -> Any:
+def _start_facts(account_id: int, user_id: int, access: Mapping[str, Exists]) -> Any:
     """Return the facts for a start in one query.
 
     Call it under the account's lock, so that they stay true.
@@ -238,8 +277,40 @@ def _start_facts(account_id: int, user_id: int) -> Any:
         "is_waiting": Exists(QueuePlace.objects.filter(user=user_id)),
         "is_running": Exists(own),
         "is_staff": Exists(User.objects.filter(pk=user_id, is_staff=True)),
+        **access,
     }
     return ProviderAccount.objects.annotate(**asked).values_list(*asked, named=True).get(pk=account_id)
+
+
+def _access_facts(user_id: int, persona: Persona, purpose: Purpose) -> dict[str, Exists]:
+    """Return whether a user may start a session of this persona, as columns of a query."""
+    personas = Persona.objects.open_to(user_id) if purpose == Purpose.TALK else Persona.objects.all()
+    return {
+        "is_active": Exists(User.objects.filter(pk=user_id, is_active=True)),
+        "has_role": Exists(holders_of(PERMISSIONS[purpose]).filter(pk=user_id)),
+        "has_persona": Exists(personas.filter(pk=persona.pk)),
+    }
+
+
+def _access_of(user_id: int, persona: Persona, purpose: Purpose) -> Any:
+    """Return the access facts in one query. Call it under the account's lock, so that they stay true."""
+    asked = _access_facts(user_id, persona, purpose)
+    rows = ProviderAccount.objects.annotate(**asked).values_list(*asked, named=True)
+    return rows.get(pk=persona.avatar.account_id)
+
+
+def _refusal(facts: Any) -> Loss | None:
+    """Return why the user may not start a session."""
+    if not facts.is_active:
+        return Loss.DEACTIVATED
+    if not facts.has_role:
+        return Loss.ROLE
+    return None if facts.has_persona else Loss.PERSONA
+
+
+def _require_access(facts: Any) -> None:
+    if loss := _refusal(facts):
+        raise errors.AccessEnded({"loss": loss})
 
 
 def _count(rows: QuerySet[StreamingSession]) -> Subquery:

@@ -17,7 +17,7 @@ from heygen_portal.trail import change_log
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 from sessions.actions import stop
-from sessions.capacity import queue
+from sessions.capacity import queue, slots
 from sessions.lifecycle import end_evidence, transitions
 from sessions.models import Allowance, EndReason, Erasure, LegalHold, QueuePlace, StreamingSession
 from sessions.retention import erasure
@@ -41,21 +41,28 @@ def close(request: HttpRequest, user_id: int, *, reason: str = "") -> Outcome:
     """Close an account for good. Raises LastAdministratorError.
 
     `reason` is required of staff who close another user's account. Open sessions are stopped; the worker retries those
-    that their provider does not confirm.
+    that their provider does not confirm. Does nothing if the account is closed already.
     """
     is_own = request.user.pk == user_id
     with transaction.atomic():
         user = User.objects.select_for_update().get(pk=user_id)
-        stopping = _begin_stops(user_id, is_own=is_own)
-        for entry in QueuePlace.objects.filter(user=user):
-            queue.remove(entry)
+        if closing.is_closed(user):
+            return _outcome(user_id, 0)
         closing.close(request, user, reason=reason)
         _delete_quota(user, Actor(user_id) if is_own else Actor.of(request))
-    async_to_sync(_finish_stops)(stopping)
+    # Only now, because a start in flight could store a session after an earlier stop.
+    slots.await_starts()
+    for entry in QueuePlace.objects.filter(user=user):
+        queue.remove(entry)
+    async_to_sync(_finish_stops)(_begin_stops(user_id, is_own=is_own))
     by_id, cause = (user_id, Erasure.Cause.PERSON) if is_own else (request.user.pk, Erasure.Cause.STAFF)
     receipts = erasure.erase_all_of(user_id, cause, by_id)
+    return _outcome(user_id, len(receipts))
+
+
+def _outcome(user_id: int, erased: int) -> Outcome:
     open_sessions = StreamingSession.objects.open().filter(user_id=user_id)
-    return Outcome(len(receipts), held_conversations_of(user_id), open_sessions.count())
+    return Outcome(erased, held_conversations_of(user_id), open_sessions.count())
 
 
 def held_conversations_of(user_id: int) -> int:

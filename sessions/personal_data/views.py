@@ -25,7 +25,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
 from heygen_portal.people.access import sudo
-from heygen_portal.people.closing import LastAdministratorError, is_last_administrator
+from heygen_portal.people.closing import LastAdministratorError, is_closed, is_last_administrator
 from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.in_thread import iterate_in_thread
 from heygen_portal.trail import audit_log
@@ -148,12 +148,19 @@ def close_on_behalf(request: HttpRequest, person: User) -> HttpResponse:
     """Let staff close a person's account, for a reason that is recorded."""
     if person.pk == request.user.pk:
         return redirect("sessions:close_account")
+    if is_closed(person):
+        messages.success(request, gettext("The account is closed."))
+        return redirect("admin:auth_user_change", person.pk)
     form = StaffCloseForm(person, request.POST or None)
     is_last = is_last_administrator(person)
     if form.is_valid() and not is_last:
-        outcome = closing.close(request, person.pk, reason=form.cleaned_data["reason"])
-        messages.success(request, _summary(outcome))
-        return redirect("admin:auth_user_change", person.pk)
+        try:
+            outcome = closing.close(request, person.pk, reason=form.cleaned_data["reason"])
+        except LastAdministratorError:  # since the check above; the page says so
+            is_last = True
+        else:
+            messages.success(request, _summary(outcome))
+            return redirect("admin:auth_user_change", person.pk)
     context = {
         "title": gettext("Close account"),
         "form": form,

@@ -37,6 +37,8 @@ from sessions.models import (
 
 # Stands for no limit in comparisons by the database.
 UNLIMITED_DAYS = 1_000_000
+# A start in flight may store its session this long after its user's account was closed. It is stopped at once.
+STORED_WHILE_CLOSING = timedelta(minutes=1)
 
 
 def erasable() -> QuerySet[StreamingSession]:
@@ -108,8 +110,22 @@ def erase_all_of(user_id: int, cause: Erasure.Cause, by_id: int | None, address:
 def erase_of_closed_accounts() -> int:
     """Erase speech that was kept when its user closed the account; return the number of sessions."""
     closed = audit_log.closed_accounts()
-    left = set(erasable().filter(user_id__in=closed).values_list("user_id", flat=True)) if closed else set()
-    return sum(len(erase_all_of(user_id, Erasure.Cause.PERSON, user_id)) for user_id in left)
+    if not closed:
+        return 0
+    rows = erasable().filter(user_id__in=closed).order_by("created_at")
+    left = [
+        (pk, user_id)
+        for pk, user_id, began, is_active in rows.values_list("pk", "user_id", "created_at", "user__is_active")
+        if _is_before_closing(began, closed[user_id], is_active=is_active)
+    ]
+    return sum(erase(pk, Erasure.Cause.PERSON, user_id) is not None for pk, user_id in left)
+
+
+def _is_before_closing(began: datetime, closed_at: datetime | None, *, is_active: bool) -> bool:
+    """Whether a session belongs to the closed account, and not to one that was reactivated on the server."""
+    if closed_at is None:
+        return not is_active
+    return began < closed_at + (timedelta(0) if is_active else STORED_WHILE_CLOSING)
 
 
 def erase_expired(now: datetime) -> int:

@@ -17,7 +17,6 @@ from django.urls import reverse
 from django.utils import timezone
 
 from heygen_portal import providers
-from heygen_portal.people.access import roles
 from heygen_portal.people.access.live_access import Loss
 from heygen_portal.providers.contract.provider import RoomAccess, RoomCommand, TaskKind
 from heygen_portal.runtime import background, budgets, client_address
@@ -25,6 +24,7 @@ from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.actions import control, queries, send_task, stop
 from sessions.actions.start import StartAttempt
+from sessions.capacity import slots
 from sessions.capacity.leases import this_process
 from sessions.capacity.queue import TabAddress
 from sessions.lifecycle import broadcast, end_evidence, transitions
@@ -49,7 +49,7 @@ class SessionConsumer(PageSocket):
     def __init__(self, purpose: Purpose = Purpose.TALK) -> None:
         super().__init__()
         self.purpose = purpose
-        self.permission = roles.TRY_PERSONA if purpose == Purpose.TRIAL else roles.START_SESSION
+        self.permission = slots.PERMISSIONS[purpose]
 
     async def __call__(self, *args: Any) -> None:
         self.session_id: UUID | None = None

@@ -7,7 +7,10 @@ from typing import Any
 from uuid import uuid4
 
 import factory
-from django.contrib.auth.models import Group, User
+from django.apps import apps
+from django.contrib.auth.management import create_permissions
+from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 from factory.django import DjangoModelFactory
 
@@ -26,6 +29,17 @@ class UserFactory(DjangoModelFactory[User]):
     username = factory.Sequence("person-{}".format)
 
 
+def sync_roles() -> None:
+    """Store roles and permissions where they are missing. PostgreSQL's tables start empty."""
+    if not Permission.objects.filter(codename="start_streamingsession").exists():
+        ContentType.objects.clear_cache()
+        for app in apps.get_app_configs():
+            create_permissions(app, verbosity=0)
+        roles.sync()
+    elif not Group.objects.filter(name=roles.END_USER.group).exists():
+        roles.sync()
+
+
 class EndUserFactory(UserFactory):
     """A user who may talk with avatars."""
 
@@ -34,8 +48,7 @@ class EndUserFactory(UserFactory):
 
     @factory.post_generation
     def role(self: User, create: bool, extracted: object) -> None:
-        if not Group.objects.filter(name=roles.END_USER.group).exists():  # PostgreSQL's tables start empty
-            roles.sync()
+        sync_roles()
         self.groups.add(Group.objects.get(name=roles.END_USER.group))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from allauth.account.models import EmailAddress
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
@@ -57,7 +58,10 @@ def delete_sign_ins(user: User, names: Collection[str]) -> None:
 
 
 def rename_in_admin_log(user: User, names: Collection[str]) -> None:
-    """Give a person's rows in the administration's log the name that they have now, in place of `names`."""
+    """Give a person's rows in the administration's log the name that they have now, in place of `names`.
+
+    Rows about users are found by ID only.
+    """
     label = user.get_username()
     _admin_log(user).update(object_repr=label)
     naming = [model for model in apps.get_models() if any(_is_user(field) for field in model._meta.concrete_fields)]
@@ -73,9 +77,9 @@ def _is_user(field: Field[Any, Any]) -> bool:
 def rename_in_audit_log(user: User, names: Collection[str]) -> dict[str, str]:
     """Replace a person's names in the audit log by the one they have now; return what must be stated about it.
 
-    Names of earlier days are replaced, too. Words that staff typed stay, but for addresses.
+    `names` are those of `names_of`. Words that staff typed stay, but for addresses.
     """
-    ever = {name.casefold() for name in (*names, *_earlier_names(user))}
+    ever = {name.casefold() for name in names}
     label = user.get_username()
     about = Q(kind=Kind.SESSIONS_STOPPED)
     for name in ever:
@@ -117,7 +121,28 @@ def _in_pages(entries: QuerySet[AuditEntry]) -> Iterator[AuditEntry]:
         last = page[-1].number
 
 
+def names_of(user: User) -> set[str]:
+    """Return the names and addresses that a user has or had, as far as the portal knows."""
+    addresses = EmailAddress.objects.filter(user=user).values_list("email", flat=True)
+    invited = Invitation.objects.filter(used_by=user).values_list("email", flat=True)
+    names = {user.get_username(), user.email, *addresses, *invited, *_earlier_names(user)}
+    return set(filter(None, names))
+
+
+def without_names_of_others(user: User, names: Collection[str]) -> set[str]:
+    """Return the names that no other user has now. Log rows with a name that was reassigned may be that user's."""
+    others = EmailAddress.objects.exclude(user=user)
+
+    def is_reassigned(name: str) -> bool:
+        has_name = Q(username__iexact=name) | Q(email__iexact=name)
+        is_login = User.objects.exclude(pk=user.pk).filter(has_name).exists()
+        return is_login or others.filter(email__iexact=name).exists()
+
+    return {name for name in names if not is_reassigned(name)}
+
+
 def _earlier_names(user: User) -> set[str]:
+    """Return the names and addresses that changes in the audit log state."""
     changes = AuditEntry.objects.filter(kind=Kind.ACCESS_CHANGED, **{f"data__{audit_log.USER_KEY}": user.pk})
     pairs = [data.get(name, []) for data in changes.values_list("data", flat=True) for name in ("username", "email")]
     return {name for pair in pairs for name in pair if isinstance(name, str) and name}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import unicodedata
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -124,14 +125,16 @@ def clear_attempts_of_strangers(user: User) -> None:
         budgets.clear(f"{factor}_elsewhere", login=_name_key(user.get_username()))
 
 
-def forget(user: User) -> None:
-    """Delete the counts of a person whose account is closed."""
-    clear_attempts_of_strangers(user)
+def forget(user: User, names: Collection[str]) -> None:
+    """Delete the counts of a person whose account is closed: `names` are those that they have or had."""
+    for name in names:
+        for factor in (PASSWORD, CODE):
+            budgets.clear(f"{factor}_elsewhere", login=_name_key(name))
+        budgets.clear("password_mail", recipient=_name_key(name))
     addresses = SignIn.objects.filter(user=user).exclude(succeeded=None).values_list("succeeded__ip_address", flat=True)
     for address in set(addresses):
         for factor in (PASSWORD, CODE):
             budgets.clear(f"{factor}_place", place=f"{user.pk}@{address}")
-    budgets.clear("password_mail", recipient=_name_key(user.email))
 
 
 def admit_mail(request: HttpRequest, email: str) -> None:

@@ -126,7 +126,7 @@ class Portal(RuleBasedStateMachine):
             published=True, greeting="", **{f"avatar__account__{name}": value for name, value in account.items()}
         )
         self.slug, self.account = persona.slug, persona.avatar.account
-        self.people = UserFactory.create_batch(4)
+        self.people = UserFactory.create_batch(4, is_superuser=True)
         Allowance.objects.create(user=self.people[3], minutes_per_month=QUOTA)
         self.provider = RememberingProvider(self.simulation, f"account-{self.account.pk}", places=SLOTS + 1)
         self.patch = pytest.MonkeyPatch()

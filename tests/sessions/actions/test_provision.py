@@ -25,7 +25,7 @@ from sessions.lifecycle import transitions
 from sessions.models import EndReason, Status, StreamingSession
 from sessions.presence import tabs
 from tests.patience import PATIENCE_S
-from tests.support.factories import WHY, PersonaFactory, UserFactory
+from tests.support.factories import WHY, EndUserFactory, PersonaFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -198,7 +198,7 @@ async def test_the_tab_that_opens_a_session_is_present_from_the_start() -> None:
     process = uuid4()
     await sync_to_async(tabs.renew_lease)(process)
     persona = await sync_to_async(PersonaFactory.create)(published=True)
-    user = await sync_to_async(UserFactory.create)()
+    user = await sync_to_async(EndUserFactory.create)()
     open_in_tab = sync_to_async(slots.open_in_tab)
     session = await open_in_tab(user.pk, persona.slug, TabAddress(process, "tab"), slots.StartRequest())
     assert await session.tabs.acount() == 1

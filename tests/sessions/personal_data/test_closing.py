@@ -6,34 +6,50 @@ Nothing that identifies the user stays, and the record verifies.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier, Event
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
+from axes.models import AccessAttempt
 from django.apps import apps
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, User
+from django.contrib.contenttypes.models import ContentType
 from django.core import mail
 from django.db import IntegrityError, connection, transaction
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
+from avatars.models import ProviderAccount
 from heygen_portal.models import Invitation, SignIn
-from heygen_portal.people.access import roles
 from heygen_portal.people.invitations import joining
+from heygen_portal.people.sign_in import throttle
+from heygen_portal.runtime import budgets
 from heygen_portal.trail import audit_log, change_log, db_triggers, hash_chain
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
-from sessions import tasks
+from sessions import errors, tasks
 from sessions.actions import stop
+from sessions.admin.people import PersonAdmin
+from sessions.capacity import queue, slots
+from sessions.capacity.queue import TabAddress
+from sessions.capacity.slots import StartRequest
 from sessions.integrity import verification
-from sessions.models import Allowance, StreamingSession
+from sessions.lifecycle import end_evidence, transitions
+from sessions.models import Allowance, QueuePlace, ServerProcess, StreamingSession
+from sessions.personal_data import closing
 from sessions.retention import erasure
 from sessions.staff import stop_sessions
+from tests.patience import PATIENCE_S
 from tests.people.signed_in import age_login
 from tests.sessions.retention.test_erasure import SECRET, ended_session, texts
-from tests.support.factories import EndUserFactory, StreamingSessionFactory, UserFactory
+from tests.support.factories import EndUserFactory, PersonaFactory, StreamingSessionFactory, UserFactory, sync_roles
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -45,7 +61,7 @@ NAME, ADDRESS, EARLIER = "ines.olmedo", "ines.olmedo@example.org", "olmedo-befor
 
 @pytest.fixture
 def administrator() -> User:
-    roles.sync()
+    sync_roles()
     user = UserFactory.create(username="the-administrator", email="admin@example.org", is_staff=True)
     user.groups.add(Group.objects.get(name="Administrators"))
     return user
@@ -424,3 +440,253 @@ def test_two_people_named_in_one_entry_can_both_close_their_accounts(person: Use
     entry = AuditEntry.objects.get(kind="sessions_stopped")
     assert entry.about == f"closed-account-{person.pk}, closed-account-{other.pk}"
     assert list(verification.faults()) == []
+
+
+# Starts in flight
+
+
+def test_a_start_that_was_checked_before_the_closing_stores_nothing_after_it(visitor: Client, person: User) -> None:
+    """The page's access check and the persona are read first; the account is closed before the slot is taken."""
+    persona = PersonaFactory.create(published=True)
+    visitor.post(CLOSE, {"username": NAME})
+    tab = TabAddress(uuid4(), "the-tab")
+    for start in (slots.open_in_tab, slots.join_queue):
+        where: Any = persona.slug if start is slots.open_in_tab else persona
+        with pytest.raises(errors.AccessEnded) as refused:
+            start(person.pk, where, tab, StartRequest())
+        assert refused.value.details["loss"] == "deactivated"
+    assert not StreamingSession.objects.exists()
+    assert not QueuePlace.objects.exists()
+
+
+@pytest.mark.parametrize("loss", ["role", "persona"])
+def test_a_start_is_refused_where_access_ended_since_the_page_was_checked(
+    person: User, monkeypatch: pytest.MonkeyPatch, loss: str
+) -> None:
+    persona = PersonaFactory.create(published=True)
+    lock = queue.lock
+
+    def lose(account_id: int) -> ProviderAccount:
+        if loss == "role":
+            person.groups.clear()
+        else:
+            persona.groups.add(Group.objects.create(name="Others"))
+        return lock(account_id)
+
+    monkeypatch.setattr(queue, "lock", lose)
+    with pytest.raises(errors.AccessEnded) as refused:
+        slots.open_in_tab(person.pk, persona.slug, TabAddress(uuid4(), "the-tab"), StartRequest())
+    assert refused.value.details["loss"] == loss
+    assert not StreamingSession.objects.exists()
+
+
+def test_a_refused_session_does_not_queue_a_deactivated_user(person: User) -> None:
+    session = StreamingSessionFactory.create(user=person, status="creating")
+    User.objects.filter(pk=person.pk).update(is_active=False)
+    tab, evidence = TabAddress(uuid4(), "the-tab"), end_evidence.person(person.pk)
+    with pytest.raises(errors.AccessEnded):
+        slots.requeue(session, tab, timezone.now(), evidence)
+    session.refresh_from_db()
+    assert session.status == "ended"
+    assert not QueuePlace.objects.exists()
+
+
+def test_a_start_that_is_being_stored_while_the_account_is_closed_is_stopped(
+    postgres: None, person: User, administrator: User
+) -> None:
+    """The start holds its account's lock and has read that the user is active when the closing is committed."""
+    persona = PersonaFactory.create(published=True)
+    has_read, is_closed = Event(), Event()
+    request = transitions.request
+
+    def wait_for_the_closing(*args: Any, **kwargs: Any) -> StreamingSession:
+        has_read.set()
+        assert is_closed.wait(PATIENCE_S)
+        return request(*args, **kwargs)
+
+    def start() -> StreamingSession:
+        try:
+            return slots.open_in_tab(person.pk, persona.slug, TabAddress(process.pk, "the-tab"), StartRequest())
+        finally:
+            connection.close()
+
+    process = ServerProcess.objects.create(id=uuid4(), lease_ends_at=timezone.now() + timedelta(hours=1))
+    barrier = slots.await_starts
+
+    def committed() -> None:
+        is_closed.set()
+        barrier()
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        patch.setattr(transitions, "request", wait_for_the_closing)
+        patch.setattr(slots, "await_starts", committed)
+        started = pool.submit(start)
+        started.add_done_callback(lambda start: has_read.set())  # it may fail before it has read
+        assert has_read.wait(PATIENCE_S)
+        browser = Client()
+        browser.force_login(person)
+        browser.post(CLOSE, {"username": NAME})
+        session = started.result(PATIENCE_S)
+    session.refresh_from_db()
+    assert session.status in ("stopping", "ended")
+    assert session.end_reason == "user_stopped"
+
+
+# Names and addresses of earlier days
+
+
+def test_earlier_names_are_deleted_wherever_current_ones_are(
+    visitor: Client, person: User, administrator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = "ines.before@example.org"
+    request = RequestFactory().get("/")
+    request.user = administrator
+    person.username, person.email = EARLIER, old
+    before = audit_log.access_of(person) | audit_log.names_of(person)
+    person.username, person.email = NAME, ADDRESS
+    audit_log.record_access_change(request, person, before)
+    quotas = ContentType.objects.get_for_model(Allowance)
+    for number, name in enumerate((EARLIER, "another-person")):
+        LogEntry.objects.create(
+            user=administrator, content_type=quotas, object_id=str(number), object_repr=name, action_flag=2
+        )
+        AccessAttempt.objects.create(username=name, ip_address="192.0.2.7", failures_since_start=1, user_agent="x")
+    Invitation.objects.create(
+        email=old, group=Group.objects.get(name="End users"), invited_by=administrator,
+        expires_at=timezone.now() + joining.INVITATION_LIFETIME,
+    )  # fmt: skip
+    cleared: list[tuple[str, object]] = []
+    monkeypatch.setattr(budgets, "clear", lambda name, **who: cleared.extend((name, value) for value in who.values()))
+
+    visitor.post(CLOSE, {"username": NAME})
+
+    assert set(LogEntry.objects.values_list("object_repr", flat=True)) >= {"another-person"}
+    assert set(AccessAttempt.objects.values_list("username", flat=True)) == {"another-person"}
+    assert [place for word in ("olmedo", "ines") for place in places_with(word)] == []
+    for name in (NAME, EARLIER, ADDRESS, old):
+        key = throttle._name_key(name)
+        assert {("sign_in_elsewhere", key), ("second_factor_elsewhere", key), ("password_mail", key)} <= set(cleared)
+
+
+def test_log_rows_of_a_user_who_has_the_earlier_name_now_stay(
+    visitor: Client, person: User, administrator: User
+) -> None:
+    request = RequestFactory().get("/")
+    request.user = administrator
+    audit_log.record_access_change(
+        request, person, audit_log.access_of(person) | {"username": EARLIER, "email": ADDRESS}
+    )
+    EndUserFactory.create(username=EARLIER)
+    AccessAttempt.objects.create(username=EARLIER, ip_address="192.0.2.7", failures_since_start=1, user_agent="x")
+    visitor.post(CLOSE, {"username": NAME})
+    assert AccessAttempt.objects.filter(username=EARLIER).exists()
+
+
+# A closed account stays closed
+
+
+def test_a_closed_account_is_read_only_in_the_user_admin(
+    visitor: Client, staff_client: Client, person: User, administrator: User
+) -> None:
+    visitor.post(CLOSE, {"username": NAME})
+    change = f"/admin/auth/user/{person.pk}/change/"
+    page = staff_client.get(change).content.decode()
+    assert "This account is closed and cannot be changed or opened again" in page
+    assert 'name="is_active"' not in page
+    assert f"/admin/auth/user/{person.pk}/close-account/" not in page
+    User.objects.filter(pk=administrator.pk).update(is_superuser=True)
+    assert staff_client.post(change, {"username": "back-again", "is_active": "on"}).status_code == 403
+    password = {"password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"}
+    assert staff_client.post(f"/admin/auth/user/{person.pk}/password/", password).status_code == 403
+    closed = User.objects.get(pk=person.pk)
+    assert (closed.is_active, closed.username, closed.has_usable_password()) == (
+        False,
+        f"closed-account-{person.pk}",
+        False,
+    )
+
+
+def test_a_form_that_was_read_before_the_closing_does_not_bring_the_names_back(
+    staff_client: Client, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = Client()
+    browser.force_login(person)
+    save = PersonAdmin.save_model
+
+    def close_first(*args: Any) -> None:
+        browser.post(CLOSE, {"username": NAME})
+        save(*args)
+
+    monkeypatch.setattr(PersonAdmin, "save_model", close_first)
+    joined = {"date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
+    answer = staff_client.post(
+        f"/admin/auth/user/{person.pk}/change/", {"username": NAME, "email": ADDRESS, "is_active": "on", **joined}
+    )
+    assert answer.status_code == 403
+
+
+def test_only_what_was_said_before_the_closing_is_erased_at_night(visitor: Client, person: User) -> None:
+    visitor.post(CLOSE, {"username": NAME})
+    before, after = ended_session(person), ended_session(person)
+    closed_at = AuditEntry.objects.get(kind="account_closed").at
+    for session, began in ((before, closed_at - timedelta(hours=1)), (after, closed_at + timedelta(hours=1))):
+        StreamingSession.objects.filter(pk=session.pk).update(created_at=began)
+    for is_active in (False, True):
+        User.objects.filter(pk=person.pk).update(is_active=is_active)
+        tasks.erase_old_speech()
+        assert (texts(before), texts(after)) == ([""], [SECRET])
+
+
+# Closing at the same time
+
+
+def test_closings_at_the_same_time_are_recorded_once_and_show_the_same_page(
+    postgres: None, person: User, administrator: User
+) -> None:
+    session = ended_session(person)
+    browsers = [Client(headers=ENGLISH) for _ in range(3)]
+    for browser in browsers:
+        browser.force_login(person)
+    ready, close = Barrier(len(browsers)), closing.close
+
+    def close_together(*args: Any, **kwargs: Any) -> closing.Outcome:
+        ready.wait(PATIENCE_S)
+        return close(*args, **kwargs)
+
+    def post(browser: Client) -> str:
+        try:
+            return browser.post(CLOSE, {"username": NAME}).content.decode()
+        finally:
+            connection.close()
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(len(browsers)) as pool:
+        patch.setattr(closing, "close", close_together)
+        pages = list(pool.map(post, browsers))
+    assert all("Your account is closed" in page for page in pages)
+    assert AuditEntry.objects.filter(kind="account_closed").count() == 1
+    assert texts(session) == [""]
+
+
+def test_staff_who_send_the_form_twice_see_the_closed_account(staff_client: Client, person: User) -> None:
+    posted = {"reason": "Letter of 3 March", "username": NAME}
+    pages = [staff_client.post(on_behalf(person), posted, follow=True).content.decode() for _ in range(2)]
+    assert all("The account is closed." in page for page in pages)
+    assert AuditEntry.objects.filter(kind="account_closed").count() == 1
+
+
+def test_staff_are_told_if_the_user_became_the_last_administrator_meanwhile(
+    staff_client: Client, administrator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = UserFactory.create(username="the-other", is_staff=True)
+    other.groups.add(Group.objects.get(name="Administrators"))
+    lock_head = audit_log.lock_head
+
+    def deactivate_first() -> Any:
+        User.objects.filter(pk=administrator.pk).update(is_active=False)
+        return lock_head()
+
+    monkeypatch.setattr(audit_log, "lock_head", deactivate_first)
+    page = staff_client.post(on_behalf(other), {"reason": "Letter of 3 March", "username": "the-other"})
+    assert page.status_code == 200
+    assert "This is the only administrator" in page.content.decode()
+    assert User.objects.get(pk=other.pk).is_active
