@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { backoff, countdown, offsetOf, secondsUntil, span } from "../../../sessions/static/sessions/lib/clock.js";
+import {
+  backoff,
+  countdown,
+  offsetOf,
+  secondsUntil,
+  span,
+  timeOfDay,
+} from "../../../sessions/static/sessions/lib/clock.js";
 
 test("remaining time follows the portal's clock", () => {
   const offset = offsetOf("2026-01-01T00:01:00Z", Date.parse("2026-01-01T00:00:00Z"));
@@ -23,4 +30,13 @@ test("the delay doubles up to a maximum and is never zero", () => {
     [500, 1_000, 2_000, 4_000, 4_000],
   );
   assert.equal(wait(0, 0), 250);
+});
+
+test("The time of day has 24 hours in every language.", () => {
+  const midnight = new Date(2026, 0, 20, 0, 9).toISOString();
+  assert.deepEqual(
+    ["es", "en"].map((language) => timeOfDay(midnight, language)),
+    ["00:09", "00:09"],
+  );
+  assert.equal(timeOfDay("never", "en"), "");
 });

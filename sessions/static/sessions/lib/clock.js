@@ -53,7 +53,9 @@ export function span(seconds) {
  */
 export function timeOfDay(moment, language) {
   const date = new Date(moment);
-  return Number.isNaN(date.getTime()) ? "" : date.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  return Number.isNaN(date.getTime())
+    ? ""
+    : date.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 }
 
 /**
