@@ -39,7 +39,7 @@ def faults() -> Iterator[Fault]:
     """Yield contradictions of worker columns, up to `MAX_FAULTS` per column."""
     now = timezone.now()
     yield from _faults_in(_deadline_too_late(now), "deadline_at")
-    yield from _faults_in(_repaired(now), "deadline_at", "deadline_repaired")
+    yield from _faults_in(_repaired(now), "deadline_at", "deadline_moved")
     yield from _faults_in(_wrongly_booked(), "booked_at")
     yield from _faults_in(_unbooked(now), "booked_at", "unbooked")
     yield from _faults_in(_record_never_due(now), "record_due_at")

@@ -68,9 +68,9 @@ def test_a_deadline_moved_within_the_time_limit_is_repaired_and_named_for_two_da
     assert later < session.ends_at
     change(session, deadline_at=later)
     assert deadlines.repair_deadlines(timezone.now()) == 1
-    assert found() == {("deadline_repaired", "session", "deadline_at")}
+    assert found() == {("deadline_moved", "session", "deadline_at")}
     with time_machine.travel(timezone.now() + timedelta(days=2, minutes=1)):
-        assert not any(kind == "deadline_repaired" for kind, _table, _column in found())
+        assert not any(kind == "deadline_moved" for kind, _table, _column in found())
 
 
 def test_an_invalid_deadline_is_repaired(database: str) -> None:
