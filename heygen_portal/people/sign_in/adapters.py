@@ -81,8 +81,14 @@ class AccountAdapter(DefaultAccountAdapter):
         return user
 
     def set_password(self, user: User, password: str) -> None:
-        """Store a password chosen with a reset link."""
-        super().set_password(user, password)
+        """Store a password that the user chose, on the password page or with a reset link.
+
+        Does nothing if the account was closed or deactivated meanwhile, and writes no other column: `user` may still
+        hold the names that closing has deleted.
+        """
+        user.set_password(password)
+        if not User.objects.filter(pk=user.pk, is_active=True).update(password=user.password):
+            return
         throttle.clear_attempts_of_strangers(user)
         self.request.password_was_set_for = user
         audit_log.record_by(user.pk, client_address.of(self.request), AuditEntry.Kind.PASSWORD_SET, user)

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.core.context import request_context
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from axes.models import AccessAttempt
@@ -30,6 +31,7 @@ from avatars.models import ProviderAccount
 from heygen_portal.models import Invitation, SignIn
 from heygen_portal.people.invitations import joining
 from heygen_portal.people.sign_in import throttle
+from heygen_portal.people.sign_in.adapters import AccountAdapter
 from heygen_portal.runtime import budgets
 from heygen_portal.trail import audit_log, change_log, db_triggers, hash_chain
 from heygen_portal.trail.change_log import Actor
@@ -623,6 +625,19 @@ def test_a_form_that_was_read_before_the_closing_does_not_bring_the_names_back(
         f"/admin/auth/user/{person.pk}/change/", {"username": NAME, "email": ADDRESS, "is_active": "on", **joined}
     )
     assert answer.status_code == 403
+
+
+def test_a_password_chosen_while_the_account_closes_does_not_bring_the_names_back(
+    visitor: Client, person: User
+) -> None:
+    read_before = User.objects.get(pk=person.pk)
+    visitor.post(CLOSE, {"username": NAME})
+    with request_context(RequestFactory().get("/")):
+        AccountAdapter().set_password(read_before, PASSWORD)
+    person.refresh_from_db()
+    assert not person.is_active
+    assert not person.has_usable_password()
+    assert list(places_with(NAME)) == []
 
 
 def test_only_what_was_said_before_the_closing_is_erased_at_night(visitor: Client, person: User) -> None:
