@@ -36,10 +36,7 @@ test("the plain transcript has time, speaker, kind and interruptions, and omits 
       "[10:24] Lucía (interrumpida): Hola.\n[10:24] Tú (por voz): ¿Cómo estás?\n[10:24] Tú (para leer en voz alta): Uno.\n",
   );
   const [title, , first] = plainText(LINES, "Lucía", WORDS.en, "en").split("\n");
-  assert.deepEqual(
-    [title, first],
-    ["Conversation with Lucía, October 21, 2026", "[10:24 AM] Lucía (interrupted): Hola."],
-  );
+  assert.deepEqual([title, first], ["Conversation with Lucía, October 21, 2026", "[10:24] Lucía (interrupted): Hola."]);
 });
 
 for (const lineBreak of ["\n", "\r", "\r\n\r\n", "\u0085", "\u2028", "\v", "\u001d"]) {
