@@ -35,7 +35,7 @@ async def test_a_hands_free_conversation(with_microphone: Browser, stage: Stage)
         await room.wait_for_sound()  # the opening of its knowledge base
         first = await room.frames()
         await room.wait_for(f"({FRAMES})() > {first + 25}")
-        assert await room.page.evaluate("[video.videoWidth, video.videoHeight]") == [640, 360]
+        await room.wait_for("video.videoWidth === 640 && video.videoHeight === 360")
         await room.page.click("#interrupt")
         await room.wait_for_silence()
         await room.write(text, "repeat")

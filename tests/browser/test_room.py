@@ -40,8 +40,7 @@ async def test_start_brings_moving_video_and_audible_speech(room: RoomPage) -> N
     await room.wait_for_sound()
     first = await room.frames()
     await room.wait_for(f"({FRAMES})() > {first + 25}")
-    size = await room.page.evaluate("[video.videoWidth, video.videoHeight]")
-    assert size == [640, 360]
+    await room.wait_for("video.videoWidth === 640 && video.videoHeight === 360")  # a busy encoder begins with less
     await expect(room.lines("avatar").first).to_contain_text("¿En qué puedo ayudarte?")
     await room.write(LONG, "repeat")  # the greeting may be over
     await expect(room.page.locator(".chip:visible")).to_contain_text("Habla Lucía")

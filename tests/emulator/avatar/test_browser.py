@@ -47,7 +47,9 @@ async def test_the_mouth_moves_in_the_browser_only_while_sound_plays(
         await page.evaluate("([url, token]) => join(url, token)", [livekit.url, token(livekit, room, "client")])
         await performer.join()
         await page.wait_for_function("seen.frames > 10 && seen.analyser")
-        assert await page.evaluate("[seen.video.videoWidth, seen.video.videoHeight]") == size
+        await page.wait_for_function(
+            "([width, height]) => seen.video.videoWidth === width && seen.video.videoHeight === height", arg=size
+        )
         before = await _look(page, 25)
         performer.say(TEXT, task_id="t-1")
         await page.wait_for_function("seen.events.some(event => event.type === 'avatar_talking_message')")

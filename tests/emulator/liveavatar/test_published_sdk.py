@@ -53,7 +53,7 @@ async def test_the_web_sdk_runs_a_whole_full_session(real: LiveWire) -> None:
     session_id = real.mint(avatar_persona=persona, max_session_duration=600, **LOW)
     async with application("liveavatar.html") as page:
         assert await start(page, real, session_id) == {"state": "CONNECTED", "seconds": 600}
-        assert await page.evaluate("[app.video.videoWidth, app.video.videoHeight]") == [640, 360]
+        await page.wait_for_function("app.video.videoWidth === 640 && app.video.videoHeight === 360")
 
         await call(page, "call", "repeat", "Good evening.")
         assert told(await call(page, "until", "avatar.speak_ended")) == [
