@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.conf import settings
@@ -31,11 +31,14 @@ from heygen_portal.runtime.in_thread import iterate_in_thread
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 from sessions.actions.staff_reasons import MAX_REASON_CHARACTERS, MIN_REASON_CHARACTERS
-from sessions.models import LegalHold, StreamingSession
+from sessions.models import StreamingSession
 from sessions.personal_data import closing
 from sessions.personal_data import contents as personal_data
 from sessions.personal_data import html_page as personal_data_page
 from sessions.retention import erasure
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
 
 CONTENT_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8"}
 
@@ -52,7 +55,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     context = {
         "conversations": sessions.count(),
         "erasable": erasure.erasable().filter(user_id=user_id).count(),
-        "held": LegalHold.objects.active().filter(session__user_id=user_id).count(),
+        "held": closing.held_conversations_of(user_id),
         "sign_in_log_days": settings.SIGN_IN_LOG_DAYS,
         "privacy_notice": settings.PRIVACY_NOTICE_URL,
         "is_confirmed": sudo.is_confirmed(request),
@@ -126,14 +129,20 @@ def close_account(request: HttpRequest) -> HttpResponse:
     return render(request, "sessions/close_account.html", context)
 
 
-class StaffCloseForm(CloseForm):
-    field_order = ("reason", "username")
-    reason = forms.CharField(
+def _reason_field(help_text: _StrPromise) -> forms.CharField:
+    return forms.CharField(
         label=_("Reason"),
-        help_text=_("For example, the date of the user’s request. It stays in the audit log: do not name the user."),
+        help_text=help_text,
         min_length=MIN_REASON_CHARACTERS,
         max_length=MAX_REASON_CHARACTERS,
         widget=UnfoldAdminTextInputWidget,
+    )
+
+
+class StaffCloseForm(CloseForm):
+    field_order = ("reason", "username")
+    reason = _reason_field(
+        _("For example, the date of the user’s request. It stays in the audit log: do not name the user.")
     )
     username = forms.CharField(
         label=_("User name of the account"),
@@ -192,13 +201,7 @@ def _summary(outcome: closing.Outcome) -> str:
 
 
 class RequestForm(forms.Form):
-    reason = forms.CharField(
-        label=_("Reason"),
-        help_text=_("For example, the date of the user’s request. It is recorded with your name."),
-        min_length=MIN_REASON_CHARACTERS,
-        max_length=MAX_REASON_CHARACTERS,
-        widget=UnfoldAdminTextInputWidget,
-    )
+    reason = _reason_field(_("For example, the date of the user’s request. It is recorded with your name."))
     extension = forms.ChoiceField(
         label=_("Format"),
         choices=[("html", _("web page")), ("json", "JSON")],
