@@ -32,8 +32,8 @@ class Frame:
     luma: NDArray[np.uint8]
 
 
-def token(livekit: servers.LiveKit, room: str, identity: str) -> str:
-    grants = api.VideoGrants(room_join=True, room=room, room_create=True)
+def token(livekit: servers.LiveKit, room: str, identity: str, *, is_hidden: bool = False) -> str:
+    grants = api.VideoGrants(room_join=True, room=room, room_create=True, hidden=is_hidden)
     return api.AccessToken(livekit.api_key, livekit.api_secret).with_identity(identity).with_grants(grants).to_jwt()
 
 
@@ -185,12 +185,15 @@ async def performer_in_room(
 
 @asynccontextmanager
 async def performer_outside_room(
-    livekit: servers.LiveKit, config: dict[str, Any] | None = None, **faults: Any
+    livekit: servers.LiveKit, config: dict[str, Any] | None = None, *, is_hidden: bool = False, **faults: Any
 ) -> AsyncIterator[PerformerRoom]:
-    """Create a room with a viewer and an avatar that has not joined yet."""
+    """Create a room with a viewer and an avatar that has not joined yet.
+
+    LiveKit never announces a hidden viewer.
+    """
     room, viewer = f"room-{uuid4()}", Viewer()
     async with AsyncExitStack() as after:
-        await viewer.room.connect(livekit.url, token(livekit, room, "client"))
+        await viewer.room.connect(livekit.url, token(livekit, room, "client", is_hidden=is_hidden))
         after.push_async_callback(viewer.close)
         performer_config = PerformerConfig(
             livekit.url, token(livekit, room, "heygen"), "lucia", **({"quality": "low"} | (config or {}))

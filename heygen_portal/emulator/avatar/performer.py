@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 AVATAR_IDENTITY: Final = "heygen"
 _MAX_TEXT_CHARACTERS: Final = 1000  # longer texts are cut, as the data channel cannot refuse them
+# LiveKit announces a participant without tracks up to three seconds late, and on a busy machine later.
+_ANNOUNCEMENT_SECONDS: Final = 15.0
 
 
 class RoomPerformer:
@@ -47,6 +49,8 @@ class RoomPerformer:
         ] = {}  # `room` for the room's microphones, `socket` for a socket's
         self._playing: dict[str, PlayedAudio] = {}
         self._users: set[str] = set()
+        self._unannounced: asyncio.TimerHandle | None = None  # runs while a user is here whom LiveKit has not announced
+        self._looking: asyncio.Task[None] | None = None
         self._disconnected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._leaving: asyncio.Task[None] | None = None
         self._exit_timer: asyncio.TimerHandle | None = None
@@ -56,6 +60,7 @@ class RoomPerformer:
             await asyncio.sleep(self.faults.late_s)
         self._room.on("participant_connected", self._on_joined)
         self._room.on("participant_disconnected", self._on_left)
+        self._room.on("local_track_subscribed", self._on_subscribed)
         self._room.on("data_received", self._on_data)
         self._room.on("disconnected", self._on_disconnected)
         sheet, _ = await asyncio.gather(
@@ -126,14 +131,22 @@ class RoomPerformer:
     def press(self, on: bool) -> None:
         self._room_recognizer().press(on)
 
+    def notice_user(self) -> None:
+        if self._users or self._unannounced or self._leaving:
+            return
+        loop = asyncio.get_running_loop()
+        self._unannounced = loop.call_later(_ANNOUNCEMENT_SECONDS, self._end_unannounced)
+        self._on_user(True)
+
     async def leave(self) -> None:
         if self._leaving is None:
             self._leaving = asyncio.create_task(self._leave())
         await asyncio.shield(self._leaving)
 
     async def _leave(self) -> None:
-        if self._exit_timer:
-            self._exit_timer.cancel()
+        for pending in (self._exit_timer, self._unannounced, self._looking):
+            if pending:
+                pending.cancel()
         Ticker.current().remove(self._update_tracks)
         await asyncio.gather(*(publication.settle(self._disconnected) for publication in self._publications))
         await self._microphones.close()
@@ -178,8 +191,9 @@ class RoomPerformer:
 
     def _on_data(self, packet: rtc.DataPacket) -> None:
         """Handle a client's message on the data channel."""
-        # LiveKit announces a participant without tracks up to three seconds late: an unknown sender is a user.
-        if packet.participant and not _is_user(packet.participant):
+        if packet.participant is None:
+            self.notice_user()
+        elif not _is_user(packet.participant):
             return
         if self.config.topics:
             if packet.topic == self.config.topics.commands:
@@ -210,7 +224,35 @@ class RoomPerformer:
     def _on_joined(self, participant: rtc.RemoteParticipant) -> None:
         if _is_user(participant) and participant.identity not in self._users:
             self._users.add(participant.identity)
-            self._on_user(True)
+            if self._unannounced:
+                self._unannounced.cancel()
+                self._unannounced = None
+            else:
+                self._on_user(True)
+
+    def _on_subscribed(self, track: rtc.LocalTrack | None) -> None:
+        if not (self._users or self._unannounced or self._looking):
+            self._looking = asyncio.create_task(self._look_for_user())
+
+    async def _look_for_user(self) -> None:
+        """Notice a user who subscribed to our tracks before LiveKit announces the user.
+
+        LiveKit does not say who subscribed. In a room that cannot be listed, it may be any agent.
+        """
+        try:
+            if await self.config.has_user() if self.config.has_user else not self._has_agent():
+                self.notice_user()
+        finally:
+            self._looking = None
+
+    def _has_agent(self) -> bool:
+        return not all(map(_is_user, self._room.remote_participants.values()))
+
+    def _end_unannounced(self) -> None:
+        """Count the user as gone who was never announced: LiveKit does not report the leaving of such a user."""
+        self._unannounced = None
+        if not self._users:
+            self._on_user(False)
 
     def _on_left(self, participant: rtc.RemoteParticipant) -> None:
         if participant.identity in self._users:

@@ -70,6 +70,9 @@ class SilentPerformer:
     def press(self, on: bool) -> None:
         """Do nothing, as there is no microphone."""
 
+    def notice_user(self) -> None:
+        """Do nothing, as the user is present from the start."""
+
     async def leave(self) -> None:
         if self._ending:
             self._ending.cancel()

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
 
 MICROPHONE: Final = (16_000, 1)  # sample rate, channels
+MAX_EARLY_TEXTS: Final = 10  # kept until the session is connected
 
 
 @routes.get("/v1/ws/streaming.chat")
@@ -44,6 +45,7 @@ class Chat:
         self._session = session
         self._socket = SessionSocket(request, service, session)
         self._opening = clean(request.query.get("opening_text", ""))
+        self._early: list[str] = []
         self._carries_microphone = request.query.get("arch_version") != "v2"
         # Documented only for microphones in the room: this socket carries no push-to-talk packets.
         push_to_talk = request.query.get("push_to_talk") == "true" and not self._carries_microphone
@@ -67,9 +69,15 @@ class Chat:
                 self._hear(frame)
 
     def _answer(self, text: str) -> None:
-        """Answer a text. The socket cannot refuse: invalid texts are dropped, long ones cut."""
+        """Answer a text. The socket cannot refuse: invalid texts are dropped, long ones cut.
+
+        A client may know that the session is ready before we do, so texts are kept until it is connected.
+        """
         words = clean(text)[: self._service.store.rules.text_limit]
         if not words:
+            return
+        if self._session.state is State.CONNECTING:
+            self._early = [*self._early, words][:MAX_EARLY_TEXTS]
             return
         try:
             self._service.speak(self._session, words, answer=True)
@@ -89,6 +97,7 @@ class Chat:
         if event["type"] == "_state":
             if event["state"] == State.CONNECTED:
                 self._greet()
+                self._answer_early()
             elif event["state"] == State.CLOSED:
                 self._socket.close()
         elif not self._service.has_media or (self._carries_microphone and event["type"].startswith("user_")):
@@ -99,6 +108,11 @@ class Chat:
         words, self._opening = self._opening[: self._service.store.rules.text_limit], ""
         if words:
             self._service.speak(self._session, words, answer=False)
+
+    def _answer_early(self) -> None:
+        early, self._early = self._early, []
+        for words in early:
+            self._answer(words)
 
 
 def _as_chat_event(event: dict[str, Any]) -> Message:

@@ -65,6 +65,7 @@ async def task(request: web.Request) -> web.Response:
     text = clean(required_text(body, "text"))
     if not text or len(text) > service.store.rules.text_limit:
         raise Refusal("invalid_text", f"1 to {service.store.rules.text_limit} characters")
+    await service.look_for_user(session)
     if kind == "repeat":  # answers are short
         await service.prepare(session, text)
     spoken = service.speak(session, text, answer=kind != "repeat")

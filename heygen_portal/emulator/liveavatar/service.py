@@ -296,7 +296,7 @@ class LiveAvatarService(SessionService):
         conversation = self._conversations.get(session.id)
         if conversation is None or runtime.agent is None:
             return
-        # Even if no user is known: LiveKit announces a participant without tracks up to three seconds late.
+        # Even if no user is known: LiveKit may not have announced one yet.
         with suppress(TimeoutError):
             await asyncio.wait_for(runtime.agent.wait_for_stopped(), DELIVERY_SECONDS)
         with suppress(TimeoutError):  # LiveKit sent the user's packet with the agent's

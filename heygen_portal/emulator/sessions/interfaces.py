@@ -1,6 +1,6 @@
 """The interface between routes and performers, and the faults of a performer."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -49,6 +49,7 @@ class PerformerConfig:
     # With topics, the performer publishes nothing by itself. It reports everything to `on_event`, including
     # packets on the command topic as `_command`, and publishes only what is passed to `tell`.
     topics: Topics | None = None
+    has_user: Callable[[], Awaitable[bool]] | None = None  # asks the room's server; None if it cannot be asked
 
 
 @dataclass
@@ -110,6 +111,9 @@ class Performer(Protocol):
 
         Audio between True and False is one utterance.
         """
+
+    def notice_user(self) -> None:
+        """Count a user as present who is in the room but has not been announced. Idempotent."""
 
     async def leave(self) -> None:
         """Leave the room. Safe to call twice."""

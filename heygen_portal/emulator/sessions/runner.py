@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Final, Protocol
 from uuid import uuid1
 
@@ -17,7 +18,7 @@ from heygen_portal.emulator.sessions.interfaces import (
     PerformerFaults,
 )
 from heygen_portal.emulator.sessions.options import SessionOptions
-from heygen_portal.emulator.sessions.rooms import Rooms
+from heygen_portal.emulator.sessions.rooms import USER_IDENTITY, Rooms
 from heygen_portal.emulator.sessions.rules import Rules
 from heygen_portal.emulator.sessions.states import Refusal, State
 from heygen_portal.emulator.sessions.store import Session, Store
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 Listener = Callable[[dict[str, Any]], None]  # receives data channel messages and our own `_state` events
 MAX_SLEEP_SECONDS: Final = 1.0
+PUBLICATION_SECONDS: Final = 1.0  # limit for the avatar to learn that its tracks are published
 
 
 class RoomAgent(Protocol):
@@ -92,6 +94,22 @@ class SessionService:
         )
         runtime.performer.faults = runtime.faults
         runtime.joining = asyncio.create_task(self._join(session, runtime.performer))
+
+    async def look_for_user(self, session: Session) -> None:
+        """Ask LiveKit for the user of a session that is not connected yet.
+
+        A client that has both tracks may act before LiveKit's messages about it have reached the avatar.
+        """
+        if session.state is not State.CONNECTING or session.options.own_room or not self.has_media:
+            return
+        runtime = self.runtimes[session.id]
+        if session.user_since is None:
+            if not await self._has_user(session.id):
+                return
+            if runtime.performer:
+                runtime.performer.notice_user()
+        if runtime.joining:
+            await asyncio.wait({runtime.joining}, timeout=PUBLICATION_SECONDS)
 
     async def wait_until_spoken(self, session: Session, task_id: str) -> None:
         """Return when the task's speech has ended or was interrupted."""
@@ -238,7 +256,11 @@ class SessionService:
             opening=options.opening,
             listens=options.listens,
             hearing=hearing,
+            has_user=None if own else partial(self._has_user, room),
         )
+
+    async def _has_user(self, room: str) -> bool:
+        return USER_IDENTITY in (await self.rooms.participants(room) or [])
 
     async def _join(self, session: Session, performer: Performer) -> None:
         try:

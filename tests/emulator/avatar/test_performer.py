@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from livekit import rtc
 
+from heygen_portal.emulator.avatar import performer
+from heygen_portal.emulator.avatar.performer import RoomPerformer
 from heygen_portal.emulator.sessions.interfaces import Voice
 from heygen_portal.emulator.speech.synthesis import speak
 from tests.emulator.viewer import LOUD, Frame, performer_in_room, performer_outside_room, token
@@ -153,6 +155,35 @@ async def test_users_are_reported_but_agents_are_not(livekit: servers.LiveKit) -
         await setup.viewer.room.disconnect()
         await setup.viewer.until(lambda: len(setup.users) > 1)
         assert setup.users == [True, False]
+
+
+async def test_a_subscriber_counts_as_present_before_livekit_announces_it(
+    livekit: servers.LiveKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RoomPerformer, "_on_joined", lambda *_: None)  # the announcement never comes
+    monkeypatch.setattr(performer, "_ANNOUNCEMENT_SECONDS", 0.2)
+    async with performer_in_room(livekit) as setup:
+        await setup.viewer.until(lambda: setup.users)
+        assert setup.users[0] is True
+        await setup.viewer.until(lambda: len(setup.users) == 2)
+        assert setup.users[1] is False  # left unannounced, so nothing tells of its leaving
+
+
+async def test_among_agents_only_data_tells_of_a_user_who_is_not_announced(livekit: servers.LiveKit) -> None:
+    async with performer_outside_room(livekit, is_hidden=True) as setup:  # LiveKit never announces this one
+        subscribed: list[bool] = []
+        setup.performer._room.on("local_track_subscribed", lambda _: setup.viewer.record(subscribed, True))
+        agent = rtc.Room()
+        await agent.connect(livekit.url, token(livekit, setup.room, "agent-1234"))
+        try:
+            await setup.performer.join()
+            await setup.viewer.until(lambda: len(subscribed) == 2)
+            assert setup.users == []
+            await setup.viewer.send("hello")
+            await setup.viewer.until(lambda: setup.users)
+            assert setup.users == [True]
+        finally:
+            await agent.disconnect()
 
 
 async def test_a_text_on_the_data_channel_is_answered(livekit: servers.LiveKit) -> None:

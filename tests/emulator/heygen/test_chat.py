@@ -61,6 +61,22 @@ async def test_an_opening_text_is_spoken_once_the_avatar_is_present(wire: Wire, 
         assert (await until(socket, "avatar_talking_message"))["message"] == "Buenos días"
 
 
+async def test_texts_sent_while_the_avatar_joins_are_answered_after_the_greeting(
+    wire: Wire, http: aiohttp.ClientSession
+) -> None:
+    """A client that has the avatar's tracks may be quicker than LiveKit's message about it."""
+    session_id = wire.session("connecting")
+    async with http.ws_connect(address(wire, session_id, opening_text="Buenos días"), autoping=False) as socket:
+        for number in range(12):
+            await socket.send_bytes(encode_text(f"pregunta {number}"))
+        await socket.ping()
+        assert (await socket.receive(timeout=PATIENCE_S)).type is aiohttp.WSMsgType.PONG  # all have been read
+        wire.control(f"sessions/{session_id}/faults", method="DELETE")
+        said = [(await until(socket, "avatar_talking_message"))["message"] for _ in range(3)]
+    assert said == ["Buenos días", "pregunta 0", "pregunta 1"]
+    assert wire.seen(session_id)["tasks"] == 11  # the greeting, and as many texts as are kept
+
+
 async def test_invalid_tokens_and_closed_sessions_are_refused(wire: Wire, http: aiohttp.ClientSession) -> None:
     session_id, closed = wire.new(), wire.session("closed")
     other = wire.token()

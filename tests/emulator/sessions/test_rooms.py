@@ -103,6 +103,23 @@ async def test_an_agent_alone_does_not_connect_a_session(real: Wire) -> None:
             await real.until_connected(session["session_id"])
 
 
+async def test_a_task_of_a_user_whom_livekit_has_not_announced_is_accepted(
+    livekit: servers.LiveKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for sign in ("_on_joined", "_on_subscribed"):
+        monkeypatch.setattr(RoomPerformer, sign, lambda *_: None)
+    rooms = Rooms(LiveKit(livekit.url, livekit.api_key, livekit.api_secret), has_server=True)
+    service = HeyGenService(Rules(), rooms, RoomPerformer)
+    session = service.create_session({"quality": "low"}, Caller())
+    token = await service.user_token(session)
+    service.start(session)
+    async with guest(livekit.url, token) as person:
+        await person.sees_the_avatar()
+        await service.look_for_user(session)
+        service.speak(session, "Hello", answer=False)  # or raises Refusal
+    await service.close()
+
+
 async def test_an_idle_session_disconnects_everyone(real: Wire) -> None:
     session = opened(real, activity_idle_timeout=30)
     real.data("streaming.start", {"session_id": session["session_id"]})
