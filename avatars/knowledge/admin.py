@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.http import content_disposition_header
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
@@ -140,7 +141,7 @@ class KnowledgeBaseAdmin(NoDelete, AvatarPartAdmin):
         return HttpResponse(
             content,
             content_type=kind,
-            headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
+            headers={"Content-Disposition": content_disposition_header(True, name), "Cache-Control": "no-store"},
         )
 
     @action(description=_("Import Markdown"), url_path="import", permissions=["import"])
@@ -156,12 +157,14 @@ class KnowledgeBaseAdmin(NoDelete, AvatarPartAdmin):
 
     def _import(self, request: HttpRequest, form: ImportForm) -> None:
         """Import each file separately, so that a refused one does not block the others."""
-        changed = 0
-        for texts in form.cleaned_data["file"]:
+        changed, imported = 0, form.cleaned_data["file"]
+        for texts in imported.texts:
             try:
                 changed += knowledge_versions.import_texts(form.cleaned_data["account"], texts, request.user.pk)
             except ValidationError as exc:
                 self.message_user(request, f"{texts.name}: {' '.join(exc.messages)}", messages.ERROR)
+        for notice in imported.notices:
+            self.message_user(request, notice, messages.WARNING)
         words = ngettext("%(count)d knowledge base was imported.", "%(count)d knowledge bases were imported.", changed)
         self.message_user(request, words % {"count": changed}, messages.SUCCESS if changed else messages.WARNING)
 

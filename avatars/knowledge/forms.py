@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from avatars.knowledge import files, versions
-from avatars.knowledge.files import KnowledgeText
+from avatars.knowledge.files import Imported
 from avatars.models import ProviderAccount
 from avatars.models.knowledge import TEXT_FIELDS
 from avatars.personas.concurrent_edits import ConcurrentEditForm
@@ -65,9 +65,9 @@ class ImportForm(forms.Form):
         widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".md,.markdown,.txt,.zip"}),
     )
 
-    def clean_file(self) -> list[KnowledgeText]:
+    def clean_file(self) -> Imported:
         file: UploadedFile[bytes] = self.cleaned_data["file"]
-        found = [files.read(content, name) for name, content in files.unpack(cast(BinaryIO, file), file.name or "")]
-        if not found:
+        found = files.read_upload(cast(BinaryIO, file), file.name or "")
+        if not found.texts:
             raise ValidationError(_("It contains no Markdown file."))
         return found

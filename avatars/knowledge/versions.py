@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import unicodedata
 from dataclasses import dataclass
 
 from asgiref.sync import async_to_sync
@@ -146,7 +147,9 @@ def import_texts(account: ProviderAccount, texts: KnowledgeText, saved_by: int |
 
     Return whether anything changed. Raises ValidationError.
     """
-    base = KnowledgeBase.objects.filter(account=account, name=texts.name, gone_at=None).first()
+    # Names from file names on macOS have their accents as separate characters.
+    spellings = {texts.name, *(unicodedata.normalize(form, texts.name) for form in ("NFC", "NFD"))}
+    base = KnowledgeBase.objects.filter(account=account, name__in=spellings, gone_at=None).first()
     base = base or KnowledgeBase(account=account, name=texts.name)
     is_unchanged = (base.opening, base.prompt) == (texts.opening, texts.prompt)
     if base.pk and is_unchanged:
