@@ -26,10 +26,10 @@ class Permission(StrEnum):
     CHANGE_LEGAL_HOLD = "avatar_sessions.change_legalhold"
     VIEW_ERASURE = "avatar_sessions.view_erasure"
     ADD_ERASURE = "avatar_sessions.add_erasure"
-    VIEW_ALLOWANCE = "avatar_sessions.view_allowance"
-    ADD_ALLOWANCE = "avatar_sessions.add_allowance"
-    CHANGE_ALLOWANCE = "avatar_sessions.change_allowance"
-    DELETE_ALLOWANCE = "avatar_sessions.delete_allowance"
+    VIEW_QUOTA = "avatar_sessions.view_allowance"
+    ADD_QUOTA = "avatar_sessions.add_allowance"
+    CHANGE_QUOTA = "avatar_sessions.change_allowance"
+    DELETE_QUOTA = "avatar_sessions.delete_allowance"
 
     # Personas, catalogue and provider accounts
     VIEW_PERSONA = "avatars.view_persona"

@@ -49,7 +49,7 @@ class VideoAdmin(NoDelete, ModelAdmin):
     search_fields = ("title", "text", "=provider_video_id")
     autocomplete_fields = ("avatar", "voice")
     readonly_fields = STATE_FIELDS
-    actions_detail = ("order_again", "look_again")
+    actions_detail = ("order_again", "check_again")
 
     def get_fieldsets(self, request: HttpRequest, obj: Video | None = None) -> Any:
         if obj is None:
@@ -114,7 +114,7 @@ class VideoAdmin(NoDelete, ModelAdmin):
             _("Ask the provider for the status of this video? It is free of charge."), _("Check again")
         ),
     )
-    def look_again(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+    def check_again(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         video = object_or_404(self, request, object_id)
         refusal = gettext("%(video)s is already being checked, or was never ordered.")
         return self._done(

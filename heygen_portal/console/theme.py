@@ -9,10 +9,14 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.permissions import Permission
 
-def _entry(title: Any, icon: str, app_label: str, model: str, page: str = "changelist") -> dict[str, Any]:
+
+def _entry(
+    title: Any, icon: str, app_label: str, model: str, page: str = "changelist", permission: str = ""
+) -> dict[str, Any]:
     def may_view(request: HttpRequest) -> bool:
-        return request.user.has_perm(f"{app_label}.view_{model}")
+        return request.user.has_perm(permission or f"{app_label}.view_{model}")
 
     return {
         "title": title,
@@ -68,7 +72,9 @@ UNFOLD = {
                     | {"badge": "sessions.staff.dashboard.open_now", "badge_variant": "primary"},
                     _entry(_("Sessions"), "forum", "avatar_sessions", "streamingsession"),
                     _entry(_("Costs"), "payments", "avatar_sessions", "sessiontotal", "costs"),
-                    _entry(_("Queue"), "hourglass_top", "avatar_sessions", "queueplace"),
+                    _entry(
+                        _("Queue"), "hourglass_top", "avatar_sessions", "queueentry", permission=Permission.VIEW_QUEUE
+                    ),
                     _entry(_("Exports"), "download", "avatar_sessions", "export"),
                     _entry(_("Erasures"), "ink_eraser", "avatar_sessions", "erasure"),
                     _entry(_("Legal holds"), "gavel", "avatar_sessions", "legalhold"),
@@ -86,7 +92,7 @@ UNFOLD = {
                     _entry(_("Voices"), "record_voice_over", "avatars", "voice"),
                     _entry(_("Knowledge bases"), "menu_book", "avatars", "knowledgebase"),
                     _entry(_("Provider accounts"), "key", "avatars", "provideraccount"),
-                    _entry(_("Setup checklist"), "checklist", "avatars", "provideraccount", "first_hour"),
+                    _entry(_("Setup checklist"), "checklist", "avatars", "provideraccount", "setup_checklist"),
                 ],
             },
             {
@@ -95,7 +101,7 @@ UNFOLD = {
                     _entry(_("Users"), "group", "auth", "user"),
                     _entry(_("Invitations"), "mail", "heygen_portal", "invitation"),
                     _entry(_("Roles"), "badge", "auth", "group"),
-                    _entry(_("Quotas"), "speed", "avatar_sessions", "allowance"),
+                    _entry(_("Quotas"), "speed", "avatar_sessions", "quota", permission=Permission.VIEW_QUOTA),
                     _entry(_("Audit log"), "policy", "heygen_portal", "auditentry"),
                     _entry(_("Organisation"), "domain", "heygen_portal", "organisation"),
                 ],

@@ -21,7 +21,7 @@ MODEL_BY_KIND: Mapping[str, str] = {
     Kind.ROLLED_BACK: "avatars.Persona",
     Kind.UNPUBLISHED: "avatars.Persona",
     Kind.PERSONA_CHANGED: "avatars.Persona",
-    Kind.ALLOWANCE_CHANGED: "avatar_sessions.Allowance",
+    Kind.QUOTA_CHANGED: "avatar_sessions.Quota",
     Kind.ORGANISATION_CHANGED: "heygen_portal.Organisation",
 }
 """The model whose fields an entry of this kind lists, each with its value before and after."""

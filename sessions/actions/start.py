@@ -36,7 +36,7 @@ from sessions.capacity.leases import this_process
 from sessions.capacity.queue import QueuePosition, TabAddress
 from sessions.capacity.slots import NoFreeSlot, StartRequest
 from sessions.lifecycle import end_evidence
-from sessions.models import EndReason, QueuePlace, Status, StreamingSession
+from sessions.models import EndReason, QueueEntry, Status, StreamingSession
 from sessions.presence import tabs
 
 # A queued tab is woken when the queue moves. It also polls, because Redis may be down.
@@ -241,7 +241,7 @@ class StartAttempt:
 
     # The queue
 
-    async def _enter_queue(self, joining: Awaitable[QueuePlace | None]) -> bool:
+    async def _enter_queue(self, joining: Awaitable[QueueEntry | None]) -> bool:
         self._is_queued = True  # set first: `give_up` also removes an entry that is being stored
         if entry := await joining:
             self._waits_since = entry.created_at

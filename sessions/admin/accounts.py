@@ -20,7 +20,7 @@ from avatars.accounts.admin import ProviderAccountAdmin
 from avatars.models import ProviderAccount
 from heygen_portal.permissions import Permission
 from sessions.capacity import queue, quotas
-from sessions.models import QueuePlace, StreamingSession
+from sessions.models import QueueEntry, StreamingSession
 from sessions.onboarding import page as onboarding_page
 
 NEW_LINE = mark_safe("<br>")
@@ -47,7 +47,7 @@ class AccountAdmin(ProviderAccountAdmin):
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.setup_checklist)
-        return [path("first-hour/", view, name="avatars_provideraccount_first_hour"), *super().get_urls()]
+        return [path("setup-checklist/", view, name="avatars_provideraccount_setup_checklist"), *super().get_urls()]
 
     def setup_checklist(self, request: HttpRequest) -> HttpResponse:
         if not self.has_change_permission(request):
@@ -80,7 +80,7 @@ class AccountAdmin(ProviderAccountAdmin):
 
     @display(description=_("in the queue"))
     def queue_entries(self, account: ProviderAccount) -> SafeString:
-        waiting = QueuePlace.objects.filter(account=account).select_related("user", "persona")
+        waiting = QueueEntry.objects.filter(account=account).select_related("user", "persona")
         lines = [(number, row.user, row.persona, _since(row.created_at)) for number, row in enumerate(waiting, start=1)]
         return format_html_join(NEW_LINE, "{}. {} · {} · {}", lines) or mark_safe("–")
 

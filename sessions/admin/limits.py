@@ -1,4 +1,4 @@
-"""Limits in the admin: the queue, and the allowances of users and groups."""
+"""Limits in the admin: the queue, and the quotas of users and groups."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from heygen_portal.trail import change_log
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 from sessions.capacity import queue, quotas
-from sessions.models import Allowance, QueuePlace
+from sessions.models import QueueEntry, Quota
 
 
-@admin.register(QueuePlace)
-class QueuePlaceAdmin(ReadOnly, ModelAdmin):
+@admin.register(QueueEntry)
+class QueueEntryAdmin(ReadOnly, ModelAdmin):
     """The queue. Staff can remove users from it."""
 
     list_display = ("created_at", "user", "persona", "account", "is_staff", "state")
@@ -38,14 +38,17 @@ class QueuePlaceAdmin(ReadOnly, ModelAdmin):
     actions = ("remove",)
 
     @display(description=_("status"), label={_("slot reserved"): "success", _("waiting"): "info"})
-    def state(self, entry: QueuePlace) -> str:
+    def state(self, entry: QueueEntry) -> str:
         return gettext("slot reserved") if entry.offer_expires_at else gettext("waiting")
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm(Permission.VIEW_QUEUE)
 
     def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(Permission.STOP_SESSION)
 
     @admin.action(description=_("Remove from the queue"), permissions=["stop"])
-    def remove(self, request: HttpRequest, queryset: QuerySet[QueuePlace]) -> None:
+    def remove(self, request: HttpRequest, queryset: QuerySet[QueueEntry]) -> None:
         entries = list(queryset)
         for entry in entries:
             queue.remove(entry)
@@ -55,9 +58,9 @@ class QueuePlaceAdmin(ReadOnly, ModelAdmin):
         self.message_user(request, words % {"count": len(entries)})
 
 
-@admin.register(Allowance)
-class AllowanceAdmin(ModelAdmin):
-    """Allowances of a user or of each member of a group. The lowest limit applies."""
+@admin.register(Quota)
+class QuotaAdmin(ModelAdmin):
+    """Quotas of a user or of each member of a group. The lowest limit applies."""
 
     list_display = ("__str__", "is_group", "max_duration", "max_idle", "minutes_per_month")
     list_select_related = ("user", "group")
@@ -66,37 +69,51 @@ class AllowanceAdmin(ModelAdmin):
     fields = ("user", "group", "duration_limit", "idle_timeout", "minutes_per_month", "used")
     readonly_fields = ("used",)
 
-    def save_model(self, request: HttpRequest, obj: Allowance, form: Any, change: bool) -> None:
-        before = Allowance.objects.select_for_update().filter(pk=obj.pk).first() if change else None
+    # The stored permissions do not have the model's name.
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm(Permission.VIEW_QUOTA) or self.has_change_permission(request, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(Permission.ADD_QUOTA)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm(Permission.CHANGE_QUOTA)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm(Permission.DELETE_QUOTA)
+
+    def save_model(self, request: HttpRequest, obj: Quota, form: Any, change: bool) -> None:
+        before = Quota.objects.select_for_update().filter(pk=obj.pk).first() if change else None
         super().save_model(request, obj, form, change)
         self._record_change(request, before, obj)
 
-    def delete_model(self, request: HttpRequest, obj: Allowance) -> None:
+    def delete_model(self, request: HttpRequest, obj: Quota) -> None:
         with transaction.atomic():
             self._record_change(request, obj, None)
             super().delete_model(request, obj)
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Allowance]) -> None:
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Quota]) -> None:
         with transaction.atomic():
-            for allowance in queryset.select_for_update(of=("self",)):
-                self.delete_model(request, allowance)
+            for quota in queryset.select_for_update(of=("self",)):
+                self.delete_model(request, quota)
 
-    def _record_change(self, request: HttpRequest, before: Allowance | None, after: Allowance | None) -> None:
-        changes = change_log.diff(before, after, change_log.editable_columns(Allowance))
-        change_log.record(Actor.of(request), AuditEntry.Kind.ALLOWANCE_CHANGED, after or before, changes)
+    def _record_change(self, request: HttpRequest, before: Quota | None, after: Quota | None) -> None:
+        changes = change_log.diff(before, after, change_log.editable_columns(Quota))
+        change_log.record(Actor.of(request), AuditEntry.Kind.QUOTA_CHANGED, after or before, changes)
 
     @display(description=_("group"), boolean=True)
-    def is_group(self, allowance: Allowance) -> bool:
-        return allowance.group_id is not None
+    def is_group(self, quota: Quota) -> bool:
+        return quota.group_id is not None
 
     @display(description=_("maximum session length"), ordering="duration_limit")
-    def max_duration(self, allowance: Allowance) -> str:
-        return readable(allowance.duration_limit)
+    def max_duration(self, quota: Quota) -> str:
+        return readable(quota.duration_limit)
 
     @display(description=_("idle limit"), ordering="idle_timeout")
-    def max_idle(self, allowance: Allowance) -> str:
-        return readable(allowance.idle_timeout)
+    def max_idle(self, quota: Quota) -> str:
+        return readable(quota.idle_timeout)
 
     @display(description=_("used this month"))
-    def used(self, allowance: Allowance) -> str:
-        return readable(quotas.used_by(allowance.user_id, timezone.now()) if allowance.user_id else None)
+    def used(self, quota: Quota) -> str:
+        return readable(quotas.used_by(quota.user_id, timezone.now()) if quota.user_id else None)

@@ -21,7 +21,7 @@ from heygen_portal.people.access import roles
 from heygen_portal.people.admin import UserAdmin
 from heygen_portal.permissions import Permission
 from sessions.capacity import quotas
-from sessions.models import Allowance
+from sessions.models import Quota
 from sessions.personal_data import views as personal_data_views
 
 
@@ -54,11 +54,11 @@ class PersonAdmin(UserAdmin):
         return personal_data_views.close_on_behalf(request, object_or_404(self, request, object_id))
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
-        return (*super().get_readonly_fields(request, obj), "used", "allowance_row")
+        return (*super().get_readonly_fields(request, obj), "used", "quota_row")
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         base = super().get_fieldsets(request, obj)
-        return [*base, (_("Usage"), {"fields": ("used", "allowance_row")})] if obj else base
+        return [*base, (_("Usage"), {"fields": ("used", "quota_row")})] if obj else base
 
     @display(description=_("this month"))
     def used(self, user: User) -> str:
@@ -68,11 +68,11 @@ class PersonAdmin(UserAdmin):
         return gettext("%(used)s of %(given)s") % {"used": readable(used), "given": readable(quota)}
 
     @display(description=_("quota"))
-    def allowance_row(self, user: User) -> str:
-        own = Allowance.objects.filter(user=user).first()
+    def quota_row(self, user: User) -> str:
+        own = Quota.objects.filter(user=user).first()
         if own:
-            url, words = reverse("admin:avatar_sessions_allowance_change", args=[own.pk]), gettext("Change")
+            url, words = reverse("admin:avatar_sessions_quota_change", args=[own.pk]), gettext("Change")
         else:
-            url = f"{reverse('admin:avatar_sessions_allowance_add')}?user={user.pk}"
+            url = f"{reverse('admin:avatar_sessions_quota_add')}?user={user.pk}"
             words = gettext("Set an individual quota")
         return format_html('<a href="{}">{}</a>', url, words)

@@ -134,7 +134,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
     inlines = (SessionEventInline, SessionTaskInline, UtteranceInline)
     action_form = StopForm
     actions = ("stop",)
-    actions_detail = ("audit", "ask_provider", "look", "export")
+    actions_detail = ("audit", "ask_provider", "observe", "export")
     fieldsets = (
         (
             None,
@@ -274,12 +274,12 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
         """Offer observing only for running sessions in our own rooms."""
         rows = StreamingSession.objects.filter(pk=object_id, status__in=(Status.CONNECTING, Status.LIVE))
         actions: list[Any] = super().get_actions_detail(request, object_id)
-        return actions if rows.exclude(room="").exists() else [action for action in actions if action.path != "look"]
+        return actions if rows.exclude(room="").exists() else [action for action in actions if action.path != "observe"]
 
     def get_urls(self) -> list[Any]:
         live = path("live/", self.admin_site.admin_view(self.live), name="avatar_sessions_streamingsession_live")
-        said = path("said/", self.admin_site.admin_view(search_admin.page), name="avatar_sessions_said")
-        return [live, said, *super().get_urls()]
+        search = path("search/", self.admin_site.admin_view(search_admin.page), name="avatar_sessions_search")
+        return [live, search, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Charge the search budget for each list filtered by a transcript search.
@@ -305,11 +305,11 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
             },
         )
 
-    def has_look_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_observe_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(roles.OBSERVE_SESSION)
 
-    @action(description=_("Observe"), url_path="look", permissions=["look"])
-    def look(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    @action(description=_("Observe"), url_path="observe", permissions=["observe"])
+    def observe(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show the observer's page. A POST returns access to the room and is recorded."""
         session = object_or_404(self, request, object_id)
         if request.method == "POST":
@@ -319,7 +319,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
             except errors.NotLive as exc:
                 return JsonResponse({"words": str(exc)}, status=409)
             return JsonResponse({"url": room.url, "token": room.token})
-        context = {"title": gettext("Observe"), "looked_at": session, "opts": self.opts}
+        context = {"title": gettext("Observe"), "session": session, "opts": self.opts}
         return render(request, "admin/sessions_observe.html", self.admin_site.each_context(request) | context)
 
     def has_export_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -11,7 +11,7 @@ from django.db import DatabaseError, transaction
 from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.capacity import queue
-from sessions.models import QueuePlace
+from sessions.models import QueueEntry
 from sessions.presence import tabs
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class WebProcess:
     def __init__(self) -> None:
         self.id = uuid4()
         self._sessions: dict[str, UUID] = {}  # by the channels of the tabs
-        self._queue_entries: dict[str, QueuePlace] = {}
+        self._queue_entries: dict[str, QueueEntry] = {}
         self._renewing: asyncio.Task[None] | None = None
 
     def remember_session(self, channel: str, session_id: UUID) -> None:
@@ -37,7 +37,7 @@ class WebProcess:
         """Safe to repeat."""
         self._sessions.pop(channel, None)
 
-    def remember_queue_entry(self, entry: QueuePlace) -> None:
+    def remember_queue_entry(self, entry: QueueEntry) -> None:
         self._queue_entries[entry.channel] = entry
 
     def forget_queue_entry(self, channel: str) -> None:
@@ -80,7 +80,7 @@ class WebProcess:
                 # The tabs are still here; the next renewal may come through before the lease runs out.
                 logger.exception("the lease could not be renewed")
 
-    def _renew(self, entries: list[QueuePlace]) -> bool:
+    def _renew(self, entries: list[QueueEntry]) -> bool:
         """Return whether the lease had run out."""
         with transaction.atomic():  # no tab finds the process alive and its entry missing
             had_run_out = tabs.renew_lease(self.id)

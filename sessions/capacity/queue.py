@@ -20,7 +20,7 @@ from django.utils import timezone
 from avatars.models import Persona, ProviderAccount
 from sessions import errors
 from sessions.lifecycle import broadcast
-from sessions.models import QueuePlace, Status, StreamingSession
+from sessions.models import QueueEntry, Status, StreamingSession
 
 QUEUE_MAX_ENTRIES = 50  # people who wait for one account
 # How long an offered slot is held; then the next person is offered it.
@@ -60,8 +60,8 @@ def lock(account_id: int) -> ProviderAccount:
     return ProviderAccount.objects.select_for_update().get(pk=account_id)
 
 
-def entries_of(account_id: int) -> list[QueuePlace]:
-    return list(QueuePlace.objects.filter(account=account_id))
+def entries_of(account_id: int) -> list[QueueEntry]:
+    return list(QueueEntry.objects.filter(account=account_id))
 
 
 def slot_limit(account: ProviderAccount) -> int:
@@ -75,7 +75,7 @@ def slot_limit(account: ProviderAccount) -> int:
     return min(limit, account.places_seen)
 
 
-def free_slots(account: ProviderAccount, open_sessions: int, entries: list[QueuePlace], *, is_staff: bool) -> int:
+def free_slots(account: ProviderAccount, open_sessions: int, entries: list[QueueEntry], *, is_staff: bool) -> int:
     """Return how many slots are free for a person outside this queue.
 
     Offered slots are not free.
@@ -93,7 +93,7 @@ def record_full(account_id: int) -> None:
     ProviderAccount.objects.filter(pk=account_id).update(places_seen=count, places_seen_at=timezone.now())
 
 
-def join(user_id: int, persona: Persona, tab: TabAddress) -> QueuePlace:
+def join(user_id: int, persona: Persona, tab: TabAddress) -> QueueEntry:
     """Join the end of the queue.
 
     A person who is in it already keeps the position and waits in this tab from now on. Raises QueueFull.
@@ -109,21 +109,21 @@ def join(user_id: int, persona: Persona, tab: TabAddress) -> QueuePlace:
         return _save_entry(user_id, persona, tab, own)
 
 
-def rejoin(user_id: int, persona: Persona, tab: TabAddress, since: datetime) -> QueuePlace:
+def rejoin(user_id: int, persona: Persona, tab: TabAddress, since: datetime) -> QueueEntry:
     """Join the queue before everyone who came after `since`, even if it is full.
 
     The caller holds the account's lock.
     """
     account_id = persona.avatar.account_id
-    own = QueuePlace.objects.filter(user=user_id, account=account_id).first()
+    own = QueueEntry.objects.filter(user=user_id, account=account_id).first()
     entry = _save_entry(user_id, persona, tab, own)
-    QueuePlace.objects.filter(pk=entry.pk).update(created_at=since)
+    QueueEntry.objects.filter(pk=entry.pk).update(created_at=since)
     entry.created_at = since
     broadcast.wake(_channels(account_id))
     return entry
 
 
-def restore(lost: QueuePlace) -> None:
+def restore(lost: QueueEntry) -> None:
     """Restore an entry that was removed because its lease was renewed too late.
 
     Does nothing if the person waits elsewhere by now, or was deactivated.
@@ -131,7 +131,7 @@ def restore(lost: QueuePlace) -> None:
     with transaction.atomic():
         lock(lost.account_id)
         is_active = User.objects.filter(pk=lost.user_id, is_active=True).exists()
-        if is_active and not QueuePlace.objects.filter(user=lost.user_id).exists():
+        if is_active and not QueueEntry.objects.filter(user=lost.user_id).exists():
             lost.pk = None
             lost.save(force_insert=True)
             broadcast.wake(_channels(lost.account_id))
@@ -139,7 +139,7 @@ def restore(lost: QueuePlace) -> None:
 
 def hold_slot(
     user_id: int, persona: Persona, tab: TabAddress, until: datetime, *, joins_at_end: bool = False
-) -> QueuePlace:
+) -> QueueEntry:
     """Hold a slot for a person whose session is about to end.
 
     It goes to no other person meanwhile. With `joins_at_end`, people who wait come first: this person joins the end
@@ -155,8 +155,8 @@ def hold_slot(
 
 
 def _save_entry(
-    user_id: int, persona: Persona, tab: TabAddress, own: QueuePlace | None, offer_expires_at: datetime | None = None
-) -> QueuePlace:
+    user_id: int, persona: Persona, tab: TabAddress, own: QueueEntry | None, offer_expires_at: datetime | None = None
+) -> QueueEntry:
     where = {"persona": persona, "process_id": tab.process_id, "channel": tab.channel}
     if own:
         old_channel, own.offer_expires_at = own.channel, offer_expires_at or own.offer_expires_at
@@ -165,25 +165,25 @@ def _save_entry(
         own.save()
         broadcast.wake({old_channel} - {tab.channel})
         return own
-    QueuePlace.objects.filter(user=user_id).delete()  # in another account's queue
+    QueueEntry.objects.filter(user=user_id).delete()  # in another account's queue
     is_staff = User.objects.filter(pk=user_id, is_staff=True).exists()
     account_id = persona.avatar.account_id
-    return QueuePlace.objects.create(
+    return QueueEntry.objects.create(
         user_id=user_id, account_id=account_id, is_staff=is_staff, offer_expires_at=offer_expires_at, **where
     )
 
 
 def leave(channel: str) -> None:
     """Remove this tab's entry. Safe to repeat."""
-    entry = QueuePlace.objects.filter(channel=channel).first()
+    entry = QueueEntry.objects.filter(channel=channel).first()
     if entry:
         remove(entry)
 
 
-def remove(entry: QueuePlace) -> None:
+def remove(entry: QueueEntry) -> None:
     """Remove an entry; the entries behind it move up. Safe to repeat."""
     with transaction.atomic():
-        QueuePlace.objects.filter(pk=entry.pk).delete()
+        QueueEntry.objects.filter(pk=entry.pk).delete()
         broadcast.wake([entry.channel, *_channels(entry.account_id)])
 
 
@@ -192,12 +192,12 @@ def return_offer(channel: str) -> None:
 
     The person waits on, as the next one.
     """
-    QueuePlace.objects.filter(channel=channel).update(offer_expires_at=None)
+    QueueEntry.objects.filter(channel=channel).update(offer_expires_at=None)
 
 
 def position_of(channel: str) -> QueuePosition | None:
     """Return the queue position of this tab's user; None if the tab has no entry."""
-    entries = list(QueuePlace.objects.filter(account__queue_entries__channel=channel))
+    entries = list(QueueEntry.objects.filter(account__queue_entries__channel=channel))
     own = next((entry for entry in entries if entry.channel == channel), None)
     if own is None:
         return None
@@ -212,7 +212,7 @@ def offer_all_slots() -> None:
 
     With no queue at all this is one query and no write.
     """
-    for account_id in QueuePlace.objects.order_by().values_list("account", flat=True).distinct():
+    for account_id in QueueEntry.objects.order_by().values_list("account", flat=True).distinct():
         offer_slots(account_id)
 
 
@@ -226,14 +226,14 @@ def offer_slots(account_id: int) -> None:
         return  # a queue that does not move locks nothing and writes nothing
     with transaction.atomic():
         expired, next_entries = _expired_and_next(lock(account_id))
-        QueuePlace.objects.filter(pk__in=[entry.pk for entry in expired]).delete()
-        offered = QueuePlace.objects.filter(pk__in=[entry.pk for entry in next_entries])
+        QueueEntry.objects.filter(pk__in=[entry.pk for entry in expired]).delete()
+        offered = QueueEntry.objects.filter(pk__in=[entry.pk for entry in next_entries])
         offered.update(offer_expires_at=timezone.now() + OFFER_TIMEOUT)
         if expired or next_entries:
             broadcast.wake([*(entry.channel for entry in expired), *_channels(account_id)])
 
 
-def _expired_and_next(account: ProviderAccount) -> tuple[list[QueuePlace], list[QueuePlace]]:
+def _expired_and_next(account: ProviderAccount) -> tuple[list[QueueEntry], list[QueueEntry]]:
     """Return the entries whose offer expired, and those to offer a slot.
 
     Staff may pass others.
@@ -242,7 +242,7 @@ def _expired_and_next(account: ProviderAccount) -> tuple[list[QueuePlace], list[
     entries = entries_of(account.pk)
     expired = [entry for entry in entries if entry.offer_expires_at and entry.offer_expires_at <= now]
     entries = [entry for entry in entries if entry not in expired]
-    next_entries: list[QueuePlace] = []
+    next_entries: list[QueueEntry] = []
     if waiting := [entry for entry in entries if entry.offer_expires_at is None]:
         open_sessions = StreamingSession.objects.open().filter(account=account).count()
         for entry in waiting:
@@ -252,7 +252,7 @@ def _expired_and_next(account: ProviderAccount) -> tuple[list[QueuePlace], list[
 
 
 def _channels(account_id: int) -> list[str]:
-    return list(QueuePlace.objects.filter(account=account_id).values_list("channel", flat=True))
+    return list(QueueEntry.objects.filter(account=account_id).values_list("channel", flat=True))
 
 
 def expected_wait(position: QueuePosition, now: datetime) -> timedelta | None:
@@ -264,7 +264,7 @@ def expected_wait(position: QueuePosition, now: datetime) -> timedelta | None:
     return _wait_at(position.position, *_expected_ends(position.account_id, now))
 
 
-def expected_waits(account_id: int, entries: Sequence[QueuePlace], now: datetime) -> list[timedelta | None]:
+def expected_waits(account_id: int, entries: Sequence[QueueEntry], now: datetime) -> list[timedelta | None]:
     """Return the expected wait of each entry of an account's queue, in two queries."""
     ends, usual_duration = _expected_ends(account_id, now)
     return [_wait_at(position, ends, usual_duration) for position in range(1, len(entries) + 1)]

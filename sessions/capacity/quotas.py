@@ -17,7 +17,7 @@ from django.utils import timezone
 from avatars.models import Persona, ProviderAccount
 from sessions import errors
 from sessions.lifecycle.transitions import Terms
-from sessions.models import Allowance, Conversation, DayTotal, LimitBy, Status, StreamingSession
+from sessions.models import Conversation, DayTotal, LimitBy, Quota, Status, StreamingSession
 
 # `StreamingSession.billed_from` in SQL.
 _BILLED_FROM = Coalesce("opened_at", "created_at", output_field=DateTimeField())
@@ -56,13 +56,13 @@ def terms(
     """Return the limits of a user's session with a persona.
 
     Raises TimeIsUp, QuotaUsed. `conversation` is the one that continues, and `used` is the time it has lasted. It
-    gets the rest of its time limit, or of the current limits if they are lower. One query for the allowances, and
+    gets the rest of its time limit, or of the current limits if they are lower. One query for the quotas, and
     one more for a user with a quota.
     """
     account = persona.avatar.account
-    allowances = _allowances(user_id)
-    lengths = [(persona.duration_limit, LimitBy.PERSONA), *_limits_in(allowances, "duration_limit")]
-    idle = [(persona.idle_timeout, LimitBy.PERSONA), *_limits_in(allowances, "idle_timeout")]
+    rows = _quotas_of(user_id)
+    lengths = [(persona.duration_limit, LimitBy.PERSONA), *_limits_in(rows, "duration_limit")]
+    idle = [(persona.idle_timeout, LimitBy.PERSONA), *_limits_in(rows, "idle_timeout")]
     lengths += [(account.duration_limit, LimitBy.ACCOUNT)] if account.duration_limit else []
     idle += [(account.idle_timeout, LimitBy.ACCOUNT)] if account.idle_timeout else []
     if conversation and conversation.time_limit is not None:
@@ -71,7 +71,7 @@ def terms(
     duration, limit_by = time_limit - used, time_limit_by
     if used and duration < MIN_SESSION_TIME:
         raise errors.TimeIsUp
-    quota = _quota(allowances)
+    quota = _monthly_quota(rows)
     if quota is not None:
         left = quota - used_by(user_id, now)
         if left < MIN_SESSION_TIME:
@@ -122,7 +122,7 @@ def credits_for(account: ProviderAccount, time: timedelta) -> Decimal:
 
 def monthly_quota(user_id: int) -> timedelta | None:
     """Return a user's time per month, or None without a quota."""
-    return _quota(_allowances(user_id))
+    return _monthly_quota(_quotas_of(user_id))
 
 
 def spending(account: ProviderAccount, now: datetime) -> Spending:
@@ -163,25 +163,25 @@ def _spending(account: ProviderAccount, booked: Decimal | None, times: Mapping[s
     return Spending(spent, promised, left)
 
 
-def _allowances(user_id: int) -> list[Allowance]:
+def _quotas_of(user_id: int) -> list[Quota]:
     groups = Group.objects.filter(user=user_id, pk=OuterRef("group"))
-    return list(Allowance.objects.filter(Q(user=user_id) | Exists(groups)))
+    return list(Quota.objects.filter(Q(user=user_id) | Exists(groups)))
 
 
-def _limits_in(allowances: Iterable[Allowance], field: str) -> list[tuple[timedelta, LimitBy]]:
-    return [(value, _limit_origin(row)) for row in allowances if (value := getattr(row, field)) is not None]
+def _limits_in(rows: Iterable[Quota], field: str) -> list[tuple[timedelta, LimitBy]]:
+    return [(value, _limit_origin(row)) for row in rows if (value := getattr(row, field)) is not None]
 
 
-def _limit_origin(allowance: Allowance) -> LimitBy:
-    return LimitBy.GROUP if allowance.user_id is None else LimitBy.USER
+def _limit_origin(row: Quota) -> LimitBy:
+    return LimitBy.GROUP if row.user_id is None else LimitBy.USER
 
 
-def _quota(allowances: Iterable[Allowance]) -> timedelta | None:
+def _monthly_quota(rows: Iterable[Quota]) -> timedelta | None:
     """Return the quota that applies.
 
     The user's own replaces the groups', and of several groups' the lowest applies.
     """
-    given = [row for row in allowances if row.minutes_per_month is not None]
+    given = [row for row in rows if row.minutes_per_month is not None]
     own = [row for row in given if row.user_id is not None]
     minutes = [row.minutes_per_month for row in own or given if row.minutes_per_month is not None]
     return timedelta(minutes=min(minutes)) if minutes else None

@@ -27,7 +27,7 @@ from sessions.capacity import claims, queue, quotas
 from sessions.capacity.queue import TabAddress
 from sessions.lifecycle import end_evidence, transitions
 from sessions.lifecycle.transitions import Terms
-from sessions.models import RUNNING, Conversation, EndReason, Purpose, QueuePlace, StreamingSession
+from sessions.models import RUNNING, Conversation, EndReason, Purpose, QueueEntry, StreamingSession
 from sessions.presence import tabs
 
 # What a user needs to start a session for a purpose. Checks are started by the portal itself.
@@ -161,7 +161,7 @@ def open_in_tab(user_id: int, persona_slug: str, tab: TabAddress, request: Start
 
 def requeue(
     session: StreamingSession, tab: TabAddress, since: datetime, evidence: end_evidence.Evidence
-) -> QueuePlace | None:
+) -> QueueEntry | None:
     """End a session that the provider has no slot for, and queue its user again.
 
     The user waits before everyone who came after `since`. Return None if the session was stopped meanwhile: the
@@ -224,7 +224,7 @@ def sessions_in_the_way(user_id: int, persona: Persona, request: StartRequest) -
     return [continued] if continued and continued.ended_at is None else []
 
 
-def join_queue(user_id: int, persona: Persona, tab: TabAddress, request: StartRequest) -> QueuePlace:
+def join_queue(user_id: int, persona: Persona, tab: TabAddress, request: StartRequest) -> QueueEntry:
     """Join the queue at the end, or earlier for a renewal with a confirmed cause.
 
     Such a renewal goes before people who came later. Raises QueueFull, NotFound, AccessEnded.
@@ -241,7 +241,7 @@ def join_queue(user_id: int, persona: Persona, tab: TabAddress, request: StartRe
 
 def hold_slot(
     user_id: int, persona: Persona, tab: TabAddress, request: StartRequest, until: datetime, *, joins_at_end: bool
-) -> QueuePlace:
+) -> QueueEntry:
     """Hold a slot as `queue.hold_slot` does, for a user who may still start sessions. Raises QueueFull, AccessEnded."""
     with transaction.atomic():
         queue.lock(persona.avatar.account_id)
@@ -273,8 +273,8 @@ def _start_facts(account_id: int, user_id: int, access: Mapping[str, Exists]) ->
     own = StreamingSession.objects.filter(user_id=user_id, status__in=RUNNING)
     asked = {
         "open_sessions": Coalesce(_count(open_here), 0),
-        "has_queue": Exists(QueuePlace.objects.filter(account=OuterRef("pk"))),
-        "is_waiting": Exists(QueuePlace.objects.filter(user=user_id)),
+        "has_queue": Exists(QueueEntry.objects.filter(account=OuterRef("pk"))),
+        "is_waiting": Exists(QueueEntry.objects.filter(user=user_id)),
         "is_running": Exists(own),
         "is_staff": Exists(User.objects.filter(pk=user_id, is_staff=True)),
         **access,
@@ -332,7 +332,7 @@ def _require_slot(user_id: int, persona: Persona, account: ProviderAccount, fact
 
 
 def _leave_queue(user_id: int) -> None:
-    for entry in QueuePlace.objects.filter(user=user_id):
+    for entry in QueueEntry.objects.filter(user=user_id):
         queue.remove(entry)
 
 

@@ -1,6 +1,5 @@
 """Models of sessions, conversations, records, tabs, the queue, and quotas."""
 
-from sessions.models.allowances import Allowance
 from sessions.models.conversations import (
     RUNNING,
     Conversation,
@@ -15,14 +14,14 @@ from sessions.models.conversations import (
 )
 from sessions.models.exports import Export
 from sessions.models.keeping import Erasure, LegalHold, ProviderErasure
+from sessions.models.quotas import Quota
 from sessions.models.record import HistoryCheck, SessionHead, SessionSeal
 from sessions.models.speech import SpeechErased, SpeechKey, SpokenWord, WordIndexRebuild
-from sessions.models.tabs import ChatWatch, QueuePlace, ServerProcess, Tab
+from sessions.models.tabs import ChatWatch, QueueEntry, ServerProcess, Tab
 from sessions.models.totals import DayTotal, SessionTotal, SpendAlarm
 
 __all__ = [
     "RUNNING",
-    "Allowance",
     "ChatWatch",
     "Conversation",
     "DayTotal",
@@ -34,7 +33,8 @@ __all__ = [
     "LimitBy",
     "ProviderErasure",
     "Purpose",
-    "QueuePlace",
+    "QueueEntry",
+    "Quota",
     "ServerProcess",
     "SessionEvent",
     "SessionHead",

@@ -50,7 +50,7 @@ class ChatWatch(models.Model):
         return str(self.session_id)
 
 
-class QueuePlace(models.Model):
+class QueueEntry(models.Model):
     """A person's entry in an account's queue, held by the tab that waits.
 
     The oldest entry is next.
@@ -73,6 +73,10 @@ class QueuePlace(models.Model):
     class Meta:
         verbose_name = _("queue position")
         verbose_name_plural = _("queue positions")
+        # Names from when entries were called places: they are stored.
+        db_table = "avatar_sessions_queueplace"
+        default_permissions = ()
+        permissions = (("view_queueplace", "Can view queue position"),)
         ordering = ("created_at", "pk")
 
     def __str__(self) -> str:

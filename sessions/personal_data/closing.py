@@ -19,7 +19,7 @@ from heygen_portal.trail.models import AuditEntry
 from sessions.actions import stop
 from sessions.capacity import queue, slots
 from sessions.lifecycle import end_evidence, transitions
-from sessions.models import Allowance, EndReason, Erasure, LegalHold, QueuePlace, StreamingSession
+from sessions.models import EndReason, Erasure, LegalHold, QueueEntry, Quota, StreamingSession
 from sessions.retention import erasure
 
 # The page waits this long for providers to confirm the end of open sessions.
@@ -52,7 +52,7 @@ def close(request: HttpRequest, user_id: int, *, reason: str = "") -> Outcome:
         _delete_quota(user, Actor(user_id) if is_own else Actor.of(request))
     # Only now, because a start in flight could store a session after an earlier stop.
     slots.await_starts()
-    for entry in QueuePlace.objects.filter(user=user):
+    for entry in QueueEntry.objects.filter(user=user):
         queue.remove(entry)
     async_to_sync(_finish_stops)(_begin_stops(user_id, is_own=is_own))
     by_id, cause = (user_id, Erasure.Cause.PERSON) if is_own else (request.user.pk, Erasure.Cause.STAFF)
@@ -89,8 +89,8 @@ async def _finish_stops(sessions: Sequence[StreamingSession]) -> None:
 
 
 def _delete_quota(user: User, actor: Actor) -> None:
-    quota = Allowance.objects.select_related("user").filter(user_id=user.pk).first()
+    quota = Quota.objects.select_related("user").filter(user_id=user.pk).first()
     if quota:
-        changes = change_log.diff(quota, None, change_log.editable_columns(Allowance))
-        change_log.record(actor, AuditEntry.Kind.ALLOWANCE_CHANGED, quota, changes)
+        changes = change_log.diff(quota, None, change_log.editable_columns(Quota))
+        change_log.record(actor, AuditEntry.Kind.QUOTA_CHANGED, quota, changes)
         quota.delete()

@@ -38,13 +38,13 @@ from sessions.exports.formats import json_value, to_json
 from sessions.lifecycle import coverage, vouching
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import (
-    Allowance,
     Conversation,
     Erasure,
     Export,
     LegalHold,
     ProviderErasure,
-    QueuePlace,
+    QueueEntry,
+    Quota,
     SessionEvent,
     SessionTask,
     SessionTotal,
@@ -241,7 +241,7 @@ def _usage(user: User) -> Iterator[Row]:
     now = timezone.now()
     quota = quotas.monthly_quota(user.pk)
     yield {"used_this_month_s": json_value(quotas.used_by(user.pk, now)), "quota_s": json_value(quota)}
-    yield from _rows_naming(Allowance, "user")(user)
+    yield from _rows_naming(Quota, "user")(user)
 
 
 def _audit_entries(user: User) -> Iterator[Row]:
@@ -351,7 +351,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("login_sessions", _("Active logins"), _login_sessions),
     Section("invitations", _("Invitations"), _invitations),
     Section("use", _("Usage and limits"), _usage),
-    Section("queue", _("Queue"), _rows_naming(QueuePlace, "user", exclude=frozenset({"channel", "process"}))),
+    Section("queue", _("Queue"), _rows_naming(QueueEntry, "user", exclude=frozenset({"channel", "process"}))),
     Section("conversations", _("Conversations"), _rows_naming(Conversation, "user", related=("persona",))),
     Section("sessions", _("Sessions"), _sessions),
     Section("audit_entries", _("Audit log"), _audit_entries),

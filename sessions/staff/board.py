@@ -27,7 +27,7 @@ from sessions.capacity import queue, quotas
 from sessions.costs import metrics
 from sessions.lifecycle import end_evidence
 from sessions.lifecycle.event_kinds import EventKind
-from sessions.models import QueuePlace, SessionEvent, Status, StreamingSession
+from sessions.models import QueueEntry, SessionEvent, Status, StreamingSession
 
 # Kinds by which pages report the state of their video and network. `events.BOARD_EVENT_KINDS` contains them too.
 PAGE_STATE_KINDS = (
@@ -201,7 +201,7 @@ def _row(session: StreamingSession, page_state: Mapping[str, Any], viewer: User)
         network=network,
         network_words=str(NETWORK_LABELS[network]),
         page=reverse(f"{admin}_change", args=[session.pk]),
-        look=reverse(f"{admin}_look", args=[session.pk]) if can_observe else "",
+        look=reverse(f"{admin}_observe", args=[session.pk]) if can_observe else "",
     )
 
 
@@ -240,8 +240,8 @@ def _network(session: StreamingSession, page_state: Mapping[str, Any]) -> str:
 
 def _queue(now: datetime) -> list[QueuedPerson]:
     """Return all queued users, account by account, in queue order."""
-    by_account: dict[int, list[QueuePlace]] = defaultdict(list)
-    for place in QueuePlace.objects.select_related("user", "persona"):
+    by_account: dict[int, list[QueueEntry]] = defaultdict(list)
+    for place in QueueEntry.objects.select_related("user", "persona"):
         by_account[place.account_id].append(place)
     people = []
     for account_id, places in by_account.items():

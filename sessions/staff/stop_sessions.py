@@ -19,7 +19,7 @@ from sessions.actions import stop as stopping
 from sessions.audit import inspection
 from sessions.capacity import queue
 from sessions.lifecycle import end_evidence, transitions
-from sessions.models import EndReason, QueuePlace, Status, StreamingSession
+from sessions.models import EndReason, QueueEntry, Status, StreamingSession
 
 # How long staff wait for the providers' answers, however many sessions they stop.
 OUTCOME_TIMEOUT_S = 5.0
@@ -130,7 +130,7 @@ def describe(outcome: Outcome) -> str:
 
 def remove_from_queue(entry_id: int) -> bool:
     """Remove an entry from the queue. Return whether it existed."""
-    entry = QueuePlace.objects.filter(pk=entry_id).first()
+    entry = QueueEntry.objects.filter(pk=entry_id).first()
     if entry:
         queue.remove(entry)
     return entry is not None

@@ -83,6 +83,11 @@ PAGES: dict[str, str | Page] = {
     "avatars:video": STAFF,
     "avatars:video_file": STAFF,
     "avatars:fetch_video": post(STAFF),
+    # Former addresses, which redirect.
+    "moved-to-avatars/provideraccount/setup-checklist/": SIGNED_IN,
+    "moved-to-avatar_sessions/quota/": SIGNED_IN,
+    "moved-to-avatar_sessions/queueentry/": SIGNED_IN,
+    "moved-to-avatar_sessions/streamingsession/search/": SIGNED_IN,
     # The admin.
     "admin:index": STAFF,
     "admin:login": NOBODY,  # to the portal's own page, or nowhere
@@ -96,9 +101,9 @@ PAGES: dict[str, str | Page] = {
     "admin:view_on_site": NOBODY,  # no model has a page outside
     "admin:auth_user_password_change": "m",
     "admin:avatars_persona_offers": STAFF,
-    "admin:avatars_provideraccount_first_hour": "m",
+    "admin:avatars_provideraccount_setup_checklist": "m",
     "admin:avatar_sessions_streamingsession_live": "oam",
-    "admin:avatar_sessions_said": "am",
+    "admin:avatar_sessions_search": "am",
     "admin:avatar_sessions_sessiontotal_costs": "oam",
     "admin:avatar_sessions_sessiontotal_reconciliation": "oam",
     "admin:avatar_sessions_export_new": "am",
@@ -121,12 +126,12 @@ MODELS: dict[str, tuple[str, str, str, str]] = {
     "avatars.video": (STAFF, "em", NOBODY, NOBODY),
     "avatar_sessions.streamingsession": ("oam", NOBODY, NOBODY, NOBODY),
     "avatar_sessions.sessiontotal": ("oam", NOBODY, NOBODY, NOBODY),
-    "avatar_sessions.queueplace": ("om", NOBODY, NOBODY, NOBODY),
+    "avatar_sessions.queueentry": ("om", NOBODY, NOBODY, NOBODY),
     "avatar_sessions.export": ("am", NOBODY, NOBODY, NOBODY),
     "avatar_sessions.historycheck": ("am", NOBODY, NOBODY, NOBODY),
     "avatar_sessions.legalhold": ("am", "am", NOBODY, NOBODY),
     "avatar_sessions.erasure": ("am", "m", NOBODY, NOBODY),
-    "avatar_sessions.allowance": ("m", "m", "m", "m"),
+    "avatar_sessions.quota": ("m", "m", "m", "m"),
 }
 
 # What is done to the rows that were chosen in a list.
@@ -137,9 +142,9 @@ ACTIONS: dict[str, str] = {
     "avatars.persona.publish": "em",
     "avatars.persona.unpublish": "em",
     "avatar_sessions.streamingsession.stop": "om",
-    "avatar_sessions.queueplace.remove": "om",
+    "avatar_sessions.queueentry.remove": "om",
     "avatar_sessions.legalhold.release": "am",
-    "avatar_sessions.allowance.delete_selected": "m",
+    "avatar_sessions.quota.delete_selected": "m",
 }
 
 # The buttons on one row's page; each is an address of its own.
@@ -160,10 +165,10 @@ BUTTONS: dict[str, str] = {
     "avatars.persona.try_it": "em",
     "avatars.persona.versions": STAFF,
     "avatars.video.order_again": "em",
-    "avatars.video.look_again": "em",
+    "avatars.video.check_again": "em",
     "avatar_sessions.streamingsession.audit": "oam",
     "avatar_sessions.streamingsession.ask_provider": "oam",
-    "avatar_sessions.streamingsession.look": "om",
+    "avatar_sessions.streamingsession.observe": "om",
     "avatar_sessions.streamingsession.export": "am",
 }
 

@@ -17,12 +17,12 @@ from heygen_portal.people.invitations import joining
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 from sessions.models import (
-    Allowance,
     Erasure,
     Export,
     HistoryCheck,
     LegalHold,
-    QueuePlace,
+    QueueEntry,
+    Quota,
     ServerProcess,
     SessionTotal,
     Status,
@@ -88,14 +88,14 @@ class Rows:
             PersonaFactory.create(avatar=published.avatar),  # a draft: it may be deleted
             video,
             StreamingSessionFactory.create(persona=published, created_at=timezone.now() - timedelta(minutes=1)),
-            QueuePlace.objects.create(
+            QueueEntry.objects.create(
                 user=other_user, account=published.avatar.account, persona=published, process=process, channel="a-tab"
             ),
             Export.objects.create(asked_by=other_user, what="sessions", format="csv", state="sent"),
             HistoryCheck.objects.create(),
             LegalHold.objects.create(reason="A court asks", **by),
             Erasure.objects.create(cause="asked", lines=0, hash="0", at_provider="nothing", **by),
-            Allowance.objects.create(user=other_user),
+            Quota.objects.create(user=other_user),
             SessionTotal.objects.create(
                 session=self.another,
                 account=published.avatar.account,
@@ -127,6 +127,7 @@ class Rows:
             "uidb36": "1",
             "key": "no-key",
             "extension": "json",
+            "rest": "",
             "app_label": "avatars",
             "content_type_id": 1,
             "id": self.of("auth.user"),

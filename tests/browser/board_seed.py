@@ -10,11 +10,11 @@ from avatars.models import Persona, ProviderAccount
 from sessions.lifecycle import events
 from sessions.costs import ledger
 from sessions.lifecycle.events import Entry, Source
-from sessions.models import Conversation, QueuePlace, ServerProcess, StreamingSession
+from sessions.models import Conversation, QueueEntry, ServerProcess, StreamingSession
 
 now, chance = timezone.now(), random.Random(1)
 StreamingSession.objects.open().update(status="ended", end_reason="staff_stopped", ended_at=now, deadline_at=None)
-QueuePlace.objects.all().delete()
+QueueEntry.objects.all().delete()
 seen = {"id": "a71c-of-another-program", "status": "connected", "seen_at": now.isoformat()}
 silent, _ = ProviderAccount.objects.update_or_create(  # nobody answers there: nothing is compared with its list
     name="Main", defaults={"base_url": "http://127.0.0.1:9", "api_key": "k", "concurrency_limit": 49,
@@ -58,7 +58,7 @@ for n in range(7, 50):
 
 process = ServerProcess.objects.create(lease_ends_at=now + timedelta(hours=1))
 for n, age in ((50, 130), (51, 92), (52, 21)):
-    QueuePlace.objects.create(user=person(n), account=silent, persona=personas[n % 2], process=process,
+    QueueEntry.objects.create(user=person(n), account=silent, persona=personas[n % 2], process=process,
                               channel=uuid.uuid4().hex, created_at=now - timedelta(seconds=age))
 
 if not StreamingSession.objects.filter(end_reason="idle").exists():

@@ -141,7 +141,7 @@ async def test_transcript_search_and_exports_are_accessible(page: Page, portal: 
     await page.get_by_text("Something is off with my invoice.").first.wait_for()
     await page_checks.check("record")
     await page.goto(f"{portal.url}/admin/avatar_sessions/streamingsession/")
-    await page.click("a[href$='/said/']")
+    await page.click("a[href$='/search/']")
     await look("audit-search")
     await page.fill("#id_words", "INVÓICE some")
     await page.fill("#id_reason", "Reclamación 2026-118")

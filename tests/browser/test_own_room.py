@@ -91,7 +91,7 @@ async def check_observer(room: RoomPage, chromium: Browser) -> None:
     await expect(notice).to_be_hidden()
     await Person("watcher", "a-word-for-tests").sign_in(page, portal)
     await page.goto(f"{portal.url}/admin/avatar_sessions/streamingsession/{session_id}/change/")
-    await page.locator("a[href$='/look/']").first.click()
+    await page.locator("a[href$='/observe/']").first.click()
     await page.locator("#observer button").click()
     await expect(page.locator("[data-when=watching]")).to_be_visible()
 

@@ -32,7 +32,7 @@ class AdminBrowser:
     page_checks: PageChecks
 
     async def done_items(self) -> list[str]:
-        await self.page.goto(f"{self.portal.url}/admin/avatars/provideraccount/first-hour/")
+        await self.page.goto(f"{self.portal.url}/admin/avatars/provideraccount/setup-checklist/")
         rows = await self.page.locator("[data-done=yes]").all()
         return [str(await row.get_attribute("data-step")) for row in rows]
 
@@ -90,8 +90,8 @@ async def test_an_administrator_completes_the_setup_checklist(
     await admin.sign_in(page, portal)
     admin_browser = AdminBrowser(page, portal, PageChecks(page, "es", tmp_path))
     assert await admin_browser.done_items() == ["livekit"]
-    await admin_browser.page_checks.check("first-hour, empty")
-    await admin_browser.save_picture("first-hour-empty")
+    await admin_browser.page_checks.check("setup-checklist, empty")
+    await admin_browser.save_picture("setup-checklist-empty")
 
     await page.locator("[data-step=key] a").click()
     for field, value in {"name": "HeyGen", "base_url": emulator.url, "api_key": "not-the-key"}.items():
@@ -130,8 +130,8 @@ async def test_an_administrator_completes_the_setup_checklist(
         await room.page.evaluate("document.querySelector('#end').click()")
         await room.wait_until_all_ended()
     await admin_browser.wait_until_done(*ITEMS)
-    await admin_browser.page_checks.check("first-hour, done")
-    await admin_browser.save_picture("first-hour")
+    await admin_browser.page_checks.check("setup-checklist, done")
+    await admin_browser.save_picture("setup-checklist")
     cookies = await context.storage_state()
     await context.close()
 
@@ -141,8 +141,8 @@ async def test_an_administrator_completes_the_setup_checklist(
         english = AdminBrowser(page, portal, PageChecks(page, "en", tmp_path))
         await english.wait_until_done(*ITEMS)
         await page.get_by_text("Setup is complete").wait_for()
-        await english.page_checks.check("first-hour, done")
-        await english.save_picture("first-hour")
+        await english.page_checks.check("setup-checklist, done")
+        await english.save_picture("setup-checklist")
         await page.goto(account.replace("/change/", "/connection/"))
         await page.get_by_text("All calls succeeded").wait_for()
         await english.save_picture("connection")

@@ -24,12 +24,12 @@ from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 from sessions.costs import ledger
 from sessions.models import (
-    Allowance,
     Erasure,
     Export,
     HistoryCheck,
     LegalHold,
-    QueuePlace,
+    QueueEntry,
+    Quota,
     ServerProcess,
     SessionTotal,
     Status,
@@ -52,11 +52,11 @@ def person() -> User:
     return user
 
 
-def place() -> QueuePlace:
+def place() -> QueueEntry:
     process = ServerProcess.objects.create(lease_ends_at=NOW)
     persona = factories.PersonaFactory.create(published=True)
     whose = {"user": person(), "account": persona.avatar.account}
-    return QueuePlace.objects.create(**whose, persona=persona, process=process, channel=uuid4().hex)
+    return QueueEntry.objects.create(**whose, persona=persona, process=process, channel=uuid4().hex)
 
 
 def invitation() -> Invitation:
@@ -83,8 +83,8 @@ MAKE: dict[type[Model], Callable[[], Any]] = {
     ProviderAccount: factories.ProviderAccountFactory.create,
     StreamingSession: factories.StreamingSessionFactory.create,
     SessionTotal: total,
-    QueuePlace: place,
-    Allowance: lambda: Allowance.objects.create(user=person()),
+    QueueEntry: place,
+    Quota: lambda: Quota.objects.create(user=person()),
     Export: lambda: Export.objects.create(
         asked_by=person(), what="record", format="json", state="sent", session=over()
     ),

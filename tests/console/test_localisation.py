@@ -40,7 +40,7 @@ def test_the_start_page_uses_the_names_of_the_menu(admin_client: Client) -> None
         for model in app["models"]
     }
     assert names[reverse("admin:auth_group_changelist")] == "Roles"
-    assert names[reverse("admin:avatar_sessions_queueplace_changelist")] == "Cola"
+    assert names[reverse("admin:avatar_sessions_queueentry_changelist")] == "Cola"
     assert names[reverse("admin:heygen_portal_auditentry_changelist")] == "Registro de auditoría"
 
 

@@ -19,7 +19,7 @@ from pytest_django import DjangoDbBlocker
 
 from heygen_portal.trail import db_triggers
 from sessions.integrity import scope, verification
-from sessions.models import Conversation, QueuePlace, SessionEvent, StreamingSession
+from sessions.models import Conversation, QueueEntry, SessionEvent, StreamingSession
 from tests.support import on_postgres
 
 HERE = Path(__file__).parent / "before_conversations"
@@ -147,6 +147,6 @@ def test_sessions_that_continue_each_other_in_a_cycle_get_a_conversation(migrate
 
 def test_an_upgrade_keeps_the_offers_of_queue_entries(migrated: Migrate) -> None:
     migrated(OFFER)
-    entry = QueuePlace.objects.get()
+    entry = QueueEntry.objects.get()
     assert entry.offer_expires_at == datetime(2026, 11, 29, 20, 0, 10, tzinfo=UTC)
     assert list(entry.account.queue_entries.all()) == [entry]

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.contrib.auth.models import Group, Permission
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 from pytest_django import DjangoDbBlocker
@@ -25,6 +26,8 @@ from sessions.models import (
     Erasure,
     Export,
     LegalHold,
+    QueueEntry,
+    Quota,
     SessionEvent,
     SessionSeal,
     SessionTask,
@@ -145,6 +148,17 @@ def test_accounts_personas_and_staff_of_an_earlier_version_belong_to_the_default
     assert set(ProviderAccount.objects.values_list("organisation", flat=True)) == {organisation.pk}
     assert [membership.user.username for membership in organisation.memberships.all()] == ["auditor"]
     assert Organisation.objects.create(name="Another").pk > organisation.pk
+
+
+def test_an_upgrade_keeps_stored_permissions_of_renamed_models() -> None:
+    stored = Permission.objects.filter(codename__in=("view_queueplace", "delete_allowance"))
+    assert {(each.codename, each.content_type.model_class()) for each in stored} == {
+        ("view_queueplace", QueueEntry),
+        ("delete_allowance", Quota),
+    }
+    administrators = Group.objects.get(name="Administrators")
+    assert set(stored) <= set(administrators.permissions.all())
+    assert len(stored) == 2
 
 
 def test_an_upgrade_covers_earlier_rows_and_verification_reports_since_when() -> None:

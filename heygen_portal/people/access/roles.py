@@ -73,10 +73,10 @@ MANAGE_USERS = (
 )
 MANAGE_ORGANISATION = (Permission.VIEW_ORGANISATION, Permission.CHANGE_ORGANISATION)
 MANAGE_QUOTAS = (
-    Permission.VIEW_ALLOWANCE,
-    Permission.ADD_ALLOWANCE,
-    Permission.CHANGE_ALLOWANCE,
-    Permission.DELETE_ALLOWANCE,
+    Permission.VIEW_QUOTA,
+    Permission.ADD_QUOTA,
+    Permission.CHANGE_QUOTA,
+    Permission.DELETE_QUOTA,
 )
 
 END_USER = Role(gettext_noop("End users"), False, START_SESSIONS)

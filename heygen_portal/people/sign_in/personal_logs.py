@@ -22,7 +22,7 @@ from heygen_portal.trail.models import AuditEntry
 Kind = AuditEntry.Kind
 KINDS_ABOUT_PEOPLE = (
     Kind.ACCESS_CHANGED, Kind.PASSWORD_SET, Kind.JOINED, Kind.SECOND_FACTOR_ON, Kind.SECOND_FACTOR_OFF,
-    Kind.ALLOWANCE_CHANGED,
+    Kind.QUOTA_CHANGED,
 )  # fmt: skip
 """Kinds whose older entries name a person without an ID. Accounts and personas may share that name."""
 NAMING_PEOPLE = frozenset({*KINDS_ABOUT_PEOPLE, Kind.INVITED, Kind.INVITATION_REVOKED, Kind.PERSONAL_DATA,

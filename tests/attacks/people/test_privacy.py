@@ -29,7 +29,7 @@ from heygen_portal.trail import audit_log, db_triggers
 from heygen_portal.trail.models import AuditEntry
 from sessions.audit import inspection
 from sessions.exports import session_export
-from sessions.models import Allowance, Erasure, Export, ProviderErasure, SessionTotal, SpeechKey, StreamingSession
+from sessions.models import Erasure, Export, ProviderErasure, Quota, SessionTotal, SpeechKey, StreamingSession
 from sessions.personal_data import contents as personal_data
 from sessions.personal_data import html_page as personal_data_page
 from tests.sessions.retention.test_erasure import SECRET, ended_session, texts
@@ -263,9 +263,9 @@ def test_audit_entries_about_an_object_with_the_same_name_are_not_about_the_user
 
 def test_a_quota_of_a_role_is_not_about_a_user_with_the_same_name() -> None:
     ines = person("Auditors")
-    audit_log.record_by(None, None, KIND.ALLOWANCE_CHANGED, "Auditors", minutes_per_month=[None, 5])
-    allowance = Allowance.objects.create(group=Group.objects.get(name="Auditors"))
-    audit_log.record_by(None, None, KIND.ALLOWANCE_CHANGED, allowance, minutes_per_month=[None, 5])
+    audit_log.record_by(None, None, KIND.QUOTA_CHANGED, "Auditors", minutes_per_month=[None, 5])
+    quota = Quota.objects.create(group=Group.objects.get(name="Auditors"))
+    audit_log.record_by(None, None, KIND.QUOTA_CHANGED, quota, minutes_per_month=[None, 5])
     assert personal_data_of(ines)["audit_entries"] == []
 
 

@@ -17,7 +17,7 @@ from sessions.actions import deadlines
 from sessions.capacity import quotas, slots
 from sessions.costs import ledger
 from sessions.lifecycle import transitions
-from sessions.models import Allowance, EndReason, SessionTotal, StreamingSession
+from sessions.models import EndReason, Quota, SessionTotal, StreamingSession
 from sessions.timeline.page_clock import PageClock
 from sessions.web import page_reports
 from tests.support.factories import WHY, PersonaFactory, UserFactory
@@ -77,7 +77,7 @@ def test_minutes_and_cost_do_not_depend_on_the_pages_reports(way: Any, clock: ti
     persona = PersonaFactory.create(
         published=True, greeting="", avatar__account__credits_per_minute=1, idle_timeout=timedelta(minutes=10)
     )
-    Allowance.objects.create(user=person, minutes_per_month=3)
+    Quota.objects.create(user=person, minutes_per_month=3)
     session = slots.open_session(person.pk, persona.slug)
     clock.shift(4)  # time until the provider has created it, which is not charged
     transitions.connect(session, ProviderSession("theirs", None))

@@ -21,7 +21,7 @@ from sessions.capacity import claims, slots
 from sessions.capacity.claims import Claim
 from sessions.capacity.slots import StartRequest
 from sessions.lifecycle import end_evidence, transitions
-from sessions.models import EndReason, LimitBy, QueuePlace, Status, StreamingSession
+from sessions.models import EndReason, LimitBy, QueueEntry, Status, StreamingSession
 from tests.sessions.tabs import a_person, a_persona, browser
 from tests.support.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
 
@@ -223,7 +223,7 @@ async def test_a_renewal_with_a_confirmed_cause_is_served_first(provider_of_many
             await talks.hear_each(
                 {"type": "session.status", "status": "connecting", "continues": session_id}, {"type": "session.room"}
             )
-            assert await QueuePlace.objects.filter(user=other, offer_expires_at=None).aexists()
+            assert await QueueEntry.objects.filter(user=other, offer_expires_at=None).aexists()
     assert (await rows.aget()).end_reason == because
 
 
@@ -326,4 +326,4 @@ async def test_a_take_over_of_a_conversation_without_video_keeps_its_slot() -> N
         await waits.hear("queue.place", place=1)
         await phone.say("session.start", take_over=True)
         await phone.hear("session.room")
-        assert await QueuePlace.objects.filter(user=other, offer_expires_at=None).aexists()
+        assert await QueueEntry.objects.filter(user=other, offer_expires_at=None).aexists()

@@ -17,7 +17,7 @@ from avatars.personas import publishing, versions
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
-from sessions.models import Allowance
+from sessions.models import Quota
 from tests.avatars.accounts.test_admin import form as account_form
 from tests.avatars.personas.test_admin import form as persona_form
 from tests.support.factories import AvatarFactory, PersonaFactory, ProviderAccountFactory, UserFactory, VoiceFactory
@@ -25,10 +25,10 @@ from tests.support.factories import AvatarFactory, PersonaFactory, ProviderAccou
 pytestmark = pytest.mark.django_db
 
 KIND = AuditEntry.Kind
-ACCOUNTS, PERSONAS, ALLOWANCES = (
+ACCOUNTS, PERSONAS, QUOTAS = (
     "/admin/avatars/provideraccount/",
     "/admin/avatars/persona/",
-    "/admin/avatar_sessions/allowance/",
+    "/admin/avatar_sessions/quota/",
 )
 
 
@@ -129,23 +129,23 @@ def test_changes_of_groups_and_slug_are_in_the_audit_log(admin_client: Client) -
 def test_quota_changes_are_in_the_audit_log(admin_client: Client) -> None:
     group = Group.objects.create(name="Customers")
     given = {"user": "", "group": str(group.pk), "duration_limit": "", "idle_timeout": "", "minutes_per_month": "60"}
-    admin_client.post(f"{ALLOWANCES}add/", given)
-    page = f"{ALLOWANCES}{Allowance.objects.get().pk}/"
+    admin_client.post(f"{QUOTAS}add/", given)
+    page = f"{QUOTAS}{Quota.objects.get().pk}/"
     admin_client.post(f"{page}change/", {**given, "minutes_per_month": "600"})
     admin_client.post(f"{page}change/", {**given, "minutes_per_month": "600"})
     admin_client.post(f"{page}delete/", {"post": "yes"})
     assert told() == [
-        (KIND.ALLOWANCE_CHANGED, "Customers", {"group": [None, "Customers"], "minutes_per_month": [None, 60]}),
-        (KIND.ALLOWANCE_CHANGED, "Customers", {"minutes_per_month": [60, 600]}),
-        (KIND.ALLOWANCE_CHANGED, "Customers", {"group": ["Customers", None], "minutes_per_month": [600, None]}),
+        (KIND.QUOTA_CHANGED, "Customers", {"group": [None, "Customers"], "minutes_per_month": [None, 60]}),
+        (KIND.QUOTA_CHANGED, "Customers", {"minutes_per_month": [60, 600]}),
+        (KIND.QUOTA_CHANGED, "Customers", {"group": ["Customers", None], "minutes_per_month": [600, None]}),
     ]
 
 
 def test_quotas_deleted_together_have_an_audit_entry_each(admin_client: Client) -> None:
-    rows = [Allowance.objects.create(user=UserFactory.create(), minutes_per_month=n) for n in (1, 2, 3)]
+    rows = [Quota.objects.create(user=UserFactory.create(), minutes_per_month=n) for n in (1, 2, 3)]
     chosen = {"action": "delete_selected", "_selected_action": [row.pk for row in rows], "post": "yes"}
-    admin_client.post(ALLOWANCES, chosen)
-    assert not Allowance.objects.exists()
+    admin_client.post(QUOTAS, chosen)
+    assert not Quota.objects.exists()
     assert sorted(data["minutes_per_month"] for _, _, data in told()) == [[1, None], [2, None], [3, None]]
 
 
@@ -153,12 +153,12 @@ def test_quotas_deleted_together_have_an_audit_entry_each(admin_client: Client) 
 def test_a_change_without_an_audit_entry_is_rolled_back(
     admin_client: Client, account: ProviderAccount, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    persona, allowance = PersonaFactory.create(), Allowance.objects.create(user=UserFactory.create())
+    persona, quota = PersonaFactory.create(), Quota.objects.create(user=UserFactory.create())
     calls = {
         "account": (f"{ACCOUNTS}{account.pk}/change/", account_form(name="Ours", monthly_cap="5")),
         "publish": (PERSONAS, {"action": "publish", "_selected_action": [persona.pk]}),
-        "quota": (f"{ALLOWANCES}{allowance.pk}/change/", {"user": allowance.user_id, "minutes_per_month": "7"}),
-        "deletion": (f"{ALLOWANCES}{allowance.pk}/delete/", {"post": "yes"}),
+        "quota": (f"{QUOTAS}{quota.pk}/change/", {"user": quota.user_id, "minutes_per_month": "7"}),
+        "deletion": (f"{QUOTAS}{quota.pk}/delete/", {"post": "yes"}),
     }
 
     def refuse(*args: Any, **data: Any) -> None:
@@ -169,8 +169,8 @@ def test_a_change_without_an_audit_entry_is_rolled_back(
         admin_client.post(*calls[what])
     account.refresh_from_db()
     persona.refresh_from_db()
-    allowance.refresh_from_db()
-    assert (account.monthly_cap, persona.status, allowance.minutes_per_month) == (None, Persona.Status.DRAFT, None)
+    quota.refresh_from_db()
+    assert (account.monthly_cap, persona.status, quota.minutes_per_month) == (None, Persona.Status.DRAFT, None)
 
 
 @pytest.mark.parametrize(

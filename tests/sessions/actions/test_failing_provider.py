@@ -17,7 +17,7 @@ from avatars.models import Persona, ProviderAccount
 from heygen_portal import providers
 from sessions.actions import queries, stop
 from sessions.capacity import queue
-from sessions.models import EndReason, QueuePlace, Status, StreamingSession
+from sessions.models import EndReason, QueueEntry, Status, StreamingSession
 from tests.emulator.wire import TLS
 from tests.patience import PATIENCE_S
 from tests.sessions.tabs import a_person, a_persona, browser
@@ -204,7 +204,7 @@ async def test_a_user_queues_while_another_party_holds_the_slot_and_no_session_i
             await waits_too.say("session.start")
             await waits_too.hear("queue.place", place=2)
         # Alone from here on: with two free slots by our count, the quicker call would get the only one.
-        assert await QueuePlace.objects.acount() == 1
+        assert await QueueEntry.objects.acount() == 1
         assert [session["session_id"] for session in await listed(control, "sessions")] == [theirs]
         await control.post(f"sessions/{theirs}/end", json={})
         await ProviderAccount.objects.aupdate(places_seen_at=timezone.now() - queue.SLOTS_SEEN_TIMEOUT)

@@ -31,7 +31,7 @@ from sessions.capacity import slots
 from sessions.capacity.queue import TabAddress
 from sessions.capacity.slots import StartRequest
 from sessions.lifecycle import broadcast, events, transitions
-from sessions.models import Allowance, EndReason, QueuePlace, SessionEvent, StreamingSession
+from sessions.models import EndReason, QueueEntry, Quota, SessionEvent, StreamingSession
 from sessions.presence import tabs
 from tests.sessions.simulation import LONGEST_CALL, Process, RememberingProvider, Simulation, working_for
 from tests.support.factories import WHY, PersonaFactory, UserFactory
@@ -127,7 +127,7 @@ class Portal(RuleBasedStateMachine):
         )
         self.slug, self.account = persona.slug, persona.avatar.account
         self.people = UserFactory.create_batch(4, is_superuser=True)
-        Allowance.objects.create(user=self.people[3], minutes_per_month=QUOTA)
+        Quota.objects.create(user=self.people[3], minutes_per_month=QUOTA)
         self.provider = RememberingProvider(self.simulation, f"account-{self.account.pk}", places=SLOTS + 1)
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(providers, "for_account", lambda account: self.provider)
@@ -375,7 +375,7 @@ class Portal(RuleBasedStateMachine):
 
     def _wait(self) -> list[str]:
         """Return the tabs that wait for a session or have a queue entry."""
-        line = list(QueuePlace.objects.filter(account=self.account).values_list("channel", flat=True))
+        line = list(QueueEntry.objects.filter(account=self.account).values_list("channel", flat=True))
         waiting = [attempt for attempt in self.attempts.values() if attempt.is_waiting]
         return line + [one.address.channel for one in waiting if self.webs[one.address.process_id].is_alive]
 

@@ -16,7 +16,7 @@ from sessions.capacity import slots
 from sessions.capacity.leases import this_process
 from sessions.capacity.queue import TabAddress
 from sessions.capacity.slots import StartRequest
-from sessions.models import QueuePlace, StreamingSession
+from sessions.models import QueueEntry, StreamingSession
 from tests.patience import PATIENCE_S
 from tests.sessions.tabs import a_person, a_persona
 
@@ -96,6 +96,6 @@ async def test_a_tab_that_was_closed_does_not_wait_for_a_slot_that_the_provider_
     provider.new_session.side_effect = refuse
     async with asyncio.timeout(PATIENCE_S):
         assert not await attempt.run()
-    assert not await QueuePlace.objects.aexists()
+    assert not await QueueEntry.objects.aexists()
     session = await StreamingSession.objects.aget()
     assert session.end_reason == "provider_refused"

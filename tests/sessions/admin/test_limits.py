@@ -13,14 +13,14 @@ from django.utils import timezone
 
 from avatars.models import ProviderAccount
 from sessions.capacity import queue
-from sessions.models import Allowance, LimitBy, QueuePlace
+from sessions.models import LimitBy, QueueEntry, Quota
 from sessions.presence import tabs
 from tests.support.factories import PersonaFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("announced")]
 
-ALLOWANCES = "/admin/avatar_sessions/allowance/"
-LINE = "/admin/avatar_sessions/queueplace/"
+QUOTAS = "/admin/avatar_sessions/quota/"
+LINE = "/admin/avatar_sessions/queueentry/"
 
 
 def test_a_sessions_page_names_the_limits_that_apply(admin_client: Client) -> None:
@@ -31,7 +31,7 @@ def test_a_sessions_page_names_the_limits_that_apply(admin_client: Client) -> No
     assert "límite del grupo" in page
 
 
-def test_a_group_allowance_is_saved_and_shown(admin_client: Client) -> None:
+def test_a_group_quota_is_saved_and_shown(admin_client: Client) -> None:
     group = Group.objects.create(name="Customers")
     given = {
         "user": "",
@@ -40,20 +40,20 @@ def test_a_group_allowance_is_saved_and_shown(admin_client: Client) -> None:
         "idle_timeout": "",
         "minutes_per_month": 60,
     }
-    admin_client.post(f"{ALLOWANCES}add/", given)
-    allowance = Allowance.objects.get()
-    assert (allowance.group, allowance.minutes_per_month) == (group, 60)
-    assert "5 min 00 s" in admin_client.get(ALLOWANCES).content.decode()
-    assert admin_client.get(f"{ALLOWANCES}{allowance.pk}/change/").status_code == 200
+    admin_client.post(f"{QUOTAS}add/", given)
+    quota = Quota.objects.get()
+    assert (quota.group, quota.minutes_per_month) == (group, 60)
+    assert "5 min 00 s" in admin_client.get(QUOTAS).content.decode()
+    assert admin_client.get(f"{QUOTAS}{quota.pk}/change/").status_code == 200
 
 
 @pytest.mark.parametrize("wrong", [{}, {"user": True, "group": True}, {"user": True, "duration_limit": "0"}])
-def test_an_invalid_allowance_is_refused(admin_client: Client, wrong: dict[str, object]) -> None:
+def test_an_invalid_quota_is_refused(admin_client: Client, wrong: dict[str, object]) -> None:
     whose = {"user": UserFactory.create().pk, "group": Group.objects.create(name="Customers").pk}
     given = {name: whose[name] if value is True else value for name, value in wrong.items()}
-    response = admin_client.post(f"{ALLOWANCES}add/", given)
+    response = admin_client.post(f"{QUOTAS}add/", given)
     assert response.context["adminform"].form.errors
-    assert not Allowance.objects.exists()
+    assert not Quota.objects.exists()
 
 
 def test_staff_see_the_queue_and_remove_an_entry(admin_client: Client) -> None:
@@ -61,10 +61,10 @@ def test_staff_see_the_queue_and_remove_an_entry(admin_client: Client) -> None:
     tabs.renew_lease(process_id)
     queue.join(person.pk, persona, queue.TabAddress(process_id, "tab"))
     assert person.username in admin_client.get(LINE).content.decode()
-    place = QueuePlace.objects.get()
+    place = QueueEntry.objects.get()
     assert admin_client.get(f"{LINE}{place.pk}/change/").status_code == 200
     admin_client.post(LINE, {"action": "remove", "_selected_action": [place.pk]})
-    assert not QueuePlace.objects.exists()
+    assert not QueueEntry.objects.exists()
 
 
 def test_the_accounts_page_shows_spending_slots_and_queue(admin_client: Client) -> None:
@@ -97,15 +97,29 @@ def test_the_accounts_page_hides_sessions_without_permission(client: Client) -> 
     assert session.user.username not in page.content.decode()
 
 
-def test_a_persons_page_shows_usage_and_links_to_the_allowance(admin_client: Client) -> None:
+def test_a_persons_page_shows_usage_and_links_to_the_quota(admin_client: Client) -> None:
     now, persona = timezone.now(), PersonaFactory.create(published=True)
     person = UserFactory.create()
     StreamingSessionFactory.create(user=person, persona=persona, created_at=now, live_at=now)
     address = f"/admin/auth/user/{person.pk}/change/"
     page = admin_client.get(address).content.decode()
     assert "sin cuota" in page
-    assert f"/admin/avatar_sessions/allowance/add/?user={person.pk}" in page
-    allowance = Allowance.objects.create(user=person, minutes_per_month=30)
+    assert f"/admin/avatar_sessions/quota/add/?user={person.pk}" in page
+    quota = Quota.objects.create(user=person, minutes_per_month=30)
     page = admin_client.get(address).content.decode()
     assert "de 30 min 00 s" in page
-    assert f"/admin/avatar_sessions/allowance/{allowance.pk}/change/" in page
+    assert f"/admin/avatar_sessions/quota/{quota.pk}/change/" in page
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("avatar_sessions/allowance/add/?user=1", "avatar_sessions/quota/add/?user=1"),
+        ("avatar_sessions/queueplace/", "avatar_sessions/queueentry/"),
+        ("avatar_sessions/streamingsession/said/", "avatar_sessions/streamingsession/search/"),
+        ("avatars/provideraccount/first-hour/", "avatars/provideraccount/setup-checklist/"),
+    ],
+)
+def test_a_former_address_leads_to_the_new_one(admin_client: Client, old: str, new: str) -> None:
+    response = admin_client.get(f"/admin/{old}", follow=True)
+    assert (response.redirect_chain, response.status_code) == ([(f"/admin/{new}", 302)], 200)

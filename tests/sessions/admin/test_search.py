@@ -16,7 +16,7 @@ from tests.support.factories import EndUserFactory, StreamingSessionFactory
 
 pytestmark = pytest.mark.django_db
 
-LIST, SEARCH = "/admin/avatar_sessions/streamingsession/", "/admin/avatar_sessions/streamingsession/said/"
+LIST, SEARCH = "/admin/avatar_sessions/streamingsession/", "/admin/avatar_sessions/streamingsession/search/"
 WHY = "Reclamación 2026-118"
 SECRET = "Su Número de póliza es 4711"
 

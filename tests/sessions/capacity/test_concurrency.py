@@ -22,7 +22,7 @@ from sessions.capacity import queue, slots
 from sessions.capacity.queue import TabAddress
 from sessions.lifecycle import events, transitions
 from sessions.lifecycle.events import Entry
-from sessions.models import Conversation, EndReason, QueuePlace, ServerProcess, SessionEvent, Status, StreamingSession
+from sessions.models import Conversation, EndReason, QueueEntry, ServerProcess, SessionEvent, Status, StreamingSession
 from sessions.presence import tabs
 from sessions.staff import stop_sessions
 from tests.support.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
@@ -198,7 +198,7 @@ def test_twenty_users_get_three_slots_in_order_and_never_more_at_once() -> None:
         return slots.open_session(people[channel], persona.slug) if position and position.is_offered else None
 
     concurrently(*[partial(come, channel) for channel in people])
-    order = list(QueuePlace.objects.order_by("pk").values_list("channel", flat=True))
+    order = list(QueueEntry.objects.order_by("pk").values_list("channel", flat=True))
     served: list[str] = []
     while StreamingSession.objects.open().exists():
         running = list(StreamingSession.objects.open())
@@ -206,7 +206,7 @@ def test_twenty_users_get_three_slots_in_order_and_never_more_at_once() -> None:
         transitions.begin_stop_all(running, EndReason.USER_STOPPED)
         transitions.end_all([session.pk for session in running])
         concurrently(*[queue.offer_all_slots] * 4)  # the worker, and the processes of ended sessions
-        called = list(QueuePlace.objects.exclude(offer_expires_at=None).values_list("channel", flat=True))
+        called = list(QueueEntry.objects.exclude(offer_expires_at=None).values_list("channel", flat=True))
         assert len(called) <= 3
         assert sorted(called, key=order.index) == order[len(served) : len(served) + len(called)]
         taken = concurrently(*[partial(take_turn, channel) for channel in order])

@@ -14,7 +14,7 @@ from avatars.models import Persona
 from sessions import errors
 from sessions.capacity import queue, slots
 from sessions.lifecycle import transitions
-from sessions.models import EndReason, QueuePlace, ServerProcess, StreamingSession
+from sessions.models import EndReason, QueueEntry, ServerProcess, StreamingSession
 from sessions.presence import tabs
 from tests.support.factories import WHY, PersonaFactory, ProviderAccountFactory, StreamingSessionFactory, UserFactory
 
@@ -57,7 +57,7 @@ def one_ends(persona: Persona) -> None:
 
 
 def turns() -> list[str]:
-    return list(QueuePlace.objects.filter(offer_expires_at__isnull=False).values_list("channel", flat=True))
+    return list(QueueEntry.objects.filter(offer_expires_at__isnull=False).values_list("channel", flat=True))
 
 
 def test_a_free_slot_goes_to_the_first_in_the_queue_and_not_to_a_newcomer(process: UUID) -> None:
@@ -70,17 +70,17 @@ def test_a_free_slot_goes_to_the_first_in_the_queue_and_not_to_a_newcomer(proces
         with pytest.raises(errors.ProviderLimit):
             slots.open_session(other.pk, persona.slug)
     assert slots.open_session(first.pk, persona.slug)
-    assert [place.user for place in QueuePlace.objects.all()] == [second]
+    assert [place.user for place in QueueEntry.objects.all()] == [second]
 
 
 def test_an_offer_that_is_not_taken_goes_to_the_next(process: UUID) -> None:
     persona = full()
     (_, _), (_, tab) = stand(persona, process), stand(persona, process)
     one_ends(persona)
-    QueuePlace.objects.filter(offer_expires_at__isnull=False).update(offer_expires_at=timezone.now())
+    QueueEntry.objects.filter(offer_expires_at__isnull=False).update(offer_expires_at=timezone.now())
     queue.offer_all_slots()
     assert turns() == [tab]
-    assert QueuePlace.objects.count() == 1
+    assert QueueEntry.objects.count() == 1
 
 
 def test_the_queue_entries_of_a_dead_web_process_are_removed(process: UUID) -> None:
@@ -133,10 +133,10 @@ def test_an_offer_whose_slot_is_gone_keeps_the_first_position(process: UUID) -> 
 def test_an_unmoving_queue_writes_nothing(process: UUID, django_assert_num_queries: Any) -> None:
     persona = full()
     stand(persona, process)
-    before = list(QueuePlace.objects.values())
+    before = list(QueueEntry.objects.values())
     with django_assert_num_queries(4):
         queue.offer_all_slots()
-    assert list(QueuePlace.objects.values()) == before
+    assert list(QueueEntry.objects.values()) == before
 
 
 def test_the_expected_wait_is_estimated_where_the_data_suffices(process: UUID) -> None:

@@ -16,7 +16,7 @@ from sessions import errors
 from sessions.actions import deadlines
 from sessions.capacity import queue, quotas, slots
 from sessions.lifecycle import transitions
-from sessions.models import Allowance, LimitBy, StreamingSession
+from sessions.models import LimitBy, Quota, StreamingSession
 from tests.support.factories import PersonaFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -60,7 +60,7 @@ def test_the_lowest_limit_applies_and_the_record_names_its_origin(
     person = member_of(members)
     for whose, minutes in (({"user": person}, user), ({"group": members}, group)):
         limit = minutes * MINUTE if minutes else None
-        Allowance.objects.create(**whose, duration_limit=limit, idle_timeout=limit)
+        Quota.objects.create(**whose, duration_limit=limit, idle_timeout=limit)
     theirs = {"longest_session": account, "idle_timeout": account}
     given = {f"avatar__account__{name}": value * MINUTE for name, value in theirs.items() if value}
     chosen = PersonaFactory.create(
@@ -82,14 +82,14 @@ def test_the_providers_limit_applies_if_it_is_lower() -> None:
 
 
 def test_the_limits_of_other_groups_do_not_apply() -> None:
-    Allowance.objects.create(group=Group.objects.create(name="Others"), duration_limit=MINUTE, minutes_per_month=0)
+    Quota.objects.create(group=Group.objects.create(name="Others"), duration_limit=MINUTE, minutes_per_month=0)
     session = slots.open_session(UserFactory.create().pk, PersonaFactory.create(published=True).slug)
     assert session.limit_by == LimitBy.PERSONA
 
 
 def test_the_rest_of_the_quota_limits_the_session_and_then_refuses_the_next() -> None:
     person, persona = UserFactory.create(), PersonaFactory.create(published=True)
-    Allowance.objects.create(user=person, minutes_per_month=30)
+    Quota.objects.create(user=person, minutes_per_month=30)
     talked(person, 25)
     session = slots.open_session(person.pk, persona.slug)
     assert (lasts(session), session.limit_by) == (5 * MINUTE, LimitBy.QUOTA)
@@ -111,13 +111,13 @@ def test_last_months_time_and_uncreated_sessions_do_not_count() -> None:
 def test_a_users_own_quota_replaces_the_groups() -> None:
     small, large = Group.objects.create(name="Small"), Group.objects.create(name="Large")
     for group, minutes in ((small, 10), (large, 100)):
-        Allowance.objects.create(group=group, minutes_per_month=minutes)
+        Quota.objects.create(group=group, minutes_per_month=minutes)
     person, persona = member_of(small), PersonaFactory.create(published=True)
     person.groups.add(large)
     talked(person, 15)
     with pytest.raises(errors.QuotaUsed):  # of several groups' quotas the lowest applies
         slots.open_session(person.pk, persona.slug)
-    Allowance.objects.create(user=person, minutes_per_month=50)
+    Quota.objects.create(user=person, minutes_per_month=50)
     assert slots.open_session(person.pk, persona.slug)
 
 
@@ -152,7 +152,7 @@ def test_a_session_that_ended_early_or_was_never_created_returns_its_credits() -
 def test_a_quota_belongs_to_a_user_or_a_group(fields: dict[str, bool]) -> None:
     whose = {"user": UserFactory.create(), "group": Group.objects.create(name="Customers")}
     with pytest.raises(IntegrityError), transaction.atomic():
-        Allowance.objects.create(**{name: whose[name] for name in fields})
+        Quota.objects.create(**{name: whose[name] for name in fields})
 
 
 def test_a_start_takes_few_queries(django_assert_num_queries: Any) -> None:

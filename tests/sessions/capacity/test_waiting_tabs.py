@@ -22,7 +22,7 @@ from sessions.capacity import queue
 from sessions.capacity.leases import this_process
 from sessions.capacity.queue import TabAddress
 from sessions.lifecycle import broadcast
-from sessions.models import EndReason, QueuePlace, ServerProcess, StreamingSession, Utterance
+from sessions.models import EndReason, QueueEntry, ServerProcess, StreamingSession, Utterance
 from sessions.presence import tabs
 from tests.patience import PATIENCE_S
 from tests.sessions.tabs import a_person, a_persona, browser
@@ -66,7 +66,7 @@ async def test_a_user_without_a_free_slot_queues_and_starts_when_offered_one() -
             await talks.say("session.stop")
             await waits.hear("session.room")
             assert await waits_too.hear("queue.place", place=1)
-    assert not await QueuePlace.objects.aexists()
+    assert not await QueueEntry.objects.aexists()
 
 
 @pytest.mark.parametrize("message", ["queue.leave", "session.stop"])
@@ -80,7 +80,7 @@ async def test_a_queued_start_can_be_cancelled(message: str) -> None:
         await waits.hear("queue.place")
         await waits.say(message)
         await waits.hear("queue.left")
-        assert not await QueuePlace.objects.aexists()
+        assert not await QueueEntry.objects.aexists()
         await waits.say("session.start")
         assert await waits.hear("queue.place", place=1)
 
@@ -145,14 +145,14 @@ async def test_a_web_process_that_hung_restores_the_queue_positions_of_its_tabs(
         await talks.go_live()
         await waits.say("session.start")
         await waits.hear("queue.place", place=1)
-        since = (await QueuePlace.objects.aget()).created_at
+        since = (await QueueEntry.objects.aget()).created_at
         await ServerProcess.objects.aupdate(lease_ends_at=since)
         await sync_to_async(tabs.expire_leases)(timezone.now())
         await sync_to_async(tabs.renew_lease)(elsewhere.process_id)
         await sync_to_async(queue.join)(third.pk, persona, elsewhere)
-        assert [place.user_id async for place in QueuePlace.objects.all()] == [third.pk]
+        assert [place.user_id async for place in QueueEntry.objects.all()] == [third.pk]
         await this_process.renew_lease()
-        line = [(place.user_id, place.created_at) async for place in QueuePlace.objects.all()]
+        line = [(place.user_id, place.created_at) async for place in QueueEntry.objects.all()]
         assert (line[0], line[1][0]) == ((second.pk, since), third.pk)
         await waits.hear("queue.place", place=1, waiting=2)
         await talks.say("session.stop")
@@ -176,7 +176,7 @@ async def test_a_stop_while_the_provider_has_no_slot_does_not_queue(provider: Mo
         await tab.hear("session.status", status="stopping")
         answered.set()
         assert (await tab.hear("session.status", status="ended"))["reason"] == EndReason.USER_STOPPED
-    assert not await QueuePlace.objects.aexists()
+    assert not await QueueEntry.objects.aexists()
 
 
 async def test_a_second_device_is_offered_a_take_over_and_gets_it() -> None:
@@ -200,7 +200,7 @@ async def test_a_second_device_is_offered_a_take_over_and_gets_it() -> None:
         while not {"utterance", "session.room"} <= told:  # no line is lost; their order is not defined
             told.add((await phone.receive_json_from(timeout=PATIENCE_S))["type"])
     assert (await StreamingSession.objects.aget(pk=session_id)).end_reason == EndReason.TAKEN_OVER
-    assert not await QueuePlace.objects.aexists()
+    assert not await QueueEntry.objects.aexists()
 
 
 async def test_a_take_over_waits_for_the_providers_confirmation_and_keeps_its_slot(provider: Mock) -> None:
@@ -221,7 +221,7 @@ async def test_a_take_over_waits_for_the_providers_confirmation_and_keeps_its_sl
         assert provider.new_session.await_count == 1
         confirmed.set()
         await phone.hear("session.room")
-        assert await QueuePlace.objects.filter(user=other, offer_expires_at=None).aexists()
+        assert await QueueEntry.objects.filter(user=other, offer_expires_at=None).aexists()
 
 
 async def test_a_waiting_take_over_can_be_cancelled(provider: Mock) -> None:
@@ -252,7 +252,7 @@ async def test_an_unconfirmed_take_over_ends_with_a_clear_refusal(
         await phone.say("session.start", take_over=True)
         await phone.hear("error", code="not_released")
         never.set()
-    assert not await QueuePlace.objects.aexists()
+    assert not await QueueEntry.objects.aexists()
 
 
 async def test_a_continued_session_names_its_predecessor_and_does_not_greet_again(provider: Mock) -> None:

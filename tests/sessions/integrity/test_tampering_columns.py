@@ -43,9 +43,9 @@ from tests.support.factories import PersonaFactory, UserFactory
 
 # Models that the record does not cover, with the reason.
 NOT_SHOWN = {
-    "allowance": "limits that apply from now on; their changes are audit entries",
+    "quota": "limits that apply from now on; their changes are audit entries",
     "chatwatch": "which process listens to a provider, while it does",
-    "queueplace": "who waits, while they wait",
+    "queueentry": "who waits, while they wait",
     "serverprocess": "which web processes live",
     "tab": "which tabs are open",
     "wordindexrebuild": "how far a rebuild of the index of words has come",

@@ -15,7 +15,7 @@ from sessions.capacity import slots
 from sessions.capacity.slots import StartRequest
 from sessions.integrity import verification
 from sessions.lifecycle import transitions
-from sessions.models import Allowance, Conversation, EndReason, LimitBy, SessionEvent, StreamingSession
+from sessions.models import Conversation, EndReason, LimitBy, Quota, SessionEvent, StreamingSession
 from tests.support.factories import WHY, PersonaFactory, UserFactory, a_conversation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("announced")]
@@ -52,7 +52,7 @@ def lasts(session: StreamingSession) -> timedelta:
 
 
 def test_a_first_session_creates_a_conversation_that_its_record_states(person: User, persona: Persona) -> None:
-    Allowance.objects.create(user=person, duration_limit=5 * MINUTE)
+    Quota.objects.create(user=person, duration_limit=5 * MINUTE)
     session = started(person, persona)
     conversation = Conversation.objects.get()
     assert (conversation.pk, conversation.user, conversation.persona) == (session.pk, person, persona)

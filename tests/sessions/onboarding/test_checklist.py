@@ -23,7 +23,7 @@ from tests.support.factories import AvatarFactory, PersonaFactory, ProviderAccou
 pytestmark = pytest.mark.django_db
 
 ORDER = [*checklist.SESSION_STEPS, "livekit", "webhook"]
-PAGE = "/admin/avatars/provideraccount/first-hour/"
+PAGE = "/admin/avatars/provideraccount/setup-checklist/"
 OWN = {"LIVEKIT_URL": "ws://127.0.0.1:1", "LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "secret"}
 
 

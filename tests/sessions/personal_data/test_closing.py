@@ -44,7 +44,7 @@ from sessions.capacity.queue import TabAddress
 from sessions.capacity.slots import StartRequest
 from sessions.integrity import verification
 from sessions.lifecycle import end_evidence, transitions
-from sessions.models import Allowance, QueuePlace, ServerProcess, StreamingSession
+from sessions.models import QueueEntry, Quota, ServerProcess, StreamingSession
 from sessions.personal_data import closing
 from sessions.retention import erasure
 from sessions.staff import stop_sessions
@@ -112,10 +112,10 @@ def settled(person: User, administrator: User, staff: Client) -> Client:
     EmailAddress.objects.create(user=person, email=ADDRESS, primary=True, verified=True)
     SocialAccount.objects.create(user=person, provider="directory", uid="7", extra_data={"name": "Inés Olmedo"})
     Authenticator.objects.create(user=person, type=Authenticator.Type.RECOVERY_CODES, data={"seed": "x"})
-    quota = Allowance.objects.create(user=person, minutes_per_month=30)
-    changes = change_log.diff(None, quota, change_log.editable_columns(Allowance))
-    change_log.record(Actor.of(request), AuditEntry.Kind.ALLOWANCE_CHANGED, quota, changes)
-    staff.post(f"/admin/avatar_sessions/allowance/{quota.pk}/change/", {"user": person.pk, "minutes_per_month": 40})
+    quota = Quota.objects.create(user=person, minutes_per_month=30)
+    changes = change_log.diff(None, quota, change_log.editable_columns(Quota))
+    change_log.record(Actor.of(request), AuditEntry.Kind.QUOTA_CHANGED, quota, changes)
+    staff.post(f"/admin/avatar_sessions/quota/{quota.pk}/change/", {"user": person.pk, "minutes_per_month": 40})
     Invitation.objects.create(
         email="friend@example.org", group=Group.objects.get(name="End users"), invited_by=person,
         expires_at=timezone.now() + joining.INVITATION_LIFETIME,
@@ -458,7 +458,7 @@ def test_a_start_that_was_checked_before_the_closing_stores_nothing_after_it(vis
             start(person.pk, where, tab, StartRequest())
         assert refused.value.details["loss"] == "deactivated"
     assert not StreamingSession.objects.exists()
-    assert not QueuePlace.objects.exists()
+    assert not QueueEntry.objects.exists()
 
 
 @pytest.mark.parametrize("loss", ["role", "persona"])
@@ -490,7 +490,7 @@ def test_a_refused_session_does_not_queue_a_deactivated_user(person: User) -> No
         slots.requeue(session, tab, timezone.now(), evidence)
     session.refresh_from_db()
     assert session.status == "ended"
-    assert not QueuePlace.objects.exists()
+    assert not QueueEntry.objects.exists()
 
 
 def test_a_start_that_is_being_stored_while_the_account_is_closed_is_stopped(
@@ -547,7 +547,7 @@ def test_earlier_names_are_deleted_wherever_current_ones_are(
     before = audit_log.access_of(person) | audit_log.names_of(person)
     person.username, person.email = NAME, ADDRESS
     audit_log.record_access_change(request, person, before)
-    quotas = ContentType.objects.get_for_model(Allowance)
+    quotas = ContentType.objects.get_for_model(Quota)
     for number, name in enumerate((EARLIER, "another-person")):
         LogEntry.objects.create(
             user=administrator, content_type=quotas, object_id=str(number), object_repr=name, action_flag=2

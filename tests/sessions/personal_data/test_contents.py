@@ -24,7 +24,7 @@ from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry
-from sessions.models import Allowance, Erasure, LegalHold, SessionTask, StreamingSession, Utterance
+from sessions.models import Erasure, LegalHold, Quota, SessionTask, StreamingSession, Utterance
 from sessions.personal_data import contents as personal_data
 from sessions.personal_data import html_page as personal_data_page
 from sessions.retention import erasure
@@ -47,12 +47,12 @@ READ_WITH_ACCOUNT = {
 READ_BY_SECTIONS = {
     "account.EmailAddress",
     "admin.LogEntry",
-    "avatar_sessions.Allowance",
+    "avatar_sessions.Quota",
     "avatar_sessions.Conversation",
     "avatar_sessions.Erasure",
     "avatar_sessions.Export",
     "avatar_sessions.LegalHold",
-    "avatar_sessions.QueuePlace",
+    "avatar_sessions.QueueEntry",
     "avatar_sessions.SessionTask",
     "avatar_sessions.StreamingSession",
     "avatars.CatalogueSync",
@@ -139,7 +139,7 @@ def test_the_file_contains_the_persons_data_and_nobody_elses(visitor: Client, pe
     session.tasks.create(kind="talk", status="sent", text="Hola", sent_by=person)
     events.record(session.pk, Entry("observed", {"by": operator.pk, "from": STAFF_ADDRESS}))
     erasure.hold(session.pk, "Secret reason 12", operator.pk, STAFF_ADDRESS)
-    Allowance.objects.create(user=person, minutes_per_month=90)
+    Quota.objects.create(user=person, minutes_per_month=90)
     Authenticator.objects.create(user=person, type="totp", data={"secret": "JBSWY3DP"})
     log = AccessLog.objects.create(username="INES", ip_address="192.0.2.7", user_agent="A browser", path_info="/")
     SignIn.objects.create(user=person, succeeded=log)

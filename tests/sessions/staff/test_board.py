@@ -22,7 +22,7 @@ from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.trail.models import AuditEntry
 from sessions.lifecycle import broadcast, events, transitions
 from sessions.lifecycle.events import Entry, Source
-from sessions.models import EndReason, QueuePlace, ServerProcess, Status, StreamingSession
+from sessions.models import EndReason, QueueEntry, ServerProcess, Status, StreamingSession
 from sessions.staff import board, board_consumer
 from tests.patience import PATIENCE_S
 from tests.sessions.tabs import ORIGIN
@@ -187,10 +187,10 @@ async def test_losing_the_role_closes_the_board() -> None:
 
 
 @sync_to_async
-def make_queue_entry(username: str) -> QueuePlace:
+def make_queue_entry(username: str) -> QueueEntry:
     process = ServerProcess.objects.create(lease_ends_at=timezone.now())
     persona = PersonaFactory.create(published=True)
-    return QueuePlace.objects.create(
+    return QueueEntry.objects.create(
         user=UserFactory.create(username=username),
         persona=persona,
         account=persona.avatar.account,
@@ -209,7 +209,7 @@ async def test_staff_see_the_queue_and_remove_an_entry() -> None:
         await page.say("board.remove", place=place.pk)
         while page.told["line"]:
             await page.hear()
-    assert not await QueuePlace.objects.aexists()
+    assert not await QueueEntry.objects.aexists()
 
 
 @pytest.mark.django_db
@@ -229,7 +229,7 @@ def test_observers_get_a_link_for_sessions_in_own_rooms() -> None:
     operator, auditor = (board.read_board(make_member(role).pk) for role in (roles.OPERATOR, roles.AUDITOR))
     assert operator
     assert auditor
-    look = f"/admin/avatar_sessions/streamingsession/{ours.pk}/look/"
+    look = f"/admin/avatar_sessions/streamingsession/{ours.pk}/observe/"
     assert [operator.sessions[str(session.pk)].look for session in (ours, theirs)] == [look, ""]
     assert auditor.sessions[str(ours.pk)].look == ""
 

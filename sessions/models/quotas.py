@@ -16,7 +16,7 @@ from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
 ABOVE_ZERO = MinValueValidator(timedelta(seconds=1), message=_("It must be longer than zero."))
 
 
-class Allowance(models.Model):
+class Quota(models.Model):
     """Limits of one user or of each member of one group.
 
     An empty field limits nothing. The lowest limit that applies to a session binds. Only `minutes_per_month` of a
@@ -28,7 +28,7 @@ class Allowance(models.Model):
         models.PROTECT,
         default=DEFAULT_ORGANISATION,
         editable=False,
-        related_name="allowances",
+        related_name="quotas",
         verbose_name=_("organisation"),
     )
     user = models.OneToOneField(
@@ -36,7 +36,7 @@ class Allowance(models.Model):
         models.CASCADE,
         null=True,
         blank=True,
-        related_name="allowance",
+        related_name="quota",
         verbose_name=_("user"),
         help_text=_("Choose a user or a group, not both."),
     )
@@ -45,7 +45,7 @@ class Allowance(models.Model):
         models.CASCADE,
         null=True,
         blank=True,
-        related_name="allowance",
+        related_name="quota",
         verbose_name=_("group"),
         help_text=_("The quota applies to each member."),
     )
@@ -69,6 +69,15 @@ class Allowance(models.Model):
     class Meta:
         verbose_name = _("quota")
         verbose_name_plural = _("quotas")
+        # Names from when quotas were called allowances: they are stored.
+        db_table = "avatar_sessions_allowance"
+        default_permissions = ()
+        permissions = (
+            ("view_allowance", "Can view quota"),
+            ("add_allowance", "Can add quota"),
+            ("change_allowance", "Can change quota"),
+            ("delete_allowance", "Can delete quota"),
+        )
         constraints = (
             models.CheckConstraint(
                 condition=Q(user__isnull=True) ^ Q(group__isnull=True),

@@ -37,7 +37,7 @@ def test_an_observer_is_hidden_and_recorded(client: Client, own_rooms: None, rol
     person = member(role)
     client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
     session = StreamingSessionFactory.create(status=Status.LIVE, room="portal-room")
-    page = f"/admin/avatar_sessions/streamingsession/{session.pk}/look/"
+    page = f"/admin/avatar_sessions/streamingsession/{session.pk}/observe/"
     assert (client.get(page).status_code == 200) == may
     assert not session.events.exists()
     answer = client.post(page)
@@ -58,6 +58,6 @@ def test_a_session_outside_our_rooms_cannot_be_observed(
     client.force_login(member(roles.OPERATOR), backend="django.contrib.auth.backends.ModelBackend")
     session = StreamingSessionFactory.create(status=status, room=room)
     page = f"/admin/avatar_sessions/streamingsession/{session.pk}/"
-    assert "/look/" not in client.get(f"{page}change/").content.decode()
-    assert client.post(f"{page}look/").status_code == 409
+    assert "/observe/" not in client.get(f"{page}change/").content.decode()
+    assert client.post(f"{page}observe/").status_code == 409
     assert not session.events.filter(kind="observed").exists()
