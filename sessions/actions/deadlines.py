@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from avatars.models import ProviderAccount
 from heygen_portal.providers.contract.provider import OpenSession
+from heygen_portal.runtime import graphemes
 from heygen_portal.runtime.jobs import due_rows
 from heygen_portal.trail.raw_values import IsoText
 from sessions import errors
@@ -34,7 +35,10 @@ from sessions.models import (
 )
 from sessions.speech import speech_sql
 
+# Characters in a text as people count them. The page counts in the same way.
 TASK_MAX_CHARACTERS = 2000
+# Code points in a text: one character may have any number of combining marks.
+TASK_MAX_CODE_POINTS = 10_000
 ROWS_PER_TICK = 500
 # How long other workers leave a stop alone that one worker has claimed.
 CLAIM_TIMEOUT = timedelta(seconds=60)
@@ -61,7 +65,7 @@ def accept_task(
     """
     if not text.strip():
         raise errors.TextEmpty
-    if len(text) > TASK_MAX_CHARACTERS:
+    if len(text) > TASK_MAX_CODE_POINTS or graphemes.count(text) > TASK_MAX_CHARACTERS:
         raise errors.TextTooLong
     try:
         with transaction.atomic():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
 from heygen_portal.providers.contract.provider import ENCODINGS, Quality
@@ -14,22 +15,36 @@ from sessions.models import EndReason
 
 
 def parse(text: str | None) -> dict[str, Any]:
-    """Return a message.
-
-    Raises BadMessage unless it is a JSON object that a database can store.
-    """
+    """Return a message. Raises BadMessage unless it is a JSON object."""
     try:
-        content = json.loads(text or "", parse_constant=_refuse_constant)
-        json.dumps(content, ensure_ascii=False).encode()  # a lone surrogate is valid JSON but cannot be encoded
+        content = json.loads(text or "")
     except (ValueError, RecursionError) as exc:
         raise errors.BadMessage from exc
-    if not isinstance(content, dict) or "\\u0000" in (text or ""):
+    if not isinstance(content, dict):
         raise errors.BadMessage
     return content
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise errors.BadMessage  # NaN and Infinity are not JSON, and databases reject them
+def check_storable(content: dict[str, Any]) -> None:
+    """Raise BadMessage if a database would reject a value: NaN, Infinity, a lone surrogate or the NUL character."""
+    try:
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as exc:
+        raise errors.BadMessage from exc
+    if any("\0" in text for text in _texts(content)):
+        raise errors.BadMessage
+
+
+def _texts(content: dict[str, Any]) -> Iterator[str]:
+    pending: list[Any] = [content]
+    while pending:
+        match pending.pop():
+            case str() as text:
+                yield text
+            case list() as values:
+                pending += values
+            case dict() as fields:
+                pending += [*fields, *fields.values()]
 
 
 def uuid(value: Any) -> UUID:

@@ -222,11 +222,13 @@ class PageSocket(AsyncWebsocketConsumer):
             await self.send_error(errors.TooLarge())
             await self.close(code=CLOSE_TOO_LARGE)
             return
+        content: dict[str, Any] | None = None
         try:
             content = incoming.parse(text_data)
+            incoming.check_storable(content)
             handler = self.HANDLERS[content["type"]]
         except (errors.BadMessage, KeyError, TypeError):
-            await self.refuse(errors.BadMessage())
+            await self.refuse(errors.BadMessage(), content)  # with its `ref`, so that the page knows which text failed
             return
         lane = self.lane(content)
         if self.pending[lane] >= MESSAGES_PENDING_PER_LANE:

@@ -21,7 +21,7 @@ from avatars.models import Persona
 from heygen_portal.providers.contract.provider import Quality
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
-from sessions.actions import queries, stop
+from sessions.actions import deadlines, queries, stop
 from sessions.capacity import slots
 from sessions.lifecycle import no_picture_texts
 from sessions.models import Purpose, StreamingSession
@@ -99,7 +99,7 @@ def _personas_in_other_languages(request: HttpRequest, persona: Persona) -> list
 
 
 def page_capabilities(persona: Persona) -> dict[str, Any]:
-    """Return what the page can offer with this persona."""
+    """Return what the page can offer with this persona, and the longest text it may send."""
     capabilities = persona.capabilities
     return {
         "takes_text": capabilities.takes_text,
@@ -107,6 +107,10 @@ def page_capabilities(persona: Persona) -> dict[str, Any]:
         "hands_free": capabilities.hands_free,
         "push_to_talk": capabilities.push_to_talk and asdict(capabilities.push_to_talk),
         "qualities": capabilities.qualities,
+        "text_limits": {
+            "characters": deadlines.TASK_MAX_CHARACTERS,
+            "code_points": deadlines.TASK_MAX_CODE_POINTS,
+        },
     }
 
 

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import re
 
-# Ends of sentences first, then of clauses, then any space, so that a break sounds like a pause.
-BREAKS = (re.compile(r"[.!?…]['\"»”)]*\s+"), re.compile(r"[,;:]\s+"), re.compile(r"\s+"))
+from heygen_portal.runtime import graphemes
+
+# Ends of sentences first, then of clauses, then any space, so that a break sounds like a pause. Scripts without spaces
+# have punctuation of their own.
+BREAKS = (
+    re.compile(r"[.!?…؟۔।]['\"»”)]*\s+|[。！？｡][」』”）]*\s*"),
+    re.compile(r"[,;:،؛]\s+|[、，；：]\s*"),
+    re.compile(r"\s+"),
+)
 
 
 def split_text(text: str, max_characters: int) -> list[str]:
-    """Split a text into chunks of at most `max_characters`. Joined, they equal the text."""
+    """Split a text into chunks of at most `max_characters` code points. Joined, they equal the text."""
     chunks = []
     while len(text) > max_characters:
-        cut = next((end for pattern in BREAKS if (end := _last_end(pattern, text, max_characters))), max_characters)
+        cut = next((end for pattern in BREAKS if (end := _last_end(pattern, text, max_characters))), 0)
+        cut = cut or graphemes.last_boundary(text, max_characters)
         chunks.append(text[:cut])
         text = text[cut:]
     return [*chunks, text]

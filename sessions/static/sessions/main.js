@@ -3,7 +3,8 @@
 import { Conversation } from "./conversation/conversation.js";
 import { sendLeaveBeacon } from "./conversation/leave-beacon.js";
 import { SavedSession } from "./conversation/saved-session.js";
-import { face } from "./conversation/state.js";
+import { face, isOpen } from "./conversation/state.js";
+import { ScreenWakeLock } from "./conversation/wake-lock.js";
 import { recallCheck } from "./device-check/last-check.js";
 import { all, on, one, showOnly } from "./lib/dom.js";
 import { LiveKit } from "./lib/livekit.js";
@@ -17,6 +18,7 @@ import { setUpAfterEnd } from "./views/after-end.js";
 import { BarView } from "./views/bar.js";
 import { CaptionView } from "./views/caption.js";
 import { ChatView } from "./views/chat.js";
+import { ComposerView } from "./views/composer.js";
 import { setUpLanguageSwitch, takeHandover } from "./views/language-switch.js";
 import { OutcomeView } from "./views/outcome.js";
 import { encodingPreference, QualityChoice } from "./views/quality-choice.js";
@@ -35,6 +37,7 @@ const words = readWords();
 
 const stage = new StageView();
 const frames = new FrameWatch(stage.video);
+const wakeLock = new ScreenWakeLock(navigator.wakeLock, document);
 const conversation = new Conversation({
   savedSession: new SavedSession(sessionStorage, socketPath),
   newRef: () => Date.now().toString(36) + Math.random().toString(36).slice(2),
@@ -49,9 +52,10 @@ const outcome = new OutcomeView(words);
 const queue = new QueueView(words.queue);
 const recovery = new RecoveryView(words);
 const quality = new QualityChoice(localStorage, ({ timeStamp }) => conversation.restart(timeStamp, videoOptions()));
-const chat = new ChatView({
+const chat = new ChatView((ref) => conversation.retry(ref));
+const can = readCapabilities();
+const composer = new ComposerView(can.text_limits, {
   onSay: (kind, text) => conversation.say(kind, text),
-  onRetry: (ref) => conversation.retry(ref),
   onTyping: () => {
     if (conversation.state.warning?.why === "idle") conversation.stay();
   },
@@ -67,7 +71,7 @@ const room = new AvatarRoom({
   },
   isDark: () => frames.isFrameDark(),
 });
-const voice = setUpVoice({ conversation, room, can: readCapabilities(), storage: localStorage });
+const voice = setUpVoice({ conversation, room, can, storage: localStorage });
 const socket = new PortalSocket(socketAddress(), {
   onMessage: (message) => conversation.onMessage(message),
   onOpen: () => {
@@ -99,11 +103,13 @@ function draw() {
   queue.draw(conversation.state, now);
   recovery.draw(conversation);
   chat.draw(conversation.transcript);
+  wakeLock.keep(isOpen(conversation.state));
   if (now === shown) return;
   const before = shown;
   shown = now;
   page.dataset.state = now;
   showOnly("data-when", now);
+  composer.fit(); // it may have been hidden
   moveFocus(before, now);
   voice.onFace();
   afterEnd(now);
@@ -116,7 +122,7 @@ function draw() {
  * @param {import("./conversation/state.js").Face} now
  */
 function moveFocus(before, now) {
-  const isWriting = document.activeElement === chat.text;
+  const isWriting = document.activeElement === composer.text;
   if (now === "ended") one("#over", HTMLElement).focus();
   else if (now === "failed") one("#cause", HTMLElement).focus();
   else if (now === "take-over" || now === "taken-over") focusLast(`[data-when="${now}"] .btn--primary`);
@@ -124,7 +130,7 @@ function moveFocus(before, now) {
   else if (now === "tap" && !isWriting) focusLast("#tap");
   else if (now === "connecting" || (now === "live" && before !== "ending" && !isWriting)) {
     // On a touch screen, focusing the text would open a keyboard over half the page.
-    const target = matchMedia("(pointer: fine)").matches ? chat.text : one("[role=log]", HTMLElement);
+    const target = matchMedia("(pointer: fine)").matches ? composer.text : one("[role=log]", HTMLElement);
     target.focus({ preventScroll: true });
   }
 }

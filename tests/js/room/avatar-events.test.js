@@ -31,3 +31,10 @@ test("unknown packets are ignored, and values of the wrong type do no harm", () 
   const [odd] = read('{"type":"user_start","task_id":{"a":1},"message":["x"],"duration_ms":"9"}');
   assert.deepEqual(odd, { type: "user_start", taskId: "", message: "", durationMs: 0 });
 });
+
+test("a line with characters that the portal cannot store is cleaned, so that the record gets the rest", () => {
+  const [line] = read('{"type":"avatar_end_message","task_id":"t","message":"Ho\\u0000la\\ud83d"}');
+  assert.equal(line.message, "Hola");
+  const [long] = read(JSON.stringify({ type: "avatar_end_message", message: "😀".repeat(10_001) }));
+  assert.equal(long.message, "😀".repeat(10_000));
+});

@@ -18,3 +18,15 @@ def test_a_text_is_split_at_natural_pauses() -> None:
     assert split_text("Uno dos. Tres cuatro. Cinco", 20) == ["Uno dos. ", "Tres cuatro. Cinco"]
     assert split_text("Uno dos, tres cuatro", 12) == ["Uno dos, ", "tres cuatro"]
     assert split_text("abcdef", 4) == ["abcd", "ef"]
+
+
+def test_scripts_without_spaces_are_split_at_their_own_punctuation() -> None:
+    assert split_text("今日は。天気がいい、明日も", 8) == ["今日は。", "天気がいい、", "明日も"]
+    assert split_text("كيف حالك؟ أنا بخير", 12) == ["كيف حالك؟ ", "أنا بخير"]
+
+
+def test_no_character_is_split() -> None:
+    family = "👨‍👩‍👧‍👦"
+    assert split_text(family * 2, 8) == [family, family]
+    assert split_text("e\u0301" * 3, 3) == ["e\u0301"] * 3
+    assert split_text("นี้นี้", 5) == ["นี้", "นี้"]

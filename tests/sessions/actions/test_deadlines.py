@@ -37,6 +37,21 @@ def test_an_empty_or_too_long_text_is_refused_and_not_stored(text: str, refusal:
     assert not session.tasks.exists()
 
 
+@pytest.mark.parametrize("character", ["x", "é", "e\u0301", "👨‍👩‍👧", "🇪🇸", "क्षि", "한", "天"])
+def test_the_length_limit_counts_characters_as_people_do(character: str) -> None:
+    """The page counts in the same way, see tests/js/lib/characters.test.js."""
+    session = live()
+    deadlines.accept_task(session.pk, text=character * 2_000, kind=TALK, user_id=session.user_id)
+    with pytest.raises(errors.TextTooLong):
+        deadlines.accept_task(session.pk, text=character * 2_001, kind=TALK, user_id=session.user_id)
+
+
+def test_a_character_with_thousands_of_marks_is_too_long() -> None:
+    session = live()
+    with pytest.raises(errors.TextTooLong):
+        deadlines.accept_task(session.pk, text="e" + "\u0301" * 10_000, kind=TALK, user_id=session.user_id)
+
+
 def test_a_text_is_stored_exactly_as_it_was_typed() -> None:
     session = live()
     deadlines.accept_task(session.pk, text="  Hola ¿cómo estás?\n", kind=TALK, user_id=session.user_id)

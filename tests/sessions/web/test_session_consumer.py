@@ -172,6 +172,38 @@ async def test_a_malformed_message_is_answered_and_changes_nothing(text: str) ->
         await tab.go_live()  # and the socket still serves
 
 
+@pytest.mark.parametrize("text", [r"what is \u0000 in JSON?", r"\\u0000", "\\", r"\ud800", "NaN", '{"a": "\\u0000"}'])
+async def test_a_text_about_escapes_is_sent_as_typed(provider: Mock, text: str) -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.go_live()
+        await tab.say("task.send", ref="7", kind="talk", text=text)
+        assert (await tab.hear("task.sent", ref="7"))["text"] == text
+    assert provider.send_task.call_args.kwargs["text"] == text
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        r'"type": "task.send", "kind": "talk", "text": "a\u0000b"',
+        r'"type": "task.send", "kind": "talk", "text": "\ud800"',
+        r'"type": "task.send", "kind": "talk", "text": "hola", "x": {"y": ["\u0000"]}',
+        r'"type": "task.send", "kind": "talk", "text": "hola", "\u0000": 1',
+        r'"type": "task.send", "kind": "talk", "text": "hola", "x": -Infinity',
+        r'"type": "task.send", "kind": "shout", "text": "hola"',
+        r'"type": "task.send", "kind": "talk", "text": ""',
+        r'"type": "task.say", "kind": "talk", "text": "hola"',
+        r'"type": 1, "kind": "talk", "text": "hola"',
+    ],
+)
+async def test_a_refused_text_is_named_in_the_answer(fields: str) -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.go_live()
+        await tab.send_to(text_data=f'{{{fields}, "ref": "7"}}')
+        assert (await tab.hear("error"))["ref"] == "7"
+
+
 @pytest.mark.parametrize(
     ("message", "code"),
     [

@@ -3,6 +3,7 @@
  * `dispatch` changes. Touches no element: views read the state when `onChange` is called.
  */
 
+import { shortened } from "../lib/characters.js";
 import { Recovery } from "../recovery/recovery.js";
 import { Captions } from "./captions.js";
 import { HeardUser } from "./heard-user.js";
@@ -16,6 +17,9 @@ import { Transcript } from "./transcript.js";
 
 /** Reports sent at once. All others may wait for the first frame. */
 const URGENT = ["first_frame", "ladder", "verdict"];
+
+/** The portal refuses reports of longer lines. */
+const MAX_LINE_CODE_POINTS = 10_000;
 
 /** Causes to show for the socket's close codes. @type {Record<number, string>} */
 const ACCESS_LOST = { 4401: "signed_out", 4403: "access_ended", 4428: "second_factor_needed" };
@@ -282,7 +286,8 @@ export class Conversation {
   /** @param {import("./transcript.js").Line | undefined} line */
   reportLine(line) {
     if (!line) return;
-    this.report("avatar_end_message", { task_id: line.taskId, message: line.text, interrupted: line.isInterrupted });
+    const message = shortened(line.text, MAX_LINE_CODE_POINTS);
+    this.report("avatar_end_message", { task_id: line.taskId, message, interrupted: line.isInterrupted });
   }
 
   /**

@@ -1,5 +1,8 @@
 /** Finds and changes elements. Text is set as textContent only. */
 
+/** A browser may ask where to save a file, and reads it only then. */
+const DOWNLOAD_MS = 60_000;
+
 /**
  * @template {Element} T
  * @param {string} selector
@@ -58,7 +61,7 @@ export function save(name, text, type) {
   link.href = URL.createObjectURL(new Blob([text], { type }));
   link.download = name;
   link.click();
-  URL.revokeObjectURL(link.href);
+  setTimeout(() => URL.revokeObjectURL(link.href), DOWNLOAD_MS);
 }
 
 /**

@@ -16,13 +16,14 @@ export function readWords() {
 }
 
 /**
- * What this persona supports.
+ * What this persona supports, and what the portal accepts.
  *
  * @typedef {object} Capabilities
  * @property {boolean} takes_text
  * @property {boolean} takes_voice
  * @property {boolean} hands_free
  * @property {import("../voice/push-to-talk.js").Markers | null} push_to_talk
+ * @property {import("../views/composer.js").TextLimits} text_limits
  */
 
 /** @returns {Capabilities} */

@@ -67,8 +67,7 @@ export class FrameWatch {
     const isNew = this.frames >= 0 && total !== this.frames && this.#video.videoWidth > 0;
     this.frames = total;
     if (isNew) this.isDark = this.isFrameDark();
-    // Older browsers lack checkVisibility: there the element counts as visible.
-    const isHidden = document.hidden || this.#video.checkVisibility?.() === false;
+    const isHidden = isUnseen(document, this.#video);
     this.rate.add(total, performance.now(), !isHidden && this.#video.videoWidth > 0);
     return { hasMoved: isNew && !this.isDark, isHidden };
   }
@@ -79,6 +78,18 @@ export class FrameWatch {
     this.#context.drawImage(this.#video, 0, 0, WIDTH, HEIGHT);
     return isDark(this.#context.getImageData(0, 0, WIDTH, HEIGHT).data);
   }
+}
+
+/**
+ * Whether nobody can see the video. In a picture-in-picture window it is visible while its page is hidden.
+ *
+ * @param {Pick<Document, "hidden" | "pictureInPictureElement">} page
+ * @param {Pick<HTMLVideoElement, "checkVisibility">} video
+ */
+export function isUnseen(page, video) {
+  if (page.pictureInPictureElement === video) return false;
+  // Older browsers lack checkVisibility: there the element counts as visible.
+  return page.hidden || video.checkVisibility?.() === false;
 }
 
 /**

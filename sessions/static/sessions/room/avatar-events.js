@@ -8,6 +8,7 @@
  * @property {number} durationMs
  */
 
+import { shortened, storable } from "../lib/characters.js";
 import { AgentEvents, TOPIC } from "./agent-events.js";
 
 const KINDS = new Set([
@@ -72,7 +73,7 @@ function agentEvent(data) {
  * @param {number} longest
  */
 function text(value, longest) {
-  return typeof value === "string" ? value.slice(0, longest) : "";
+  return typeof value === "string" ? shortened(storable(value), longest) : "";
 }
 
 /**

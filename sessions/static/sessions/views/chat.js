@@ -1,67 +1,20 @@
-/** The transcript and the composer below it. */
+/** The transcript. */
 
 import { timeOfDay } from "../lib/clock.js";
-import { all, on, one, say } from "../lib/dom.js";
+import { all, one, say } from "../lib/dom.js";
 
 /** @typedef {import("../conversation/transcript.js").Line} Line */
 
-const MAX_CHARACTERS = 2_000;
-const NEAR_CHARACTERS = 1_800;
-
 export class ChatView {
-  /**
-   * @param {object} hooks
-   * @param {(kind: "talk" | "repeat", text: string) => void} hooks.onSay
-   * @param {(ref: string) => void} hooks.onRetry
-   * @param {() => void} hooks.onTyping
-   */
-  constructor(hooks) {
-    this.hooks = hooks;
+  /** @param {(ref: string) => void} onRetry */
+  constructor(onRetry) {
+    this.onRetry = onRetry;
     this.language = document.documentElement.lang;
     this.list = one("#lines", HTMLElement);
-    this.text = one("#text", HTMLTextAreaElement);
-    this.send = one("#send", HTMLButtonElement);
     this.leftOut = one("#left-out", HTMLElement);
     this.legend = one("#reported-legend", HTMLElement);
-    this.counter = one("#count", HTMLElement);
     /** @type {Map<string, { line: Line, element: HTMLElement }>} */
     this.drawn = new Map();
-    this.setUp();
-  }
-
-  setUp() {
-    this.text.addEventListener("input", () => {
-      this.count();
-      this.hooks.onTyping();
-    });
-    this.text.addEventListener("keydown", (event) => {
-      // While an input method composes a character, Enter belongs to it.
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-      event.preventDefault();
-      this.submit();
-    });
-    on("#composer", "submit", (event) => {
-      event.preventDefault();
-      this.submit();
-    });
-    this.count();
-  }
-
-  submit() {
-    const text = this.text.value;
-    if (!isSendable(text)) return;
-    const kind = one("input[name=kind]:checked", HTMLInputElement).value === "repeat" ? "repeat" : "talk";
-    this.text.value = "";
-    this.count();
-    this.hooks.onSay(kind, text);
-  }
-
-  count() {
-    const length = lengthOf(this.text.value);
-    say(one("#count-now", HTMLElement), String(length));
-    this.counter.classList.toggle("is-near", length >= NEAR_CHARACTERS && length <= MAX_CHARACTERS);
-    this.counter.classList.toggle("is-over", length > MAX_CHARACTERS);
-    this.send.disabled = !isSendable(this.text.value);
   }
 
   /** @param {Pick<import("../conversation/transcript.js").Transcript, "lines" | "fullUrl">} transcript */
@@ -111,24 +64,10 @@ export class ChatView {
     const copy = document.importNode(one(`#line-${who}`, HTMLTemplateElement).content, true);
     const element = one("li", HTMLElement, copy);
     // Each attempt has its own reference: use the line's latest.
-    const retry = () => this.hooks.onRetry(this.drawn.get(key)?.line.ref ?? "");
+    const retry = () => this.onRetry(this.drawn.get(key)?.line.ref ?? "");
     for (const button of all("button", element)) button.addEventListener("click", retry);
     return element;
   }
-}
-
-/** @param {string} text */
-function isSendable(text) {
-  return text.trim() !== "" && lengthOf(text) <= MAX_CHARACTERS;
-}
-
-/**
- * Count characters as the portal does: an emoji is one.
- *
- * @param {string} text
- */
-function lengthOf(text) {
-  return [...text].length;
 }
 
 /**

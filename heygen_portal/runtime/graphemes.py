@@ -1,0 +1,20 @@
+"""Characters as people count them: an emoji or a letter with its accents is one."""
+
+from __future__ import annotations
+
+from wcwidth import grapheme_boundary_before, iter_graphemes
+
+
+def count(text: str) -> int:
+    """Return the number of grapheme clusters, as `Intl.Segmenter` counts them in browsers."""
+    return sum(1 for _ in iter_graphemes(text))
+
+
+def last_boundary(text: str, end: int) -> int:
+    """Return the last index up to `end` at which the text can be cut without splitting a character.
+
+    A single character longer than `end` is split.
+    """
+    if end >= len(text):
+        return len(text)
+    return grapheme_boundary_before(text, end + 1) or end
