@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from local import setup
-from local.keys import stored_secret
 from local.paths import VAR
 from local.plan import ConfigurationError, Plan, environment, with_livekit
 from local.ports import PortTaken
@@ -17,29 +16,49 @@ from local.supervisor import ChildEnded, Supervisor
 
 
 def main() -> NoReturn:
-    _parser().parse_known_args()
-    setup.run_in_venv("local.emulator", sys.argv[1:])
+    options, others = _parser().parse_known_args()
+    setup.run_in_venv("local.emulator", [*_arguments(options), *others])
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bin/emulator",
-        description=f"{__doc__} All other options go to the emulator: see `python -m heygen_portal.emulator --help`.",
+        description=f"{__doc__} All other options go to the emulator; its README lists them.",
+        allow_abbrev=False,
     )
     parser.add_argument("--port", help="the emulator's port; EMULATOR_PORT does the same")
     parser.add_argument("--no-media", action="store_true", help="no LiveKit, no picture, no sound: for load tests")
+    key = parser.add_mutually_exclusive_group()
+    key.add_argument("--api-key", metavar="KEY", help="the account's key; EMULATOR_API_KEY does the same")
+    # Absolute, because the emulator runs in another folder than its caller.
+    key.add_argument("--api-key-file", type=_absolute, metavar="PATH", help="a file that holds the key")
+    parser.add_argument("--tls-folder", type=_absolute, metavar="PATH", help="where the local authority is kept")
     return parser
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute())
+
+
+def _arguments(options: argparse.Namespace) -> list[str]:
+    """Return the options as arguments again."""
+    named = {f"--{name.replace('_', '-')}": value for name, value in vars(options).items()}
+    switches = [name for name, value in named.items() if value is True]
+    return switches + [f"{name}={value}" for name, value in named.items() if isinstance(value, str)]
 
 
 def run() -> None:
     options, others = _parser().parse_known_args()
     if options.no_media:
         others.append("--no-media")
+    if options.tls_folder:
+        others.append(f"--tls-folder={options.tls_folder}")
     environ = environment()
     if options.port:
         environ["EMULATOR_PORT"] = options.port
     end_as_on_ctrl_c()
     try:
+        _use_key(options, environ)
         _run(environ, others, has_media=not options.no_media)
     except (PortTaken, ConfigurationError, ProgramMissing) as exc:
         sys.exit(f"The emulator cannot start: {exc}")
@@ -49,6 +68,15 @@ def run() -> None:
         print("\nThe emulator is stopped.")
 
 
+def _use_key(options: argparse.Namespace, environ: dict[str, str]) -> None:
+    """Give the emulator the command line's key in its environment, where no other user sees it."""
+    if options.api_key:
+        environ["EMULATOR_API_KEY"] = options.api_key
+    elif options.api_key_file:
+        environ.pop("EMULATOR_API_KEY", None)
+        environ["EMULATOR_API_KEY_FILE"] = options.api_key_file
+
+
 def _run(environ: Mapping[str, str], others: list[str], *, has_media: bool) -> None:
     var = Path(environ.get("VAR_DIR") or VAR)
     plan = Plan(var, {**environ, "VAR_DIR": str(var)})
@@ -56,11 +84,7 @@ def _run(environ: Mapping[str, str], others: list[str], *, has_media: bool) -> N
         with_livekit(plan)
     plan.need("emulator", "EMULATOR_PORT", 8010)
     plan.secret("EMULATOR_API_KEY")
-    key = (
-        stored_secret(Path(plan.env["EMULATOR_API_KEY_FILE"]))
-        if "EMULATOR_API_KEY_FILE" in plan.env
-        else "that of EMULATOR_API_KEY"
-    )
+    key = plan.env.get("EMULATOR_API_KEY") or _read(Path(plan.env["EMULATOR_API_KEY_FILE"]))
     for note in plan.notes:
         print(note)
     supervisor = Supervisor(plan.names)
@@ -73,6 +97,13 @@ def _run(environ: Mapping[str, str], others: list[str], *, has_media: bool) -> N
         supervisor.watch()
     finally:
         supervisor.stop()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, ValueError) as exc:
+        raise ConfigurationError(f"the key in {path} cannot be read: {exc}") from exc
 
 
 if __name__ == "__main__":

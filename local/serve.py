@@ -19,6 +19,10 @@ from local.servers import ProgramMissing, command, redis_answers
 from local.supervisor import ChildEnded, Supervisor
 
 BEFORE_MIGRATING = ("redis", "livekit", "emulator")
+# Lines that look like something to do and are not: this Redis writes nothing to disk, and HTTP/2 is a proxy's business.
+HIDDEN_LINES = ("Memory overcommit must be enabled", "HTTP/2 support not enabled")
+# Celery warns root because of formats that can run code. Our workers accept JSON only.
+HIDDEN_WARNING = "ignore:You're running the worker with superuser privileges"
 
 
 def main() -> NoReturn:
@@ -45,7 +49,8 @@ def run(*, reset_passwords: bool) -> None:
     try:
         with exclusive(var):
             plan = planning.portal(var, environ)
-            supervisor = Supervisor(plan.names)
+            plan.env["PYTHONWARNINGS"] = ",".join(filter(None, (plan.env.get("PYTHONWARNINGS"), HIDDEN_WARNING)))
+            supervisor = Supervisor(plan.names, hidden=HIDDEN_LINES)
             try:
                 _start(plan, supervisor)
                 print(_welcome(plan, _first_run(plan, reset_passwords=reset_passwords)), flush=True)

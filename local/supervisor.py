@@ -19,7 +19,9 @@ class ChildEnded(Exception):
 
 
 class Supervisor:
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], *, hidden: Sequence[str] = ()) -> None:
+        """Take the programs' names, and parts of lines that are not printed."""
+        self._hidden = tuple(part.encode() for part in hidden)
         self._width = max(map(len, names), default=0)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._readers: list[Thread] = []
@@ -87,5 +89,7 @@ class Supervisor:
             label = f"\x1b[{COLOURS[list(self._children).index(name) % len(COLOURS)]}m{label}\x1b[0m"
         with child.stdout as lines:
             for line in lines:
+                if any(part in line for part in self._hidden):
+                    continue
                 with self._printing:
                     print(label, line.decode(errors="replace").rstrip(), flush=True)

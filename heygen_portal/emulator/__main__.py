@@ -9,6 +9,7 @@ import signal
 import ssl
 import sys
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +34,10 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("--host", default="127.0.0.1")
     args.add_argument("--port", type=int, default=8900, help="0 takes a free one (default: %(default)s)")
     key = args.add_mutually_exclusive_group()
-    key.add_argument("--api-key", help="the account's key; without one a key is made and printed")
-    key.add_argument("--api-key-file", type=Path, help="a file that holds the key")
+    key.add_argument(
+        "--api-key", help="the account's key; without one EMULATOR_API_KEY, else a new one that is printed"
+    )
+    key.add_argument("--api-key-file", type=Path, help="a file that holds the key; EMULATOR_API_KEY_FILE does the same")
     args.add_argument("--liveavatar-key", default="", help="LiveAvatar's own key; without one it takes the same")
     args.add_argument("--no-media", action="store_true", help="no LiveKit, no picture, no sound: for load tests")
     args.add_argument("--control", action="store_true", help="open /_emulator/, where sessions are watched and broken")
@@ -64,13 +67,23 @@ def rules_of(options: argparse.Namespace) -> Rules:
     return Rules().with_changes(**changes)
 
 
-def api_key_of(options: argparse.Namespace) -> str:
-    if options.api_key_file:
-        return str(options.api_key_file.read_text().strip())
-    return options.api_key or secrets.token_urlsafe(24)
+def api_key_of(options: argparse.Namespace, env: Mapping[str, str]) -> str:
+    """Return the account's key, or an empty string if none is given. The command line precedes the environment."""
+    if options.api_key or options.api_key_file:
+        return options.api_key or read_key(options.api_key_file)
+    if env.get("EMULATOR_API_KEY") or not env.get("EMULATOR_API_KEY_FILE"):
+        return env.get("EMULATOR_API_KEY", "")
+    return read_key(Path(env["EMULATOR_API_KEY_FILE"]))
 
 
-def livekit_of(env: "os._Environ[str]") -> LiveKit:
+def read_key(path: Path) -> str:
+    """Return the key in a file. Raises ValueError if it is empty."""
+    if key := path.read_text().strip():
+        return key
+    raise ValueError(f"{path} holds no key")
+
+
+def livekit_of(env: Mapping[str, str]) -> LiveKit:
     default = LiveKit()
     return LiveKit(
         env.get("LIVEKIT_URL", default.url),
@@ -125,8 +138,9 @@ def main() -> None:
     args = parser()
     options = args.parse_args()
     try:
+        given_key = api_key_of(options, os.environ)
         config = Config(
-            api_key=api_key_of(options),
+            api_key=given_key or secrets.token_urlsafe(24),
             rules=rules_of(options),
             livekit=livekit_of(os.environ),
             has_media=not options.no_media,
@@ -150,7 +164,7 @@ def main() -> None:
         tls, authority = certificates.server_context(options.tls_folder or certificates.default_folder())
         listeners.append(Listener(options.host, options.tls_port, tls))
         print_line(f"certificate authority to trust: {authority}")
-    if not (options.api_key or options.api_key_file):
+    if not given_key:
         print_line(f"API key: {config.api_key}")
     app = create_app(config, performer_factory(has_media=config.has_media))
     try:

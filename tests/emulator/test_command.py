@@ -54,11 +54,20 @@ def test_limits_can_be_set_on_the_command_line() -> None:
             rules_of(parser().parse_args(["--rule", wrong]))
 
 
-def test_a_key_is_read_from_a_file_or_generated(tmp_path: Path) -> None:
+def test_a_key_comes_from_the_command_line_else_from_the_environment(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("from-a-file\n")
-    assert api_key_of(parser().parse_args(["--api-key-file", str(tmp_path / "key")])) == "from-a-file"
-    options = parser().parse_args([])
-    assert api_key_of(options) != api_key_of(options)
+    (tmp_path / "empty").write_text("\n")
+    by_file = {"EMULATOR_API_KEY_FILE": str(tmp_path / "key")}
+    for args, env, key in (
+        ([], {}, ""),
+        ([], {"EMULATOR_API_KEY": "from-the-environment", **by_file}, "from-the-environment"),
+        ([], by_file, "from-a-file"),
+        (["--api-key-file", str(tmp_path / "key")], {"EMULATOR_API_KEY": "from-the-environment"}, "from-a-file"),
+        (["--api-key", "named"], by_file, "named"),
+    ):
+        assert api_key_of(parser().parse_args(args), env) == key
+    with pytest.raises(ValueError, match="holds no key"):
+        api_key_of(parser().parse_args([]), {"EMULATOR_API_KEY_FILE": str(tmp_path / "empty")})
 
 
 def test_https_uses_a_certificate_of_a_persistent_authority(tmp_path: Path) -> None:

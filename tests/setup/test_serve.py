@@ -5,19 +5,25 @@ from __future__ import annotations
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
+from heygen_portal.emulator.__main__ import parser
+from local import emulator
 from local.paths import ROOT
+from local.ports import free_port
 from local.processes import answers_http
 from tests.setup.terminal import AS_IN_A_TERMINAL
 
 BIN = ROOT / "bin"
+README = ROOT / "heygen_portal/emulator/README.md"
 
 
 @contextmanager
@@ -63,6 +69,7 @@ def test_serve_prints_how_to_sign_in_runs_once_and_ends_all_children(tmp_path: P
         rest, _ = process.communicate()
     assert process.returncode == 0, rest
     assert "The portal is stopped." in rest
+    assert not re.findall("superuser|overcommit|HTTP/2", said + rest)  # nothing that a newcomer need not act on
     assert not [pid for pid in group if Path(f"/proc/{pid}").exists()]
 
 
@@ -75,6 +82,57 @@ def test_the_emulator_runs_alone_and_prints_its_url_and_key(tmp_path: Path) -> N
         rest, _ = process.communicate()
     assert process.returncode == 0, rest
     assert not answers_http(f"{address[1]}/_health")
+
+
+def test_every_documented_option_works_with_the_emulators_program(tmp_path: Path) -> None:
+    options = {
+        "--host": "127.0.0.1",
+        "--port": str(free_port()),
+        "--api-key": "our-key",
+        "--liveavatar-key": "their-key",
+        "--no-media": None,
+        "--latency": "1",
+        "--concurrency": "7",
+        "--idle": "33",
+        "--duration": "44",
+        "--rule": "text_limit=55",
+        "--control": None,
+        "--tls": None,
+        "--tls-port": str(free_port()),
+        "--tls-folder": os.path.relpath(tmp_path / "authority"),
+    }
+    table = "".join(re.findall(r"^\| `--.*$", README.read_text(), re.MULTILINE))
+    documented = set(re.findall(r"(?<=`)--[a-z-]+", table))
+    assert documented == {*options, "--api-key-file"}
+    assert documented == {name for action in parser()._actions for name in action.option_strings} - {"-h", "--help"}
+    args = [part for option in options.items() for part in option if part]
+    with serving(tmp_path, "emulator", *args) as (process, said):
+        url = f"http://127.0.0.1:{options['--port']}"
+        assert f"The emulator is ready: {url}\nAPI key: our-key\n" in said
+        with httpx.Client(trust_env=False) as http:
+            assert http.get(f"{url}/v1/streaming.list", headers={"X-Api-Key": "our-key"}).status_code == 200
+            assert http.get(f"{url}/v1/contexts", headers={"X-Api-Key": "our-key"}).status_code == 401
+            assert http.get(f"{url}/v1/contexts", headers={"X-Api-Key": "their-key"}).status_code == 200
+            rules = http.get(f"{url}/_emulator/rules").json()
+        assert [rules[name] for name in ("concurrency", "idle_s", "duration_s", "text_limit")] == [7, 33, 44, 55]
+        trust = ssl.create_default_context(cafile=tmp_path / "authority" / "ca.pem")
+        with httpx.Client(verify=trust, trust_env=False) as http:
+            assert http.get(f"https://localhost:{options['--tls-port']}/_health").status_code == 200
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate()
+    assert process.returncode == 0, rest
+
+
+def test_the_emulators_key_may_be_in_a_file_of_the_callers_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "key").write_text("from-a-file\n")
+    options, _ = emulator._parser().parse_known_args(["--api-key-file", "key", "--rule", "idle_s=9"])
+    assert emulator._arguments(options) == [f"--api-key-file={tmp_path / 'key'}"]
+    environ = {"EMULATOR_API_KEY": "another"}
+    emulator._use_key(options, environ)
+    assert environ == {"EMULATOR_API_KEY_FILE": str(tmp_path / "key")}
 
 
 def test_an_old_python_gets_an_explanation() -> None:

@@ -51,6 +51,15 @@ def test_each_output_line_has_its_programs_name(programs: Supervisor, capfd: pyt
     assert "one | ¿qué tal?" in capfd.readouterr().out
 
 
+def test_hidden_lines_are_not_printed_and_all_others_are(capfd: pytest.CaptureFixture[str]) -> None:
+    programs = Supervisor(["one"], hidden=["overcommit"])
+    start(programs, "one", "print('before'); print('# WARNING overcommit must be enabled'); print('after')")
+    with pytest.raises(ChildEnded):
+        programs.watch()
+    programs.stop()
+    assert capfd.readouterr().out == "one | before\none | after\n"
+
+
 def test_a_program_that_never_answers_is_named(programs: Supervisor) -> None:
     start(programs, "one", FOR_EVER)
     with pytest.raises(ChildEnded, match="web did not answer within 0 s"):

@@ -207,9 +207,9 @@ def emulator(livekit: LiveKit | None = None, *, media: bool = True, args: Sequen
             nonlocal url
             port = ports.free_port()
             url = f"http://{ports.LOOPBACK}:{port}"
-            variables = {"EMULATOR_PORT": str(port), "EMULATOR_API_KEY_FILE": str(here / "key")}
-            command = [*servers.command("emulator", variables), *options]
-            child = Child("emulator", command, here / "log", env=livekit.env() if livekit else {})
+            command = [*servers.command("emulator", {"EMULATOR_PORT": str(port)}), *options]
+            its_key = {"EMULATOR_API_KEY": "", "EMULATOR_API_KEY_FILE": str(here / "key")}
+            child = Child("emulator", command, here / "log", env=its_key | (livekit.env() if livekit else {}))
             return child, lambda: processes.answers_http(f"{url}/_health")
 
         with running(make) as child:
