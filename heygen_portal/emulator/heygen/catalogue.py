@@ -64,7 +64,8 @@ We accept credit cards and bank transfers.
 To cancel your plan, open Account, Plan and choose Cancel; you keep access until the end of the month.
 Refunds are possible within 14 days of payment.
 Two-step sign-in is switched on under Account, Security.
-Support answers by email from Monday to Friday between 9 and 17 hours.
+Support is open from Monday to Friday between 9 and 17 hours.
+Support answers by email.
 """
 
 

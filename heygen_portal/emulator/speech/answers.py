@@ -25,20 +25,51 @@ _STOP_WORDS: Final = _set("""
     gracias saber decir dime como quisiera podria estas hola
     an about am and any are as at be been but by can could do does for from get give have how i if in is it its know me
     my of off on or our please so tell than that the their them there they this to us was we what when where which who
-    why will with would you your hello hi much many thanks want need let
+    why will with would you your hello hi much many thanks want need let find see show reach between
+""")
+# Words that mean the same in a question and in its answer.
+_CONCEPTS: Final = {
+    word: concept
+    for concept, words in (
+        (
+            "opening-hours",
+            """
+            open opens opened opening close closes closed closing hour hours
+            abre abren abrir abrimos abierto abierta abiertos abiertas apertura cierra cierran cierre cerrar cerrado
+            cerrada hora horas horario horarios
+        """,
+        ),
+        ("price", "price prices cost costs precio precios cuesta cuestan costar tarifa tarifas"),
+    )
+    for word in words.split()
+}
+# Words of many topics. They prove a match only together with another word, or if the sentence says little else.
+_WEAK_WORDS: Final = _set("""
+    hours change changes choose new good first last time day days week month months year minute minutes name number
+    cambio cambia cambiar cambian primera primero ultima nueva nuevo dia dias semana mes meses minuto minutos nombre
+    numero
+""")
+# Words that say when or how much. They answer a question and are not its topic.
+_AMOUNTS: Final = _set("""
+    monday tuesday wednesday thursday friday saturday sunday noon midnight
+    one two three four five six seven eight nine ten eleven twelve
+    lunes martes miercoles jueves viernes sabado sabados domingo domingos mediodia
+    dos tres cuatro cinco seis siete ocho nueve diez once doce
 """)
 _ENDINGS: Final = tuple(
     sorted(
         _set("""
     amientos amiento aciones imiento ciones cion mente ando iendo aron ieron aba ian ado ada idos idas ido ida
-    ations ation ings ing ments ment edly ies ied ed es as os ar er ir an en s a o e y
+    ations ation ings ing ments ment edly ies ied ed es as os ar er ir an en s a o e i y
 """),
         key=len,
         reverse=True,
     )
 )
 _MIN_STEM_CHARACTERS: Final = 3
-_MIN_SCORE: Final = 0.34  # share of the question's weight that an answer must match
+_MIN_SCORE: Final = 0.51  # share of the question's weight that an answer must match: more than a half
+_MIN_WEAK_SHARE: Final = 1 / 3  # share of a sentence's words that weak words must match if they match alone
+_COMMON_SHARE: Final = 1 / 3  # a word in more sentences than this is weak in this text
 _MAX_SENTENCES: Final = 2
 
 
@@ -60,18 +91,29 @@ def _phrase(phrases: dict[str, str], language: str) -> str:
 
 def _best(asked: frozenset[str], sentences: list[str]) -> list[str]:
     stems = [_stems(sentence) for sentence in sentences]
-    known = [sum(stem in other for other in stems) for stem in asked]
+    known = {stem: sum(stem in other for other in stems) for stem in asked}
     # Rare words weigh more than frequent ones; unknown words weigh as much as the rarest.
-    weights = {stem: log(1 + len(sentences) / max(1, count)) for stem, count in zip(asked, known, strict=True)}
+    weights = {stem: log(1 + len(sentences) / max(1, count)) for stem, count in known.items()}
     total = sum(weights.values())
     if not total:
         return []
-    scores = [sum(weights[stem] for stem in asked & other) / total for other in stems]
+    common = len(sentences) * _COMMON_SHARE
+    strong = frozenset(stem for stem in asked if stem not in _WEAK_STEMS and known[stem] <= max(1, common))
+    scores = [
+        sum(weights[stem] for stem in asked & other) / total if _is_match(asked & other, other, strong) else 0.0
+        for other in stems
+    ]
     best = max(scores, default=0.0)
     if best < _MIN_SCORE:
         return []
     good = [index for index, score in enumerate(scores) if score > best * 0.9][:_MAX_SENTENCES]
     return [sentences[index] for index in good]
+
+
+def _is_match(matched: frozenset[str], sentence: frozenset[str], strong: frozenset[str]) -> bool:
+    """Return whether the matched words show that the sentence is about the question's topic."""
+    topic = [stem for stem in sentence if stem not in _AMOUNT_STEMS and not stem.isdigit()]
+    return bool(matched & strong) or len(matched) >= max(1.0, _MIN_WEAK_SHARE * len(topic))
 
 
 def _sentences(text: str) -> list[str]:
@@ -90,10 +132,16 @@ def _stems(text: str) -> frozenset[str]:
 
 
 def _stem(word: str) -> str:
-    """Remove up to two endings, so that "cuesta" matches "cuestan"."""
+    """Return the word's concept, or the word without up to two endings, so that "pago" matches "pagar"."""
+    if concept := _CONCEPTS.get(word):
+        return concept
     for _ in range(2):
         for ending in _ENDINGS:
             if word.endswith(ending) and len(word) - len(ending) >= _MIN_STEM_CHARACTERS:
                 word = word.removesuffix(ending)
                 break
     return word
+
+
+_WEAK_STEMS: Final = frozenset(map(_stem, _WEAK_WORDS))
+_AMOUNT_STEMS: Final = frozenset(map(_stem, _AMOUNTS))
