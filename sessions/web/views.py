@@ -195,6 +195,7 @@ def page_texts(name: str) -> dict[str, dict[str, str]]:
             "interrupted": _("interrupted"),
             "reported": _("Reported by the browser only"),
             "undelivered": _("Delivery to the avatar not confirmed"),
+            "failed": _("Not sent."),
             "copied": _("Copied"),
         },
     }

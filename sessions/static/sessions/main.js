@@ -15,6 +15,7 @@ import { FrameWatch } from "./recovery/frame-watch.js";
 import { TICK_MS } from "./recovery/recovery.js";
 import { AvatarRoom } from "./room/room.js";
 import { setUpAfterEnd } from "./views/after-end.js";
+import { AnnouncerView } from "./views/announcer.js";
 import { BarView } from "./views/bar.js";
 import { CaptionView } from "./views/caption.js";
 import { ChatView } from "./views/chat.js";
@@ -46,6 +47,7 @@ const conversation = new Conversation({
   readCheck: () => recallCheck(Date.now()),
   readBrowser: () => browserFacts(frames),
 });
+const announcer = new AnnouncerView(words.transcript);
 const captions = new CaptionView(conversation, stage.audio);
 const bar = new BarView(words);
 const outcome = new OutcomeView(words);
@@ -103,6 +105,7 @@ function draw() {
   queue.draw(conversation.state, now);
   recovery.draw(conversation);
   chat.draw(conversation.transcript);
+  announcer.draw(conversation.transcript.lines, conversation.now());
   wakeLock.keep(isOpen(conversation.state));
   if (now === shown) return;
   const before = shown;

@@ -106,3 +106,46 @@ test("without task IDs, a new line begins after the end of the previous one", ()
   captions.add("", "Dos.", 2_000);
   assert.equal(said(), "Dos.");
 });
+
+for (const [language, text] of [
+  [
+    "Chinese",
+    "今天的天气非常好，我们可以一起去公园散步，然后在河边的咖啡馆里喝一杯热茶，再慢慢走回家。你觉得这个计划怎么样呢？",
+  ],
+  [
+    "Japanese",
+    "今日は天気がいいので、公園まで歩いて行きましょう。「それから駅前の店でお茶を飲みましょう」と友達に言いました。",
+  ],
+  ["Thai", "วันนี้อากาศดีมากเราไปเดินเล่นในสวนสาธารณะด้วยกันแล้วไปดื่มชาที่ร้านริมแม่น้ำก่อนกลับบ้านในตอนเย็นดีไหมครับเพราะพรุ่งนี้ฝนจะตก"],
+]) {
+  test(`a text without spaces is shown word by word, in captions that fit, in ${language}`, () => {
+    captions.begin("t1", 0);
+    captions.add("t1", text, 0);
+    const shown = new Set();
+    for (let now = 100; captions.reached < text.length; now += 100) {
+      captions.advance(now);
+      shown.add(captions.caption.said);
+    }
+    assert.ok(shown.size > 15, [...shown].join("\n"));
+    for (const caption of shown) {
+      const wide = language === "Thai" ? 96 : 48;
+      assert.ok([...caption].filter((character) => !/\p{Mark}/u.test(character)).length <= wide, caption);
+      assert.doesNotMatch(caption, /^[\p{Mark}。、，？」]|[「(]$/u);
+    }
+  });
+}
+
+test("a sentence of a script without spaces ends its caption", () => {
+  const first = "今日は天気がいいので、公園まで歩いて行きましょう。";
+  captions.begin("t1", 0);
+  captions.add("t1", `${first}それから駅前の店でお茶を飲みましょう。`, 0);
+  captions.advance(1_000);
+  assert.equal(captions.caption.said + captions.caption.next, first);
+});
+
+test("a syllable takes longer to speak than a letter", () => {
+  captions.begin("t1", 0);
+  captions.add("t1", "今日は天気がいいので公園まで歩いて行きましょうと友達に言いましたがまだ返事がありません", 0);
+  captions.advance(3_000); // about fifteen syllables
+  assert.ok(said().length > 10 && said().length < 22, said());
+});

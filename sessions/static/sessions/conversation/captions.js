@@ -3,8 +3,15 @@
  * before; words that are known early stay grey until they must have been spoken. Pure: times are arguments.
  */
 
-/** Characters per millisecond of synthetic speech, in Spanish as in English. */
+import { endsSentence, textPieces } from "../lib/text-pieces.js";
+
+/** Letters per millisecond of synthetic speech, in Spanish as in English. */
 const PACE = 16 / 1_000;
+/** Characters that stand for a syllable or more take as long as this many letters, and are as wide as two. */
+const SYLLABIC = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}]/u;
+const LETTERS_IN_SYLLABLE = 3;
+const MARK = /\p{Mark}/u;
+const WIDE = 2;
 /** Being this few characters behind is network jitter rather than an early text: catch up. */
 const JITTER_CHARACTERS = 24;
 const CATCH_UP = 1.6;
@@ -16,6 +23,7 @@ const CAPTION_CHARACTERS = 96;
 const SENTENCE_CHARACTERS = 40; // shorter sentences share a caption
 
 /** @typedef {{ said: string, next: string }} Caption */
+/** @typedef {import("../lib/text-pieces.js").Piece} Piece */
 
 export class Captions {
   constructor() {
@@ -27,6 +35,8 @@ export class Captions {
     this.firstAt = 0;
     this.now = 0;
     this.paused = 0;
+    /** @type {{ text: string, pieces: Piece[] }} */
+    this.cut = { text: "", pieces: [] };
   }
 
   clear() {
@@ -83,7 +93,9 @@ export class Captions {
     if (!this.isSpeaking) return;
     this.paused = isSounding === false ? this.paused + passed : 0;
     if (this.paused > 0 && this.paused <= LONGEST_PAUSE_MS) return;
-    const pace = PACE * (this.isAhead ? 1 : CATCH_UP);
+    const pace =
+      (PACE * (this.isAhead ? 1 : CATCH_UP)) /
+      (SYLLABIC.test(this.text.charAt(this.reached)) ? LETTERS_IN_SYLLABLE : 1);
     this.reached = Math.min(this.text.length, this.reached + passed * pace);
   }
 
@@ -95,8 +107,10 @@ export class Captions {
   /** @returns {Caption} the words spoken, and those that follow in the same caption */
   get caption() {
     const { text } = this;
-    const upTo = this.isSpeaking || this.isOver ? wordEnd(text, this.reached) : 0;
-    const [begin, end] = captionAt(text, Math.max(0, upTo - 1));
+    if (this.cut.text !== text) this.cut = { text, pieces: textPieces(text) };
+    const { pieces } = this.cut;
+    const upTo = this.isSpeaking || this.isOver ? wordEnd(pieces, this.reached) : 0;
+    const [begin, end] = captionAt(pieces, Math.max(0, upTo - 1));
     return { said: text.slice(begin, upTo).trim(), next: text.slice(upTo, end).trim() };
   }
 
@@ -111,37 +125,51 @@ export class Captions {
 /**
  * A word is shown as soon as it begins to be spoken.
  *
- * @param {string} text
+ * @param {Piece[]} pieces
  * @param {number} reached
  */
-function wordEnd(text, reached) {
-  for (const word of text.matchAll(/\S+/gu)) {
-    const end = word.index + word[0].length;
+function wordEnd(pieces, reached) {
+  let end = 0;
+  for (const piece of pieces) {
+    end = piece.index + piece.text.trimEnd().length;
     if (end > reached) return end;
   }
-  return text.length;
+  return end;
 }
 
 /**
  * Find the bounds of the caption that contains a character. Captions end with a sentence if that leaves enough to read,
  * else between words. Later words do not move earlier bounds.
  *
- * @param {string} text
+ * @param {Piece[]} pieces
  * @param {number} position
  * @returns {[number, number]}
  */
-function captionAt(text, position) {
-  let begin = 0;
-  let end = 0;
-  for (const word of text.matchAll(/\S+\s*/gu)) {
-    const from = word.index;
-    const isFull = from + word[0].trimEnd().length - begin > CAPTION_CHARACTERS;
-    const isSentence = from - begin >= SENTENCE_CHARACTERS && /[.!?…]["»”')]*\s+$/u.test(text.slice(begin, from));
+function captionAt(pieces, position) {
+  let [begin, end, width, before] = [0, 0, 0, ""];
+  for (const piece of pieces) {
+    const from = piece.index;
+    const isFull = width + widthOf(piece.text.trimEnd()) > CAPTION_CHARACTERS;
+    const isSentence = width >= SENTENCE_CHARACTERS && endsSentence(before);
     if (from > begin && (isFull || isSentence)) {
       if (position < from) return [begin, from];
       begin = from;
+      [width, before] = [0, ""];
     }
-    end = from + word[0].length;
+    end = from + piece.text.length;
+    width += widthOf(piece.text);
+    before = piece.text;
   }
   return [begin, end];
+}
+
+/**
+ * The width of a text in letters.
+ *
+ * @param {string} text
+ */
+function widthOf(text) {
+  let width = 0;
+  for (const character of text) width += MARK.test(character) ? 0 : SYLLABIC.test(character) ? WIDE : 1;
+  return width;
 }

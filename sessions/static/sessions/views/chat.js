@@ -46,6 +46,7 @@ export class ChatView {
     const isPending = line.stage === "waiting" || line.stage === "failed";
     element.classList.toggle("line--wait", isPending);
     element.classList.toggle("line--read", line.isRead);
+    element.setAttribute("aria-busy", String(line.stage === "talking"));
     say(one("time", HTMLElement, element), isPending ? "" : timeOfDay(new Date(line.at).toISOString(), this.language));
     say(one(".line__text", HTMLElement, element), line.text);
     const marks = marksOf(line);

@@ -7,7 +7,7 @@ import { on, one, save, say } from "../lib/dom.js";
 const LINE_BREAKS = /[\s\p{Cc}]+/gu;
 
 /** @typedef {import("../conversation/transcript.js").Line} Line */
-/** @typedef {{ you: string, copied: string, title: string, interrupted: string, voice: string, read: string, reported: string, undelivered: string }} TranscriptWords */
+/** @typedef {{ you: string, copied: string, title: string, interrupted: string, voice: string, read: string, reported: string, undelivered: string, failed: string }} TranscriptWords */
 
 /**
  * @param {Line[]} lines
