@@ -43,6 +43,7 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("portal/favicon.svg")},
     ],
+    "STYLES": [lambda request: static("portal/admin.css")],
     "DASHBOARD_CALLBACK": "sessions.staff.dashboard.context",
     "SHOW_HISTORY": True,
     "SHOW_LANGUAGES": True,

@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from avatars.models import ProviderAccount
 from heygen_portal.providers.contract.provider import OpenSession
-from heygen_portal.runtime import graphemes
 from heygen_portal.runtime.jobs import due_rows
+from heygen_portal.runtime.text import graphemes
 from heygen_portal.trail.raw_values import IsoText
 from sessions import errors
 from sessions.lifecycle import broadcast, end_evidence, events, transitions

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from avatars.models import ProviderAccount
 from heygen_portal.people.mail import holders
 from heygen_portal.permissions import Permission
+from heygen_portal.runtime.text import bidi
 from sessions.capacity import quotas
 from sessions.capacity.quotas import Spending
 from sessions.models import SpendAlarm
@@ -86,7 +87,7 @@ def _mail(alarm: SpendAlarm, row: CappedAccount) -> None:
         return
     with translation.override(settings.LANGUAGE_CODE):
         figures = {
-            "account": row.account,
+            "account": bidi.isolated(str(row.account)),
             "percent": row.percent,
             "spent": row.spending.spent,
             "cap": row.account.monthly_cap,

@@ -204,7 +204,7 @@ def _definition_list(row: Mapping[str, Any], exclude: tuple[str, ...] = ()) -> S
             isinstance(value, Iterator) or value in EMPTY_VALUES or name in exclude or (name, value) == ("user", YOU)
         )
     )
-    return format_html("<dl>{}</dl>", format_html_join("", "<dt>{}</dt><dd>{}</dd>", shown))
+    return format_html("<dl>{}</dl>", format_html_join("", '<dt>{}</dt><dd dir="auto">{}</dd>', shown))
 
 
 def _date_of(row: Mapping[str, Any]) -> str:
@@ -324,7 +324,7 @@ def _line(line: Any, row: Mapping[str, Any]) -> SafeString:
         marks.append(str(vouching.Standing(line.standing).label))
     text = line.shown or gettext("[erased]")
     return format_html(
-        '<li><time>{}</time> <b>{}</b> <span class="muted">{}</span><p>{}</p></li>',
+        '<li><time>{}</time> <b><bdi>{}</bdi></b> <span class="muted">{}</span><p dir="auto">{}</p></li>',
         f"{timezone.localtime(line.at):%H:%M:%S}", who, " · ".join(marks), text,
     )  # fmt: skip
 
@@ -366,7 +366,9 @@ def _task(task: Mapping[str, Any], _row_of: Mapping[str, Any]) -> SafeString:
         str(_value(task, name, task[name])) for name in ("kind", "status", "failure", "sent_by") if task[name]
     )
     at = timezone.localtime(datetime.fromisoformat(task["created_at"]))
-    return format_html('<time>{}</time> {} <span class="muted">{}</span>', f"{at:%H:%M:%S}", text or "–", about)
+    return format_html(
+        '<time>{}</time> <bdi>{}</bdi> <span class="muted">{}</span>', f"{at:%H:%M:%S}", text or "–", about
+    )
 
 
 def _entry(row: Mapping[str, Any], _row_of: Mapping[str, Any]) -> SafeString:

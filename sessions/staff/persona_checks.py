@@ -26,6 +26,7 @@ from heygen_portal.people.mail import holders
 from heygen_portal.permissions import Permission
 from heygen_portal.providers.contract.provider import LimitReached, ProviderError, RoomAccess
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.runtime.text import bidi
 from sessions import errors
 from sessions.actions import provision, stop
 from sessions.capacity import slots
@@ -155,4 +156,4 @@ def _notify_publishers(hidden: Iterable[PersonaCheck]) -> None:
 def _mail_line(check: PersonaCheck) -> str:
     why = chain.from_iterable(publishing.problems(check.persona).values())
     said = " ".join(why) or check.detail
-    return f"{check.persona}: {check.get_outcome_display()}" + (f" ({said})" if said else "")
+    return f"{bidi.isolated(str(check.persona))}: {check.get_outcome_display()}" + (f" ({said})" if said else "")

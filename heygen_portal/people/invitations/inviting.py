@@ -14,6 +14,7 @@ from heygen_portal.models import Invitation
 from heygen_portal.people.invitations import joining
 from heygen_portal.people.mail import outgoing
 from heygen_portal.runtime import budgets, client_address
+from heygen_portal.runtime.text import bidi
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 
@@ -64,6 +65,6 @@ def send_mail(request: HttpRequest, invitation: Invitation) -> bool:
     if not outgoing.is_set_up():
         return False
     by = invitation.invited_by.get_full_name() or invitation.invited_by.get_username()
-    context = {"invitation": invitation, "link": link(request, invitation), "by": by}
+    context = {"invitation": invitation, "link": link(request, invitation), "by": bidi.isolated(by)}
     letter = render_to_string("people/invitation_letter.txt", context).strip()
     return outgoing.send(invitation.email, _("Invitation to HeyGen Portal"), letter)

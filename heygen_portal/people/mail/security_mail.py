@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.people.mail import languages, outgoing
 from heygen_portal.runtime import client_address
+from heygen_portal.runtime.text import bidi
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def send(request: HttpRequest, user: User, change: Change, *, addresses: Iterabl
     context = {
         "change": change,
         "is_own": by_id == user.pk,
-        "username": user.get_username(),
+        "username": bidi.isolated(user.get_username()),
         "at": timezone.localtime(),
         "address": client_address.of(request),
         "page": request.build_absolute_uri(reverse("mfa_index")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from heygen_portal.runtime import graphemes
+from heygen_portal.runtime.text import graphemes
 
 # Ends of sentences first, then of clauses, then any space, so that a break sounds like a pause. Scripts without spaces
 # have punctuation of their own.

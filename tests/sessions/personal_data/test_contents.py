@@ -195,7 +195,7 @@ def test_the_page_shows_labels_in_place_of_codes(visitor: Client, person: User) 
     assert "21 de enero de 2026, 0:30:05" in in_madrid or "21 de enero de 2026, 00:30:05" in in_madrid
     assert "Terminaste la conversación" in page
     assert "4 min 00 s" in page
-    assert re.search(r"<b>Tú</b> .*<p>Hola</p>", page)
+    assert re.search(r'<b><bdi>Tú</bdi></b> .*<p dir="auto">Hola</p>', page)
     assert "Comunicada solo por el navegador" in page
     assert re.search(r"<details><summary>Eventos</summary><ol class=\"events\"><li>.*Entró un participante", page)
     for raw in ("user_stopped", "participant_joined", "2026-01-20T", "True", "is_interrupted"):

@@ -88,6 +88,14 @@ def test_a_person_who_lost_the_role_can_read_but_not_talk_again(client: Client) 
     assert session.persona.get_absolute_url() not in page
 
 
+def test_text_that_runs_from_right_to_left_keeps_its_direction(browser_client: Client, person: User) -> None:
+    session = make_conversation(person, "مرحبا! كيف حالك؟", "שלום!")
+    page = page_of(browser_client, f"/conversations/{session.pk}/")
+    assert 'dir="auto">مرحبا! كيف حالك؟</p>' in page
+    assert 'dir="auto">שלום!</p>' in page
+    assert 'dir="auto">مرحبا! كيف حالك؟</p>' in page_of(browser_client, "/conversations/")
+
+
 def test_a_conversation_shows_times_interruptions_and_its_end_reason(browser_client: Client, person: User) -> None:
     session = make_conversation(person, "<b>Hola</b>", "Buenas tardes", end_reason=EndReason.IDLE)
     session.utterances.filter(who="avatar").update(is_interrupted=True)

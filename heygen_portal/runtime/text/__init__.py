@@ -1,0 +1,1 @@
+"""Texts in all scripts: characters as people count them, and direction."""
