@@ -643,7 +643,7 @@ def prepare(portal: servers.Portal, emulator_url: str) -> Target:
     wrapped, lines = SpeechKey.wrapped_for(long.pk), []
     for _ in range(1572):
         line = Utterance(session=long, who="avatar", by="voice", source="portal")
-        line.seal("x" * 9900, wrapped)
+        line.encrypt("x" * 9900, wrapped)
         lines.append(line)
     Utterance.objects.bulk_create(lines)
     staff = User.objects.create_superuser("attacked", password="right")

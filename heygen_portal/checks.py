@@ -12,7 +12,7 @@ from django.core.checks import Warning as CheckWarning
 from heygen_portal import production
 from heygen_portal.runtime import budgets, file_responses
 
-NUMBERS = {
+CHECK_NUMBERS = {
     "DJANGO_SECRET_KEY": 1,
     "FIELD_ENCRYPTION_KEY": 2,
     "DJANGO_SECRET_KEY_FALLBACKS": 5,
@@ -21,27 +21,27 @@ NUMBERS = {
 
 
 @register(Tags.security, deploy=True)
-def own_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Report secrets that are the ones from the repository or can be guessed."""
+def check_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Report secrets that are public or can be guessed."""
     found: list[CheckMessage] = [
         Error(
-            f"{name} is, or holds, the one from the source, which everybody knows.",
+            f"{name} is or contains the public value from the repository.",
             hint=f"Set {name} or {name}_FILE to a random value of at least 50 characters.",
-            id=f"heygen_portal.E00{NUMBERS[name]}",
+            id=f"heygen_portal.E00{CHECK_NUMBERS[name]}",
         )
         for name in production.default_secrets()
     ]
-    found += [_weak(name) for name in production.weak_secrets()]
+    found += [_weak_secret(name) for name in production.weak_secrets()]
     if settings.SECRET_KEY == settings.FIELD_ENCRYPTION_KEY:
-        hint = "Give each a value of its own: docs/keys.md."
-        same = "DJANGO_SECRET_KEY and FIELD_ENCRYPTION_KEY are the same."
-        found.append(CheckWarning(same, hint=hint, id="heygen_portal.W031"))
+        hint = "Use a different value for each: docs/keys.md."
+        words = "DJANGO_SECRET_KEY and FIELD_ENCRYPTION_KEY are the same."
+        found.append(CheckWarning(words, hint=hint, id="heygen_portal.W031"))
     return found
 
 
-def _weak(name: str) -> CheckMessage:
+def _weak_secret(name: str) -> CheckMessage:
     if name.endswith("_FALLBACKS"):
-        hint = "Keep it, as it verifies what it signed; anchors show what is forged with it: docs/record.md."
+        hint = "Keep it to verify old signatures; anchors reveal forgeries made with it: docs/record.md."
         return CheckWarning(f"{name} has a key that can be guessed.", hint=hint, id="heygen_portal.W030")
     hint = "Use a random value of at least 50 characters: docs/keys.md."
     if name == "LIVEKIT_API_SECRET":
@@ -50,12 +50,15 @@ def _weak(name: str) -> CheckMessage:
 
 
 @register(Tags.security, deploy=True)
-def hosts_of_our_own(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Report wildcard hosts: links in mail and the origin check of sockets rely on the Host header."""
+def check_allowed_hosts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Report wildcard hosts.
+
+    Links in mail and the origin check of sockets rely on the Host header.
+    """
     return [
         Error(
-            f"ALLOWED_HOSTS has {host}: anybody's domain is taken for the portal's.",
-            hint="Name the portal's own hosts, such as ALLOWED_HOSTS=portal.example.org.",
+            f"ALLOWED_HOSTS has {host}, so foreign domains are accepted as the portal's.",
+            hint="List the portal's own hosts, for example ALLOWED_HOSTS=portal.example.org.",
             id="heygen_portal.E031",
         )
         for host in production.wildcard_hosts()
@@ -63,8 +66,11 @@ def hosts_of_our_own(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 @register(Tags.security, deploy=True)
-def addresses_behind_a_proxy(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Report HTTPS without PROXY_COUNT: all addresses in logs and limits would be the proxy's."""
+def check_proxy_count(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Report HTTPS without PROXY_COUNT.
+
+    All addresses in logs and limits would be the proxy's.
+    """
     if settings.HTTPS and not settings.PROXY_COUNT:
         hint = "Set PROXY_COUNT to the number of proxies that add to X-Forwarded-For."
         return [CheckWarning("HTTPS is on and PROXY_COUNT is 0.", hint=hint, id="heygen_portal.W032")]
@@ -72,18 +78,21 @@ def addresses_behind_a_proxy(app_configs: Any, **kwargs: Any) -> list[CheckMessa
 
 
 @register(Tags.security, deploy=True)
-def an_anchors_file(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Report missing anchors, without which the record can be forged with the database and the key."""
+def check_anchor_file(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Report missing anchors.
+
+    Without them, the database and the key are enough to forge the record.
+    """
     if not settings.HISTORY_ANCHOR_FILE:
-        hint = "Name a file that the database's owner cannot write: docs/record.md."
+        hint = "Set it to a file that the database's owner cannot write: docs/record.md."
         return [CheckWarning("HISTORY_ANCHOR_FILE is not set.", hint=hint, id="heygen_portal.W033")]
-    if trouble := _trouble_appending(Path(settings.HISTORY_ANCHOR_FILE)):
+    if error := _append_error(Path(settings.HISTORY_ANCHOR_FILE)):
         hint = "The worker's user must be able to create the file and append to it."
-        return [Error(f"HISTORY_ANCHOR_FILE cannot be written: {trouble}.", hint=hint, id="heygen_portal.E033")]
+        return [Error(f"HISTORY_ANCHOR_FILE cannot be written: {error}.", hint=hint, id="heygen_portal.E033")]
     return []
 
 
-def _trouble_appending(path: Path) -> str:
+def _append_error(path: Path) -> str:
     """Return why a file cannot be appended to, or an empty string. Creates no file."""
     try:
         if path.exists():
@@ -97,8 +106,11 @@ def _trouble_appending(path: Path) -> str:
 
 
 @register(Tags.security, deploy=True)
-def a_redis_with_a_password(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Report an open Redis: access to it allows reading room messages and sending jobs to workers."""
+def check_redis_password(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Report a remote Redis without a password.
+
+    Access to it allows reading room messages and sending jobs to workers.
+    """
     if production.redis_is_open():
         hint = "Set requirepass or an ACL, and REDIS_URL=redis://:password@host:6379/0."
         return [Error("Redis is on another machine and has no password.", hint=hint, id="heygen_portal.E034")]
@@ -106,13 +118,13 @@ def a_redis_with_a_password(app_configs: Any, **kwargs: Any) -> list[CheckMessag
 
 
 @register(Tags.compatibility)
-def one_channel_layer(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Report an in-memory channel layer: workers could not send messages to browsers."""
+def check_channel_layer(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Report an in-memory channel layer, which does not reach other processes."""
     if "InMemory" in settings.CHANNEL_LAYERS["default"]["BACKEND"]:
         return [
             Error(
-                "The channel layer is in memory: what the worker says reaches no browser.",
-                hint="Leave CHANNEL_LAYERS as it is and point REDIS_URL at a Redis server.",
+                "The channel layer is in memory, so messages from the worker reach no browser.",
+                hint="Do not change CHANNEL_LAYERS, and set REDIS_URL to a Redis server.",
                 id="heygen_portal.E003",
             )
         ]
@@ -120,20 +132,20 @@ def one_channel_layer(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 @register(Tags.security)
-def a_directory_one_can_believe(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Report a directory without https, whose answers could be forged on the way."""
-    is_near = urlsplit(settings.OIDC_ISSUER).hostname in ("localhost", "127.0.0.1", "::1")
-    if settings.OIDC_ISSUER and not settings.OIDC_ISSUER.startswith("https://") and not is_near:
+def check_directory_https(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Report a directory without https, whose answers could be forged."""
+    is_local = urlsplit(settings.OIDC_ISSUER).hostname in ("localhost", "127.0.0.1", "::1")
+    if settings.OIDC_ISSUER and not settings.OIDC_ISSUER.startswith("https://") and not is_local:
         return [Error("OIDC_ISSUER is not https.", hint="Use its https:// address.", id="heygen_portal.E004")]
     return []
 
 
 @register(Tags.compatibility)
-def readable_budgets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def check_budgets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Report invalid budgets, which would fail at the first request."""
     return [
         Error(
-            f"BUDGETS: {name} is no budget, or its rate cannot be read.",
+            f"BUDGETS: {name} is not a budget, or its rate is invalid.",
             hint='Write BUDGETS="task.session=300/minute"; heygen_portal/runtime/budgets.py lists the names.',
             id="heygen_portal.E010",
         )
@@ -142,7 +154,7 @@ def readable_budgets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 @register(Tags.security, deploy=True)
-def not_in_debug(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def check_debug(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Report DEBUG, whose error pages show settings and speech to strangers."""
     if settings.DEBUG:
         return [CheckWarning("DEBUG is on.", hint="Unset DEBUG.", id="heygen_portal.W001")]
@@ -150,21 +162,21 @@ def not_in_debug(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 @register(Tags.security)
-def rules_on_privacy(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Report a sign-in log that is too short to limit attackers, and a privacy link that is no URL."""
+def check_privacy_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Report a sign-in log that is too short to limit attempts, and an invalid link."""
     found: list[CheckMessage] = []
     if settings.SIGN_IN_LOG_DAYS < 1:
         hint = "Set it to at least 1: failed attempts are counted in the same log."
         found.append(Error("SIGN_IN_LOG_DAYS is below one day.", hint=hint, id="heygen_portal.E020"))
     if settings.PRIVACY_NOTICE_URL and not settings.PRIVACY_NOTICE_URL.startswith(("https://", "http://")):
-        hint = "Give the page's whole address, with https://."
-        found.append(Error("PRIVACY_NOTICE_URL is no web address.", hint=hint, id="heygen_portal.E021"))
+        hint = "Use the full address, starting with https://."
+        found.append(Error("PRIVACY_NOTICE_URL is not a web address.", hint=hint, id="heygen_portal.E021"))
     return found
 
 
 @register(Tags.compatibility)
-def known_way_to_send_files(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Report an unknown header for sending files: browsers would get empty files."""
+def check_file_sending(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Report an unknown header for sending files: responses would be empty."""
     if settings.SEND_FILES_WITH not in file_responses.SEND_FILES_CHOICES:
         return [
             Error(

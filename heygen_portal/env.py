@@ -22,14 +22,14 @@ def secret(name: str, default: str = "") -> str:
     return env.str(name, default)
 
 
-def kept_secret(name: str, keys: Path, default: str) -> str:
-    """Return a secret, else the one that `bin/serve` stores in the folder `keys`, else the default.
+def stored_secret(name: str, keys: Path, default: str) -> str:
+    """Return a secret, or the one stored in the folder `keys`, or the default.
 
-    So management commands find the keys that belong to the database they open.
+    `bin/serve` stores secrets there, so management commands use the keys that belong to the database.
     """
     path = keys / name.lower()
-    kept = path.read_text(encoding="utf-8").strip() if path.exists() else ""
-    return secret(name, kept or default)
+    stored = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    return secret(name, stored or default)
 
 
 def secrets(name: str) -> list[str]:

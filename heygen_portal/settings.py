@@ -4,16 +4,16 @@ import dj_database_url
 from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.console import theme
-from heygen_portal.env import BASE_DIR, env, kept_secret, secret, secrets
+from heygen_portal.env import BASE_DIR, env, secret, secrets, stored_secret
 
 VAR = env.path("VAR_DIR", BASE_DIR / "var")
 VAR.mkdir(parents=True, exist_ok=True)  # SQLite does not create folders
 
 DEBUG = env.bool("DEBUG", False)
 # Default keys are for local use only. Production refuses to start with them: see production.py.
-SECRET_KEY = kept_secret("DJANGO_SECRET_KEY", VAR / "keys", "not-secret-for-looking-around-only")
+SECRET_KEY = stored_secret("DJANGO_SECRET_KEY", VAR / "keys", "not-secret-for-looking-around-only")
 SECRET_KEY_FALLBACKS = secrets("DJANGO_SECRET_KEY_FALLBACKS")
-FIELD_ENCRYPTION_KEY = kept_secret("FIELD_ENCRYPTION_KEY", VAR / "keys", "not-secret-either")
+FIELD_ENCRYPTION_KEY = stored_secret("FIELD_ENCRYPTION_KEY", VAR / "keys", "not-secret-either")
 # Retired keys verify and unwrap what they once signed and wrapped: docs/keys.md.
 FIELD_ENCRYPTION_KEY_FALLBACKS = secrets("FIELD_ENCRYPTION_KEY_FALLBACKS")
 SALT_KEY = [FIELD_ENCRYPTION_KEY, *FIELD_ENCRYPTION_KEY_FALLBACKS]  # for encrypted fields; the first key encrypts

@@ -34,7 +34,7 @@ class ProviderAccountAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
 
     form = ProviderAccountForm
     list_display = ("name", "kind", "base_url", "concurrency_limit", "synced_at")
-    readonly_fields = ("synced_at", "credits_left", "unknown_sessions")
+    readonly_fields = ("synced_at", "credits_left", "unknown_sessions_text")
     fieldsets = (
         (
             None,
@@ -51,7 +51,10 @@ class ProviderAccountAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
                 )
             },
         ),
-        (_("Slots"), {"fields": ("rooms", "concurrency_limit", "staff_places", "is_exclusive", "unknown_sessions")}),
+        (
+            _("Slots"),
+            {"fields": ("rooms", "concurrency_limit", "staff_places", "is_exclusive", "unknown_sessions_text")},
+        ),
         (_("Record"), {"fields": ("monitors_chat", "nightly_check")}),
         (
             _("Limits"),
@@ -71,8 +74,8 @@ class ProviderAccountAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
     actions_detail = ("try_connection", "catalogue", "past", "migrate")
 
     @display(description=_("open at the provider, not started by this portal"))
-    def unknown_sessions(self, account: ProviderAccount) -> str:
-        lines = ((row["id"], row["status"], _local(row["seen_at"])) for row in account.strangers)
+    def unknown_sessions_text(self, account: ProviderAccount) -> str:
+        lines = ((row["id"], row["status"], _local(row["seen_at"])) for row in account.unknown_sessions)
         return format_html_join(mark_safe("<br>"), gettext("{} ({}), first seen {}"), lines) or "–"
 
     @admin.action(description=_("Check connection and sync catalogue"), permissions=["change"])

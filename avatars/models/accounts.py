@@ -161,14 +161,14 @@ class ProviderAccount(SpeechRetention):
         help_text=_("The portal closes sessions at the provider that it did not start."),
     )
     # Sessions open at the provider and unknown here: ID, status there, first seen. Written when it changes.
-    strangers = models.JSONField(
+    unknown_sessions = models.JSONField(
         _("open at the provider, not started by this portal"), default=list, blank=True, editable=False
     )
     # How many of our sessions were open when the provider last had no free slot, and when that was.
-    places_seen = models.PositiveIntegerField(
+    slots_seen = models.PositiveIntegerField(
         _("slots available at the provider"), null=True, blank=True, editable=False
     )
-    places_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    slots_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
     is_sandbox = models.BooleanField(
         _("sandbox"),
         default=False,

@@ -89,7 +89,7 @@ class Video(models.Model):
     due_at = models.DateTimeField(_("next check"), null=True, default=timezone.now, editable=False)
     # Since when the video has this status, and how often it was polled since: for time-outs and back-off.
     since = models.DateTimeField(default=timezone.now, editable=False)
-    looks = models.PositiveIntegerField(default=0, editable=False)
+    polls = models.PositiveIntegerField(default=0, editable=False)
     # Number of orders; part of the reference by which an order is found in the provider's list.
     orders = models.PositiveIntegerField(_("orders"), default=0, editable=False)
     provider_video_id = models.CharField(_("provider’s ID"), max_length=200, blank=True, editable=False)

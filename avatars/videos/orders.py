@@ -97,7 +97,7 @@ def _status_change(status: Status, *, pause: timedelta = timedelta(0), **changes
     """Return the column values for a new status."""
     now = timezone.now()
     is_over = status in (Status.READY, Status.FAILED, Status.UNKNOWN)
-    reset = {"failure": "", "failure_detail": "", "since": now, "looks": 0}
+    reset = {"failure": "", "failure_detail": "", "since": now, "polls": 0}
     return reset | {"status": status, "due_at": None if is_over else now + pause} | changes
 
 
@@ -209,7 +209,7 @@ async def _fetch(video: Video, provider: Provider) -> None:
             name = await asyncio.to_thread(_store, video, body)
         await in_thread(_update)(video, **_status_change(Status.READY, file=name, url=reported.url))
     except ProviderError as exc:
-        if isinstance(exc, ProviderUnreachable) and video.looks + 1 < MAX_FETCHES:
+        if isinstance(exc, ProviderUnreachable) and video.polls + 1 < MAX_FETCHES:
             await _pause(video)
         else:
             changes = _status_change(Status.READY, failure=Failure.NOT_FETCHED, failure_detail=_one_line(exc))
@@ -247,9 +247,9 @@ async def _wait(video: Video, exc: ProviderError | None, limit: timedelta, failu
 
 
 async def _pause(video: Video) -> None:
-    pause = min(FIRST_POLL * 1.5 ** min(video.looks, 20), MAX_PAUSE)
+    pause = min(FIRST_POLL * 1.5 ** min(video.polls, 20), MAX_PAUSE)
     spread = pause * random.uniform(0.8, 1.2)
-    await in_thread(_update)(video, due_at=timezone.now() + spread, looks=video.looks + 1)
+    await in_thread(_update)(video, due_at=timezone.now() + spread, polls=video.polls + 1)
 
 
 async def _fail(video: Video, failure: Failure, exc: ProviderError | str) -> None:

@@ -45,7 +45,7 @@ class Store(Protocol):
     def rows(self) -> QuerySet[Any]:
         """Return the rows that hold an encrypted value."""
 
-    def renewed(self, row: Any) -> Any:
+    def reencrypt(self, row: Any) -> Any:
         """Return the value encrypted with the current key, or None if it already is. Raises Unreadable."""
 
     def store(self, row: Any, value: Any) -> None: ...
@@ -61,7 +61,7 @@ def rotate(store: Store, *, is_dry: bool = False, on_progress: Callable[[Progres
     for rows in _batches(all_rows if is_dry else all_rows.select_for_update(of=("self",))):
         for row in rows:
             try:
-                value = store.renewed(row)
+                value = store.reencrypt(row)
             except Unreadable:
                 progress.unreadable += 1
                 continue
@@ -96,7 +96,7 @@ class FieldKeys:
     def _keys(self) -> list[Fernet]:
         return [Fernet(key) for key in EncryptedTextField().keys]
 
-    def renewed(self, token: str) -> str | None:
+    def reencrypt(self, token: str) -> str | None:
         """Return the token encrypted with the current key, or None if it already is. Raises Unreadable."""
         current, *retired = self._keys
         if _opened(current, token) is not None:
@@ -125,8 +125,8 @@ class FieldStore:
         rows: QuerySet[Any] = self._model._base_manager.only("pk").annotate(token=Cast(F(self._field), TextField()))
         return rows.exclude(token=None).exclude(token="")
 
-    def renewed(self, row: Any) -> str | None:
-        return self._keys_in_use.renewed(row.token)
+    def reencrypt(self, row: Any) -> str | None:
+        return self._keys_in_use.reencrypt(row.token)
 
     def store(self, row: Any, value: str) -> None:
         # An expression, because the field would encrypt a plain value a second time.
@@ -147,15 +147,15 @@ class SecondFactorStore:
         rows: QuerySet[Any] = Authenticator.objects.filter(type__in=types)
         return rows
 
-    def renewed(self, row: Any) -> dict[str, Any] | None:
-        renewed: dict[str, Any] = {}
+    def reencrypt(self, row: Any) -> dict[str, Any] | None:
+        changed: dict[str, Any] = {}
         for name, value in row.data.items():
             tokens = value if isinstance(value, list) else [value]
-            made = [self._keys_in_use.renewed(token) if isinstance(token, str) else None for token in tokens]
+            made = [self._keys_in_use.reencrypt(token) if isinstance(token, str) else None for token in tokens]
             if any(made):
                 both = [new or old for new, old in zip(made, tokens, strict=True)]
-                renewed[name] = both if isinstance(value, list) else both[0]
-        return row.data | renewed if renewed else None
+                changed[name] = both if isinstance(value, list) else both[0]
+        return row.data | changed if changed else None
 
     def store(self, row: Any, value: dict[str, Any]) -> None:
         Authenticator.objects.filter(pk=row.pk).update(data=value)

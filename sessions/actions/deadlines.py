@@ -72,7 +72,7 @@ def accept_task(
             session = _extend_idle_limit(session_id, for_text=True)
             keys, wrapped = vars(session), session.wrapped_key or SpeechKey.wrapped_for(session_id)
             task = SessionTask(pk=keys["task_key"], session=session, kind=kind, sent_by_id=user_id, ref=ref)
-            task.seal(text, wrapped)
+            task.encrypt(text, wrapped)
             speech_sql.insert_task(task)
             line = Utterance(
                 pk=keys["line_key"],
@@ -83,7 +83,7 @@ def accept_task(
                 source=events.Source.PORTAL,
                 at=task.created_at,
             )
-            line.seal(text, wrapped)  # sealed again, because the ciphertext is bound to its row
+            line.encrypt(text, wrapped)  # encrypted again, because the ciphertext is bound to its row
             speech_sql.insert_line(line)
             task.line = line
     except (IntegrityError, errors.NotLive):
@@ -372,11 +372,11 @@ def record_unknown_sessions(account: ProviderAccount, listed: Iterable[OpenSessi
     ours = StreamingSession.objects.filter(account=account, provider_session_id__in=rows)
     not_ours = rows.keys() - set(ours.values_list("provider_session_id", flat=True))
     unknown_ids = [] if account.is_exclusive else sorted(not_ours)
-    seen = {row["id"]: row["seen_at"] for row in account.strangers}
+    seen = {row["id"]: row["seen_at"] for row in account.unknown_sessions}
     now = timezone.now().isoformat()
     updated = [{"id": name, "status": rows[name].status, "seen_at": seen.get(name, now)} for name in unknown_ids]
-    if updated != account.strangers:
-        ProviderAccount.objects.filter(pk=account.pk).update(strangers=updated)
+    if updated != account.unknown_sessions:
+        ProviderAccount.objects.filter(pk=account.pk).update(unknown_sessions=updated)
 
 
 def _is_creating_session(account: ProviderAccount, refused: UUID | None) -> bool:

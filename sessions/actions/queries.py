@@ -16,7 +16,7 @@ from avatars.models import KnowledgeBase, Persona
 from heygen_portal.people.access import roles
 from sessions import errors
 from sessions.capacity import slots
-from sessions.lifecycle import events, vouching
+from sessions.lifecycle import events, line_standing
 from sessions.models import RUNNING, Purpose, SessionTask, Status, StreamingSession, Utterance
 from sessions.speech import search as speech_search
 from sessions.speech import text_matching
@@ -65,7 +65,7 @@ def is_running(session_id: UUID) -> bool:
 
 def transcript(session_id: UUID) -> list[Utterance]:
     """Return the lines of one session in order, each with its standing."""
-    return vouching.for_reading(list(Utterance.objects.filter(session_id=session_id)))
+    return line_standing.for_reading(list(Utterance.objects.filter(session_id=session_id)))
 
 
 def lines_to_read(session_id: UUID) -> QuerySet[Utterance]:
@@ -73,12 +73,12 @@ def lines_to_read(session_id: UUID) -> QuerySet[Utterance]:
 
     Read them in batches; `with_standing` completes one.
     """
-    return vouching.without_confirmed(Utterance.objects.filter(session_id=session_id), session_id)
+    return line_standing.without_confirmed(Utterance.objects.filter(session_id=session_id), session_id)
 
 
 def with_standing(lines: Iterable[Utterance]) -> list[Utterance]:
     """Return a batch of `lines_to_read`, each line with its standing."""
-    return vouching.for_reading(list(lines))
+    return line_standing.for_reading(list(lines))
 
 
 def transcript_batches(session_id: UUID) -> Iterator[list[Utterance]]:
@@ -127,7 +127,7 @@ def lines_for_page(keys: Iterable[int]) -> list[Utterance]:
 
     The provider's own line is left out if it confirms a line that the page reported.
     """
-    return vouching.for_pages(list(Utterance.objects.filter(pk__in=keys)))
+    return line_standing.for_pages(list(Utterance.objects.filter(pk__in=keys)))
 
 
 def _conversation_until(session_id: UUID) -> list[UUID]:
@@ -163,7 +163,7 @@ def _trusted_lines(session_id: UUID) -> list[tuple[str, str]]:
     sessions = _conversation_until(session_id)
     lines = Utterance.objects.filter(session__in=sessions).exclude(source=events.Source.BROWSER)
     written = list(lines.exclude(kind=SessionTask.Kind.REPEAT))
-    lost = vouching.undelivered(written)
+    lost = line_standing.undelivered(written)
     known = [(line.at, line.pk, line.who, line.text) for line in written if line.pk not in lost and line.is_readable]
     spoken = SessionTask.objects.filter(session__in=sessions, status=SessionTask.Status.SENT)
     said_by_avatar = {(who, text_matching.words(text)) for _at, _pk, who, text in known}
@@ -244,7 +244,7 @@ def with_quoted_line(rows: Iterable[StreamingSession]) -> list[StreamingSession]
     """
     sessions = list(rows)
     lines = Utterance.objects.in_bulk([vars(session)["said_id"] for session in sessions if vars(session)["said_id"]])
-    vouching.set_standing(lines.values())
+    line_standing.set_standing(lines.values())
     for session in sessions:
         line = lines.get(vars(session)["said_id"])
         vars(session)["said"] = line.shown if line else ""

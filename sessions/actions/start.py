@@ -5,8 +5,8 @@ this order:
 
 1. `run` refuses a second session in the same tab.
 2. `_end_sessions_in_the_way` ends what a take-over or a renewal replaces, and waits for the provider's confirmation.
-3. `_first_slot` takes a slot at once, after a comparison with the provider's list, or through the queue.
-4. `_bring_up` asks the provider for the session (`provision`) and connects the tab with it.
+3. `_take_slot` takes a slot at once, after a comparison with the provider's list, or through the queue.
+4. `_create_session` asks the provider for the session (`provision`) and connects the tab with it.
 5. `_requeue` returns to the queue if the provider has no slot after all; step 4 follows again.
 
 What holds a slot or a queue position is a row. The process alone only remembers which tab to inform.
@@ -109,10 +109,10 @@ class StartAttempt:
             raise errors.AlreadyStarted
         if current and current == self.request.continues:
             await self.tab.stop_relaying()
-        session = await self._wait_for(self._first_slot())
+        session = await self._wait_for(self._take_slot())
         while session:
             try:
-                await self._bring_up(session)
+                await self._create_session(session)
             except LimitReached as exc:
                 session = await self._wait_for(self._requeue(session, exc))
             else:
@@ -134,7 +134,7 @@ class StartAttempt:
         """Return the session that took a slot, or None if the attempt was given up."""
         self.is_waiting = True
         try:
-            session = await self._leaving_the_queue(slot)
+            session = await self._leave_queue_after(slot)
         finally:
             self.is_waiting = False
         if session and self.is_given_up and self.tab.is_open:
@@ -143,7 +143,7 @@ class StartAttempt:
             return None
         return session
 
-    async def _leaving_the_queue(self, slot: Awaitable[StreamingSession | None]) -> StreamingSession | None:
+    async def _leave_queue_after(self, slot: Awaitable[StreamingSession | None]) -> StreamingSession | None:
         try:
             return await slot
         finally:
@@ -153,21 +153,21 @@ class StartAttempt:
 
     # A slot: at once, after a comparison with the provider's list, or through the queue
 
-    async def _first_slot(self) -> StreamingSession | None:
+    async def _take_slot(self) -> StreamingSession | None:
         if not self.request.is_plain and not await self._end_sessions_in_the_way():
             return None
         try:
-            return await self._open()
+            return await self._open_session()
         except NoFreeSlot as full:
             persona, has_queue = full.persona, full.has_queue
         if not has_queue:  # otherwise the first person in the queue has reconciled the list
             await stop.try_reconcile(persona.avatar.account)
             with suppress(NoFreeSlot):
-                return await self._open()
+                return await self._open_session()
         await self._enter_queue(in_thread(slots.join_queue)(self.user_id, persona, self.address, self.request))
         return await self._wait_in_queue()
 
-    async def _open(self) -> StreamingSession | None:
+    async def _open_session(self) -> StreamingSession | None:
         if self.is_given_up:
             return None
         return await in_thread(slots.open_in_tab)(self.user_id, self.persona_slug, self.address, self.request)
@@ -193,7 +193,7 @@ class StartAttempt:
             held_until = give_up_at + queue.OFFER_TIMEOUT
             holding = in_thread(hold)(self.user_id, persona, self.address, self.request, held_until)
             await self._enter_queue(holding)
-        await self.tab.send_json(self._waits_for_release())
+        await self.tab.send_json(self._release_message())
         for session in in_the_way:
             if self.request.is_taking_over:
                 ending = stop.stop(session, EndReason.TAKEN_OVER, end_evidence.taken_over(self.user_id))
@@ -230,7 +230,7 @@ class StartAttempt:
             return False
         return all(claims.keeps_slot(session, claim, timezone.now()) for session in in_the_way)
 
-    def _waits_for_release(self) -> dict[str, Any]:
+    def _release_message(self) -> dict[str, Any]:
         continues = str(self.request.continues) if self.request.continues else None
         status = {"session_id": None, "status": Status.REQUESTED.value, "reason": "", "words": ""}
         moments = dict.fromkeys(("created_at", "ends_at", "conversation_ends_at", "ended_at"))
@@ -253,32 +253,32 @@ class StartAttempt:
 
         Raises QueueLost.
         """
-        told: QueuePosition | None = None
+        sent: QueuePosition | None = None
         while not self.is_given_up:
             self._woken.clear()
-            is_counted_out, position = await in_thread(_check_position)(self.address)
-            if position is None and not is_counted_out:
+            has_lease_expired, position = await in_thread(_check_position)(self.address)
+            if position is None and not has_lease_expired:
                 break
             if position is None:
                 pass  # the next renewal of this process's lease restores the entry
             elif position.is_offered:
                 try:
-                    return await self._open()
+                    return await self._open_session()
                 except NoFreeSlot:  # the limit was lowered meanwhile
                     await in_thread(queue.return_offer)(self.address.channel)
-            elif position != told:
-                told = position
-                await self._tell_position(position)
+            elif position != sent:
+                sent = position
+                await self._send_position(position)
             await self._pause(QUEUE_POLL)
         if self.is_given_up:
             return None
         raise errors.QueueLost
 
-    async def _tell_position(self, position: QueuePosition) -> None:
+    async def _send_position(self, position: QueuePosition) -> None:
         wait = await in_thread(queue.expected_wait)(position, timezone.now())
         seconds = None if wait is None else round(wait.total_seconds())
-        told = {"place": position.position, "waiting": position.waiting, "expected_wait_s": seconds}
-        await self.tab.send_json({"type": "queue.place", **told})
+        fields = {"place": position.position, "waiting": position.waiting, "expected_wait_s": seconds}
+        await self.tab.send_json({"type": "queue.place", **fields})
 
     async def _pause(self, longest: timedelta) -> None:
         with suppress(asyncio.TimeoutError):
@@ -286,18 +286,18 @@ class StartAttempt:
 
     # The provider
 
-    async def _bring_up(self, session: StreamingSession) -> None:
+    async def _create_session(self, session: StreamingSession) -> None:
         """Ask the provider for the session and connect the tab with it.
 
         Raises LimitReached.
         """
         # The provider is asked first: joining the session's group takes less time than its answer.
         opening = provision.create_and_start(session, self.tab.give_room, self.tab.take_prepared_room())
-        bringing_up = background.spawn(opening)
+        creating = background.spawn(opening)
         await self.tab.follow(session.pk)
         if session.continues_id:
             await self.tab.send_lines(session.pk)
-        await bringing_up
+        await creating
 
     async def _requeue(self, session: StreamingSession, refusal: LimitReached) -> StreamingSession | None:
         """End a session that the provider has no slot for, and queue again.
@@ -323,8 +323,8 @@ def _check_position(address: TabAddress) -> tuple[bool, QueuePosition | None]:
     """
     position = queue.position_of(address.channel)
     if position is None:
-        is_counted_out = not tabs.has_lease(address.process_id)
-        return is_counted_out, queue.position_of(address.channel)  # again: it may have been restored in between
+        has_lease_expired = not tabs.has_lease(address.process_id)
+        return has_lease_expired, queue.position_of(address.channel)  # again: it may have been restored in between
     if not position.is_offered:
         queue.offer_slots(position.account_id)
         position = queue.position_of(address.channel)

@@ -70,8 +70,8 @@ class AccountAdmin(ProviderAccountAdmin):
         in_use = list(rows.order_by("created_at"))
         limit = queue.slot_limit(account)
         words = gettext("%(taken)d of %(limit)d") % {"taken": len(in_use), "limit": limit}
-        if limit < account.concurrency_limit and account.places_seen_at:
-            full_since = gettext("the provider had no free slot at %(at)s") % {"at": _local(account.places_seen_at)}
+        if limit < account.concurrency_limit and account.slots_seen_at:
+            full_since = gettext("the provider had no free slot at %(at)s") % {"at": _local(account.slots_seen_at)}
             words = f"{words} ({full_since})"
         lines = [
             (_change_url(session), session.user, session.persona, _since(session.created_at)) for session in in_use

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 
 from sessions.costs import ledger
-from sessions.lifecycle import events, vouching
+from sessions.lifecycle import events, line_standing
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
@@ -56,7 +56,7 @@ class Line:
     at: datetime
     is_interrupted: bool
     characters: int
-    # Value of `vouching.Standing`: who vouches for it.
+    # Value of `line_standing.Standing`: who vouches for it.
     standing: str
     # It is only in the provider's transcript.
     is_unreported: bool
@@ -146,7 +146,7 @@ def _parse_time(stored: Any) -> datetime | None:
 
 def lines_of(session: StreamingSession, *, is_open: bool) -> list[Line]:
     """Return the transcript; its texts are empty unless it is open."""
-    rows = vouching.for_reading(list(Utterance.objects.filter(session=session)))
+    rows = line_standing.for_reading(list(Utterance.objects.filter(session=session)))
     return [_line(row, is_open) for row in rows]
 
 

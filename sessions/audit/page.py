@@ -24,7 +24,7 @@ from sessions.actions import staff_reasons
 from sessions.audit import inspection
 from sessions.integrity import verification
 from sessions.labels import event_labels, remedy_texts
-from sessions.lifecycle import end_evidence, vouching
+from sessions.lifecycle import end_evidence, line_standing
 from sessions.models import SessionTotal, StreamingSession
 from sessions.timeline.moments import Moment
 from sessions.timeline.timeline import Timeline
@@ -106,8 +106,8 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         "longest_reason": staff_reasons.MAX_REASON_CHARACTERS,
         "lines": lines,
         "added": sum(one.is_unreported for one in lines),
-        "reported": any(one.standing == vouching.Standing.BROWSER for one in lines),
-        "contradicted": sum(one.standing == vouching.Standing.CONTRADICTED for one in lines),
+        "reported": any(one.standing == line_standing.Standing.BROWSER for one in lines),
+        "contradicted": sum(one.standing == line_standing.Standing.CONTRADICTED for one in lines),
         "staff_actions": [
             (action, event_labels.staff_action(action.kind)) for action in inspection.staff_actions(session)
         ],

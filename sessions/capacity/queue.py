@@ -69,10 +69,10 @@ def slot_limit(account: ProviderAccount) -> int:
 
     It is the plan's limit, or fewer if the provider just refused one.
     """
-    limit, seen_at = account.concurrency_limit, account.places_seen_at
-    if account.places_seen is None or seen_at is None or seen_at + SLOTS_SEEN_TIMEOUT <= timezone.now():
+    limit, seen_at = account.concurrency_limit, account.slots_seen_at
+    if account.slots_seen is None or seen_at is None or seen_at + SLOTS_SEEN_TIMEOUT <= timezone.now():
         return limit
-    return min(limit, account.places_seen)
+    return min(limit, account.slots_seen)
 
 
 def free_slots(account: ProviderAccount, open_sessions: int, entries: list[QueueEntry], *, is_staff: bool) -> int:
@@ -90,7 +90,7 @@ def record_full(account_id: int) -> None:
     This holds whatever the plan allows.
     """
     count = StreamingSession.objects.open().filter(account=account_id).count()
-    ProviderAccount.objects.filter(pk=account_id).update(places_seen=count, places_seen_at=timezone.now())
+    ProviderAccount.objects.filter(pk=account_id).update(slots_seen=count, slots_seen_at=timezone.now())
 
 
 def join(user_id: int, persona: Persona, tab: TabAddress) -> QueueEntry:

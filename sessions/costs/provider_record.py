@@ -21,7 +21,7 @@ from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.jobs import due_rows
 from sessions.actions.stop import error_for_log
 from sessions.costs import ledger
-from sessions.lifecycle import coverage, events, vouching
+from sessions.lifecycle import coverage, events, line_standing
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import SpeechKey, Status, StreamingSession, Utterance
@@ -75,7 +75,7 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
         StreamingSession.objects.select_for_update().only("pk").get(pk=session.pk)
         stored = list(Utterance.objects.filter(session=session))
         is_erased = SpeechKey.objects.filter(session=session).exclude(erased_at=None).exists()
-        lost = vouching.undelivered(stored)
+        lost = line_standing.undelivered(stored)
         vouched = [
             line for line in stored if line.source != events.Source.BROWSER and line.pk not in lost and line.is_readable
         ]

@@ -35,7 +35,7 @@ _ESCAPED_IN_JSON = re.compile(f"(?<![^\\W_])[{_FORMULA_SIGNS}]")
 MAX_CELL_CHARACTERS = 32_767
 # Reading speed.
 CAPTION_CHARACTERS_PER_SECOND = 15
-SHORTEST_CAPTION, LONGEST_CAPTION = timedelta(seconds=1.5), timedelta(seconds=12)
+MIN_CAPTION_DURATION, MAX_CAPTION_DURATION = timedelta(seconds=1.5), timedelta(seconds=12)
 
 Row = Mapping[str, Any]
 
@@ -157,8 +157,8 @@ def captions(lines: Iterable[Caption], began_at: datetime, title: str) -> Iterat
         assert line is not None  # only the last `following` is None
         start = max(line.at - began_at, timedelta(0))
         read = timedelta(seconds=len(line.text) / CAPTION_CHARACTERS_PER_SECOND)
-        until_next = max(following.at - began_at, timedelta(0)) - start if following else LONGEST_CAPTION
-        end = start + max(min(read, until_next, LONGEST_CAPTION), SHORTEST_CAPTION)
+        until_next = max(following.at - began_at, timedelta(0)) - start if following else MAX_CAPTION_DURATION
+        end = start + max(min(read, until_next, MAX_CAPTION_DURATION), MIN_CAPTION_DURATION)
         times = f"{_timestamp(start)} --> {_timestamp(end)}"
         yield f"\n{number}\n{times}\n<v {_in_caption(line.who)}>{_in_caption(_with_note(line))}\n"
 

@@ -30,7 +30,7 @@ from heygen_portal.trail.models import AuditEntry
 from sessions.exports import filters as export_filters
 from sessions.exports import formats
 from sessions.exports.formats import Row
-from sessions.lifecycle import coverage, events, vouching
+from sessions.lifecycle import coverage, events, line_standing
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import Erasure, Export, SessionEvent, StreamingSession, Utterance
@@ -427,7 +427,7 @@ def _pages(export: Export) -> Iterator[tuple[list[Row], Any]]:
 
 def _read(export: Export, rows: QuerySet[Any], columns: tuple[str, ...]) -> list[dict[str, Any]]:
     if export.what == What.LINES:  # only the model can decrypt texts
-        lines = vouching.set_standing(list(rows))
+        lines = line_standing.set_standing(list(rows))
         return [{name: getattr(row, READABLE_ATTRIBUTES.get(name, name)) for name in ("pk", *columns)} for row in lines]
     return list(rows.values("pk", *columns))
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from sessions.actions import queries
 from sessions.exports import formats, list_export
 from sessions.exports.formats import Caption, json_value, to_json
-from sessions.lifecycle import end_evidence, vouching
+from sessions.lifecycle import end_evidence, line_standing
 from sessions.models import Export, SessionEvent, SessionTask, StreamingSession, Utterance
 
 SCHEMA = "urn:heygen-portal:session-record:1"
@@ -80,7 +80,7 @@ def _later_than(task: SessionTask) -> Q:
 def _lines(session: StreamingSession) -> Iterator[Utterance]:
     """Yield all stored lines in order, reading a few at a time."""
     for part in queries.in_batches(Utterance.objects.filter(session=session)):
-        yield from vouching.set_standing(part)
+        yield from line_standing.set_standing(part)
 
 
 def _events(session: StreamingSession) -> Iterator[list[SessionEvent]]:
@@ -105,7 +105,7 @@ def as_captions(session: StreamingSession) -> Iterator[bytes]:
 
 
 def _standing_note(line: Utterance) -> str:
-    return str(vouching.Standing(line.standing).label) if line.standing in vouching.UNCONFIRMED else ""
+    return str(line_standing.Standing(line.standing).label) if line.standing in line_standing.UNCONFIRMED else ""
 
 
 def print_context(export: Export, session: StreamingSession) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def print_context(export: Export, session: StreamingSession) -> dict[str, Any]:
         "session": session,
         "lines": lines,
         "lines_left_out": max(0, stored.count() - MAX_PRINTED_LINES),
-        "has_reported": any(line.standing == vouching.Standing.BROWSER for line in lines),
+        "has_reported": any(line.standing == line_standing.Standing.BROWSER for line in lines),
         "events": session.events.order_by("number")[:MAX_PRINTED_EVENTS],
         "left_out": max(0, session.events.count() - MAX_PRINTED_EVENTS),
         "evidence": end_evidence.describe(session.end_evidence),

@@ -62,7 +62,7 @@ from sessions.models import (
     SpeechKey,
     Status,
     StreamingSession,
-    sealing,
+    speech_encryption,
 )
 
 # A text that is being sent must have its event by then.
@@ -449,7 +449,7 @@ class SessionPass:
             is_erased = bool(self.erasures)
             if (erased_at is not None) != is_erased:
                 self._add_fault("key_destroyed", None, "", "erased_at", None)
-            elif not is_erased and not _opens(wrapped, self.session):
+            elif not is_erased and not _can_unwrap(wrapped, self.session):
                 self._add_fault("key_destroyed", None, "", "wrapped", None)
             elif is_erased and _is_present(wrapped):
                 self._add_fault("key_kept", None, "", "wrapped", None)
@@ -510,9 +510,9 @@ def _is_present(wrapped: Any) -> bool:
     return not isinstance(wrapped, (bytes, memoryview)) or bool(bytes(wrapped))
 
 
-def _opens(wrapped: Any, session: str) -> bool:
+def _can_unwrap(wrapped: Any, session: str) -> bool:
     try:
-        return sealing.opens(blob(wrapped), UUID(session))
+        return speech_encryption.can_unwrap(blob(wrapped), UUID(session))
     except (TypeError, ValueError):
         return False
 

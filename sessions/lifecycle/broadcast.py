@@ -107,7 +107,7 @@ class UtteranceStored(Event):
 
     @classmethod
     def of(cls, line: Utterance) -> UtteranceStored:
-        """Use the line's standing, if `vouching` has set it."""
+        """Use the line's standing, if `line_standing` has set it."""
         is_reported = line.source == SessionEvent.Source.BROWSER and vars(line).get("standing") != "confirmed"
         return cls(
             utterance_id=line.pk,

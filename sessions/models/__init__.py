@@ -13,9 +13,9 @@ from sessions.models.conversations import (
     Utterance,
 )
 from sessions.models.exports import Export
-from sessions.models.keeping import Erasure, LegalHold, ProviderErasure
 from sessions.models.quotas import Quota
 from sessions.models.record import HistoryCheck, SessionHead, SessionSeal
+from sessions.models.retention import Erasure, LegalHold, ProviderErasure
 from sessions.models.speech import SpeechErased, SpeechKey, SpokenWord, WordIndexRebuild
 from sessions.models.tabs import ChatWatch, QueueEntry, ServerProcess, Tab
 from sessions.models.totals import DayTotal, SessionTotal, SpendAlarm

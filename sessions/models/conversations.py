@@ -415,8 +415,8 @@ class Utterance(Spoken):
     provider_task_id = models.CharField(_("provider’s task"), max_length=200, blank=True)
     at = models.DateTimeField(_("at"), default=timezone.now)
 
-    # Set by `lifecycle.vouching`:
-    standing: str  # a `vouching.Standing`
+    # Set by `lifecycle.line_standing`:
+    standing: str  # a `line_standing.Standing`
     is_unreported: bool  # only the provider's transcript has it
     heard: str  # what a browser heard before the interruption, where the provider's text is complete
 

@@ -17,9 +17,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.runtime.generics import AnyTextField
-from sessions.models import sealing, word_index
+from sessions.models import speech_encryption, word_index
 
-FORMAT_BOUND_TO_ROW = 2  # the format of sealed texts that are bound to their row and speaker
+FORMAT_BOUND_TO_ROW = 2  # texts that are bound to their row and speaker
 
 
 class SpeechErased(Exception):
@@ -62,7 +62,7 @@ class SpeechKey(models.Model):
         row = cls.objects.filter(session_id=session_id).first()
         if row is None:
             row, _is_new = cls.objects.get_or_create(
-                session_id=session_id, defaults={"wrapped": sealing.new_key(session_id)}
+                session_id=session_id, defaults={"wrapped": speech_encryption.new_key(session_id)}
             )
         if not row.wrapped:
             raise SpeechErased
@@ -79,7 +79,7 @@ class SpokenManager(models.Manager[Row]):
         return cast("models.QuerySet[Row]", rows)
 
 
-class _Sealed:
+class _DecryptedText:
     """Descriptor of `text`: decrypts and encrypts it with the session's key."""
 
     def __get__(self, row: Spoken | None, owner: type[Spoken]) -> Any:
@@ -89,10 +89,10 @@ class _Sealed:
         if not wrapped or not row.sealed:
             return ""
         bound_to = row.bound_to if row.seal_format >= FORMAT_BOUND_TO_ROW else ""
-        return sealing.unseal(wrapped, row.session_id, bytes(row.sealed), bound_to)
+        return speech_encryption.decrypt(wrapped, row.session_id, bytes(row.sealed), bound_to)
 
     def __set__(self, row: Spoken, text: str) -> None:
-        row.seal(text, SpeechKey.wrapped_for(row.session_id))
+        row.encrypt(text, SpeechKey.wrapped_for(row.session_id))
 
 
 class SpokenText(AnyTextField):
@@ -105,11 +105,11 @@ class SpokenText(AnyTextField):
         return self.get_attname(), None
 
     def get_col(self, alias: str, output_field: Any = None) -> Any:
-        raise FieldError("What was said is sealed: read .text of rows, and search with sessions.speech.")
+        raise FieldError("Stored speech is encrypted: read .text of rows, and search with sessions.speech.")
 
     def contribute_to_class(self, cls: type[models.Model], name: str, private_only: bool = False) -> None:
         super().contribute_to_class(cls, name, private_only=True)
-        setattr(cls, name, _Sealed())
+        setattr(cls, name, _DecryptedText())
 
 
 class Spoken(models.Model):
@@ -118,7 +118,7 @@ class Spoken(models.Model):
     session_id: UUID
     wrapped_key: bytes | None
     sealed = models.BinaryField(_("text"), editable=False)
-    # What the sealed text is bound to: 1, its session; 2, its row and speaker, too.
+    # What the ciphertext is bound to: 1, its session; 2, its row and speaker, too.
     seal_format = models.PositiveSmallIntegerField(default=1, db_default=1, editable=False)
     # What was said; an empty string once it has been erased. Writing it raises SpeechErased then.
     text = SpokenText(_("text"), editable=False)
@@ -126,7 +126,7 @@ class Spoken(models.Model):
     class Meta:
         abstract = True
 
-    def seal(self, text: str, wrapped_key: bytes) -> None:
+    def encrypt(self, text: str, wrapped_key: bytes) -> None:
         """Set the text, given the session's wrapped key.
 
         A new row gets its primary key now.
@@ -134,7 +134,7 @@ class Spoken(models.Model):
         if self.pk is None:
             self.pk = next_primary_key(type(self))
         self.wrapped_key, self.seal_format = wrapped_key, FORMAT_BOUND_TO_ROW
-        self.sealed = sealing.seal(wrapped_key, self.session_id, text, self.bound_to) if text else b""
+        self.sealed = speech_encryption.encrypt(wrapped_key, self.session_id, text, self.bound_to) if text else b""
 
     @property
     def bound_to(self) -> str:
@@ -174,11 +174,11 @@ class Spoken(models.Model):
     @property
     def fingerprint(self) -> str:
         """The hash of the text that the chained record contains."""
-        return sealing.fingerprint(bytes(self.sealed))
+        return speech_encryption.fingerprint(bytes(self.sealed))
 
 
 def next_primary_key(model: type[models.Model]) -> int:
-    """Reserve the next primary key, for a row whose text is sealed before storing."""
+    """Reserve the next primary key, for a row whose text is encrypted before storing."""
     table = model._meta.db_table
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":

@@ -35,7 +35,7 @@ from heygen_portal.people.sign_in import personal_logs
 from heygen_portal.trail import audit_log
 from sessions.capacity import quotas
 from sessions.exports.formats import json_value, to_json
-from sessions.lifecycle import coverage, vouching
+from sessions.lifecycle import coverage, line_standing
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import (
     Conversation,
@@ -285,7 +285,7 @@ def _sessions(user: User) -> Iterator[Row]:
 def _with_standing(lines: Iterator[Utterance]) -> Iterator[Utterance]:
     """Mark each line with who vouches for it, a page at a time."""
     while page := list(islice(lines, ROWS_PER_PAGE)):
-        yield from vouching.set_standing(page)
+        yield from line_standing.set_standing(page)
 
 
 def _line(line: Utterance, user: User) -> Row:

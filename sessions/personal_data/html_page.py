@@ -25,7 +25,7 @@ from heygen_portal.trail.models import AuditEntry
 from sessions.actions import queries
 from sessions.labels import event_labels
 from sessions.labels.readable_data import as_list, column_value, moment, value_of
-from sessions.lifecycle import end_evidence, vouching
+from sessions.lifecycle import end_evidence, line_standing
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import StreamingSession, Utterance
 from sessions.personal_data.contents import (
@@ -73,7 +73,7 @@ LABELS: dict[str, str | Promise] = {
     "is_staff": _("staff access"), "used_this_month_s": _("used this month"),
     "quota_s": _("monthly quota"), "version": _("saved version"), "record_format": _("format of the record"),
     "seal_format": _("format of the stored text"), "prints": _("fingerprints"), "touched_at": _("last written"),
-    "moved_at": _("last step"), "since": _("since"), "looks": _("checks so far"), "process": _("process"),
+    "moved_at": _("last step"), "since": _("since"), "polls": _("checks so far"), "process": _("process"),
     "text": _("text"), "object_repr": _("about"), "object_id": _("ID"), "action_flag": _("what"),
     "change_message": _("description"), "answers_ms": _("response times, in ms"), "data": _("data"),
 }  # fmt: skip
@@ -320,8 +320,8 @@ def _line(line: Any, row: Mapping[str, Any]) -> SafeString:
         return format_html("<li>{}</li>", _unreadable_rest())
     who = gettext("You") if line.who == Utterance.Who.USER else row["persona"]
     marks = [gettext("interrupted")] if line.is_interrupted else []
-    if line.standing in vouching.UNCONFIRMED:
-        marks.append(str(vouching.Standing(line.standing).label))
+    if line.standing in line_standing.UNCONFIRMED:
+        marks.append(str(line_standing.Standing(line.standing).label))
     text = line.shown or gettext("[erased]")
     return format_html(
         '<li><time>{}</time> <b><bdi>{}</bdi></b> <span class="muted">{}</span><p dir="auto">{}</p></li>',

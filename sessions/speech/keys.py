@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from heygen_portal.trail import signing
 from heygen_portal.trail.key_rotation import Unreadable
-from sessions.models import SpeechKey, sealing
+from sessions.models import SpeechKey, speech_encryption
 
 
 class SpeechKeyStore:
@@ -23,12 +23,12 @@ class SpeechKeyStore:
     def rows(self) -> QuerySet[Any]:
         return SpeechKey.objects.filter(erased_at=None)
 
-    def renewed(self, row: SpeechKey) -> bytes | None:
+    def reencrypt(self, row: SpeechKey) -> bytes | None:
         wrapped = bytes(row.wrapped)
-        if sealing.key_id_of(wrapped) == signing.key_id():
+        if speech_encryption.key_id_of(wrapped) == signing.key_id():
             return None
         try:
-            return sealing.rewrapped(wrapped, row.session_id)
+            return speech_encryption.rewrap(wrapped, row.session_id)
         except InvalidTag:
             raise Unreadable from None
 

@@ -149,7 +149,7 @@ def read_board(user_id: int) -> Board | None:
     strangers = [
         {"id": row["id"], "status": row["status"], "account": account.name, "since": row["seen_at"]}
         for account in accounts
-        for row in account.strangers
+        for row in account.unknown_sessions
     ]
     return Board(shown, queued, strangers, _figures(accounts, sessions, queued, user, now))
 

@@ -26,7 +26,7 @@ from heygen_portal.runtime.in_thread import iterate_in_thread
 from sessions.actions import queries
 from sessions.capacity import slots
 from sessions.exports import formats
-from sessions.lifecycle import vouching
+from sessions.lifecycle import line_standing
 from sessions.models import LegalHold, StreamingSession, Utterance
 from sessions.retention import erasure
 
@@ -86,7 +86,7 @@ def _conversation(request: HttpRequest, session: StreamingSession) -> HttpRespon
         "session": session,
         "page": page,
         "lines": lines,
-        "has_reported": any(line.standing == vouching.Standing.BROWSER for line in lines),
+        "has_reported": any(line.standing == line_standing.Standing.BROWSER for line in lines),
         "is_over": session.ended_at is not None,
         "may_continue": bool(lines) and slots.may_continue(session),
         "can_talk": session.persona.status == Persona.Status.PUBLISHED and request.user.has_perm(roles.START_SESSION),
@@ -149,8 +149,8 @@ def _transcript_parts(session_id: UUID, names: dict[Any, str], language: str) ->
 
 def _line(line: Utterance, names: dict[Any, str]) -> str:
     notes = [_("interrupted")] if line.is_interrupted else []
-    if line.standing in vouching.UNCONFIRMED:
-        notes.append(str(vouching.Standing(line.standing).label))
+    if line.standing in line_standing.UNCONFIRMED:
+        notes.append(str(line_standing.Standing(line.standing).label))
     suffix = "".join(f" [{note}]" for note in notes)
     words = formats.on_one_line(f"{names[line.who]}: {line.shown}")
     return f"[{timezone.localtime(line.at):%H:%M:%S}] {words}{suffix}\n"

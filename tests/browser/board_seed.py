@@ -18,7 +18,7 @@ QueueEntry.objects.all().delete()
 seen = {"id": "a71c-of-another-program", "status": "connected", "seen_at": now.isoformat()}
 silent, _ = ProviderAccount.objects.update_or_create(  # nobody answers there: nothing is compared with its list
     name="Main", defaults={"base_url": "http://127.0.0.1:9", "api_key": "k", "concurrency_limit": 49,
-                           "monthly_cap": 500, "alarm_share": 40, "strangers": [seen]})
+                           "monthly_cap": 500, "alarm_share": 40, "unknown_sessions": [seen]})
 personas = list(Persona.objects.filter(slug__in=("lucia", "daniel")).select_related("avatar__account"))
 emulator = personas[0].avatar.account
 opened = httpx.post(f"{settings.EMULATOR_URL}/v1/streaming.new", headers={"X-Api-Key": settings.EMULATOR_API_KEY},

@@ -39,9 +39,9 @@ def test_a_missing_secret_has_its_default(written: Path) -> None:
 
 def test_commands_find_the_keys_that_serve_stores(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = written.parent / "keys"
-    assert env.kept_secret("DJANGO_SECRET_KEY", keys, "default") == "default"
+    assert env.stored_secret("DJANGO_SECRET_KEY", keys, "default") == "default"
     keys.mkdir()
     (keys / "django_secret_key").write_text("kept\n")
-    assert env.kept_secret("DJANGO_SECRET_KEY", keys, "default") == "kept"
+    assert env.stored_secret("DJANGO_SECRET_KEY", keys, "default") == "kept"
     monkeypatch.setenv("DJANGO_SECRET_KEY", "given")
-    assert env.kept_secret("DJANGO_SECRET_KEY", keys, "default") == "given"
+    assert env.stored_secret("DJANGO_SECRET_KEY", keys, "default") == "given"

@@ -28,7 +28,7 @@ KINDS_ABOUT_PEOPLE = (
 NAMING_PEOPLE = frozenset({*KINDS_ABOUT_PEOPLE, Kind.INVITED, Kind.INVITATION_REVOKED, Kind.PERSONAL_DATA,
                           Kind.SESSIONS_STOPPED, Kind.ACCOUNT_CLOSED})  # fmt: skip
 """Kinds whose entries name people, by what they are about or in their data."""
-LONGEST_ABOUT = 200
+MAX_ABOUT_CHARACTERS = 200
 """Letters of `about`; a list of names that is longer was cut off."""
 ENTRIES_PER_PAGE = 500
 INVITATION_KINDS = (Kind.INVITED, Kind.INVITATION_REVOKED)
@@ -103,12 +103,12 @@ def rename_in_audit_log(user: User, names: Collection[str]) -> dict[str, str]:
             return entry.about, entry.data  # another person had the same name
         people = entry.about.split(", ")
         if (
-            len(entry.about) == LONGEST_ABOUT
+            len(entry.about) == MAX_ABOUT_CHARACTERS
             and people[-1]
             and any(name.startswith(people[-1].casefold()) for name in ever)
         ):
             people[-1] = label  # it was cut off
-        return ", ".join(map(renamed, people))[:LONGEST_ABOUT], renamed(entry.data)
+        return ", ".join(map(renamed, people))[:MAX_ABOUT_CHARACTERS], renamed(entry.data)
 
     return audit_log.rename(_in_pages(found), replaced)
 

@@ -31,7 +31,7 @@ from heygen_portal.trail.models import AuditEntry, AuditHead
 from sessions.integrity import verification
 from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry
-from sessions.models import HistoryCheck, SessionHead, SpeechKey, Utterance, sealing
+from sessions.models import HistoryCheck, SessionHead, SpeechKey, Utterance, speech_encryption
 from sessions.speech.keys import SpeechKeyStore
 from tests.support.factories import ProviderAccountFactory, StreamingSessionFactory, UserFactory
 
@@ -75,17 +75,17 @@ def test_a_signature_under_an_unlisted_key_is_refused() -> None:
 def test_speech_keys_wrapped_with_retired_keys_still_open(stored_under: str, has_id: bool) -> None:
     session = uuid4()
     with override_settings(FIELD_ENCRYPTION_KEY=stored_under):
-        wrapped = sealing.new_key(session)
-        sealed = sealing.seal(wrapped, session, "buenos días")
+        wrapped = speech_encryption.new_key(session)
+        sealed = speech_encryption.encrypt(wrapped, session, "buenos días")
     stored = wrapped if has_id else wrapped[signing.KEY_ID_BYTES :]
     with override_settings(**NOW_CURRENT):
-        assert sealing.unseal(stored, session, sealed) == "buenos días"
-        again = sealing.rewrapped(stored, session)
-        assert sealing.key_id_of(again) == signing.key_id()
+        assert speech_encryption.decrypt(stored, session, sealed) == "buenos días"
+        again = speech_encryption.rewrap(stored, session)
+        assert speech_encryption.key_id_of(again) == signing.key_id()
     with override_settings(FIELD_ENCRYPTION_KEY="new", FIELD_ENCRYPTION_KEY_FALLBACKS=[]):
-        assert sealing.unseal(again, session, sealed) == "buenos días"
+        assert speech_encryption.decrypt(again, session, sealed) == "buenos días"
     with override_settings(FIELD_ENCRYPTION_KEY="another"), pytest.raises(InvalidTag):
-        sealing.unseal(stored, session, sealed)
+        speech_encryption.decrypt(stored, session, sealed)
 
 
 ACCOUNT = {"kind": "heygen", "base_url": "https://api.heygen.com", "key_header": "x-api-key"}
@@ -322,7 +322,7 @@ def test_a_value_under_a_lost_key_is_named_and_left_as_it_is(stored: Stored, los
             case "second factor":
                 Authenticator.objects.filter(type="totp").update(data={"secret": encrypt(SECRET)})
             case _:
-                SpeechKey.objects.update(wrapped=sealing.new_key(stored.line.session_id))
+                SpeechKey.objects.update(wrapped=speech_encryption.new_key(stored.line.session_id))
     with with_keys("new", "old"), pytest.raises(CommandError, match="1 cannot be read"):
         rotate()
     with with_keys("new", "old", "lost"):
@@ -334,7 +334,7 @@ def test_speech_erased_during_rotation_stays_erased(stored: Stored) -> None:
     row = store.rows().get()
     SpeechKey.objects.update(wrapped=b"", erased_at=timezone.now())
     with with_keys("new", "old"):
-        renewed = store.renewed(row)
+        renewed = store.reencrypt(row)
         assert renewed
         store.store(row, renewed)
     assert bytes(SpeechKey.objects.get().wrapped) == b""

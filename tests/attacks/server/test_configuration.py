@@ -195,7 +195,7 @@ def test_the_web_process_refuses_to_start_with_keys_from_the_repository(tmp_path
     command = [sys.executable, "-m", "heygen_portal.server", "-b", "127.0.0.1", "-p", "0"]
     ended = subprocess.run(command, env=careless, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode != 0
-    assert "DJANGO_SECRET_KEY and FIELD_ENCRYPTION_KEY would be or hold the value from the repository" in ended.stderr
+    assert "DJANGO_SECRET_KEY and FIELD_ENCRYPTION_KEY: ALLOWED_HOSTS allows other machines" in ended.stderr
 
 
 SERVING = {
@@ -210,12 +210,12 @@ SERVING = {
 def test_worker_and_beat_refuse_to_start_with_keys_from_the_repository(tmp_path: Path, command: list[str]) -> None:
     ended = careless_process(tmp_path, command)
     assert ended.returncode != 0
-    assert "DJANGO_SECRET_KEY and FIELD_ENCRYPTION_KEY would be or hold the value from the repository" in ended.stderr
+    assert "DJANGO_SECRET_KEY and FIELD_ENCRYPTION_KEY: ALLOWED_HOSTS allows other machines" in ended.stderr
 
 
 @pytest.mark.parametrize("command", [["check"], ["migrate", "--check"], ["rotate_keys", "--help"]])
 def test_commands_that_fix_the_keys_still_run(tmp_path: Path, command: list[str]) -> None:
-    assert "would be or hold" not in careless_process(tmp_path, ["django", *command]).stderr
+    assert "ALLOWED_HOSTS allows other machines" not in careless_process(tmp_path, ["django", *command]).stderr
 
 
 def careless_process(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from django.test import AsyncClient, Client, override_settings
 
 from avatars.models import ProviderAccount
 from heygen_portal import providers
-from heygen_portal.checks import readable_budgets
+from heygen_portal.checks import check_budgets
 from heygen_portal.runtime import budgets
 from sessions.models import StreamingSession
 from tests.patience import PATIENCE_S
@@ -73,7 +73,7 @@ def test_settings_replace_and_multiply_budgets() -> None:
 @pytest.mark.parametrize("wrong", [{"chek_room.person": "2/minute"}, {"task.session": "often"}, {"task": "1/second"}])
 def test_an_invalid_budget_is_reported_by_the_system_check(wrong: dict[str, str]) -> None:
     with override_settings(BUDGETS=wrong):
-        assert [check.id for check in readable_budgets(None)] == ["heygen_portal.E010"]
+        assert [check.id for check in check_budgets(None)] == ["heygen_portal.E010"]
 
 
 @override_settings(BUDGETS={"check_room.person": "10/hour"})
@@ -311,7 +311,7 @@ class TestOnPages:
     def test_a_repeated_search_url_costs_the_same_as_the_first(self, admin_client: Client) -> None:
         sessions = "/admin/avatar_sessions/streamingsession/"
         with override_settings(BUDGETS={"search.person": "4/minute"}):
-            found = admin_client.post(f"{sessions}said/", {"words": "hola", "reason": "a complaint"})
+            found = admin_client.post(f"{sessions}search/", {"words": "hola", "reason": "a complaint"})
             statuses = [admin_client.get(found["Location"]).status_code for _ in range(4)]
             assert admin_client.get(sessions).status_code == 200
         assert statuses == [200, 200, 200, 429]

@@ -25,7 +25,7 @@ from heygen_portal.providers.contract.provider import SessionRecord, Speaker, Sp
 from sessions.actions import deadlines, queries
 from sessions.costs import provider_record
 from sessions.exports import list_export, session_export
-from sessions.lifecycle import broadcast, vouching
+from sessions.lifecycle import broadcast, line_standing
 from sessions.models import Export, SessionEvent, SessionTask, Status, StreamingSession, Utterance
 from sessions.speech import text_matching
 from sessions.timeline.page_clock import PageClock
@@ -214,7 +214,7 @@ REPORTED, MADE_UP = "Reported by the browser only", "Reported by the browser, no
 
 
 def standings(session: StreamingSession) -> dict[str, str]:
-    lines = vouching.set_standing(list(Utterance.objects.filter(session=session)))
+    lines = line_standing.set_standing(list(Utterance.objects.filter(session=session)))
     return {line.text: line.standing for line in lines}
 
 
@@ -259,7 +259,9 @@ def test_no_browser_claim_suppresses_a_line_of_the_provider(claimed: list[str]) 
     provider_record.store(session, THEIRS)
     theirs = [line.text for line in Utterance.objects.filter(session=session, source="provider").order_by("pk")]
     assert theirs == [line.text for line in THEIRS.lines]
-    reported = vouching.set_standing(list(Utterance.objects.filter(session=session, source="browser").order_by("pk")))
+    reported = line_standing.set_standing(
+        list(Utterance.objects.filter(session=session, source="browser").order_by("pk"))
+    )
     made_up = [line.text for line in reported if line.standing == "contradicted"]
     assert made_up == [text for text in claimed if "descuento" in text or "x" * 9 in text or "cuál" in text]
 

@@ -11,7 +11,7 @@ from heygen_portal.providers.contract.provider import SessionRecord, Speaker, Sp
 from sessions.actions import deadlines, queries
 from sessions.costs import provider_record
 from sessions.exports import list_export, session_export
-from sessions.lifecycle import broadcast, transitions, vouching
+from sessions.lifecycle import broadcast, line_standing, transitions
 from sessions.models import EndReason, Export, SessionTask, StreamingSession, Utterance
 from sessions.personal_data import contents
 from tests.attacks.sessions.test_reported_lines import remembered, shown
@@ -86,5 +86,5 @@ def test_an_undelivered_text_is_not_in_the_next_prompt(over: StreamingSession) -
 
 def test_an_undelivered_text_suppresses_no_line_of_the_provider(over: StreamingSession) -> None:
     provider_record.store(over, SessionRecord(lines=(SpokenLine(Speaker.USER, REFUSED, over.created_at),)))
-    lines = vouching.set_standing(list(Utterance.objects.filter(session=over, source="provider")))
+    lines = line_standing.set_standing(list(Utterance.objects.filter(session=over, source="provider")))
     assert [(line.text, line.standing) for line in lines] == [(REFUSED, "provider")]

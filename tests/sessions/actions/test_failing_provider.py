@@ -207,7 +207,7 @@ async def test_a_user_queues_while_another_party_holds_the_slot_and_no_session_i
         assert await QueueEntry.objects.acount() == 1
         assert [session["session_id"] for session in await listed(control, "sessions")] == [theirs]
         await control.post(f"sessions/{theirs}/end", json={})
-        await ProviderAccount.objects.aupdate(places_seen_at=timezone.now() - queue.SLOTS_SEEN_TIMEOUT)
+        await ProviderAccount.objects.aupdate(slots_seen_at=timezone.now() - queue.SLOTS_SEEN_TIMEOUT)
         await waits.see()
         refused = await StreamingSession.objects.aget(user=first, provider_session_id=None)
         assert (refused.status, refused.end_reason, refused.end_evidence["answer"]) == ("ended", REFUSED, "10007")
@@ -246,7 +246,7 @@ def unknown_sessions_at(account: ProviderAccount) -> list[str]:
     """Reconcile this account; return the open sessions unknown in this database."""
     async_to_sync(compare)(account)
     account.refresh_from_db()
-    return [row["id"] for row in account.strangers]
+    return [row["id"] for row in account.unknown_sessions]
 
 
 async def compare(account: ProviderAccount) -> None:

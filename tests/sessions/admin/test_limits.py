@@ -71,7 +71,7 @@ def test_the_accounts_page_shows_spending_slots_and_queue(admin_client: Client) 
     now, persona = timezone.now(), PersonaFactory.create(published=True)
     account = persona.avatar.account
     limits = {"concurrency_limit": 3, "monthly_cap": 50, "credits_per_minute": 1}
-    ProviderAccount.objects.filter(pk=account.pk).update(**limits, places_seen=2, places_seen_at=now)
+    ProviderAccount.objects.filter(pk=account.pk).update(**limits, slots_seen=2, slots_seen_at=now)
     began = now - timedelta(minutes=5)
     running = StreamingSessionFactory.create(persona=persona, created_at=began, ends_at=began + timedelta(minutes=20))
     process_id, waits = uuid4(), UserFactory.create()

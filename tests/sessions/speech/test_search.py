@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
 
-from sessions.models import SessionTask, SpeechErased, SpeechKey, SpokenWord, StreamingSession, Utterance, sealing
+from sessions.models import (
+    SessionTask,
+    SpeechErased,
+    SpeechKey,
+    SpokenWord,
+    StreamingSession,
+    Utterance,
+    speech_encryption,
+)
 from sessions.speech import search as speech_search
 from tests.support.factories import StreamingSessionFactory
 
@@ -101,10 +109,10 @@ def test_bulk_created_lines_are_found_once_indexed() -> None:
 @given(text=st.text())
 def test_every_text_round_trips_only_with_its_own_sessions_key(text: str) -> None:
     mine, other = StreamingSession(), StreamingSession()
-    key = sealing.new_key(mine.pk)
-    sealed = sealing.seal(key, mine.pk, text)
-    assert sealing.unseal(key, mine.pk, sealed) == text
+    key = speech_encryption.new_key(mine.pk)
+    sealed = speech_encryption.encrypt(key, mine.pk, text)
+    assert speech_encryption.decrypt(key, mine.pk, sealed) == text
     with pytest.raises(InvalidTag):
-        sealing.unseal(key, other.pk, sealed)
+        speech_encryption.decrypt(key, other.pk, sealed)
     with override_settings(FIELD_ENCRYPTION_KEY="another"), pytest.raises(InvalidTag):
-        sealing.unseal(key, mine.pk, sealed)
+        speech_encryption.decrypt(key, mine.pk, sealed)

@@ -216,7 +216,8 @@ async def test_staff_see_the_queue_and_remove_an_entry() -> None:
 def test_unknown_sessions_at_a_provider_are_listed() -> None:
     """Complaint 4."""
     seen_at = timezone.now().isoformat()
-    ProviderAccountFactory.create(name="Main", strangers=[{"id": "theirs", "status": "connected", "seen_at": seen_at}])
+    row = {"id": "theirs", "status": "connected", "seen_at": seen_at}
+    ProviderAccountFactory.create(name="Main", unknown_sessions=[row])
     found = board.read_board(make_member(roles.OPERATOR).pk)
     assert found
     assert found.strangers == [{"id": "theirs", "status": "connected", "account": "Main", "since": seen_at}]

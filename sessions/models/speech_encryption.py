@@ -27,48 +27,48 @@ def new_key(session_id: UUID) -> bytes:
     return _wrap(AESGCM.generate_key(256), session_id)
 
 
-def seal(wrapped: bytes, session_id: UUID, text: str, bound_to: str = "") -> bytes:
+def encrypt(wrapped: bytes, session_id: UUID, text: str, bound_to: str = "") -> bytes:
     """Encrypt a text, bound to its session and to `bound_to`.
 
     The ciphertext differs each time.
     """
-    key = _unwrapped(bytes(wrapped), session_id, _ring())
-    return _lock(key, text.encode("utf-8", "surrogatepass"), session_id, bound_to)
+    key = _unwrap(bytes(wrapped), session_id, _wrapping_keys())
+    return _encrypt_bytes(key, text.encode("utf-8", "surrogatepass"), session_id, bound_to)
 
 
-def unseal(wrapped: bytes, session_id: UUID, sealed: bytes, bound_to: str = "") -> str:
+def decrypt(wrapped: bytes, session_id: UUID, encrypted: bytes, bound_to: str = "") -> str:
     """Decrypt a text.
 
     Raises InvalidTag if key, session, `bound_to` and ciphertext do not belong together.
     """
-    key = _unwrapped(bytes(wrapped), session_id, _ring())
-    return _unlock(key, sealed, session_id, bound_to).decode("utf-8", "surrogatepass")
+    key = _unwrap(bytes(wrapped), session_id, _wrapping_keys())
+    return _decrypt_bytes(key, encrypted, session_id, bound_to).decode("utf-8", "surrogatepass")
 
 
-def opens(wrapped: bytes, session_id: UUID) -> bool:
+def can_unwrap(wrapped: bytes, session_id: UUID) -> bool:
     """Whether this portal wrapped this key for this session."""
     try:
-        _unwrapped(bytes(wrapped), session_id, _ring())
+        _unwrap(bytes(wrapped), session_id, _wrapping_keys())
     except InvalidTag:
         return False
     return True
 
 
-def fingerprint(sealed: bytes) -> str:
+def fingerprint(encrypted: bytes) -> str:
     """Return the SHA-256 of a ciphertext.
 
     It proves the text while the key exists, and reveals nothing afterwards.
     """
-    return hashlib.sha256(sealed).hexdigest()
+    return hashlib.sha256(encrypted).hexdigest()
 
 
-def _lock(key: bytes, content: bytes, session_id: UUID, bound_to: str = "") -> bytes:
+def _encrypt_bytes(key: bytes, content: bytes, session_id: UUID, bound_to: str = "") -> bytes:
     nonce = os.urandom(NONCE_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, content, session_id.bytes + bound_to.encode())
 
 
-def _unlock(key: bytes, locked: bytes, session_id: UUID, bound_to: str = "") -> bytes:
-    return AESGCM(key).decrypt(locked[:NONCE_BYTES], locked[NONCE_BYTES:], session_id.bytes + bound_to.encode())
+def _decrypt_bytes(key: bytes, encrypted: bytes, session_id: UUID, bound_to: str = "") -> bytes:
+    return AESGCM(key).decrypt(encrypted[:NONCE_BYTES], encrypted[NONCE_BYTES:], session_id.bytes + bound_to.encode())
 
 
 def key_id_of(wrapped: bytes) -> str:
@@ -79,33 +79,33 @@ def key_id_of(wrapped: bytes) -> str:
     return wrapped[: signing.KEY_ID_BYTES].hex() if len(wrapped) > WRAP_BYTES_WITHOUT_KEY_ID else ""
 
 
-def rewrapped(wrapped: bytes, session_id: UUID) -> bytes:
+def rewrap(wrapped: bytes, session_id: UUID) -> bytes:
     """Wrap a session's key with the portal's current key.
 
-    Raises InvalidTag if no key of the portal opens it.
+    Raises InvalidTag if no key of the portal unwraps it.
     """
-    return _wrap(_unwrapped(wrapped, session_id, _ring()), session_id)
+    return _wrap(_unwrap(wrapped, session_id, _wrapping_keys()), session_id)
 
 
 def _wrap(session_key: bytes, session_id: UUID) -> bytes:
-    return bytes.fromhex(signing.key_id()) + _lock(signing.key("wrap"), session_key, session_id)
+    return bytes.fromhex(signing.key_id()) + _encrypt_bytes(signing.key("wrap"), session_key, session_id)
 
 
-Ring = tuple[tuple[str, bytes], ...]
+WrappingKeys = tuple[tuple[str, bytes], ...]
 
 
-def _ring() -> Ring:
+def _wrapping_keys() -> WrappingKeys:
     """Return the portal's wrapping keys by ID, the current one first."""
     return tuple(signing.keys("wrap").items())
 
 
 # The stored bytes are the cache key, so a key destroyed in the database is never looked up again.
 @lru_cache(maxsize=256)
-def _unwrapped(wrapped: bytes, session_id: UUID, ring: Ring) -> bytes:
+def _unwrap(wrapped: bytes, session_id: UUID, wrapping_keys: WrappingKeys) -> bytes:
     name = key_id_of(wrapped)
-    locked = wrapped[signing.KEY_ID_BYTES :] if name else wrapped
-    for each_name, wrapping_key in ring:
+    encrypted = wrapped[signing.KEY_ID_BYTES :] if name else wrapped
+    for each_name, wrapping_key in wrapping_keys:
         if name in ("", each_name):
             with suppress(InvalidTag):
-                return _unlock(wrapping_key, locked, session_id)
+                return _decrypt_bytes(wrapping_key, encrypted, session_id)
     raise InvalidTag
