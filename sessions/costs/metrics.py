@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, OuterRef, Q, Subquery, Sum
 
 from avatars.models import ProviderAccount
 from sessions.capacity import quotas
-from sessions.models import DayTotal, EndReason, SessionTotal, StreamingSession
+from sessions.lifecycle.event_kinds import EventKind
+from sessions.models import DayTotal, EndReason, SessionEvent, SessionTotal, StreamingSession
 from sessions.timeline.percentiles import median, p95
 
 # The newest sessions over which times are measured.
@@ -70,10 +71,15 @@ def today(now: datetime) -> Today:
 
 
 def first_frame(now: datetime) -> Spread:
-    """Return the times from Start to the first frame, in today's newest sessions."""
+    """Return the times from Start to the first frame, in today's newest sessions.
+
+    Sessions with sound or text only have none, although they were live.
+    """
     live = StreamingSession.objects.filter(created_at__gte=quotas.day_of(now), live_at__isnull=False)
-    moments = live.order_by("-created_at").values_list("created_at", "live_at")[:MAX_MEASURED_SESSIONS]
-    return Spread.of(live_at - began for began, live_at in moments if live_at)
+    frames = SessionEvent.objects.filter(session=OuterRef("pk"), kind=EventKind.FIRST_FRAME).order_by("number")
+    shown = live.annotate(frame_at=Subquery(frames.values("at")[:1])).order_by("-created_at")
+    moments = shown.values_list("created_at", "frame_at")[:MAX_MEASURED_SESSIONS]
+    return Spread.of(max(frame_at - began, timedelta(0)) for began, frame_at in moments if frame_at)
 
 
 def response_times(now: datetime) -> Spread:

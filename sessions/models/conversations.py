@@ -189,7 +189,8 @@ class StreamingSession(models.Model):
     # When the provider created it, as far as the portal knows. Time and cost count from here, whatever browsers report.
     # Empty before that, and in older rows, which count from `created_at`.
     opened_at = models.DateTimeField(_("created at the provider"), null=True, blank=True)
-    live_at = models.DateTimeField(_("first frame"), null=True, blank=True)
+    # With the first frame, or when the user continued with sound or text only.
+    live_at = models.DateTimeField(_("live since"), null=True, blank=True)
     ends_at = models.DateTimeField(_("limit"), help_text=_("When the duration limit is reached."))
     limit_by = models.CharField(_("effective duration limit"), max_length=10, choices=LimitBy, default=LimitBy.PERSONA)
     idle_limit_by = models.CharField(_("effective idle limit"), max_length=10, choices=LimitBy, default=LimitBy.PERSONA)

@@ -5,32 +5,54 @@ The steps of a session are read from the most recent sessions, so that a step th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 from django.core.cache import cache
+from django.db.models import Exists, OuterRef
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from avatars.models import Avatar, Persona, PersonaVersion, ProviderAccount
 from heygen_portal import livekit
 from heygen_portal.trail.models import AuditEntry
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Source
-from sessions.models import SessionEvent, Status, StreamingSession, Utterance
+from sessions.models import (
+    EndReason,
+    SessionEvent,
+    SessionTask,
+    SessionTotal,
+    Status,
+    StreamingSession,
+    Utterance,
+)
 
 RECENT_SESSIONS = 50
 # Cache key set by each webhook of our own LiveKit server. The sessions' records contain webhooks as well.
 WEBHOOK_SEEN = "livekit-webhook-seen"
 COMPARED_SETTINGS = ("avatar_id", "voice_id", "quality")
+# Events of sessions in which something went wrong.
+TROUBLE = (EventKind.ROOM_RECONNECTING, EventKind.FROZEN, EventKind.VERDICT)
+QUALITIES = {"high": _("high quality"), "medium": _("medium quality"), "low": _("low quality")}
+# Different voice settings and languages that must have been tried.
+MIN_VARIANTS_TRIED = 2
 
 
 @dataclass(frozen=True)
 class Item:
-    """One step of the checklist. `is_done` is None if the step is not needed here."""
+    """One step of the checklist. `is_done` is None if the step is not needed here.
+
+    `missing` says what an open step still lacks.
+    """
 
     code: str
     is_done: bool | None
+    missing: tuple[str, ...] = ()
 
 
 class Facts:
@@ -38,16 +60,39 @@ class Facts:
 
     @cached_property
     def sessions(self) -> list[StreamingSession]:
-        return list(StreamingSession.objects.order_by("-created_at")[:RECENT_SESSIONS])
+        return list(StreamingSession.objects.select_related("account").order_by("-created_at")[:RECENT_SESSIONS])
 
     @cached_property
-    def kinds(self) -> set[tuple[str, str]]:
-        """Return source and kind of all events of those sessions."""
+    def kinds(self) -> Mapping[UUID, set[tuple[str, str]]]:
+        """Return source and kind of all events of each of those sessions."""
+        found: dict[UUID, set[tuple[str, str]]] = defaultdict(set)
         rows = SessionEvent.objects.filter(session__in=[session.pk for session in self.sessions])
-        return set(rows.order_by().values_list("source", "kind").distinct())
+        for session_id, source, kind in rows.order_by().values_list("session", "source", "kind").distinct():
+            found[session_id].add((source, kind))
+        return found
+
+    @cached_property
+    def tasks(self) -> Mapping[UUID, list[SessionTask]]:
+        found: dict[UUID, list[SessionTask]] = defaultdict(list)
+        rows = SessionTask.objects.filter(session__in=[session.pk for session in self.sessions])
+        for task in rows.defer("sealed"):
+            found[task.session_id].append(task)
+        return found
+
+    @cached_property
+    def lines(self) -> Mapping[UUID, list[Utterance]]:
+        found: dict[UUID, list[Utterance]] = defaultdict(list)
+        rows = Utterance.objects.filter(session__in=[session.pk for session in self.sessions])
+        for line in rows.defer("sealed").order_by("at", "pk"):
+            found[line.session_id].append(line)
+        return found
 
     def has(self, kind: str) -> bool:
-        return any(known == kind for _, known in self.kinds)
+        return any(self.has_in(session, kind) for session in self.sessions)
+
+    def has_in(self, session: StreamingSession, *kinds: str) -> bool:
+        """Return whether the session's record has an event of one of these kinds."""
+        return any(known in kinds for _, known in self.kinds[session.pk])
 
     def is_key_accepted(self) -> bool:
         accepted = AuditEntry.objects.filter(kind=AuditEntry.Kind.KEY_SET, data__accepted__1=True)
@@ -64,11 +109,20 @@ class Facts:
         made = [session for session in self.sessions if session.provider_session_id]
         return self.has(EventKind.PROVIDER_CREATED) and any(_is_as_chosen(session) for session in made)
 
+    def is_text_sent_and_video_shown(self) -> bool:
+        """Return whether a text was sent in a session whose first frame was shown."""
+        return any(
+            self.has_in(session, EventKind.FIRST_FRAME)
+            and any(task.status == SessionTask.Status.SENT for task in self.tasks[session.pk])
+            for session in self.sessions
+        )
+
     def is_answered(self) -> bool:
-        """Return whether both the user and the avatar spoke in a session."""
-        lines = Utterance.objects.filter(session__in=[session.pk for session in self.sessions])
-        said = dict.fromkeys(lines.order_by().values_list("session", "who").distinct())
-        return any((session, Utterance.Who.AVATAR) in said for session, who in said if who == Utterance.Who.USER)
+        """Return whether the avatar answered a user in a session."""
+        return any(
+            has_answer(self.lines[session.pk], self.tasks[session.pk], may_greet=_may_greet(session))
+            for session in self.sessions
+        )
 
     def is_stop_confirmed(self) -> bool:
         """Return whether a session that was live has ended.
@@ -77,37 +131,113 @@ class Facts:
         """
         return any(session.status == Status.ENDED and session.live_at for session in self.sessions)
 
+    def is_trouble_handled(self) -> bool:
+        """Return whether tracks are recorded, and each session with trouble has ended with a reason."""
+        in_trouble = [
+            session
+            for session in self.sessions
+            if self.has_in(session, *TROUBLE) or session.end_reason in EndReason.technical_failures()
+        ]
+        is_each_over = all(session.status == Status.ENDED for session in in_trouble)
+        return self.has(EventKind.TRACK_SUBSCRIBED) and bool(in_trouble) and is_each_over
+
+    def is_in_own_room(self) -> bool:
+        """Return whether a user joined a room of our own into which the provider sent its avatar."""
+        return any(
+            session.room and session.provider_session_id and self.has_in(session, EventKind.ROOM_CONNECTED)
+            for session in self.sessions
+        )
+
+    def untried(self) -> tuple[str, ...]:
+        """Return what no live session has used yet: each quality, a second voice setting, a second language."""
+        live = StreamingSession.objects.filter(version=OuterRef("pk"), live_at__isnull=False)
+        tried = list(PersonaVersion.objects.filter(Exists(live)).select_related("avatar__account"))
+        tried_qualities = {version.quality for version in tried}
+        tried_qualities |= {session.started_with.quality for session in self.sessions if session.live_at}
+        offered = {quality for account in ProviderAccount.objects.all() for quality in account.capabilities.qualities}
+        missing = [str(name) for quality, name in QUALITIES.items() if quality in offered - tried_qualities]
+        if len({_voice_of(version) for version in tried}) < MIN_VARIANTS_TRIED:
+            missing.append(gettext("a second voice or voice setting"))
+        if len({version.language for version in tried}) < MIN_VARIANTS_TRIED:
+            missing.append(gettext("a second language"))
+        return tuple(missing)
+
+    def unmeasured(self) -> tuple[str, ...]:
+        """Return the measurements that no recent session has."""
+        answered = SessionTotal.objects.filter(session__in=[session.pk for session in self.sessions])
+        measured = {
+            gettext("time to the first frame"): self.has(EventKind.FIRST_FRAME),
+            gettext("response time"): answered.exclude(answers_ms=[]).exists(),
+            gettext("frame rate"): self.has(EventKind.PICTURE),
+            gettext("rating"): self.has(EventKind.RATED),
+        }
+        return tuple(name for name, is_measured in measured.items() if not is_measured)
+
     def is_webhook_seen(self) -> bool:
-        return any(source == Source.LIVEKIT for source, _ in self.kinds) or cache.get(WEBHOOK_SEEN) is not None
-
-
-SESSION_STEPS: dict[str, Callable[[Facts], bool]] = {
-    "key": Facts.is_key_accepted,
-    "catalogue": Facts.is_synced,
-    "persona": lambda facts: Persona.objects.published().exists(),
-    "made": Facts.is_created_as_chosen,
-    "started": lambda facts: facts.has(EventKind.PROVIDER_STARTED),
-    "joined": lambda facts: facts.has(EventKind.ROOM_CONNECTED),
-    "frame": lambda facts: any(session.live_at for session in facts.sessions),
-    "answer": Facts.is_answered,
-    "stopped": Facts.is_stop_confirmed,
-}
+        is_recorded = any(source == Source.LIVEKIT for known in self.kinds.values() for source, _ in known)
+        return is_recorded or cache.get(WEBHOOK_SEEN) is not None
 
 
 def items(livekit_trouble: str | None) -> list[Item]:
-    """Return the eleven items.
+    """Return the eleven steps of a first integration, followed by those of this portal.
 
     `livekit_trouble` is the result of `livekit.diagnose`, or None if it was not called.
     """
     facts, has_own = Facts(), livekit.is_set_up()
-    session_items = [Item(code, is_done(facts)) for code, is_done in SESSION_STEPS.items()]
-    reachable = Item("livekit", livekit_trouble == "" if has_own else None)
-    return [*session_items, reachable, Item("webhook", facts.is_webhook_seen() if has_own else None)]
+    untried, unmeasured = facts.untried(), facts.unmeasured()
+    return [
+        Item("key", facts.is_key_accepted()),
+        Item("token", facts.has(EventKind.PROVIDER_AUTHENTICATED)),
+        Item("made", facts.is_created_as_chosen()),
+        Item("started", facts.has(EventKind.PROVIDER_STARTED)),
+        Item("joined", facts.has(EventKind.ROOM_CONNECTED)),
+        Item("frame", facts.is_text_sent_and_video_shown()),
+        Item("stopped", facts.is_stop_confirmed()),
+        Item("errors", facts.is_trouble_handled()),
+        Item("own_rooms", facts.is_in_own_room() if has_own else None),
+        Item("variety", not untried, untried),
+        Item("measured", not unmeasured, unmeasured),
+        Item("catalogue", facts.is_synced()),
+        Item("persona", Persona.objects.published().exists()),
+        Item("answer", facts.is_answered()),
+        Item("livekit", livekit_trouble == "" if has_own else None),
+        Item("webhook", facts.is_webhook_seen() if has_own else None),
+    ]
+
+
+def has_answer(lines: Sequence[Utterance], tasks: Sequence[SessionTask], *, may_greet: bool) -> bool:
+    """Return whether the avatar answered an input of the user.
+
+    `lines` are in order of time. A greeting and a text that was read aloud are no answers, and a text that was not
+    sent is no input. With `may_greet`, the provider may have said a greeting that belongs to no task.
+    """
+    sent = [task for task in tasks if task.status == SessionTask.Status.SENT]
+    asked = [task for task in sent if task.kind == SessionTask.Kind.TALK]
+    asked_ids = {task.provider_task_id for task in asked if task.provider_task_id}
+    spoken = [line for line in lines if line.who == Utterance.Who.AVATAR]
+    if any(line.provider_task_id in asked_ids for line in spoken):
+        return True
+    read_aloud_ids = {task.provider_task_id for task in sent if task.kind == SessionTask.Kind.REPEAT}
+    is_greeting_known = any(line.provider_task_id and line.provider_task_id in read_aloud_ids for line in spoken)
+    unnamed = [line for line in spoken if not line.provider_task_id or line.provider_task_id not in read_aloud_ids]
+    if may_greet and not is_greeting_known:
+        unnamed = unnamed[1:]
+    inputs = [task.created_at for task in asked]
+    inputs += [line.at for line in lines if line.who == Utterance.Who.USER and line.by == Utterance.By.VOICE]
+    return bool(inputs) and any(line.at > min(inputs) for line in unnamed)
 
 
 def record_webhook() -> None:
     """Record that our own LiveKit server has sent a webhook."""
     cache.set(WEBHOOK_SEEN, 1, timeout=None)
+
+
+def _may_greet(session: StreamingSession) -> bool:
+    return bool(session.started_with.greeting) or session.account.capabilities.speaks_opening
+
+
+def _voice_of(version: PersonaVersion) -> tuple[Any, ...]:
+    return (version.voice_id, version.voice_rate, version.voice_emotion, *sorted(version.voice_settings.items()))
 
 
 def _is_as_chosen(session: StreamingSession) -> bool:

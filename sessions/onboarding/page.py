@@ -26,6 +26,11 @@ TEXTS: dict[str, tuple[Any, Any, Any]] = {
         _("Create an account and enter its key. “Check connection” on its page shows which calls fail, and why."),
         _("Provider accounts"),
     ),
+    "token": (
+        _("The provider issued a token for a session"),
+        _("Open the persona and press Start. If it fails, “Check connection” shows which call the provider refuses."),
+        _("Talk"),
+    ),
     "catalogue": (
         _("Avatars and voices are synced"),
         _("Sync the catalogue on the account’s page."),
@@ -52,9 +57,29 @@ TEXTS: dict[str, tuple[Any, Any, Any]] = {
         _("Check my device"),
     ),
     "frame": (
-        _("The avatar’s video was shown"),
-        _("The session’s page shows which step was not reached."),
+        _("A text was sent to the avatar, and its video was shown"),
+        _("Write something in a conversation with video. The session’s page shows which step was not reached."),
         _("Sessions"),
+    ),
+    "errors": (
+        _("Errors, tracks, reconnections and disconnections are handled"),
+        _("Interrupt the network during a conversation: it recovers, or ends with a reason."),
+        _("Sessions"),
+    ),
+    "own_rooms": (
+        _("A conversation took place on your own LiveKit server"),
+        _("Select your LiveKit server on the account’s page, and hold a session."),
+        _("The account"),
+    ),
+    "variety": (
+        _("All qualities, two voice settings and two languages were tried"),
+        _("Publish personas with other settings and talk with them. Still to be tried:"),
+        _("Personas"),
+    ),
+    "measured": (
+        _("Response time, video, sound and experience were measured"),
+        _("Talk for a few turns, end the conversation and rate it. Still to be measured:"),
+        _("Talk"),
     ),
     "answer": (_("A user’s message was answered"), _("Write or say something in the conversation."), _("Talk")),
     "stopped": (
@@ -105,7 +130,7 @@ def page(request: HttpRequest) -> HttpResponse:
             *TEXTS[item.code][:2],
             links[item.code],
             TEXTS[item.code][2],
-            details.get(item.code, ""),
+            details.get(item.code, "") or ", ".join(item.missing),
         )
         for item in checklist.items(trouble)
     ]
@@ -129,12 +154,17 @@ def _links() -> dict[str, str]:
         "key": the_account if account else reverse("admin:avatars_provideraccount_add"),
         "catalogue": the_account,
         "persona": the_persona or reverse("admin:avatars_persona_add"),
+        "token": room,
         "made": room,
         "started": sessions,
         "joined": reverse("sessions:check"),
         "frame": sessions,
         "answer": room,
         "stopped": sessions,
+        "errors": sessions,
+        "own_rooms": the_account,
+        "variety": reverse("admin:avatars_persona_changelist"),
+        "measured": room,
         "livekit": accounts,
         "webhook": the_account,
     }

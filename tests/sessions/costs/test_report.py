@@ -17,7 +17,7 @@ from django.utils import timezone
 from heygen_portal.people.access import roles
 from heygen_portal.providers.contract.session_records import PastSession, PastSessions
 from sessions.capacity import quotas
-from sessions.costs import ledger, provider_costs, provider_record, report, spend_alerts
+from sessions.costs import ledger, metrics, provider_costs, provider_record, report, spend_alerts
 from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry, Source
 from sessions.models import DayTotal, SessionTotal, Status, StreamingSession
@@ -206,9 +206,13 @@ def test_the_dashboard_shows_each_role_what_it_may_see(
     persona = PersonaFactory.create(published=True, avatar__account__monthly_cap=2)
     ended = ended_session(9, persona=persona, end_reason="no_picture")
     record_events(
-        ended, (20, "user_start", {}), (22, "user_stop", {}), (23.2, "avatar_start_talking", {"task_id": "a"})
+        ended,
+        (1.5, "first_frame", {}),
+        (20, "user_start", {}),
+        (22, "user_stop", {}),
+        (23.2, "avatar_start_talking", {"task_id": "a"}),
     )
-    StreamingSession.objects.update(live_at=ended.created_at + timedelta(seconds=1.5))
+    StreamingSession.objects.update(live_at=ended.created_at + timedelta(seconds=9))
     ledger.book_all()
     shown: Any = client.get("/admin/").context
     assert ("today" in shown, "capped" in shown) == (sees_sessions, sees_costs)
@@ -221,3 +225,15 @@ def test_the_dashboard_shows_each_role_what_it_may_see(
         )
     if sees_costs:
         assert [(row.percent, row.is_over_alarm_share) for row in shown["capped"]] == [(90, True)]
+
+
+def test_first_frame_times_are_of_sessions_that_had_a_picture() -> None:
+    """Sessions with sound or text only are live as well, and continue after a verdict that comes late."""
+    for seconds in (1, 2, 4):
+        session = StreamingSessionFactory.create()
+        record_events(session, (seconds, "first_frame", {}), (9, "first_frame", {}))
+    for _number in range(3):
+        sound_only = StreamingSessionFactory.create()
+        StreamingSession.objects.filter(pk=sound_only.pk).update(live_at=sound_only.created_at + timedelta(seconds=20))
+    measured = metrics.first_frame(timezone.now())
+    assert (measured.count, measured.median) == (3, timedelta(seconds=2))

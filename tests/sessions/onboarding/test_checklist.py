@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Any
 from unittest.mock import AsyncMock, Mock
 
 import pytest
 from django.core.cache import cache
 from django.test import Client, override_settings
-from django.utils import timezone
+from django.utils import timezone, translation
 from pytest_django import DjangoAssertNumQueries
 
 from avatars.models import ProviderAccount
@@ -16,13 +18,27 @@ from heygen_portal import providers
 from heygen_portal.providers.contract.provider import CredentialRefused, NotSent, Provider, ProviderRejected
 from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry, Source
-from sessions.models import Status
+from sessions.models import SessionTotal, Status, StreamingSession
 from sessions.onboarding import checklist
 from tests.support.factories import AvatarFactory, PersonaFactory, ProviderAccountFactory, StreamingSessionFactory
 
 pytestmark = pytest.mark.django_db
 
-ORDER = [*checklist.SESSION_STEPS, "livekit", "webhook"]
+# The eleven boxes of requirements 43 to 53, in their order, and then ours.
+FOUNDING = [
+    "key",
+    "token",
+    "made",
+    "started",
+    "joined",
+    "frame",
+    "stopped",
+    "errors",
+    "own_rooms",
+    "variety",
+    "measured",
+]
+OURS = ["catalogue", "persona", "answer", "livekit", "webhook"]
 PAGE = "/admin/avatars/provideraccount/setup-checklist/"
 OWN = {"LIVEKIT_URL": "ws://127.0.0.1:1", "LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "secret"}
 
@@ -31,20 +47,45 @@ def done_codes(trouble: str | None = None) -> set[str]:
     return {item.code for item in checklist.items(trouble) if item.is_done}
 
 
-def test_an_empty_portal_has_eleven_open_items() -> None:
-    """One for each step of requirements 43 to 51.
+@pytest.fixture
+def live_session() -> StreamingSession:
+    """A session of a published persona that is live, with an empty record."""
+    persona = PersonaFactory.create(published=True, greeting="Hola")
+    versions.save_version(persona)
+    persona.refresh_from_db()
+    session: StreamingSession = StreamingSessionFactory.create(persona=persona, version=persona.current)
+    return session
 
-    Two are not needed without our own LiveKit server.
-    """
+
+def at_second(seconds: int) -> datetime:
+    return timezone.now().replace(microsecond=0) + timedelta(seconds=seconds)
+
+
+def write(session: StreamingSession, seconds: int, *, task_id: str = "", **fields: Any) -> None:
+    """Store a text of the user as `send_task` does: a task and a line at the same time."""
+    values = {"kind": "talk", "status": "sent", "text": "¿Abrís hoy?", "sent_by": session.user} | fields
+    task = session.tasks.create(created_at=at_second(seconds), provider_task_id=task_id, **values)
+    line = {"who": "user", "by": "text", "kind": task.kind, "source": "portal", "at": task.created_at}
+    session.utterances.create(text="¿Abrís hoy?", **line)
+
+
+def speak(session: StreamingSession, seconds: int, task_id: str = "", who: str = "avatar") -> None:
+    line = {"who": who, "by": "voice", "source": "browser", "at": at_second(seconds), "provider_task_id": task_id}
+    session.utterances.create(text="Hola", **line)
+
+
+def test_the_founding_eleven_come_first_and_then_ours() -> None:
+    """Requirements 43 to 53. Three items are not needed without our own LiveKit server."""
     with override_settings(**dict.fromkeys(OWN, "")):
         items = checklist.items(None)
-    assert [item.code for item in items] == ORDER
-    assert len(items) == 11
-    assert [item.is_done for item in items] == [False] * 9 + [None] * 2
+    assert [item.code for item in items] == [*FOUNDING, *OURS]
+    not_needed = {item.code for item in items if item.is_done is None}
+    assert not_needed == {"own_rooms", "livekit", "webhook"}
+    assert not any(item.is_done for item in items)
 
 
 def test_each_item_is_done_by_its_own_event() -> None:
-    """Requirements 44, 45, 46, 47, 48, 49 and 51: a session's record completes one item after the other."""
+    """Requirements 44, 45, 46, 47, 49 and 51: a session's record completes one item after the other."""
     cache.delete(checklist.WEBHOOK_SEEN)  # other tests have seen some
     account = ProviderAccountFactory.create(synced_at=timezone.now())
     avatar = AvatarFactory.create(account=account)
@@ -53,24 +94,124 @@ def test_each_item_is_done_by_its_own_event() -> None:
     versions.save_version(persona)
     persona.refresh_from_db()
     session = StreamingSessionFactory.create(persona=persona, live_at=None, status=Status.CONNECTING)
-    steps = [("provider_created", "made"), ("provider_started", "started"), ("room_connected", "joined")]
+    steps = [
+        ("provider_authenticated", "token"),
+        ("provider_created", "made"),
+        ("provider_started", "started"),
+        ("room_connected", "joined"),
+    ]
     known = {"key", "catalogue", "persona"}
     assert done_codes() == known
     for kind, item in steps:
         events.append(session.pk, Entry(kind))
         assert done_codes() == (known := known | {item})
-    session.live_at = timezone.now()
-    session.save()
-    assert done_codes() == (known := known | {"frame"})
-    session.utterances.create(who="avatar", by="voice", text="Hola", source="browser")
-    assert done_codes() == known  # a greeting is no answer
-    session.utterances.create(who="user", by="text", text="¿Qué tal?", source="portal")
-    assert done_codes() == (known := known | {"answer"})
     with override_settings(**OWN):
         assert done_codes("") == (known := known | {"livekit"})
         assert done_codes("no answer") == known - {"livekit"}
+        StreamingSession.objects.filter(pk=session.pk).update(room="room-1")
+        assert done_codes("") == (known := known | {"own_rooms"})
         events.append(session.pk, Entry("participant_joined", {}, Source.LIVEKIT))
         assert done_codes("") == known | {"webhook"}
+
+
+def test_the_video_counts_as_shown_only_with_a_first_frame(live_session: StreamingSession) -> None:
+    """Requirement 48: a session with sound or text only is live without one."""
+    write(live_session, 1)
+    assert live_session.live_at
+    assert "frame" not in done_codes()
+    events.append(live_session.pk, Entry("first_frame", {}, Source.BROWSER))
+    assert "frame" in done_codes()
+
+
+def test_a_first_frame_without_a_text_is_not_enough(live_session: StreamingSession) -> None:
+    """Requirement 48: a text is sent once connected."""
+    events.append(live_session.pk, Entry("first_frame", {}, Source.BROWSER))
+    write(live_session, 1, status="failed", failure="provider_refused")
+    assert "frame" not in done_codes()
+
+
+@pytest.mark.parametrize(
+    ("happens", "is_answered"),
+    [
+        ([("greets", 0)], False),
+        ([("greets", 0), ("writes", 1)], False),
+        ([("writes", 1), ("greets", 2)], False),
+        ([("greets", 0), ("fails", 1), ("speaks", 2)], False),
+        ([("greets", 0), ("reads", 1), ("speaks_read", 2)], False),
+        ([("greets", 0), ("writes", 1), ("speaks", 2)], True),
+        ([("greets", 0), ("speaks", 1), ("writes", 2)], False),
+        ([("greets_unnamed", 0), ("writes", 1), ("speaks", 2)], True),
+        ([("writes", 0), ("greets_unnamed", 1)], False),
+        ([("greets", 0), ("writes", 1), ("answers", 2)], True),
+        ([("greets", 0), ("says", 1), ("speaks", 2)], True),
+        ([("greets", 0), ("says", 1)], False),
+    ],
+)
+def test_only_an_answer_counts_as_one(
+    live_session: StreamingSession, happens: list[tuple[str, int]], *, is_answered: bool
+) -> None:
+    """Neither a greeting, nor a text that was read aloud or not sent, nor a line that nobody answered."""
+    if ("greets", 0) in happens or ("greets", 2) in happens:
+        live_session.tasks.create(kind="repeat", status="sent", text="Hola", provider_task_id="greeting")
+    for what, second in happens:
+        match what:
+            case "greets":
+                speak(live_session, second, "greeting")
+            case "writes":
+                write(live_session, second, task_id="asked")
+            case "fails":
+                write(live_session, second, status="failed", failure="provider_refused")
+            case "reads":
+                write(live_session, second, task_id="read", kind="repeat")
+            case "speaks_read":
+                speak(live_session, second, "read")
+            case "answers":
+                speak(live_session, second, "asked")
+            case "says":
+                speak(live_session, second, who="user")
+            case _:
+                speak(live_session, second)
+    assert ("answer" in done_codes()) == is_answered
+
+
+def test_trouble_counts_as_handled_once_each_such_session_has_ended(live_session: StreamingSession) -> None:
+    """Requirement 50: tracks are recorded, and each failure ends in a named state."""
+    events.append(live_session.pk, Entry("track_subscribed", {"kind": "video"}, Source.BROWSER))
+    assert "errors" not in done_codes()
+    events.append(live_session.pk, Entry("room_reconnecting", {}, Source.BROWSER))
+    assert "errors" not in done_codes()
+    StreamingSession.objects.filter(pk=live_session.pk).update(
+        status="ended", end_reason="user_stopped", ended_at=timezone.now(), deadline_at=None
+    )
+    assert "errors" in done_codes()
+
+
+def test_what_has_not_been_tried_or_measured_is_named(live_session: StreamingSession, admin_client: Client) -> None:
+    """Requirements 52 and 53."""
+
+    def missing(code: str) -> tuple[str, ...]:
+        with translation.override("en"):
+            return next(item.missing for item in checklist.items(None) if item.code == code)
+
+    assert missing("variety") == (
+        "medium quality", "low quality", "a second voice or voice setting", "a second language",
+    )  # fmt: skip
+    for quality, language, rate in (("medium", "en", 1), ("low", "en", 1.1)):
+        persona = PersonaFactory.create(
+            published=True, quality=quality, language=language, voice_rate=rate, avatar=live_session.persona.avatar
+        )
+        versions.save_version(persona)
+        persona.refresh_from_db()
+        StreamingSessionFactory.create(persona=persona, version=persona.current)
+    assert missing("variety") == ()
+    assert missing("measured") == ("time to the first frame", "response time", "frame rate", "rating")
+    for kind in ("first_frame", "picture", "rated"):
+        events.append(live_session.pk, Entry(kind, {}, Source.BROWSER))
+    page = admin_client.get(PAGE, headers={"accept-language": "en"}).content.decode()
+    assert "response time" in page
+    total = {"account": live_session.account, "persona": live_session.persona, "day": timezone.localdate()}
+    SessionTotal.objects.create(session=live_session, time=timedelta(0), estimated=0, answers_ms=[700], **total)
+    assert {"variety", "measured"} <= done_codes()
 
 
 def test_a_session_with_another_avatar_than_chosen_does_not_count() -> None:
