@@ -73,7 +73,7 @@ TEXTS: dict[str, tuple[Any, Any, Any]] = {
     ),
     "variety": (
         _("All qualities, two voice settings and two languages were tried"),
-        _("Publish personas with other settings and talk with them. Still to be tried:"),
+        _("Talk with personas that have other settings. Still to be tried:"),
         _("Personas"),
     ),
     "measured": (
