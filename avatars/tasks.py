@@ -15,19 +15,24 @@ from avatars.catalogue import sync_runs
 from avatars.models import ProviderAccount, Video
 from avatars.videos import orders
 from heygen_portal.runtime.jobs import job_loop
+from heygen_portal.runtime.jobs.scheduler import PortalTask
 
 LOCK_KEY, LOCK_SECONDS = "videos-are-looked-after", 20
 VIDEOS_TIMEOUT = timedelta(hours=1)
 
 
-@shared_task
+def _has_due_videos() -> bool:
+    return Video.objects.due(timezone.now()).exists()
+
+
+@shared_task(base=PortalTask, has_work=staticmethod(_has_due_videos))
 def look_after_videos() -> None:
-    """Take the next step with each video that is due. Scheduled every three seconds.
+    """Take the next step with each video that is due. Checked every three seconds.
 
     Only one run at a time in the whole portal: fetching a video takes minutes, and the other workers must enforce
     limits.
     """
-    if not Video.objects.due(timezone.now()).exists():
+    if not _has_due_videos():
         return
     token = uuid.uuid4().hex
     if cache.add(LOCK_KEY, token, LOCK_SECONDS):

@@ -1,7 +1,8 @@
 """Celery tasks.
 
 The database is the retry queue: the next tick makes up for a lost task. No task has `expires`, which would compare the
-clocks of two machines. Instead `heygen_portal.runtime.jobs.scheduler` skips tasks that have piled up.
+clocks of two machines. Instead `heygen_portal.runtime.jobs.scheduler` skips tasks that have piled up. Beat calls a
+task's `has_work` first, and sends a task without work only as a heartbeat.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers.contract.provider import ProviderError
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.jobs import job_loop
+from heygen_portal.runtime.jobs.scheduler import PortalTask
 from sessions.actions import deadlines, stop
 from sessions.costs import ledger, provider_costs, provider_record, spend_alerts
 from sessions.exports import list_export
@@ -39,21 +41,33 @@ UPGRADE_SECONDS_PER_NIGHT = 30
 EXPORT_SECONDS_PER_JOB = 3
 
 
-@shared_task
+def _limits_are_due() -> bool:
+    return stop.has_due(timezone.now())
+
+
+@shared_task(base=PortalTask, has_work=staticmethod(_limits_are_due))
 def enforce_limits() -> None:
-    """Stop or warn every session that is due. Scheduled twice a second."""
+    """Stop or warn every session that is due. Checked twice a second."""
     job_loop.run(stop.enforce_due(timezone.now()), TICK_TIMEOUT)
 
 
-@shared_task
+def _records_are_due() -> bool:
+    return provider_record.has_due(timezone.now())
+
+
+@shared_task(base=PortalTask, has_work=staticmethod(_records_are_due))
 def read_records() -> None:
-    """Read the providers' records of ended sessions. Scheduled every ten seconds."""
+    """Read the providers' records of ended sessions. Checked every ten seconds."""
     job_loop.run(provider_record.read_due(timezone.now()), JOB_TIMEOUT)
 
 
-@shared_task
+def _books_are_due() -> bool:
+    return ledger.has_unbooked() or deadlines.has_stale_tasks(timezone.now())
+
+
+@shared_task(base=PortalTask, has_work=staticmethod(_books_are_due))
 def keep_books() -> None:
-    """Add ended sessions to the totals. Scheduled every five seconds."""
+    """Add ended sessions to the totals. Checked every five seconds."""
     deadlines.fail_stale_tasks(timezone.now())
     ledger.book_all()
 

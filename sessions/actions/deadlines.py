@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.db import DatabaseError, IntegrityError, transaction
-from django.db.models import Min, Q
+from django.db.models import Min, Q, QuerySet
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
@@ -108,10 +108,17 @@ def fail_task(task: SessionTask) -> None:
             events.record(task.session_id, events.task_entry(task))
 
 
+def has_stale_tasks(now: datetime) -> bool:
+    return _stale_tasks(now).exists()
+
+
+def _stale_tasks(now: datetime) -> QuerySet[SessionTask]:
+    return SessionTask.objects.filter(status=SessionTask.Status.SENDING, created_at__lte=now - STALE_TASK_AGE)
+
+
 def fail_stale_tasks(now: datetime) -> None:
     """Mark tasks as failed whose sending process died. Each failure is recorded."""
-    stale = SessionTask.objects.filter(status=SessionTask.Status.SENDING, created_at__lte=now - STALE_TASK_AGE)
-    for task in stale.order_by("created_at")[:ROWS_PER_TICK]:
+    for task in _stale_tasks(now).order_by("created_at")[:ROWS_PER_TICK]:
         fail_task(task)
 
 

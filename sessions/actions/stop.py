@@ -144,6 +144,11 @@ async def _retry_later(session: StreamingSession, trouble: Evidence | None = Non
     await in_thread(deadlines.schedule_stop_retry)(session, jitter, trouble)
 
 
+def has_due(now: datetime) -> bool:
+    """Whether `enforce_due` would find work: a due session, an expired lease, or a queue."""
+    return StreamingSession.objects.due(now).exists() or tabs.has_expired_leases(now) or queue.is_used()
+
+
 async def enforce_due(now: datetime) -> None:
     """Stop or warn every session that is due."""
     await in_thread(tabs.expire_leases)(now)

@@ -207,6 +207,11 @@ def position_of(channel: str) -> QueuePosition | None:
     return QueuePosition(own.account_id, waiting.index(own) + 1, len(waiting))
 
 
+def is_used() -> bool:
+    """Whether any person waits or holds an offer."""
+    return QueuePlace.objects.exists()
+
+
 def offer_all_slots() -> None:
     """Offer the free slots of all accounts.
 

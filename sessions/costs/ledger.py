@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from heygen_portal.runtime.jobs import due_rows
@@ -43,13 +44,21 @@ COST_KINDS = (*DEPARTURE_KINDS, *RETURN_KINDS, *SPEECH, EventKind.LADDER, EventK
 logger = logging.getLogger(__name__)
 
 
+def has_unbooked() -> bool:
+    return _unbooked().exists()
+
+
+def _unbooked() -> QuerySet[StreamingSession]:
+    return StreamingSession.objects.filter(status=Status.ENDED, booked_at=None)
+
+
 def book_all() -> int:
     """Book ended sessions for at most `BOOKING_SECONDS`; return how many were booked."""
     stop_at = time.monotonic() + BOOKING_SECONDS
     count = 0
     failed: set[UUID] = set()
     while True:
-        rows = StreamingSession.objects.filter(status=Status.ENDED, booked_at=None).exclude(pk__in=failed)
+        rows = _unbooked().exclude(pk__in=failed)
         ended = list(rows.order_by("account", "created_at").values_list("pk", flat=True)[:SESSIONS_PER_BATCH])
         count += _book_each(ended, failed)
         if len(ended) < SESSIONS_PER_BATCH or time.monotonic() >= stop_at:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import ProviderError, ProviderRejected, SessionRecord, SpokenLine
@@ -41,8 +42,16 @@ async def read_due(now: datetime) -> None:
     await asyncio.gather(*(_read(session, now) for session in claimed))
 
 
+def has_due(now: datetime) -> bool:
+    return _due(now).exists()
+
+
+def _due(now: datetime) -> QuerySet[StreamingSession]:
+    return StreamingSession.objects.filter(status=Status.ENDED, record_due_at__lte=now)
+
+
 def _claim_due(now: datetime) -> list[StreamingSession]:
-    rows = StreamingSession.objects.select_related("account").filter(status=Status.ENDED, record_due_at__lte=now)
+    rows = _due(now).select_related("account")
     return due_rows.claim(rows.order_by("record_due_at"), RECORDS_IN_PARALLEL, record_due_at=now + RETRY_INTERVAL)
 
 

@@ -129,7 +129,15 @@ def _leave(tab: Tab | None, sign: str) -> None:
 
 def expire_leases(now: datetime) -> None:
     """Remove web processes whose lease ran out, with their tabs."""
-    _remove_processes(ServerProcess.objects.filter(lease_ends_at__lt=now), "lease")
+    _remove_processes(_expired(now), "lease")
+
+
+def has_expired_leases(now: datetime) -> bool:
+    return _expired(now).exists()
+
+
+def _expired(now: datetime) -> QuerySet[ServerProcess]:
+    return ServerProcess.objects.filter(lease_ends_at__lt=now)
 
 
 def release_lease(process_id: UUID) -> None:

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +26,9 @@ from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+
+from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.runtime.jobs import job_loop
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +44,9 @@ MAX_QUEUED_MESSAGES = 1000
 """Queue length at which beat stops sending, because no worker consumes the messages."""
 MAX_FILE_BYTES = 64 * 1024
 REDIS_TIMEOUT_S = 1.0
+HEARTBEAT_S = 10.0
+"""A job without work is sent this often all the same: its sign of life, and the limit of an error in `has_work`."""
+HAS_WORK_TIMEOUT = timedelta(seconds=1)
 
 
 class SteadyScheduler(Scheduler):
@@ -48,6 +54,9 @@ class SteadyScheduler(Scheduler):
 
     The schedule file stores when each crontab was last sent, so that a job missed at night is sent after a restart.
     Times in the future count as now.
+
+    A job whose `has_work` finds nothing is skipped, so that an idle portal costs next to nothing. While the database
+    does not answer, all jobs are sent.
     """
 
     max_interval = MAX_SLEEP_S
@@ -58,6 +67,8 @@ class SteadyScheduler(Scheduler):
         self._file = Path(schedule_filename) if schedule_filename else None
         self._clock = clock
         self._next_at: dict[str, float] = {}
+        self._sent_at: dict[str, float] = {}
+        self._asks_again_at = 0.0
         self._is_full = False
         super().__init__(app, **kwargs)
 
@@ -72,8 +83,12 @@ class SteadyScheduler(Scheduler):
         """Send due jobs and return the seconds until the next tick."""
         entries = self._entries()
         for entry in entries:
-            if self._seconds_until_due(entry) <= 0:
+            if self._seconds_until_due(entry) > 0:
+                continue
+            if self._has_work(entry):
                 self._send(entry)
+            else:
+                self._plan_next(entry, self._clock())
         return float(min([self.max_interval, *map(self._seconds_until_due, entries)]))
 
     def _entries(self) -> list[Entry]:
@@ -97,14 +112,33 @@ class SteadyScheduler(Scheduler):
             logger.exception("%s could not be sent", entry.name)
             is_sent = False
         if not is_crontab:
-            # Count from when it was due, but never send a burst to catch up.
-            every = entry.schedule.run_every.total_seconds()
-            self._next_at[entry.name] = max(self._next_at.get(entry.name, now) + every, now)
+            self._plan_next(entry, now)
+            if is_sent:
+                self._sent_at[entry.name] = now
         elif is_sent:
             entry.last_run_at = self.app.now()
             self._write()
         else:
             self._next_at[entry.name] = now + RETRY_S
+
+    def _plan_next(self, entry: Entry, now: float) -> None:
+        """Count an interval from when it was due, but never send a burst to catch up."""
+        every = entry.schedule.run_every.total_seconds()
+        self._next_at[entry.name] = max(self._next_at.get(entry.name, now) + every, now)
+
+    def _has_work(self, entry: Entry) -> bool:
+        """Whether to send a job. It is not asked at its heartbeat, nor for a while after it could not answer."""
+        now = self._clock()
+        has_work = getattr(self.app.tasks.get(entry.task), "has_work", None)
+        is_heartbeat = now - self._sent_at.get(entry.name, -HEARTBEAT_S) >= HEARTBEAT_S
+        if has_work is None or is_heartbeat or now < self._asks_again_at:
+            return True
+        try:
+            return job_loop.run(_answer(has_work), HAS_WORK_TIMEOUT)
+        except Exception:
+            logger.exception("%s is sent, because its work could not be looked up", entry.name)
+            self._asks_again_at = self._clock() + HEARTBEAT_S
+            return True
 
     def _queue_has_room(self) -> bool:
         """Whether workers consume the queue, which is in Redis' memory."""
@@ -150,6 +184,10 @@ class SteadyScheduler(Scheduler):
             logger.warning("%s cannot be written: %s", self._file, exc)
 
 
+async def _answer(has_work: Callable[[], bool]) -> bool:
+    return await in_thread(has_work)()
+
+
 def _pause_s(entry: Entry) -> float:
     """Return the seconds after its start during which a job is not started again."""
     if isinstance(entry.schedule, crontab):
@@ -162,6 +200,9 @@ class PortalTask(Task[Any, Any]):
 
     So jobs that piled up while no worker was free run once.
     """
+
+    has_work: Callable[[], bool] | None = None
+    """A static method that beat calls before it sends the job. A job without one is always sent."""
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         pause_s = self.request.get(PAUSE_HEADER)

@@ -1,0 +1,85 @@
+"""Beat sends a job only if its rows say that it has work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+
+from avatars import tasks as avatars_tasks
+from heygen_portal.runtime.jobs.scheduler import PortalTask
+from sessions import tasks
+from sessions.models import QueuePlace, ServerProcess, SessionTask, Status
+from tests.support.factories import PersonaFactory, StreamingSessionFactory, UserFactory, VideoFactory
+
+pytestmark = pytest.mark.django_db
+
+AGO = timedelta(minutes=10)
+
+
+def a_due_session() -> None:
+    StreamingSessionFactory.create(deadline_at=timezone.now())
+
+
+def an_expired_process() -> None:
+    ServerProcess.objects.create(lease_ends_at=timezone.now() - timedelta(seconds=1))
+
+
+def a_waiting_person() -> None:
+    persona = PersonaFactory.create(published=True)
+    process = ServerProcess.objects.create(lease_ends_at=timezone.now() + timedelta(hours=1))
+    QueuePlace.objects.create(
+        user=UserFactory.create(), account=persona.avatar.account, persona=persona, process=process, channel=uuid4().hex
+    )
+
+
+def an_unbooked_session() -> None:
+    StreamingSessionFactory.create(status=Status.ENDED)
+
+
+def a_task_left_behind() -> None:
+    session = StreamingSessionFactory.create()
+    SessionTask.objects.create(
+        session=session, sealed=b"\x01", status=SessionTask.Status.SENDING, created_at=timezone.now() - AGO
+    )
+
+
+def a_record_to_read() -> None:
+    StreamingSessionFactory.create(status=Status.ENDED, record_due_at=timezone.now())
+
+
+def a_due_video() -> None:
+    VideoFactory.create(due_at=timezone.now())
+
+
+JOBS: list[PortalTask] = [
+    tasks.enforce_limits, tasks.keep_books, tasks.read_records, avatars_tasks.look_after_videos,
+]  # fmt: skip
+WORK = [
+    (tasks.enforce_limits, a_due_session),
+    (tasks.enforce_limits, an_expired_process),
+    (tasks.enforce_limits, a_waiting_person),
+    (tasks.keep_books, an_unbooked_session),
+    (tasks.keep_books, a_task_left_behind),
+    (tasks.read_records, a_record_to_read),
+    (avatars_tasks.look_after_videos, a_due_video),
+]
+
+
+@pytest.mark.parametrize(("job", "make"), WORK)
+def test_a_job_has_work_once_a_row_is_due(job: PortalTask, make: Callable[[], None]) -> None:
+    make()
+    assert job.has_work
+    assert job.has_work()
+
+
+def test_open_and_finished_rows_that_are_not_due_are_no_work() -> None:
+    now = timezone.now()
+    StreamingSessionFactory.create()
+    StreamingSessionFactory.create(status=Status.ENDED, booked_at=now, record_due_at=now + AGO)
+    ServerProcess.objects.create(lease_ends_at=now + AGO)
+    VideoFactory.create(due_at=now + AGO)
+    assert [job.has_work() for job in JOBS if job.has_work] == [False] * 4
