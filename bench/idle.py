@@ -20,7 +20,8 @@ from typing import Any
 import aiohttp
 import django
 
-from bench.soak import House, Process, last_for_a_day
+from bench import _talker
+from bench._process import Process, with_descendants
 from local.processes import Child
 from local.servers import command
 from tests.support import servers
@@ -64,11 +65,11 @@ async def main(seconds: float, ended: int, opened: int) -> None:
         idle = await measure(f"nobody there, {ended} ended sessions", processes, seconds)
         cookies = await asyncio.to_thread(_ledger.sign_in, opened, 10 * opened)
         async with AsyncExitStack() as open_things:
-            house = House(portal, await open_things.enter_async_context(aiohttp.ClientSession()), open_things)
-            talkers = [await house.talker(cookie) for cookie in cookies]
+            http = await open_things.enter_async_context(aiohttp.ClientSession())
+            talkers = [await _talker.connect(portal, http, cookie, open_things) for cookie in cookies]
             for first in range(0, opened, OPENED_AT_ONCE):
                 await asyncio.gather(*(talker.start() for talker in talkers[first : first + OPENED_AT_ONCE]))
-            await asyncio.to_thread(last_for_a_day, [talker.session_id for talker in talkers])
+            await asyncio.to_thread(_talker.extend_by_a_day, [talker.session_id for talker in talkers])
             busy = await measure(f"{opened} open idle sessions", processes, seconds)
     result = {
         "bench": "idle",
@@ -84,8 +85,8 @@ async def main(seconds: float, ended: int, opened: int) -> None:
 async def measure(title: str, processes: Mapping[str, Child], seconds: float) -> dict[str, dict[str, float]]:
     """Return each process's percentage of one core and its memory, children included."""
     await asyncio.sleep(SETTLING_S)
-    trees = {name: [Process(name, pid) for pid in tree(child.pid)] for name, child in processes.items()}
-    before, began = {name: cpu_s(tree) for name, tree in trees.items()}, time.monotonic()
+    trees = {name: with_descendants(name, child.pid) for name, child in processes.items()}
+    before, began = {name: cpu_s(members) for name, members in trees.items()}, time.monotonic()
     await asyncio.sleep(seconds)
     took = time.monotonic() - began
     print(f"{title}, {took:.0f} s")
@@ -96,12 +97,6 @@ async def measure(title: str, processes: Mapping[str, Child], seconds: float) ->
         measured[name] = {"cpu": round(cpu, 2), "rss_mb": round(rss_mb, 1)}
         print(f"  {name:9} {cpu:6.2f} %  {rss_mb:7.1f} MB  {len(members)} processes", flush=True)
     return measured
-
-
-def tree(pid: int) -> list[int]:
-    """Return the IDs of a process and all its descendants."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(found for child in children for found in tree(int(child)))]
 
 
 def cpu_s(members: list[Process]) -> float:

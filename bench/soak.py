@@ -20,8 +20,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
-from datetime import timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,9 @@ import aiohttp
 import django
 import redis
 
+from bench import _talker
+from bench._process import Process
+from bench._talker import Talker, extend_by_a_day
 from local.processes import Child
 from local.servers import command
 from tests.support import servers
@@ -41,24 +42,7 @@ YARDSTICK_EVERY_S = 0.2
 PATIENCE_S = 60
 RULES = ("--concurrency", "100000", "--rule", "no_user_s=86400", "--idle", "86400", "--duration", "86400")
 NO_BUDGETS = {"BUDGET_FACTOR": "1000000"}
-JIFFY_S = 1 / os.sysconf("SC_CLK_TCK")
 MB = 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Process:
-    name: str
-    pid: int
-
-    def cpu_s(self) -> float:
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * JIFFY_S
-
-    def rss(self) -> int:
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-    def files(self) -> int:
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
 
 
 class Yardstick:
@@ -131,55 +115,6 @@ class Meter:
         return max(grown.values())
 
 
-@dataclass
-class Talker:
-    """A user's socket on a live session."""
-
-    socket: aiohttp.ClientWebSocketResponse
-    heard: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
-    numbers: Any = field(default_factory=count)
-    session_id: str = ""
-
-    async def listen(self) -> None:
-        async for message in self.socket:
-            await self.heard.put(json.loads(message.data))
-
-    async def until(self, kind: str, **fields: Any) -> dict[str, Any]:
-        """Return the next message of this kind with these fields."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                told = await self.heard.get()
-                if told["type"] == "error":
-                    raise RuntimeError(f"the portal refused: {told}")
-                if told["type"] == kind and all(told.get(name) == value for name, value in fields.items()):
-                    return told
-
-    async def start(self) -> None:
-        await self.socket.send_json({"type": "session.start"})
-        await self.until("session.room")
-        seen = {"width": 1280, "height": 720, "ms": 300}
-        await self.socket.send_json({"type": "event.report", "kind": "first_frame", "data": seen})
-        self.session_id = (await self.until("session.status", status="live"))["session_id"]
-
-    async def say_something(self) -> int:
-        """Send a page's messages and wait for the results. Return the number of messages."""
-        number = next(self.numbers)
-        await self.socket.send_json({"type": "event.report", "kind": "connection_quality", "data": {"quality": "good"}})
-        text = {"kind": "repeat", "text": "Hola, ¿cómo estás?", "ref": str(number)}
-        await self.socket.send_json({"type": "task.send", **text})
-        await self.until("task.sent", ref=str(number))
-        await self.stay()
-        return 3
-
-    async def stay(self) -> None:
-        await self.socket.send_json({"type": "session.stay"})
-        await self.until("session.staying")
-
-    async def stop(self) -> None:
-        await self.socket.send_json({"type": "session.stop"})
-        await self.until("session.status", status="ended")
-
-
 async def main(options: argparse.Namespace) -> None:
     with ExitStack() as stack:
         emulator = stack.enter_context(servers.emulator(media=False, args=RULES))
@@ -203,7 +138,7 @@ async def main(options: argparse.Namespace) -> None:
             await meter.phase("tick", options.ticks, house.ticks)
             house.talkers = [await house.talker(cookie) for cookie in cookies[:TALKERS]]
             await asyncio.gather(*(talker.start() for talker in house.talkers))
-            await asyncio.to_thread(last_for_a_day, [talker.session_id for talker in house.talkers])
+            await asyncio.to_thread(extend_by_a_day, [talker.session_id for talker in house.talkers])
             await meter.phase("message", options.messages, house.messages)
             house.cookies = cookies[TALKERS:]
             await meter.phase("socket", options.sockets, house.sockets)
@@ -242,12 +177,7 @@ class House:
         self.cookies: list[str] = []
 
     async def talker(self, cookie: str, stack: AsyncExitStack | None = None) -> Talker:
-        stack = stack or self._open_things
-        headers = {"Cookie": f"sessionid={cookie}", "Origin": self._portal.url}
-        url = f"{self._portal.url}/ws/personas/lucia/?lang=en"
-        talker = Talker(await stack.enter_async_context(self._http.ws_connect(url, headers=headers)))
-        stack.callback(asyncio.create_task(talker.listen()).cancel)
-        return talker
+        return await _talker.connect(self._portal, self._http, cookie, stack or self._open_things)
 
     async def ticks(self, times: int) -> None:
         """Run ticks back to back in the worker's process."""
@@ -329,15 +259,6 @@ class House:
                 except TimeoutError:
                     continue
                 return
-
-
-def last_for_a_day(session_ids: list[str]) -> None:
-    from django.utils import timezone
-
-    from sessions.models import StreamingSession
-
-    rows = StreamingSession.objects.filter(pk__in=session_ids)
-    rows.update(ends_at=timezone.now() + timedelta(days=1))
 
 
 def reach_their_limit(session_ids: list[str]) -> None:

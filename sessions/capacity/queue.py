@@ -209,7 +209,7 @@ def position_of(channel: str) -> QueuePosition | None:
 
 def is_used() -> bool:
     """Whether any person waits or holds an offer."""
-    return QueuePlace.objects.exists()
+    return QueueEntry.objects.exists()
 
 
 def offer_all_slots() -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from avatars import tasks as avatars_tasks
 from heygen_portal.runtime.jobs.scheduler import PortalTask
 from sessions import tasks
-from sessions.models import QueuePlace, ServerProcess, SessionTask, Status
+from sessions.models import QueueEntry, ServerProcess, SessionTask, Status
 from tests.support.factories import PersonaFactory, StreamingSessionFactory, UserFactory, VideoFactory
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +31,7 @@ def an_expired_process() -> None:
 def a_waiting_person() -> None:
     persona = PersonaFactory.create(published=True)
     process = ServerProcess.objects.create(lease_ends_at=timezone.now() + timedelta(hours=1))
-    QueuePlace.objects.create(
+    QueueEntry.objects.create(
         user=UserFactory.create(), account=persona.avatar.account, persona=persona, process=process, channel=uuid4().hex
     )
 

@@ -1,0 +1,85 @@
+"""A user's socket, as a page holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import aiohttp
+
+from tests.support.servers import Portal
+
+ANSWER_TIMEOUT_S = 60
+
+
+@dataclass
+class Talker:
+    """A user's socket on a live session."""
+
+    socket: aiohttp.ClientWebSocketResponse
+    heard: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
+    numbers: Any = field(default_factory=count)
+    session_id: str = ""
+
+    async def listen(self) -> None:
+        async for message in self.socket:
+            await self.heard.put(json.loads(message.data))
+
+    async def until(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """Return the next message of this kind with these fields."""
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            while True:
+                message = await self.heard.get()
+                if message["type"] == "error":
+                    raise RuntimeError(f"the portal refused: {message}")
+                if message["type"] == kind and all(message.get(name) == value for name, value in fields.items()):
+                    return message
+
+    async def start(self) -> None:
+        await self.socket.send_json({"type": "session.start"})
+        await self.until("session.room")
+        seen = {"width": 1280, "height": 720, "ms": 300}
+        await self.socket.send_json({"type": "event.report", "kind": "first_frame", "data": seen})
+        self.session_id = (await self.until("session.status", status="live"))["session_id"]
+
+    async def say_something(self) -> int:
+        """Send a page's messages and wait for the results. Return the number of messages."""
+        number = next(self.numbers)
+        await self.socket.send_json({"type": "event.report", "kind": "connection_quality", "data": {"quality": "good"}})
+        text = {"kind": "repeat", "text": "Hola, ¿cómo estás?", "ref": str(number)}
+        await self.socket.send_json({"type": "task.send", **text})
+        await self.until("task.sent", ref=str(number))
+        await self.stay()
+        return 3
+
+    async def stay(self) -> None:
+        await self.socket.send_json({"type": "session.stay"})
+        await self.until("session.staying")
+
+    async def stop(self) -> None:
+        await self.socket.send_json({"type": "session.stop"})
+        await self.until("session.status", status="ended")
+
+
+async def connect(portal: Portal, http: aiohttp.ClientSession, cookie: str, stack: AsyncExitStack) -> Talker:
+    """Open the socket of a signed-in user. It is closed with `stack`."""
+    headers = {"Cookie": f"sessionid={cookie}", "Origin": portal.url}
+    url = f"{portal.url}/ws/personas/lucia/?lang=en"
+    talker = Talker(await stack.enter_async_context(http.ws_connect(url, headers=headers)))
+    stack.callback(asyncio.create_task(talker.listen()).cancel)
+    return talker
+
+
+def extend_by_a_day(session_ids: list[str]) -> None:
+    """Move the duration limit of sessions, so that it ends none during a benchmark."""
+    from django.utils import timezone
+
+    from sessions.models import StreamingSession
+
+    rows = StreamingSession.objects.filter(pk__in=session_ids)
+    rows.update(ends_at=timezone.now() + timedelta(days=1))
