@@ -23,7 +23,7 @@ def gallery(request: HttpRequest) -> HttpResponse:
     language = request.GET.get("lang", "")
     found = published
     if query:
-        found = found.filter(Q(name__icontains=query) | Q(role__icontains=query) | Q(summary__icontains=query))
+        found = found.filter(Q(name__folded=query) | Q(role__folded=query) | Q(summary__folded=query))
     if language in Persona.Language.values:
         found = found.filter(language=language)
     context = {

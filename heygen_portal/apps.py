@@ -14,6 +14,9 @@ class HeygenPortalConfig(AppConfig):
         import_module("heygen_portal.celery")
         import_module("heygen_portal.checks")
         from heygen_portal.people.access import roles
+        from heygen_portal.runtime import folded_search
+
+        folded_search.register()
 
         # The last of our apps, so all permissions exist by then.
         post_migrate.connect(roles.sync_after_migrating, sender=apps.get_app_config("avatar_sessions"))

@@ -43,7 +43,7 @@ class CatalogueAdmin(ModelAdmin):
     list_filter: tuple[Any, ...] = (("account", RelatedDropdownFilter), NewsFilter)
     list_filter_submit = True
     show_full_result_count = False
-    search_fields = ("name",)
+    search_fields: tuple[str, ...] = ("name__folded",)
     list_select_related = ("account",)
 
     def get_search_results(

@@ -54,7 +54,7 @@ class PersonaAdmin(ModelAdmin):
     )
     list_filter_submit = True
     list_select_related = ("avatar",)
-    search_fields = ("name", "role", "summary", "slug")
+    search_fields = ("name__folded", "role__folded", "summary__folded", "slug")
     prepopulated_fields = {"slug": ("name",)}
     autocomplete_fields = ("avatar", "voice", "knowledge_base")
     filter_horizontal = ()

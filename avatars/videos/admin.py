@@ -46,7 +46,7 @@ class VideoAdmin(NoDelete, ModelAdmin):
     list_display = ("title", "avatar", "state", "length", "watch", "created_by", "created_at")
     list_filter = ("status", ("avatar", RelatedDropdownFilter))
     list_select_related = ("avatar", "created_by")
-    search_fields = ("title", "text", "=provider_video_id")
+    search_fields = ("title__folded", "text__folded", "=provider_video_id")
     autocomplete_fields = ("avatar", "voice")
     readonly_fields = STATE_FIELDS
     actions_detail = ("order_again", "check_again")

@@ -59,6 +59,7 @@ class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "first_name", "last_name", "roles", "is_active", "last_login")
     list_filter = ("groups", "is_active")
+    search_fields = ("username__folded", "first_name__folded", "last_name__folded", "email__folded")
     filter_horizontal = ()
     readonly_fields = ("is_staff", "second_factor", "last_login", "date_joined")
     actions_detail: tuple[str, ...] = ("remove_second_factor",)
@@ -174,7 +175,7 @@ class GroupAdmin(ReadOnly, ModelAdmin):
     """Read-only view of the roles, which are defined in `roles`."""
 
     list_display = ("role",)
-    search_fields = ("name",)
+    search_fields = ("name__folded",)
     fields = ("role", "permissions")
 
     @admin.display(description=_("role"), ordering="name")
@@ -208,7 +209,7 @@ class AuditEntryAdmin(ReadOnly, ModelAdmin):
     list_filter = (("kind", ChoicesDropdownFilter),)
     list_filter_submit = True
     list_select_related = ("by",)
-    search_fields = ("about", "=by__username")
+    search_fields = ("about__folded", "by__username__folded")
     date_hierarchy = "at"
     fields = ("number", "at", "kind", "about", "by", "address", "what", "data", "previous_hash", "hash")
     readonly_fields = ("what", "previous_hash", "hash")

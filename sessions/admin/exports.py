@@ -156,7 +156,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
     list_filter = (("what", ChoicesDropdownFilter), ("state", ChoicesDropdownFilter))
     list_filter_submit = True
     list_select_related = ("asked_by",)
-    search_fields = ("=asked_by__username", "reason")
+    search_fields = ("asked_by__username__folded", "reason__folded")
 
     @display(description=_("filters"))
     def filter_summary(self, export: Export) -> str:

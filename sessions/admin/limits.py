@@ -33,7 +33,7 @@ class QueueEntryAdmin(ReadOnly, ModelAdmin):
     list_filter = (("account", RelatedDropdownFilter),)
     list_filter_submit = True
     list_select_related = ("user", "persona", "account")
-    search_fields = ("=user__username",)
+    search_fields = ("user__username__folded",)
     fields = ("user", "persona", "account", "created_at", "is_staff", "offer_expires_at")
     actions = ("remove",)
 
@@ -64,7 +64,7 @@ class QuotaAdmin(ModelAdmin):
 
     list_display = ("__str__", "is_group", "max_duration", "max_idle", "minutes_per_month")
     list_select_related = ("user", "group")
-    search_fields = ("user__username", "group__name")
+    search_fields = ("user__username__folded", "group__name__folded")
     autocomplete_fields = ("user",)
     fields = ("user", "group", "duration_limit", "idle_timeout", "minutes_per_month", "used")
     readonly_fields = ("used",)

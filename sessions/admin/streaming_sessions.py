@@ -128,7 +128,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
     )
     list_filter_submit = True
     list_select_related = ("user", "persona", "account")
-    search_fields = ("=user__username", "=provider_session_id", "persona__name")
+    search_fields = ("user__username__folded", "=provider_session_id", "persona__name__folded")
     search_help_text = _("User name, persona or provider’s session ID.")
     list_before_template = "admin/sessions_export_link.html"
     inlines = (SessionEventInline, SessionTaskInline, UtteranceInline)

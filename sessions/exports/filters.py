@@ -113,8 +113,8 @@ def _matches(word: str) -> Q:
     Users and personas are looked up first: few match, and sessions are indexed by their keys.
     """
     names = Q(provider_session_id=word)
-    users = User.objects.filter(username=word) or User.objects.filter(username__iexact=word)
-    for lookup, found in (("user__in", users), ("persona__in", Persona.objects.filter(name__icontains=word))):
+    users = User.objects.filter(username=word) or User.objects.filter(username__folded_exact=word)
+    for lookup, found in (("user__in", users), ("persona__in", Persona.objects.filter(name__folded=word))):
         if keys := [row.pk for row in found]:
             names |= Q((lookup, keys))
     return names

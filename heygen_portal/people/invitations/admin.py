@@ -56,7 +56,7 @@ class InvitationAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
     form = InvitationForm
     list_display = ("email", "role", "state", "invited_by", "created_at", "expires_at")
     list_select_related = ("group", "invited_by", "used_by")
-    search_fields = ("email",)
+    search_fields = ("email__folded",)
     fields = ("email", "role", "state", "link", "invited_by", "created_at", "expires_at", "used_by", "used_at")
     readonly_fields = fields
     actions = ("revoke",)

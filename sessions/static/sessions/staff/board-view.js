@@ -1,6 +1,7 @@
 /** The board's rows, one per session. They change in place, so that selection and focus stay. */
 
 import { all, one, say } from "../lib/dom.js";
+import { folded } from "../lib/folded.js";
 import { clock, copy, decimal, fill, gauge, name } from "./templates.js";
 
 /**
@@ -176,14 +177,14 @@ export class BoardView {
 
   /** @param {string} query */
   filter(query) {
-    this.query = query.trim().toLocaleLowerCase();
+    this.query = folded(query.trim());
     for (const { session, row } of this.shown.values()) row.hidden = !this.isWanted(session);
     this.count();
   }
 
   /** @param {Session} session */
   isWanted({ user, persona }) {
-    return `${user}\n${persona}`.toLocaleLowerCase().includes(this.query);
+    return folded(`${user}\n${persona}`).includes(this.query);
   }
 
   /** The selected sessions, without those hidden by the filter. */
