@@ -34,10 +34,10 @@ from pipecat.services.heygen.client import ServiceType
 from pipecat.services.heygen.video import HeyGenVideoService
 from pipecat.workers.runner import WorkerRunner
 
-RATE: Final = 24_000
+SAMPLE_RATE: Final = 24_000
 TONE_S: Final = 2.0
-LOUD: Final = 500
-PATIENCE_S: Final = 60.0
+LOUD_LEVEL: Final = 500
+WAIT_TIMEOUT_S: Final = 60.0
 
 
 class Watcher(FrameProcessor):
@@ -45,7 +45,7 @@ class Watcher(FrameProcessor):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pictures = 0
+        self.frames = 0
         self.size: Any = None
         self.loudest = 0
         self.seen = asyncio.Event()
@@ -54,13 +54,13 @@ class Watcher(FrameProcessor):
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if isinstance(frame, OutputImageRawFrame):
-            self.pictures += 1
+            self.frames += 1
             self.size = frame.size
-            if self.pictures >= 25:
+            if self.frames >= 25:
                 self.seen.set()
         elif isinstance(frame, OutputAudioRawFrame):
             level = max(map(abs, array("h", frame.audio)), default=0)
-            if self.loudest > LOUD and level < LOUD:
+            if self.loudest > LOUD_LEVEL and level < LOUD_LEVEL:
                 self.silent_again.set()
             self.loudest = max(self.loudest, level)
         await self.push_frame(frame, direction)
@@ -85,13 +85,13 @@ async def main(url: str, api_key: str, avatar_id: str) -> None:
         await runner.add_workers(worker)
         running = asyncio.create_task(runner.run())
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(WAIT_TIMEOUT_S):
                 await talk(worker, watcher)
         except TimeoutError:
             errors.append("nothing was seen or heard in time")
         await worker.queue_frame(EndFrame())
         await running
-    seen = {"pictures": watcher.pictures, "size": watcher.size, "loudest": watcher.loudest, "errors": errors}
+    seen = {"pictures": watcher.frames, "size": watcher.size, "loudest": watcher.loudest, "errors": errors}
     sys.stdout.write(json.dumps(seen) + "\n")
 
 
@@ -99,9 +99,9 @@ async def talk(worker: PipelineWorker, watcher: Watcher) -> None:
     while not watcher.seen.is_set():  # until the pipeline has begun, nobody hears that the transport is ready
         await watcher.ready()
         await asyncio.sleep(0.1)
-    wave = [round(8000 * math.sin(2 * math.pi * 440 * n / RATE)) for n in range(int(RATE * TONE_S))]
+    wave = [round(8000 * math.sin(2 * math.pi * 440 * n / SAMPLE_RATE)) for n in range(int(SAMPLE_RATE * TONE_S))]
     tone = struct.pack(f"<{len(wave)}h", *wave)
-    await worker.queue_frames([TTSStartedFrame(), TTSAudioRawFrame(tone, RATE, 1), TTSStoppedFrame()])
+    await worker.queue_frames([TTSStartedFrame(), TTSAudioRawFrame(tone, SAMPLE_RATE, 1), TTSStoppedFrame()])
     await watcher.silent_again.wait()
 
 

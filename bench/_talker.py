@@ -22,19 +22,19 @@ class Talker:
     """A user's socket on a live session."""
 
     socket: aiohttp.ClientWebSocketResponse
-    heard: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
+    received: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
     numbers: Any = field(default_factory=count)
     session_id: str = ""
 
     async def listen(self) -> None:
         async for message in self.socket:
-            await self.heard.put(json.loads(message.data))
+            await self.received.put(json.loads(message.data))
 
     async def until(self, kind: str, **fields: Any) -> dict[str, Any]:
         """Return the next message of this kind with these fields."""
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             while True:
-                message = await self.heard.get()
+                message = await self.received.get()
                 if message["type"] == "error":
                     raise RuntimeError(f"the portal refused: {message}")
                 if message["type"] == kind and all(message.get(name) == value for name, value in fields.items()):
@@ -47,7 +47,7 @@ class Talker:
         await self.socket.send_json({"type": "event.report", "kind": "first_frame", "data": seen})
         self.session_id = (await self.until("session.status", status="live"))["session_id"]
 
-    async def say_something(self) -> int:
+    async def send_page_messages(self) -> int:
         """Send a page's messages and wait for the results. Return the number of messages."""
         number = next(self.numbers)
         await self.socket.send_json({"type": "event.report", "kind": "connection_quality", "data": {"quality": "good"}})

@@ -6,7 +6,7 @@ import asyncio
 
 from livekit import rtc
 
-PATIENCE_S = 20
+WAIT_TIMEOUT_S = 20
 
 
 class Watcher:
@@ -14,13 +14,13 @@ class Watcher:
         self._room: rtc.Room | None = None
         self._streams: list[rtc.VideoStream] = []
 
-    async def sees(self, url: str, token: str) -> bool:
+    async def receives_video(self, url: str, token: str) -> bool:
         """Join the room. Return whether a video frame arrived."""
         await self.close()
         self._room, arrived = rtc.Room(), asyncio.Queue[rtc.Track]()
         self._room.on("track_subscribed", lambda track, *_: arrived.put_nowait(track))
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(WAIT_TIMEOUT_S):
                 await self._room.connect(url, token)
                 while (track := await arrived.get()).kind != rtc.TrackKind.KIND_VIDEO:
                     pass

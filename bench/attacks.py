@@ -33,9 +33,9 @@ import django
 from tests.support import servers
 
 MIB = 1024 * 1024
-MOST_GROWTH_MB, SLOWEST_HEALTH_MS = 50, 500
-LOOK_S = 0.05
-ATTACK_PATIENCE_S = 60
+MAX_GROWTH_MB, MAX_HEALTH_MS = 50, 500
+POLL_INTERVAL_S = 0.05
+ATTACK_TIMEOUT_S = 60
 SETTLE_S = 0.5
 ORDINARY_PAGES = 20
 VIDEO_BYTES = 300 * MIB
@@ -78,7 +78,7 @@ class Target:
     async def answer(self, *parts: bytes) -> str:
         """Send data while the server accepts it. Return everything received until the server closes."""
         reader, writer = await self.connect()
-        reading = asyncio.create_task(everything(reader))  # as browsers do, which hear a refusal while they send
+        reading = asyncio.create_task(read_to_end(reader))  # as browsers do, which hear a refusal while they send
         try:
             with suppress(ConnectionError):
                 for part in parts:
@@ -97,7 +97,7 @@ class Target:
         return await self.answer(self.head("POST", path, f"Cookie: {cookie}", kind, length, origin, CLOSE) + body)
 
 
-async def everything(reader: asyncio.StreamReader) -> str:
+async def read_to_end(reader: asyncio.StreamReader) -> str:
     received = b""
     with suppress(ConnectionError):
         while len(received) < MIB and (piece := await reader.read(65536)):
@@ -118,7 +118,7 @@ def attack(name: str) -> Callable[[Attack], Attack]:
     return add
 
 
-async def all_of(count: int, one: Callable[[int], Awaitable[bool]]) -> bool:
+async def run_concurrently(count: int, one: Callable[[int], Awaitable[bool]]) -> bool:
     return all(await asyncio.gather(*(one(number) for number in range(count))))
 
 
@@ -133,7 +133,7 @@ async def large_forms(target: Target) -> bool:
         head = target.head("POST", "/accounts/login/", FORM, f"Content-Length: {len(PART) + 150 * MIB}")
         return " 413 " in await target.answer(head, PART, *[piece] * 150)
 
-    return await all_of(3, one)
+    return await run_concurrently(3, one)
 
 
 @attack("bodies in chunks without an end")
@@ -144,7 +144,7 @@ async def endless_chunks(target: Target) -> bool:
         head = target.head("POST", "/accounts/login/", FORM, "Transfer-Encoding: chunked")
         return " 413 " in await target.answer(head, *[chunk] * 500)
 
-    return await all_of(8, one)
+    return await run_concurrently(8, one)
 
 
 @attack("bodies in chunks of one byte")
@@ -153,7 +153,7 @@ async def small_chunks(target: Target) -> bool:
         head = target.head("POST", "/language/", FORM, "Transfer-Encoding: chunked")
         return " 413 " in await target.answer(head, *[b"1\r\na\r\n" * 5000] * 40)
 
-    return await all_of(8, one)
+    return await run_concurrently(8, one)
 
 
 @attack("100 forms of nearly 1 MB at once")
@@ -164,7 +164,7 @@ async def forms_within_the_limit(target: Target) -> bool:
         head = target.head("POST", "/check/room", FORM, f"Content-Length: {len(body)}", CLOSE)
         return " 403 " in await target.answer(head + body)
 
-    return await all_of(100, one)
+    return await run_concurrently(100, one)
 
 
 @attack("8 files of 15 MB for the knowledge, by strangers")
@@ -186,7 +186,7 @@ async def large_webhooks(target: Target) -> bool:
         head = target.head("POST", "/webhooks/livekit/", "Content-Type: text/plain", f"Content-Length: {5 * MIB}")
         return " 413 " in await target.answer(head, b"a" * (5 * MIB))
 
-    return await all_of(20, one)
+    return await run_concurrently(20, one)
 
 
 @attack("headers without an end, and 400 connections that drip")
@@ -206,13 +206,13 @@ async def slow_headers(target: Target) -> bool:
             writer.transport.abort()
         return True  # it was closed: the attack ends by itself
 
-    return await all_of(400, one)
+    return await run_concurrently(400, one)
 
 
 # Slow readers
 
 
-async def read_nothing(target: Target, count: int, ask: bytes, *, for_s: float = ATTACK_PATIENCE_S) -> bool:
+async def read_nothing(target: Target, count: int, ask: bytes, *, for_s: float = ATTACK_TIMEOUT_S) -> bool:
     """Send requests and read no responses, until the time is over or all connections are cut off."""
 
     async def one(number: int) -> bool:
@@ -226,20 +226,20 @@ async def read_nothing(target: Target, count: int, ask: bytes, *, for_s: float =
                 state = struct.unpack_from("B", poll.getsockopt(6, 11, 8))[0]
                 if state != ESTABLISHED:
                     return True
-                await asyncio.sleep(LOOK_S)
-            return for_s < ATTACK_PATIENCE_S
+                await asyncio.sleep(POLL_INTERVAL_S)
+            return for_s < ATTACK_TIMEOUT_S
         finally:
             writer.transport.abort()
 
-    return await all_of(count, one)
+    return await run_concurrently(count, one)
 
 
 ESTABLISHED = 1
 """Offset in Linux's TCP_INFO."""
 
 
-@attack("30 clients that read nothing of a film of 300 MB")
-async def films(target: Target) -> bool:
+@attack("30 clients that read nothing of a video of 300 MB")
+async def unread_videos(target: Target) -> bool:
     return await read_nothing(target, 30, target.head("GET", target.video, f"Cookie: sessionid={target.staff}", CLOSE))
 
 
@@ -251,7 +251,7 @@ async def static_files(target: Target) -> bool:
     return await read_nothing(target, 300, ask, for_s=8)  # much of it fits into the system's buffers
 
 
-@attack("10 exports of 5,000 lines that nobody reads")
+@attack("10 exports of 5,000 lines that are never read")
 async def exports(target: Target) -> bool:
     path = "/admin/avatar_sessions/export/new/"
     token = secrets.token_hex(16)
@@ -295,7 +295,7 @@ async def early_junk(target: Target) -> bool:
         answered = await target.answer(head, *[b"\r\n\r\n" * 4096] * 100)
         return answered.count("HTTP/1.1") <= 1
 
-    return await all_of(50, one)
+    return await run_concurrently(50, one)
 
 
 @attack("frames of 50 MB")
@@ -312,7 +312,7 @@ async def large_frames(target: Target) -> bool:
             writer.transport.abort()
         return True
 
-    return await all_of(5, one)
+    return await run_concurrently(5, one)
 
 
 @attack("400,000 messages by a page that reads nothing")
@@ -330,13 +330,13 @@ async def unread_errors(target: Target) -> bool:
             writer.transport.abort()
         return True
 
-    return await all_of(4, one)
+    return await run_concurrently(4, one)
 
 
 # What a session's page sends
 
 
-async def live(target: Target, cookie: str) -> tuple[Any, Any]:
+async def start_session(target: Target, cookie: str) -> tuple[Any, Any]:
     """Start a session on a new socket and wait until it connects. Later messages are read and dropped."""
     reader, writer = await open_socket(target, cookie, "/ws/personas/lucia/?lang=en")
     writer.write(frame(json.dumps({"type": "session.start", "take_over": True}).encode()))
@@ -348,12 +348,12 @@ async def live(target: Target, cookie: str) -> tuple[Any, Any]:
     return reader, writer
 
 
-async def tell(target: Target, cookie: str, messages: list[dict[str, Any]]) -> bytes:
+async def send_messages(target: Target, cookie: str, messages: list[dict[str, Any]]) -> bytes:
     """Send messages as fast as possible, reading answers, until all are answered or dropped.
 
     Return the end of what came back.
     """
-    reader, writer = await live(target, cookie)
+    reader, writer = await start_session(target, cookie)
     heard = b""
 
     async def listen() -> None:
@@ -382,33 +382,33 @@ def reports(count: int, text: Callable[[int], str], kind: str = "avatar_end_mess
     ]
 
 
-@attack("40 reports of letters that become six, and of 10,000 letters")
-async def blown_up_words(target: Target) -> bool:
+@attack("40 reports of letters that expand to six, and of 10,000 letters")
+async def expanding_reports(target: Target) -> bool:
     texts = ("\u3316" * 3000, "\ufdfa" * 3000, "x" * 10_000, " ".join(f"{n:015x}" for n in range(600)))
-    before = words()
-    await tell(target, target.reporter, reports(40, lambda n: f"{n} {texts[n % 4]}"))
-    return words() - before <= 40 * 1500
+    before = word_count()
+    await send_messages(target, target.reporter, reports(40, lambda n: f"{n} {texts[n % 4]}"))
+    return word_count() - before <= 40 * 1500
 
 
-@attack("tasks of letters that become six")
-async def blown_up_tasks(target: Target) -> bool:
-    before = words()
+@attack("tasks of letters that expand to six")
+async def expanding_tasks(target: Target) -> bool:
+    before = word_count()
     tasks = [
         {"type": "task.send", "kind": "repeat", "ref": f"r{n}", "text": "\u3316" * 1990 + str(n)} for n in range(60)
     ]
-    await tell(target, target.reporter, tasks)
-    return words() - before <= 60 * 1500
+    await send_messages(target, target.reporter, tasks)
+    return word_count() - before <= 60 * 1500
 
 
 @attack("5,000 reports of 3.9 KB from one tab")
 async def flood_of_reports(target: Target) -> bool:
-    before = events()
+    before = event_count()
     data = {"state": "x" * 3800}
     flood = [{"type": "event.report", "kind": "connection_state", "data": data}] * 5000
-    heard = await tell(target, target.reporter, flood)
+    heard = await send_messages(target, target.reporter, flood)
     if TOO_MANY not in heard:
         raise AssertionError("the socket was not closed for too many messages")
-    return events() - before <= 2500
+    return event_count() - before <= 2500
 
 
 TOO_MANY = b"\x88\x02" + struct.pack(">H", 4429)
@@ -423,7 +423,7 @@ async def odd_values(target: Target) -> bool:
         for kind in ("connection_state", "avatar_start_talking", "verdict", "rated")
         for value in odd
     ]
-    await tell(target, target.reporter, messages * 9)
+    await send_messages(target, target.reporter, messages * 9)
     session = newest_session()
     path = f"/admin/avatar_sessions/streamingsession/{session.pk}/audit/"
     page = await target.answer(target.head("GET", path, f"Cookie: sessionid={target.staff}", CLOSE))
@@ -436,14 +436,14 @@ async def odd_values(target: Target) -> bool:
 
 @attack("60 sessions opened and closed by one person")
 async def many_sessions(target: Target) -> bool:
-    before = sessions()
+    before = session_count()
     for _ in range(60):
         _reader, writer = await open_socket(target, target.person, "/ws/personas/lucia/?lang=en")
         writer.write(frame(b'{"type": "session.start", "take_over": true}'))
         await writer.drain()
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_INTERVAL_S)
         writer.transport.abort()
-    return sessions() - before <= 32
+    return session_count() - before <= 32
 
 
 @attack("a conversation of 15 MB, joined 30 times, read and downloaded")
@@ -476,7 +476,7 @@ async def long_conversation(target: Target) -> bool:
         for _ in range(30):
             writer.write(join)
         await writer.drain()
-        answered = await all_of(30, get)
+        answered = await run_concurrently(30, get)
     finally:
         listening.cancel()
         writer.transport.abort()
@@ -487,14 +487,14 @@ MAX_LISTS = 16
 """12 look-ups per minute for one session, plus the worker's own during the attack."""
 
 
-def lists(target: Target) -> int:
+def list_request_count(target: Target) -> int:
     """Return how often the emulator's session list was requested."""
     with urllib.request.urlopen(f"http://{target.emulator}/_emulator/requests", timeout=10) as answer:
         return sum("list" in request["path"] for request in json.load(answer)["requests"])
 
 
-@attack("400 rooms for the check, and 64 looks at the provider's list")
-async def rooms_and_looks(target: Target) -> bool:
+@attack("400 rooms for the check, and 64 look-ups in the provider's list")
+async def rooms_and_lookups(target: Target) -> bool:
     token = secrets.token_hex(16)
     cookies = f"sessionid={target.person}; csrftoken={token}"
 
@@ -505,12 +505,12 @@ async def rooms_and_looks(target: Target) -> bool:
         answered = (await target.post("/check/room", cookies, {"csrfmiddlewaretoken": token}))[:20]
         return " 429 " in answered
 
-    by_strangers = await all_of(200, one)
+    are_strangers_refused = await run_concurrently(200, one)
     refused = sum(await asyncio.gather(*(own(number) for number in range(200))))
-    looks = [{"type": "event.report", "kind": "verdict", "data": {"code": "x", "final": False}}] * 64
-    before = lists(target)
-    await tell(target, target.reporter, looks)
-    return by_strangers and refused >= 150 and lists(target) - before <= MAX_LISTS
+    lookups = [{"type": "event.report", "kind": "verdict", "data": {"code": "x", "final": False}}] * 64
+    before = list_request_count(target)
+    await send_messages(target, target.reporter, lookups)
+    return are_strangers_refused and refused >= 150 and list_request_count(target) - before <= MAX_LISTS
 
 
 # Signing in
@@ -524,7 +524,7 @@ async def wrong_passwords(target: Target) -> bool:
         fields = {"login": target.name, "password": f"wrong-{number}", "csrfmiddlewaretoken": token}
         return " 302 " not in (await target.post("/accounts/login/", f"csrftoken={token}", fields))[:20]
 
-    return await all_of(150, one)
+    return await run_concurrently(150, one)
 
 
 @attack("150 wrong passwords for as many names")
@@ -535,7 +535,7 @@ async def many_names(target: Target) -> bool:
         fields = {"login": f"name-{number}", "password": "wrong", "csrfmiddlewaretoken": token}
         return " 302 " not in (await target.post("/accounts/login/", f"csrftoken={token}", fields))[:20]
 
-    return await all_of(150, one)
+    return await run_concurrently(150, one)
 
 
 # What is watched
@@ -551,7 +551,7 @@ def probe(port: int, process_id: int, slowest_ms: Synchronized[float], most_mb: 
             slowest_ms.value = max(slowest_ms.value, 10_000)
         slowest_ms.value = max(slowest_ms.value, 1000 * (time.perf_counter() - began))
         most_mb.value = max(most_mb.value, memory_mb(process_id))
-        time.sleep(LOOK_S)
+        time.sleep(POLL_INTERVAL_S)
 
 
 def memory_mb(process_id: int) -> float:
@@ -604,7 +604,7 @@ async def warm_up(target: Target) -> None:
         return " 200 " in (await target.answer(target.head("GET", "/conversations/", cookie, CLOSE)))[:20]
 
     for _ in range(2):
-        assert await all_of(ORDINARY_PAGES, one)
+        assert await run_concurrently(ORDINARY_PAGES, one)
 
 
 def run(portal: servers.Portal, target: Target, name: str, one: Attack) -> dict[str, Any]:
@@ -614,16 +614,16 @@ def run(portal: servers.Portal, target: Target, name: str, one: Attack) -> dict[
         slowest_ms.value, most_mb.value = 0.0, before
         began, why = time.perf_counter(), ""
         try:
-            got = asyncio.run(asyncio.wait_for(one(target), ATTACK_PATIENCE_S))
+            got = asyncio.run(asyncio.wait_for(one(target), ATTACK_TIMEOUT_S))
         except Exception as exc:  # noqa: BLE001 - a row of the table says so
             got, why = False, f"{type(exc).__name__}: {exc}"
         took = time.perf_counter() - began
         time.sleep(SETTLE_S)
         row = {"growth_mb": round(most_mb.value - before, 1), "health_ms": round(slowest_ms.value)}
-    row["held"] = got and row["growth_mb"] <= MOST_GROWTH_MB and row["health_ms"] <= SLOWEST_HEALTH_MS
+    row["held"] = got and row["growth_mb"] <= MAX_GROWTH_MB and row["health_ms"] <= MAX_HEALTH_MS
     print(
         f"{'held' if row['held'] else 'NOT HELD':<9}{name:<62}{row['growth_mb']:>7.1f} MB"
-        f"{row['health_ms']:>6} ms{took:>6.1f} s  {why or ('' if got else 'it got what it should not get')}",
+        f"{row['health_ms']:>6} ms{took:>6.1f} s  {why or ('' if got else 'it got more than it should')}",
         flush=True,
     )
     return row
@@ -634,11 +634,11 @@ def prepare(portal: servers.Portal, emulator_url: str) -> Target:
     from django.contrib.auth.models import User
     from django.test import Client
 
-    from bench import _ledger
+    from bench import _results
     from sessions.models import SessionEvent, SpeechKey, StreamingSession, Utterance
     from tests.support.factories import StreamingSessionFactory, VideoFactory
 
-    person, reporter, talker = _ledger.sign_in(3, 50)
+    person, reporter, talker = _results.create_signed_in_users(3, 50)
     long = StreamingSessionFactory.create(status="ended", user=User.objects.order_by("-pk")[0])
     wrapped, lines = SpeechKey.wrapped_for(long.pk), []
     for _ in range(1572):
@@ -678,13 +678,13 @@ def prepare(portal: servers.Portal, emulator_url: str) -> Target:
     )
 
 
-def words() -> int:
+def word_count() -> int:
     from sessions.models import SpokenWord
 
     return SpokenWord.objects.count()
 
 
-def events() -> int:
+def event_count() -> int:
     from sessions.models import SessionEvent
 
     return SessionEvent.objects.count()
@@ -702,7 +702,7 @@ def fault_of(session_id: Any) -> Any:
     return verification.first_fault_of(session_id)
 
 
-def sessions() -> int:
+def session_count() -> int:
     from sessions.models import StreamingSession
 
     return StreamingSession.objects.count()
@@ -711,5 +711,5 @@ def sessions() -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--sqlite", action="store_true", help="an SQLite file instead of PostgreSQL")
-    parser.add_argument("--only", default="", metavar="WORDS", help="only attacks whose name has these words in it")
+    parser.add_argument("--only", default="", metavar="WORDS", help="only attacks whose name contains these words")
     main(parser.parse_args())

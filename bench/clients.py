@@ -19,46 +19,46 @@ from tests.support import servers
 
 PIPECAT: Final = "pipecat-ai[heygen]==1.14.0"
 AVATAR: Final = "Nora_public_20260101"
-LONGEST_S: Final = 180
+MAX_DURATION_S: Final = 180
 
 
 async def main() -> None:
-    python = pipecats_python()
+    python = pipecat_python()
     with servers.livekit() as livekit, servers.emulator(livekit, args=["--control"]) as emulator:
         bot = [str(python), str(ROOT / "bench" / "_pipecat_bot.py"), emulator.url, emulator.api_key, AVATAR]
         done = await asyncio.to_thread(
-            subprocess.run, bot, capture_output=True, text=True, timeout=LONGEST_S, check=False
+            subprocess.run, bot, capture_output=True, text=True, timeout=MAX_DURATION_S, check=False
         )
         if done.returncode:
             sys.exit(done.stderr)
         seen = json.loads(done.stdout.splitlines()[-1])
-        requests = await asked(emulator.url)
-    print(f"Pipecat asked {', '.join(requests)}")
-    print(f"pictures      {seen['pictures']}, {seen['size'][0]}x{seen['size'][1]}" if seen["size"] else "no picture")
+        requests = await request_paths(emulator.url)
+    print(f"Pipecat called {', '.join(requests)}")
+    print(f"frames        {seen['pictures']}, {seen['size'][0]}x{seen['size'][1]}" if seen["size"] else "no video")
     print(f"loudest       {seen['loudest']} of the 8000 sent")
     print(f"errors        {'; '.join(seen['errors']) or 'none'}")
     result = {"bench": "clients", "pipecat_pictures": seen["pictures"], "pipecat_loudest": seen["loudest"]}
     print(json.dumps(result | {"pipecat_errors": len(seen["errors"])}))
 
 
-def pipecats_python() -> Path:
+def pipecat_python() -> Path:
     """Return the Python of an environment with Pipecat, creating it if necessary."""
     folder = cache_folder() / "pipecat-1.14.0"
     python = folder / "bin" / "python"
     done = folder / "installed"
     if not done.exists():
-        print("Installing Pipecat into an environment of its own (about 400 MB) …")
+        print("Installing Pipecat into a separate environment (about 400 MB) …")
         venv.create(folder, with_pip=True, clear=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", PIPECAT], check=True)
         done.touch()
     return python
 
 
-async def asked(url: str) -> list[str]:
+async def request_paths(url: str) -> list[str]:
     """Return the distinct request paths that the emulator received."""
     async with aiohttp.ClientSession() as http, http.get(f"{url}/_emulator/requests") as answer:
-        told: dict[str, Any] = await answer.json()
-    return list(dict.fromkeys(request["path"] for request in told["requests"]))
+        log: dict[str, Any] = await answer.json()
+    return list(dict.fromkeys(request["path"] for request in log["requests"]))
 
 
 if __name__ == "__main__":

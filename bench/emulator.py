@@ -18,11 +18,11 @@ import aiohttp
 from livekit import rtc
 
 SETTLE_S: Final = 3.0
-WINDOW_S: Final = 15.0
-CALLERS: Final = 16
+COUNT_WINDOW_S: Final = 15.0
+CLIENTS: Final = 16
 RETRIES: Final = 20
 RETRY_S: Final = 0.5
-JOINING: Final = 3  # viewers at once, as each negotiation takes a good deal of processor time
+JOINS_IN_PARALLEL: Final = 3  # viewers at once, as each negotiation takes much CPU time
 WORDS: Final = (
     "Mary had a little lamb whose fleece was white as snow, and everywhere that Mary went the lamb was sure to go. "
 )
@@ -32,15 +32,17 @@ async def main(avatars: int, sessions: int) -> None:
     from tests.support import servers
 
     with servers.livekit() as livekit, servers.emulator(livekit, args=["--concurrency", str(avatars)]) as emulator:
-        media = await talking(emulator.url, emulator.api_key, emulator.process.pid, livekit.process.pid, avatars)
+        media = await measure_talking(
+            emulator.url, emulator.api_key, emulator.process.pid, livekit.process.pid, avatars
+        )
     with servers.emulator(media=False, args=["--concurrency", str(sessions)]) as emulator:
-        silent = await ordered(emulator.url, emulator.api_key, emulator.process.pid, sessions)
+        silent = await measure_creation(emulator.url, emulator.api_key, emulator.process.pid, sessions)
     print(f"avatars talking at once, 640x360, H264      {avatars:>8}")
-    print(f"pictures a second, slowest / fastest        {media['fps_min']:>8.1f} / {media['fps_max']:.1f}")
-    print(f"of a core for each, emulator                {media['core_percent_each']:>8.1f} %")
-    print(f"of a core for each, LiveKit server          {media['livekit_percent_each']:>8.1f} %")
-    print(f"sessions without media, ordered and started {sessions:>8}")
-    print(f"of those a second                           {silent['new_per_s']:>8.0f}")
+    print(f"frames per second, slowest / fastest        {media['fps_min']:>8.1f} / {media['fps_max']:.1f}")
+    print(f"share of a core each, emulator              {media['core_percent_each']:>8.1f} %")
+    print(f"share of a core each, LiveKit server        {media['livekit_percent_each']:>8.1f} %")
+    print(f"sessions without media, created and started {sessions:>8}")
+    print(f"created per second                          {silent['new_per_s']:>8.0f}")
     print(f"memory of the emulator with all of them     {silent['rss_mb']:>8.0f} MB")
     result = {
         "bench": "emulator",
@@ -57,10 +59,10 @@ async def main(avatars: int, sessions: int) -> None:
 # --- with media ---
 
 
-async def talking(url: str, key: str, pid: int, livekit_pid: int, avatars: int) -> dict[str, float]:
+async def measure_talking(url: str, key: str, pid: int, livekit_pid: int, avatars: int) -> dict[str, float]:
     """Let avatars talk, and measure what viewers receive and what it costs."""
     async with aiohttp.ClientSession(url, headers={"X-Api-Key": key}) as http:
-        rooms = [await _started(http) for _ in range(avatars)]
+        rooms = [await _start_session(http) for _ in range(avatars)]
         watcher = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -92,7 +94,7 @@ async def talking(url: str, key: str, pid: int, livekit_pid: int, avatars: int) 
     }
 
 
-async def _started(http: aiohttp.ClientSession) -> dict[str, str]:
+async def _start_session(http: aiohttp.ClientSession) -> dict[str, str]:
     data = await _post(http, "new", version="v2", quality="low", video_encoding="H264", avatar_id="default")
     await _post(http, "start", session_id=data["session_id"])
     return {name: data[name] for name in ("session_id", "url", "access_token")}
@@ -105,7 +107,7 @@ async def _talk(http: aiohttp.ClientSession, session_id: str) -> None:
             await _post(http, "task", session_id=session_id, text=WORDS * 8, task_type="repeat")
             return
         await asyncio.sleep(RETRY_S)
-    raise RuntimeError(f"the avatar of {session_id} never came")
+    raise RuntimeError(f"the avatar of {session_id} never joined")
 
 
 async def _post(http: aiohttp.ClientSession, verb: str, **body: Any) -> dict[str, Any]:
@@ -120,14 +122,14 @@ async def watch() -> None:
     """Join each room and count video frames in a window. Runs in a separate process."""
     lines = asyncio.StreamReader(limit=1 << 20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    places = json.loads(await lines.readline())
-    viewers = [Viewer() for _ in places]
-    gate = asyncio.Semaphore(JOINING)
-    await asyncio.gather(*(viewer.join(place, gate) for viewer, place in zip(viewers, places, strict=True)))
+    rooms = json.loads(await lines.readline())
+    viewers = [Viewer() for _ in rooms]
+    semaphore = asyncio.Semaphore(JOINS_IN_PARALLEL)
+    await asyncio.gather(*(viewer.join(room, semaphore) for viewer, room in zip(viewers, rooms, strict=True)))
     print("watching", flush=True)
     await lines.readline()
     before, began = await asyncio.gather(*(viewer.frames() for viewer in viewers)), time.monotonic()
-    await asyncio.sleep(WINDOW_S)
+    await asyncio.sleep(COUNT_WINDOW_S)
     after = await asyncio.gather(*(viewer.frames() for viewer in viewers))
     frames = [late - early for late, early in zip(after, before, strict=True)]
     print(json.dumps({"frames": frames, "seconds": time.monotonic() - began}), flush=True)
@@ -144,10 +146,10 @@ class Viewer:
         self._video: asyncio.Future[rtc.Track] = asyncio.get_running_loop().create_future()
         self._room.on("track_subscribed", self._subscribed)
 
-    async def join(self, place: dict[str, str], gate: asyncio.Semaphore) -> None:
+    async def join(self, room: dict[str, str], semaphore: asyncio.Semaphore) -> None:
         """Wait for the first video frame."""
-        async with gate:
-            await self._room.connect(place["url"], place["access_token"])
+        async with semaphore:
+            await self._room.connect(room["url"], room["access_token"])
             async with asyncio.timeout(20):
                 stream = rtc.VideoStream(await self._video)
                 await anext(stream)
@@ -169,18 +171,18 @@ class Viewer:
 # --- without media ---
 
 
-async def ordered(url: str, key: str, pid: int, sessions: int) -> dict[str, float]:
+async def measure_creation(url: str, key: str, pid: int, sessions: int) -> dict[str, float]:
     """Create and start sessions over a few connections. Return the rate and the emulator's memory."""
     left = iter(range(sessions))
-    connector = aiohttp.TCPConnector(limit=CALLERS)
+    connector = aiohttp.TCPConnector(limit=CLIENTS)
     async with aiohttp.ClientSession(url, headers={"X-Api-Key": key}, connector=connector) as http:
 
         async def caller() -> None:
             for _ in left:
-                await _started(http)
+                await _start_session(http)
 
         began = time.monotonic()
-        await asyncio.gather(*(caller() for _ in range(CALLERS)))
+        await asyncio.gather(*(caller() for _ in range(CLIENTS)))
         took = time.monotonic() - began
     return {"new_per_s": sessions / took, "rss_mb": memory_mb(pid)}
 

@@ -26,7 +26,7 @@ LIVEKIT_CLIENT = ROOT / "sessions/static/sessions/vendor/livekit-client.umd.js"
 PAGE_IS_LOCAL = "--disable-features=LocalNetworkAccessChecks"
 AVATARS = {"heygen": "Lucia_public_20260101", "liveavatar": uuid_of("Lucia_public_20260101")}
 PERSONAS = {"heygen": "lucia", "liveavatar": "lucia-liveavatar"}
-OTHER_WIRE = """
+PUBLISH_LIVEAVATAR_PERSONA = """
 from avatars.personas import starters
 from avatars.models import ProviderAccount
 wanted = starters.STARTERS[0] | {"slug": "lucia-liveavatar", "greeting": ""}
@@ -87,24 +87,24 @@ async def main(runs: int, rooms: str, provider: str) -> None:
         servers.emulator(livekit, args=["--latency", str(ANSWER_MS)]) as emulator,
         servers.portal(emulator, livekit, env={"BUDGET_FACTOR": "1000"}) as portal,
     ):
-        portal.manage("shell", "-v0", "-c", OTHER_WIRE)
+        portal.manage("shell", "-v0", "-c", PUBLISH_LIVEAVATAR_PERSONA)
         portal.use_rooms(rooms)
         async with browsing.browser(browsing.ALLOW_SOUND, PAGE_IS_LOCAL) as browser:
             page, client = await browser.new_page(), await (await browser.new_context()).new_page()
             await browsing.sign_in(page, portal)
-            await serve_client(client, emulator.url)
+            await open_client_page(client, emulator.url)
             taken: dict[str, list[float]] = {name: [] for name in ("portal", *recipes)}
-            for turn in range(runs + 1):
-                measured = {"portal": await by_portal(page, f"{portal.url}/personas/{PERSONAS[provider]}/")}
+            for round_number in range(runs + 1):
+                measured = {"portal": await time_portal(page, f"{portal.url}/personas/{PERSONAS[provider]}/")}
                 for name, recipe in recipes.items():
-                    measured[name] = await by_client(client, recipe, emulator, AVATARS[provider])
-                if turn:  # the first warms every part
+                    measured[name] = await time_client(client, recipe, emulator, AVATARS[provider])
+                if round_number:  # the first is a warm-up
                     for name, ms in measured.items():
                         taken[name].append(ms)
     report(taken, rooms, provider)
 
 
-async def by_portal(page: Page, address: str) -> float:
+async def time_portal(page: Page, address: str) -> float:
     """Press Start on a new page. Return the milliseconds that the page reports."""
     reported: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
@@ -129,7 +129,7 @@ async def by_portal(page: Page, address: str) -> float:
     return ms
 
 
-async def serve_client(page: Page, origin: str) -> None:
+async def open_client_page(page: Page, origin: str) -> None:
     """Open the bare client on the provider's origin, so that no preflight slows it down."""
 
     async def answer(route: Route, request: Request) -> None:
@@ -143,7 +143,7 @@ async def serve_client(page: Page, origin: str) -> None:
     await page.goto(f"{origin}/bench")
 
 
-async def by_client(page: Page, recipe: str, emulator: servers.Emulator, avatar: str) -> float:
+async def time_client(page: Page, recipe: str, emulator: servers.Emulator, avatar: str) -> float:
     ms: float = await page.evaluate(
         "([recipe, key, avatar]) => firstFrame(recipe, key, avatar)", [recipe, emulator.api_key, avatar]
     )

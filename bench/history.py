@@ -23,8 +23,8 @@ import psycopg
 
 from tests.support import servers
 
-FEW = 1000
-TURNS = 15
+FEW_SESSIONS = 1000
+ROUNDS = 15
 SETTINGS = ("shared_buffers=512MB", "maintenance_work_mem=256MB", "max_wal_size=8GB", "random_page_cost=1.1")
 LIST = "/admin/avatar_sessions/streamingsession/"
 PAGES = {
@@ -36,23 +36,23 @@ PAGES = {
     "said": LIST + "?said={said}",
 }
 SEARCHES = ("keys_of_all", "one_key")
-SAID_IN = 100
+SESSIONS_WITH_WORD = 100
 """Sessions that contain the search word."""
 
 
 def main(many: int) -> None:
     with servers.postgres(*SETTINGS) as database_url, servers.redis() as redis_url, servers.folder() as here:
-        urls = {count: _database(database_url, f"past_{count}") for count in (FEW, many)}
+        urls = {count: _database(database_url, f"past_{count}") for count in (FEW_SESSIONS, many)}
         os.environ |= {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "VAR_DIR": str(here)}
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
         for count, url in urls.items():
-            fill(url, count)
+            fill_database(url, count)
         took: dict[str, dict[int, list[float]]] = {name: {count: [] for count in urls} for name in (*PAGES, *SEARCHES)}
-        for turn in range(TURNS + 1):
+        for round_number in range(ROUNDS + 1):
             for count, url in urls.items():
-                for name, seconds in look(url).items():
-                    if turn:  # the first look finds nothing in memory, neither the code nor the rows
+                for name, seconds in time_pages(url).items():
+                    if round_number:  # the first round has cold caches
                         took[name][count].append(seconds)
     report(took, many)
 
@@ -63,7 +63,7 @@ def _database(server_url: str, name: str) -> str:
     return urlsplit(server_url)._replace(path=f"/{name}").geturl()
 
 
-def fill(url: str, count: int) -> None:
+def fill_database(url: str, count: int) -> None:
     from tests.support import on_postgres
 
     on_postgres.migrate(url)
@@ -71,18 +71,20 @@ def fill(url: str, count: int) -> None:
     with on_postgres.as_default(url):
         from django.contrib.auth.models import User
 
-        from bench import _past
+        from bench import _long_history
         from sessions.exports import filters
 
         root = User.objects.create_superuser("root")
-        _past.make(count)
-        filters.record_search(root.pk, None, _past.SAID, "a benchmark")
+        _long_history.create(count)
+        filters.record_search(root.pk, None, _long_history.SEARCH_WORD, "a benchmark")
     print(
-        f"{count} sessions with {_past.EVENTS * count} events made in {time.perf_counter() - began:.0f} s", flush=True
+        f"{count} sessions with {_long_history.EVENTS_PER_SESSION * count} events"
+        f" created in {time.perf_counter() - began:.0f} s",
+        flush=True,
     )
 
 
-def look(url: str) -> dict[str, float]:
+def time_pages(url: str) -> dict[str, float]:
     """Open each page once. Return the times."""
     from django.contrib.auth.models import User
     from django.test import Client
@@ -96,48 +98,48 @@ def look(url: str) -> dict[str, float]:
         client = Client(headers={"host": "localhost", "accept-language": "en"})
         client.force_login(User.objects.get(username="root"), "django.contrib.auth.backends.ModelBackend")
         newest = StreamingSession.objects.order_by("-created_at").values_list("pk", flat=True)
-        session = random.choice(newest[100:FEW])
+        session = random.choice(newest[100:FEW_SESSIONS])
         said = AuditEntry.objects.get(kind=AuditEntry.Kind.SEARCHED).number
-        client.get("/admin/avatars/persona/")  # a connection that is new has its plans to make
+        client.get("/admin/avatars/persona/")  # a new connection has no query plans yet
         for name, page in PAGES.items():
             began = time.perf_counter()
             answer: Any = client.get(page.format(session=session, said=said))
             took[name] = time.perf_counter() - began
             if answer.status_code != 200:
                 sys.exit(f"{page}: {answer.status_code}")
-        took |= {name: find(people) for name, people in (("keys_of_all", None), ("one_key", ()))}
+        took |= {name: time_search(people) for name, people in (("keys_of_all", None), ("one_key", ()))}
     return took
 
 
-def find(people: tuple[int, ...] | None) -> float:
+def time_search(people: tuple[int, ...] | None) -> float:
     """Search the newest sessions for a word, without a page. Return the time."""
-    from bench import _past
+    from bench import _long_history
     from sessions.models import StreamingSession, Utterance
     from sessions.speech import search as speech_search
 
     began = time.perf_counter()
-    lines = speech_search.matching(Utterance.objects.all(), _past.SAID, people=people)
+    lines = speech_search.matching(Utterance.objects.all(), _long_history.SEARCH_WORD, people=people)
     found = len(
         StreamingSession.objects.filter(pk__in=lines.order_by().values("session")).order_by("-created_at")[:100]
     )
-    if found != SAID_IN:
-        sys.exit(f"{found} sessions were found by what was said")
+    if found != SESSIONS_WITH_WORD:
+        sys.exit(f"{found} sessions contain the search word")
     return time.perf_counter() - began
 
 
 def report(took: dict[str, dict[int, list[float]]], many: int) -> None:
-    print(f"{'median, in ms':<14}{FEW:>12,}{many:>12,}   ratio")
+    print(f"{'median, in ms':<14}{FEW_SESSIONS:>12,}{many:>12,}   ratio")
     ratios = {}
     for name, by_count in took.items():
-        few, lots = (1000 * statistics.median(by_count[count]) for count in (FEW, many))
+        few, lots = (1000 * statistics.median(by_count[count]) for count in (FEW_SESSIONS, many))
         ratios[name] = lots / few
         print(f"{name.replace('_', ' '):<14}{few:>12.1f}{lots:>12.1f}   {lots / few:.2f}")
     beside = statistics.median(took["keys_of_all"][many]) / statistics.median(took["one_key"][many])
-    print(f"With everybody's keys the search itself takes {beside:.1f} times as long as with one, at {many:,}.")
+    print(f"With the keys of all users, the search itself takes {beside:.1f} times as long as with one, at {many:,}.")
     print(json.dumps({"bench": "history", **{f"{name}_1m_over_1k": round(ratios[name], 2) for name in PAGES}}))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--sessions", type=int, default=1_000_000, help="of the longer history; fewer to try it out")
+    parser.add_argument("--sessions", type=int, default=1_000_000, help="size of the longer history")
     main(parser.parse_args().sessions)

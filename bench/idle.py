@@ -44,7 +44,7 @@ async def main(seconds: float, ended: int, opened: int) -> None:
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
-        from bench import _ledger, _past
+        from bench import _long_history, _results
 
         log = Path(portal.environment["VAR_DIR"]) / "monitor.log"
         monitor = Child("monitor", command("monitor", {}), log, env=portal.environment)
@@ -60,10 +60,10 @@ async def main(seconds: float, ended: int, opened: int) -> None:
         }
         empty = await measure("nobody there, no history", processes, seconds)
         portal.worker.stop()  # it would add its own events to the first session of the history
-        await asyncio.to_thread(_past.make, ended)
+        await asyncio.to_thread(_long_history.create, ended)
         portal.worker.start()
         idle = await measure(f"nobody there, {ended} ended sessions", processes, seconds)
-        cookies = await asyncio.to_thread(_ledger.sign_in, opened, 10 * opened)
+        cookies = await asyncio.to_thread(_results.create_signed_in_users, opened, 10 * opened)
         async with AsyncExitStack() as open_things:
             http = await open_things.enter_async_context(aiohttp.ClientSession())
             talkers = [await _talker.connect(portal, http, cookie, open_things) for cookie in cookies]

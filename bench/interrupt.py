@@ -52,10 +52,10 @@ async def main(runs: int) -> None:
             await page.click("#start")
             await page.wait_for_selector("body[data-state=live]")
             await page.locator("input[name=kind][value=repeat]").check(force=True)
-            taken = [await interrupt(page) for _ in range(runs + 1)][1:]  # the first warms every part
+            times_ms = [await interrupt(page) for _ in range(runs + 1)][1:]  # the first is a warm-up
             await page.click("#end")
             await page.wait_for_selector("body[data-state=ended]")
-    report(taken)
+    report(times_ms)
 
 
 async def interrupt(page: Page) -> float:
@@ -66,10 +66,12 @@ async def interrupt(page: Page) -> float:
     return ms
 
 
-def report(taken: list[float]) -> None:
-    percentiles = statistics.quantiles(taken, n=20, method="inclusive")
+def report(times_ms: list[float]) -> None:
+    percentiles = statistics.quantiles(times_ms, n=20, method="inclusive")
     p50, p95 = percentiles[9], percentiles[18]
-    print(f"click to silence, {len(taken)} times: p50 {p50:.0f} ms, p95 {p95:.0f} ms, longest {max(taken):.0f} ms")
+    print(
+        f"click to silence, {len(times_ms)} times: p50 {p50:.0f} ms, p95 {p95:.0f} ms, longest {max(times_ms):.0f} ms"
+    )
     print(json.dumps({"bench": "interrupt", "silence_p50_ms": round(p50), "silence_p95_ms": round(p95)}))
 
 

@@ -21,11 +21,11 @@ import django
 from tests.support import servers
 
 ANSWER_MS = 100
-TRICKLE, A_SECOND = 100, 10
+TRICKLE_SESSIONS, TRICKLE_PER_S = 100, 10
 """Sessions that reach their limits one after the other, and how many per second."""
 SIZES = (100, 10_000, 100_000)
 IDLE_TICKS = 200
-LONGEST_S = 120
+MAX_WAIT_S = 120
 RULES = ("--concurrency", "1000000", "--rule", "no_user_s=86400", "--idle", "86400", "--duration", "86400")
 
 
@@ -38,61 +38,61 @@ def main(live: int, due: int, idle_s: float) -> None:
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
-        sessions = make(emulator, live)
+        sessions = create_sessions(emulator, live)
         report: dict[str, Any] = {"bench": "limits", "live": live, "due": due}
         report["idle_writes_per_session_minute"] = idle_writes(live, idle_s)
-        report |= kept("trickle", sessions[:TRICKLE], every_s=1 / A_SECOND)
-        report |= kept("burst", sessions[TRICKLE : TRICKLE + due], every_s=0)
+        report |= measure_lateness("trickle", sessions[:TRICKLE_SESSIONS], every_s=1 / TRICKLE_PER_S)
+        report |= measure_lateness("burst", sessions[TRICKLE_SESSIONS : TRICKLE_SESSIONS + due], every_s=0)
         portal.beat.stop()
         portal.worker.stop()
-        report |= ticks()
+        report |= measure_idle_ticks()
     report["lateness_p99_s"] = report["burst_p99_s"]
     print(json.dumps(report))
 
 
-def make(emulator: servers.Emulator, live: int) -> list[Any]:
-    from bench import _crowd
+def create_sessions(emulator: servers.Emulator, live: int) -> list[Any]:
+    from bench import _live_sessions
     from sessions.capacity.leases import this_process
     from sessions.presence.tabs import renew_lease
 
-    names = asyncio.run(_crowd.order(emulator, live))
-    sessions = _crowd.fill(names)
+    names = asyncio.run(_live_sessions.open_at_emulator(emulator, live))
+    sessions = _live_sessions.store(names)
     renew_lease(this_process.id)
-    _crowd.open_tabs(sessions, this_process.id)
-    _crowd.analyse()
+    _live_sessions.open_tabs(sessions, this_process.id)
+    _live_sessions.analyse()
     return sessions
 
 
 def idle_writes(live: int, seconds: float) -> float:
     """Return the rows written per minute and idle session while a web process holds the tabs."""
-    from bench import _crowd
+    from bench import _live_sessions
     from sessions.capacity.leases import this_process
 
     async def hold() -> None:
         await this_process.hold_lease()  # as the web process does
         await asyncio.sleep(seconds)
 
-    before = _crowd.rows_written()
+    before = _live_sessions.rows_written()
     asyncio.run(hold())
-    written = _crowd.rows_written() - before
+    written = _live_sessions.rows_written() - before
     print(f"{live} idle sessions: {written} rows written in {seconds:g} s")
     return round(written / live * 60 / seconds, 5)
 
 
-def kept(name: str, sessions: list[Any], *, every_s: float) -> dict[str, float]:
+def measure_lateness(name: str, sessions: list[Any], *, every_s: float) -> dict[str, float]:
     """Let sessions reach their limits, and wait until they are over."""
     from django.utils import timezone
 
-    from bench import _crowd
+    from bench import _live_sessions
     from sessions.capacity.leases import this_process
     from sessions.presence import tabs
 
     first = timezone.now() + timedelta(seconds=4)
-    _crowd.make_due(sessions, [first + timedelta(seconds=number * every_s) for number in range(len(sessions))])
-    give_up_at = time.monotonic() + LONGEST_S
-    while (late := _crowd.lateness(sessions)) is None:
+    _live_sessions.make_due(sessions, [first + timedelta(seconds=number * every_s) for number in range(len(sessions))])
+    give_up_at = time.monotonic() + MAX_WAIT_S
+    while (late := _live_sessions.lateness(sessions)) is None:
         if time.monotonic() > give_up_at:
-            sys.exit(f"{name}: not all sessions were over after {LONGEST_S} s")
+            sys.exit(f"{name}: not all sessions were over after {MAX_WAIT_S} s")
         tabs.renew_lease(this_process.id)
         time.sleep(0.5)
     p50, p99 = statistics.median(late), sorted(late)[int(len(late) * 0.99)]
@@ -100,21 +100,21 @@ def kept(name: str, sessions: list[Any], *, every_s: float) -> dict[str, float]:
     return {f"{name}_p50_s": round(p50, 3), f"{name}_p99_s": round(p99, 3)}
 
 
-def ticks() -> dict[str, float]:
+def measure_idle_ticks() -> dict[str, float]:
     """Return the cost of a tick with nothing due, by number of live sessions."""
     from asgiref.sync import async_to_sync
     from django.utils import timezone
 
-    from bench import _crowd
+    from bench import _live_sessions
     from sessions.actions import stop
 
-    _crowd.empty()
+    _live_sessions.truncate()
     median: dict[int, float] = {}
     there = 0
     for size in SIZES:
-        _crowd.fill([None] * (size - there))
+        _live_sessions.store([None] * (size - there))
         there = size
-        _crowd.analyse()
+        _live_sessions.analyse()
         taken = []
         for _ in range(IDLE_TICKS):
             began = time.perf_counter()

@@ -25,8 +25,8 @@ import django
 
 from tests.support import servers
 
-TURNS = 20
-EACH = 50
+ROUNDS = 20
+EVENTS_PER_SESSION = 50
 """Events per session."""
 KIND, DATA = "connection_state", {"state": "connected", "participant": "u-4821", "rtt_ms": 38, "lost": 0}
 """An event kind that is stored and not broadcast, to exclude the cost of Redis."""
@@ -40,10 +40,10 @@ def main(appended: int, stored: int) -> None:
 
         call_command("migrate", verbosity=0)
         report: dict[str, Any] = {"bench": "record", "events": stored}
-        report |= appending(appended)
-        fill(stored - 2 * appended)
-        report |= verifying()
-        report |= exporting()
+        report |= measure_appending(appended)
+        store_events(stored - 2 * appended)
+        report |= measure_verification()
+        report |= measure_export()
     print(json.dumps(report))
 
 
@@ -52,45 +52,45 @@ def set_up() -> None:
     django.setup()
 
 
-def sessions_for(events: int) -> list[UUID]:
+def create_sessions(events: int) -> list[UUID]:
     """Create running sessions for a number of events."""
     from avatars.models import Persona
-    from bench import _crowd
+    from bench import _live_sessions
     from tests.support.factories import PersonaFactory
 
     if not Persona.objects.exists():
         PersonaFactory.create(published=True)
-    return [session.pk for session in _crowd.fill([None] * -(-events // EACH))]
+    return [session.pk for session in _live_sessions.store([None] * -(-events // EVENTS_PER_SESSION))]
 
 
-def chains(sessions: list[UUID], count: int) -> Iterator[Any]:
+def chained_rows(sessions: list[UUID], count: int) -> Iterator[Any]:
     """Build chained rows, ready to be stored."""
     from sessions.lifecycle import events
 
     for session_id in sessions:
         number, last_hash = 0, ""
-        while number < EACH and count:
+        while number < EVENTS_PER_SESSION and count:
             row = events._next_event(session_id, number, last_hash, events.Entry(KIND, DATA))
             number, last_hash, count = row.number, row.hash, count - 1
             yield row
 
 
-def appending(count: int) -> dict[str, float]:
+def measure_appending(count: int) -> dict[str, float]:
     from sessions.lifecycle import events
 
     entry = events.Entry(KIND, DATA, events.Source.BROWSER)
-    begun = sessions_for(count)
-    for session_id in begun:  # else their records would have no head to follow, as if it had been deleted
+    begun = create_sessions(count)
+    for session_id in begun:  # otherwise their records would have no head, as after a deletion
         events.begin(session_id, events.Entry("requested"))
-    targets = [session_id for session_id in begun for _ in range(EACH)][:count]
-    ready = list(chains(sessions_for(count), count))
-    note_ends(ready)
-    size = count // TURNS
+    targets = [session_id for session_id in begun for _ in range(EVENTS_PER_SESSION)][:count]
+    ready = list(chained_rows(create_sessions(count), count))
+    store_heads(ready)
+    size = count // ROUNDS
     took: dict[str, list[float]] = {"append": [], "insert": []}
-    for turn in range(TURNS):
-        part = slice(turn * size, (turn + 1) * size)
-        took["append"].append(timed(lambda session_id: events.record(session_id, entry), targets[part]))
-        took["insert"].append(timed(lambda row: row.save(force_insert=True), ready[part]))
+    for round_number in range(ROUNDS):
+        part = slice(round_number * size, (round_number + 1) * size)
+        took["append"].append(seconds_for(lambda session_id: events.record(session_id, entry), targets[part]))
+        took["insert"].append(seconds_for(lambda row: row.save(force_insert=True), ready[part]))
     ratio = statistics.median(a / b for a, b in zip(took["append"], took["insert"], strict=True))
     rates = {name: size / statistics.median(seconds) for name, seconds in took.items()}
     print(f"appended through events.record {rates['append']:>8.0f} a second")
@@ -102,7 +102,7 @@ def appending(count: int) -> dict[str, float]:
     }
 
 
-def note_ends(rows: list[Any]) -> None:
+def store_heads(rows: list[Any]) -> None:
     """Store the heads of the records of these events, in order."""
     from sessions.models import SessionHead
 
@@ -110,20 +110,20 @@ def note_ends(rows: list[Any]) -> None:
     SessionHead.objects.bulk_create((SessionHead.of(row) for row in last.values()), batch_size=2000)
 
 
-def timed(work: Callable[[Any], Any], items: list[Any]) -> float:
+def seconds_for(work: Callable[[Any], Any], items: list[Any]) -> float:
     began = time.perf_counter()
     for item in items:
         work(item)
     return time.perf_counter() - began
 
 
-def fill(count: int) -> None:
+def store_events(count: int) -> None:
     """Store more events with plain SQL, because only their content matters."""
     from django.db import connection
 
     from sessions.models import SessionEvent
 
-    targets = sessions_for(count)  # first: nothing else may be asked while rows are copied
+    targets = create_sessions(count)  # first: nothing else may be asked while rows are copied
     last: dict[UUID, Any] = {}
     columns = [field.attname for field in SessionEvent._meta.concrete_fields if not field.primary_key]
     names = ", ".join(columns)
@@ -132,15 +132,15 @@ def fill(count: int) -> None:
         cursor.copy(f"COPY {SessionEvent._meta.db_table} ({names}) FROM STDIN") as copy,
     ):
         data = json.dumps(DATA)
-        for row in chains(targets, count):
+        for row in chained_rows(targets, count):
             copy.write_row([data if name == "data" else getattr(row, name) for name in columns])
             last[row.session_id] = row
-    note_ends(list(last.values()))
+    store_heads(list(last.values()))
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
 
 
-def verifying() -> dict[str, float]:
+def measure_verification() -> dict[str, float]:
     """Verify the whole record like `manage.py verify_history`."""
     from sessions.integrity import scope, verification
 
@@ -152,13 +152,13 @@ def verifying() -> dict[str, float]:
     return {"verify_rows_per_s": round(rate)}
 
 
-def exporting() -> dict[str, float]:
+def measure_export() -> dict[str, float]:
     """Export all events in a new process, as the worker does. Return its memory use."""
     from sessions.exports import list_export
     from sessions.models import Export
     from tests.support.factories import UserFactory
 
-    with patch.object(list_export, "MAX_STREAMED_ROWS", 0):  # few events would be the answer itself
+    with patch.object(list_export, "MAX_STREAMED_ROWS", 0):  # few events would be streamed in the response
         export = list_export.request_export(UserFactory.create().pk, None, Export.What.EVENTS, Export.Format.JSONL)
     began = time.perf_counter()
     child = subprocess.run(
@@ -175,17 +175,17 @@ def exporting() -> dict[str, float]:
     return {"export_rows_per_s": round(lines / seconds), "export_rss_mb": round(used, 1)}
 
 
-def write(export_id: str) -> None:
+def write_export(export_id: str) -> None:
     """Write an export and print this process's peak memory in kilobytes. Runs in its own process."""
     set_up()
     from sessions.exports import list_export as exports
 
     while exports.continue_writing(UUID(export_id), 3):
         pass
-    print(most_memory())
+    print(peak_memory_kb())
 
 
-def most_memory() -> int:
+def peak_memory_kb() -> int:
     """Return the peak memory of this process in kilobytes.
 
     On Linux `ru_maxrss` is no less than what the process that started this one had at that moment.
@@ -204,6 +204,6 @@ if __name__ == "__main__":
     parser.add_argument("--write", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.write:
-        write(options.write)
+        write_export(options.write)
     else:
         main(options.appended, options.events)

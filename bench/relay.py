@@ -27,9 +27,9 @@ from tests.support import servers
 
 ANSWER_MS = 50
 SOCKETS = 200
-RATE = 100
-RATES = (125, 150, 175, 200, 250, 300, 350, 400)
-PATIENCE_S = 20
+BASE_RATE = 100
+HIGHER_RATES = (125, 150, 175, 200, 250, 300, 350, 400)
+WAIT_TIMEOUT_S = 20
 TEXT = "Hola, ¿cómo estás?"
 RULES = ("--concurrency", "1000", "--latency", str(ANSWER_MS))
 
@@ -62,27 +62,27 @@ class Talker:
     async def send(self) -> None:
         """Send a task. Return once all tabs would know that the provider accepted it."""
         ref = str(next(self.refs))
-        self.sent[ref] = taken = asyncio.get_running_loop().create_future()
+        self.sent[ref] = accepted = asyncio.get_running_loop().create_future()
         await self.socket.send_json({"type": "task.send", "kind": "repeat", "text": TEXT, "ref": ref})
-        await taken
+        await accepted
 
 
-async def main(seconds: float, turns: int) -> None:
+async def main(seconds: float, rounds: int) -> None:
     with ExitStack() as stack:
         emulator = stack.enter_context(servers.emulator(media=False, args=RULES))
         portal = stack.enter_context(servers.portal(emulator, env={"BUDGET_FACTOR": "1000"}))
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
-        from bench import _ledger
+        from bench import _results
 
-        cookies = await asyncio.to_thread(_ledger.sign_in, SOCKETS, SOCKETS)
+        cookies = await asyncio.to_thread(_results.create_signed_in_users, SOCKETS, SOCKETS)
         async with AsyncExitStack() as sockets:
             talkers = await join(sockets, portal, cookies)
             http = await sockets.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
             names = await asyncio.to_thread(_provider_ids)
 
-            async def by_portal(number: int) -> None:
+            async def through_portal(number: int) -> None:
                 await talkers[number % SOCKETS].send()
 
             async def directly(number: int) -> None:
@@ -92,9 +92,9 @@ async def main(seconds: float, turns: int) -> None:
                     await answer.read()
                     answer.raise_for_status()
 
-            await measure(by_portal, directly, RATE, seconds, 1)  # warms every part
-            at_rate = await measure(by_portal, directly, RATE, seconds, turns)
-            capacity = await climb(by_portal, directly, at_rate, seconds)
+            await measure(through_portal, directly, BASE_RATE, seconds, 1)  # warm-up
+            at_rate = await measure(through_portal, directly, BASE_RATE, seconds, rounds)
+            capacity = await find_capacity(through_portal, directly, at_rate, seconds)
     result = {
         "bench": "relay",
         "p50_over_direct": ratio(at_rate, 50),
@@ -107,16 +107,16 @@ async def main(seconds: float, turns: int) -> None:
 async def join(sockets: AsyncExitStack, portal: servers.Portal, cookies: list[str]) -> list[Talker]:
     """Start a live session for each cookie, a few at a time."""
     http = await sockets.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
-    url, places = f"{portal.url}/ws/personas/lucia/?lang=en", asyncio.Semaphore(10)
+    url, semaphore = f"{portal.url}/ws/personas/lucia/?lang=en", asyncio.Semaphore(10)
 
     async def one(cookie: str) -> Talker:
-        async with places:
+        async with semaphore:
             headers = {"Cookie": f"sessionid={cookie}", "Origin": portal.url}
             talker = Talker(await http.ws_connect(url, headers=headers))
             listening = asyncio.create_task(talker.listen())
             sockets.callback(listening.cancel)
             await talker.socket.send_json({"type": "session.start"})
-            await asyncio.wait_for(talker.live.wait(), PATIENCE_S)
+            await asyncio.wait_for(talker.live.wait(), WAIT_TIMEOUT_S)
             return talker
 
     return await asyncio.gather(*(one(cookie) for cookie in cookies))
@@ -132,12 +132,12 @@ def _provider_ids() -> list[str]:
 Times = dict[str, list[float]]
 
 
-async def measure(by_portal: Send, directly: Send, rate: int, seconds: float, turns: int) -> Times:
+async def measure(through_portal: Send, directly: Send, rate: int, seconds: float, rounds: int) -> Times:
     """Alternate between the two. Return the milliseconds of each task."""
     times: Times = {"portal": [], "direct": []}
-    for _ in range(turns):
+    for _ in range(rounds):
         times["direct"] += await open_loop(directly, rate, seconds)
-        times["portal"] += await open_loop(by_portal, rate, seconds)
+        times["portal"] += await open_loop(through_portal, rate, seconds)
     print(
         f"{rate:>5} a second   "
         + "   ".join(
@@ -155,20 +155,20 @@ async def open_loop(send: Send, rate: int, seconds: float) -> list[float]:
         await send(number)
         return (time.perf_counter() - begun - number / rate) * 1000
 
-    under_way = []
+    running = []
     for number in range(int(rate * seconds)):
         if (early := begun + number / rate - time.perf_counter()) > 0:
             await asyncio.sleep(early)
-        under_way.append(asyncio.create_task(one(number)))
-    return await asyncio.wait_for(asyncio.gather(*under_way), seconds + 6 * PATIENCE_S)
+        running.append(asyncio.create_task(one(number)))
+    return await asyncio.wait_for(asyncio.gather(*running), seconds + 6 * WAIT_TIMEOUT_S)
 
 
-async def climb(by_portal: Send, directly: Send, at_rate: Times, seconds: float) -> int:
+async def find_capacity(through_portal: Send, directly: Send, at_rate: Times, seconds: float) -> int:
     """Return the highest rate at which the portal's p99 is under twice the direct one, or 0."""
     best, times = 0, at_rate
-    for rate in (RATE, *RATES):
-        if rate != RATE:
-            times = await measure(by_portal, directly, rate, seconds, 1)
+    for rate in (BASE_RATE, *HIGHER_RATES):
+        if rate != BASE_RATE:
+            times = await measure(through_portal, directly, rate, seconds, 1)
         if ratio(times, 99) >= 2:
             break
         best = rate
@@ -185,7 +185,7 @@ def percentile(values: list[float], percent: int) -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--seconds", type=float, default=10, help="how long one turn lasts")
-    parser.add_argument("--turns", type=int, default=3, help="turns of each at 100 a second")
+    parser.add_argument("--seconds", type=float, default=10, help="length of one round")
+    parser.add_argument("--turns", type=int, default=3, help="rounds of each at 100 a second")
     options = parser.parse_args()
     asyncio.run(main(options.seconds, options.turns))

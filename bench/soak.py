@@ -36,10 +36,10 @@ from tests.support import servers
 
 TENTHS = 10
 TALKERS = 40
-SIDE_BY_SIDE = 10
-IN_QUEUE = 500
+CONCURRENT_SESSIONS = 10
+MAX_QUEUED_TICKS = 500
 YARDSTICK_EVERY_S = 0.2
-PATIENCE_S = 60
+WAIT_TIMEOUT_S = 60
 RULES = ("--concurrency", "100000", "--rule", "no_user_s=86400", "--idle", "86400", "--duration", "86400")
 NO_BUDGETS = {"BUDGET_FACTOR": "1000000"}
 MB = 1024 * 1024
@@ -122,28 +122,28 @@ async def main(options: argparse.Namespace) -> None:
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
-        from bench import _ledger
+        from bench import _results
 
         portal.beat.stop()
         portal.worker.stop()
-        worker = one_child(portal)
+        worker = single_worker(portal)
         stack.enter_context(servers.running(lambda: (worker, lambda: " ready." in worker.output())))
         meter = Meter([Process("web", portal.web.pid), Process("worker", child_of(worker.pid))])
-        people = TALKERS + SIDE_BY_SIDE
-        cookies = await asyncio.to_thread(_ledger.sign_in, people, 10 * people)
-        async with AsyncExitStack() as open_things:
+        people = TALKERS + CONCURRENT_SESSIONS
+        cookies = await asyncio.to_thread(_results.create_signed_in_users, people, 10 * people)
+        async with AsyncExitStack() as async_stack:
             measuring = asyncio.create_task(meter.yardstick.measure())
-            open_things.callback(measuring.cancel)
-            house = House(portal, await open_things.enter_async_context(aiohttp.ClientSession()), open_things)
-            await meter.phase("tick", options.ticks, house.ticks)
-            house.talkers = [await house.talker(cookie) for cookie in cookies[:TALKERS]]
-            await asyncio.gather(*(talker.start() for talker in house.talkers))
-            await asyncio.to_thread(extend_by_a_day, [talker.session_id for talker in house.talkers])
-            await meter.phase("message", options.messages, house.messages)
-            house.cookies = cookies[TALKERS:]
-            await meter.phase("socket", options.sockets, house.sockets)
-            await meter.phase("session", options.sessions, house.sessions)
-            await meter.phase("reconnect", options.reconnects, house.reconnects)
+            async_stack.callback(measuring.cancel)
+            load = LoadedPortal(portal, await async_stack.enter_async_context(aiohttp.ClientSession()), async_stack)
+            await meter.phase("tick", options.ticks, load.ticks)
+            load.talkers = [await load.talker(cookie) for cookie in cookies[:TALKERS]]
+            await asyncio.gather(*(talker.start() for talker in load.talkers))
+            await asyncio.to_thread(extend_by_a_day, [talker.session_id for talker in load.talkers])
+            await meter.phase("message", options.messages, load.messages)
+            load.cookies = cookies[TALKERS:]
+            await meter.phase("socket", options.sockets, load.sockets)
+            await meter.phase("session", options.sessions, load.sessions)
+            await meter.phase("reconnect", options.reconnects, load.reconnects)
     result: dict[str, Any] = {"bench": "soak"} | {
         f"{name}_cost_last_over_first": meter.ratio(name) for name in ("tick", "message", "session", "socket")
     }
@@ -153,7 +153,7 @@ async def main(options: argparse.Namespace) -> None:
     print(json.dumps(result))
 
 
-def one_child(portal: servers.Portal) -> Child:
+def single_worker(portal: servers.Portal) -> Child:
     """Return a worker as in the Procfile, but with one process."""
     log = Path(portal.environment["VAR_DIR"]) / "one-worker.log"
     return Child("worker", [*command("worker", {}), "--concurrency", "1"], log, env=portal.environment)
@@ -165,25 +165,25 @@ def child_of(pid: int) -> int:
     return int(children[0])
 
 
-class House:
+class LoadedPortal:
     """A portal under load."""
 
-    def __init__(self, portal: servers.Portal, http: aiohttp.ClientSession, open_things: AsyncExitStack) -> None:
+    def __init__(self, portal: servers.Portal, http: aiohttp.ClientSession, async_stack: AsyncExitStack) -> None:
         self._portal = portal
         self._http = http
-        self._open_things = open_things
+        self._async_stack = async_stack
         self._redis: Any = redis.Redis.from_url(portal.environment["REDIS_URL"])
         self.talkers: list[Talker] = []
         self.cookies: list[str] = []
 
     async def talker(self, cookie: str, stack: AsyncExitStack | None = None) -> Talker:
-        return await _talker.connect(self._portal, self._http, cookie, stack or self._open_things)
+        return await _talker.connect(self._portal, self._http, cookie, stack or self._async_stack)
 
     async def ticks(self, times: int) -> None:
         """Run ticks back to back in the worker's process."""
-        for sent in range(0, times, IN_QUEUE):
-            await asyncio.to_thread(self._send, min(IN_QUEUE, times - sent))
-            await self._until(lambda: self._waiting() < IN_QUEUE // 2)
+        for sent in range(0, times, MAX_QUEUED_TICKS):
+            await asyncio.to_thread(self._send, min(MAX_QUEUED_TICKS, times - sent))
+            await self._until(lambda: self._waiting() < MAX_QUEUED_TICKS // 2)
         await self._until(lambda: self._waiting() == 0)
 
     def _send(self, many: int) -> None:
@@ -196,9 +196,9 @@ class House:
         """Return the number of queued messages."""
         return int(self._redis.llen("celery") + self._redis.hlen("unacked"))
 
-    async def _until(self, is_so: Callable[[], bool], patience_s: float = 10 * PATIENCE_S) -> None:
-        async with asyncio.timeout(patience_s):
-            while not is_so():  # another process decides
+    async def _until(self, is_true: Callable[[], bool], timeout_s: float = 10 * WAIT_TIMEOUT_S) -> None:
+        async with asyncio.timeout(timeout_s):
+            while not is_true():  # another process decides
                 await asyncio.sleep(0.02)
 
     async def messages(self, times: int) -> None:
@@ -208,7 +208,7 @@ class House:
             nonlocal left
             while left > 0:
                 left -= 3
-                await talker.say_something()
+                await talker.send_page_messages()
 
         await asyncio.gather(*(talk(talker) for talker in self.talkers))
 
@@ -222,14 +222,14 @@ class House:
 
     async def sessions(self, times: int) -> None:
         """Start and end sessions, stopped alternately by their users and by the worker."""
-        for turn in range(times // len(self.cookies)):
+        for round_number in range(times // len(self.cookies)):
             async with AsyncExitStack() as stack:
                 talkers = [await self.talker(cookie, stack) for cookie in self.cookies]
                 await asyncio.gather(*(talker.start() for talker in talkers))
-                if turn % 2:
+                if round_number % 2:
                     await asyncio.gather(*(talker.stop() for talker in talkers))
                 else:
-                    await asyncio.to_thread(reach_their_limit, [talker.session_id for talker in talkers])
+                    await asyncio.to_thread(make_due, [talker.session_id for talker in talkers])
                     await self.ticks(1)
                     await asyncio.gather(*(talker.until("session.status", status="ended") for talker in talkers))
 
@@ -241,16 +241,16 @@ class House:
             for _ in range(times):
                 for kind in ("normal", "pubsub"):
                     self._redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
-                await self._heard_again(talker)
+                await self._await_recovery(talker)
                 self._send(1)
                 # A message that was cut off on its way stays unacknowledged: that it is taken must do.
                 await self._until(lambda: not self._redis.llen("celery"))
             await talker.socket.send_json({"type": "session.stop"})
             await talker.until("session.status", status="ended")
 
-    async def _heard_again(self, talker: Talker) -> None:
+    async def _await_recovery(self, talker: Talker) -> None:
         """Wait until a message passes through Redis to the socket. Messages published meanwhile are lost."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while True:
                 await talker.socket.send_json({"type": "session.stay"})
                 try:
@@ -261,7 +261,7 @@ class House:
                 return
 
 
-def reach_their_limit(session_ids: list[str]) -> None:
+def make_due(session_ids: list[str]) -> None:
     from django.utils import timezone
 
     from sessions.models import StreamingSession
@@ -278,7 +278,7 @@ if __name__ == "__main__":
     parser.add_argument("--sessions", type=int, default=2_000)
     parser.add_argument("--reconnects", type=int, default=200)
     chosen = parser.parse_args()
-    least = TENTHS * SIDE_BY_SIDE
-    if min(chosen.ticks, chosen.messages, chosen.sockets, chosen.sessions) < least or chosen.reconnects < TENTHS:
-        parser.error(f"at least {least} of each, and {TENTHS} reconnects")
+    minimum = TENTHS * CONCURRENT_SESSIONS
+    if min(chosen.ticks, chosen.messages, chosen.sockets, chosen.sessions) < minimum or chosen.reconnects < TENTHS:
+        parser.error(f"at minimum {minimum} of each, and {TENTHS} reconnects")
     asyncio.run(main(chosen))

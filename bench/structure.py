@@ -14,7 +14,7 @@ import grimp
 from local.paths import ROOT
 
 APPS: Final = ("heygen_portal", "avatars", "sessions")
-SHOWN: Final = 15
+FOLDERS_SHOWN: Final = 15
 
 Imports = list[tuple[str, str]]
 
@@ -29,9 +29,9 @@ def main() -> None:
         if ".migrations" not in imported
     ]
     sizes = Counter(folder_of(module) for module in modules if not is_package(module))
-    for folder, size in sizes.most_common(SHOWN):
+    for folder, size in sizes.most_common(FOLDERS_SHOWN):
         print(f"{folder:<50} {size:>4} modules")
-    in_order = sum(backwards(imports, contract) for contract in contracts())
+    back_up = sum(imports_back_up(imports, contract) for contract in contracts())
     found = cycles(imports)
     for cycle in found:
         print("cycle:", ", ".join(cycle))
@@ -39,7 +39,7 @@ def main() -> None:
         "bench": "structure",
         "fullest_folder": max(sizes.values()),
         "sessions_folders": sum(folder.split(".")[0] == "sessions" for folder in sizes),
-        "imports_back_up": in_order,
+        "imports_back_up": back_up,
         "cycles": len(found),
     }
     print(json.dumps(result))
@@ -64,25 +64,25 @@ def contracts() -> list[dict[str, Any]]:
     return [contract for contract in settings["contracts"] if contract["type"] == "layers"]
 
 
-def backwards(imports: Imports, contract: dict[str, Any]) -> int:
+def imports_back_up(imports: Imports, contract: dict[str, Any]) -> int:
     """Count the imports that go up from a layer to a higher one, or across to one beside it."""
-    place: dict[str, tuple[int, str]] = {}
+    layers: dict[str, tuple[int, str]] = {}
     for container in contract.get("containers", [""]):
         for number, layer in enumerate(contract["layers"]):
             for name in layer.split("|"):
                 module = f"{container}.{name.strip(' ()')}".lstrip(".")
-                place[module] = number, container
+                layers[module] = number, container
 
     def layer_of(module: str) -> str | None:
         parts = module.split(".")
         names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-        return next((name for name in names if name in place), None)
+        return next((name for name in names if name in layers), None)
 
     count = 0
     for importer, imported in imports:
         above, below = layer_of(importer), layer_of(imported)
-        if above and below and above != below and place[above][1] == place[below][1]:
-            count += place[below][0] <= place[above][0]
+        if above and below and above != below and layers[above][1] == layers[below][1]:
+            count += layers[below][0] <= layers[above][0]
     return count
 
 

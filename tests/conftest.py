@@ -29,8 +29,8 @@ from heygen_portal.redis import cache
 from heygen_portal.runtime import budgets
 from local.processes import end_as_on_ctrl_c
 from tests.emulator.wire import TLS
-from tests.patience import PATIENCE_S
 from tests.support import migrated, older_portal, scheduling, servers
+from tests.timeouts import WAIT_TIMEOUT_S
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -133,8 +133,8 @@ def redis_for_all(redis_url: str) -> Iterator[None]:
     caches = {"default": {**settings.CACHES["default"], "LOCATION": redis_url}}
     with (
         override_settings(REDIS_URL=redis_url, CHANNEL_LAYERS=layers, CACHES=caches, CELERY_BROKER_URL=redis_url),
-        patch.object(budgets, "REDIS_TIMEOUT_S", PATIENCE_S),
-        patch.object(cache, "REDIS_TIMEOUT_S", PATIENCE_S),
+        patch.object(budgets, "REDIS_TIMEOUT_S", WAIT_TIMEOUT_S),
+        patch.object(cache, "REDIS_TIMEOUT_S", WAIT_TIMEOUT_S),
     ):
         yield
 
@@ -146,7 +146,7 @@ def full_budgets(redis_for_all: None) -> None:
 
 
 @pytest.fixture(autouse=True)
-def the_portals_own_language() -> None:
+def default_language() -> None:
     """Activate the default language, because a request leaves its language active in the thread."""
     translation.activate(settings.LANGUAGE_CODE)
 
@@ -160,21 +160,21 @@ def plain_names() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def files_when_asked_for() -> Iterator[None]:
+def static_files_on_request() -> Iterator[None]:
     """Find static files on request, so that test clients do not scan all of them first."""
     with override_settings(WHITENOISE_AUTOREFRESH=True):
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_passwords() -> Iterator[None]:
+def fast_password_hashing() -> Iterator[None]:
     """Use a fast password hasher: the real one takes a third of a second."""
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
         yield
 
 
 @pytest.fixture(autouse=True)
-def media_below(tmp_path: Path) -> Iterator[None]:
+def media_in_tmp_path(tmp_path: Path) -> Iterator[None]:
     """Store media files in the test's temporary folder."""
     with override_settings(MEDIA_ROOT=tmp_path / "media"):
         yield

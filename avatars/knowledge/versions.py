@@ -101,7 +101,7 @@ def store_at_provider(base: KnowledgeBase) -> None:
     for persona in _published_personas(base) if base.pk else ():
         persona.knowledge_base = base
         if found := publishing.problems(persona):
-            raise ValidationError([f"{persona}: {words}" for told in found.values() for words in told])
+            raise ValidationError([f"{persona}: {words}" for texts in found.values() for words in texts])
     try:
         async_to_sync(_store)(base.account, base)
     except ProviderError as exc:

@@ -51,8 +51,8 @@ def close(request: HttpRequest, user: User, *, reason: str = "") -> None:
     renamed = personal_logs.rename_in_audit_log(user, names)
     _delete_invitations(request, user, own_names)
     by_id, address = (user.pk, None) if is_own else (request.user.pk, client_address.of(request))
-    told = {"reason": reason, "roles": [roles, []], audit_log.RENAMED: renamed}
-    audit_log.record_by(by_id, address, AuditEntry.Kind.ACCOUNT_CLOSED, user, **told)
+    data = {"reason": reason, "roles": [roles, []], audit_log.RENAMED: renamed}
+    audit_log.record_by(by_id, address, AuditEntry.Kind.ACCOUNT_CLOSED, user, **data)
 
 
 def is_closed(user: User) -> bool:

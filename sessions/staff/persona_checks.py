@@ -134,8 +134,8 @@ def _open(slug: str) -> StreamingSession:
 
 def _summary(evidence: end_evidence.Evidence) -> str:
     """Return the untranslated parts of the provider's answer."""
-    told = [str(evidence[name]) for name in ("error", "what", "http", "answer") if evidence.get(name)]
-    return ", ".join(told)
+    details = [str(evidence[name]) for name in ("error", "what", "http", "answer") if evidence.get(name)]
+    return ", ".join(details)
 
 
 def _notify_publishers(hidden: Iterable[PersonaCheck]) -> None:
@@ -150,7 +150,7 @@ def _notify_publishers(hidden: Iterable[PersonaCheck]) -> None:
         try:
             send_mail(subject, "\n".join([*lines, "", then, ""]), None, addresses)
         except (SMTPException, OSError):
-            logger.exception("who publishes personas could not be told by mail; the admin shows it all the same")
+            logger.exception("who publishes personas could not be details by mail; the admin shows it all the same")
 
 
 def _mail_line(check: PersonaCheck) -> str:

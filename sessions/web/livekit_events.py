@@ -24,33 +24,35 @@ JOINED, LEFT, FINISHED = EventKind.PARTICIPANT_JOINED, EventKind.PARTICIPANT_LEF
 KINDS = (JOINED, LEFT, EventKind.TRACK_PUBLISHED, FINISHED)
 
 
-async def take(told: Webhook) -> None:
+async def take(webhook: Webhook) -> None:
     """Record an event of a session's room and act on it."""
-    if told.kind not in KINDS:
+    if webhook.kind not in KINDS:
         return
-    session_id = await in_thread(_record)(told)
-    if session_id and told.kind == JOINED and _role_of(told.identity) == livekit.OBSERVER_IDENTITY:
+    session_id = await in_thread(_record)(webhook)
+    if session_id and webhook.kind == JOINED and _role_of(webhook.identity) == livekit.OBSERVER_IDENTITY:
         await observers.check_access(session_id)
-    avatar_is_gone = told.kind == FINISHED or (told.kind == LEFT and told.identity == livekit.AVATAR_IDENTITY)
+    avatar_is_gone = webhook.kind == FINISHED or (webhook.kind == LEFT and webhook.identity == livekit.AVATAR_IDENTITY)
     if session_id and avatar_is_gone:
         await provider_status.end_if_gone(session_id)
 
 
-def _record(told: Webhook) -> UUID | None:
+def _record(webhook: Webhook) -> UUID | None:
     with transaction.atomic():
         rows = StreamingSession.objects.select_for_update().exclude(room="")
-        session = rows.filter(room=told.room).first()
+        session = rows.filter(room=webhook.room).first()
         if session is None:
             return None  # a prepared room without a session, or another program's room
-        who = _role_of(told.identity)
-        seat = told.identity.removeprefix(f"{livekit.OBSERVER_IDENTITY}-") if who == livekit.OBSERVER_IDENTITY else ""
-        data = {"who": who, "sid": told.sid, "kind": told.track, "seat": seat}
+        who = _role_of(webhook.identity)
+        seat = (
+            webhook.identity.removeprefix(f"{livekit.OBSERVER_IDENTITY}-") if who == livekit.OBSERVER_IDENTITY else ""
+        )
+        data = {"who": who, "sid": webhook.sid, "kind": webhook.track, "seat": seat}
         details = {name: value for name, value in data.items() if value}
         is_over = session.status == Status.ENDED
-        events.append(session.pk, Entry(told.kind, details, Source.LIVEKIT), is_over=is_over)
+        events.append(session.pk, Entry(webhook.kind, details, Source.LIVEKIT), is_over=is_over)
         if who == livekit.OBSERVER_IDENTITY and not is_over:
             observers.publish_state(session.pk)
-        if told.kind == FINISHED or (told.kind in (JOINED, LEFT) and who == livekit.PERSON_IDENTITY):
+        if webhook.kind == FINISHED or (webhook.kind in (JOINED, LEFT) and who == livekit.PERSON_IDENTITY):
             if _is_person_in_room(session):
                 tabs.confirm_presence(session.pk)
             else:

@@ -31,16 +31,16 @@ async def receive_event(request: HttpRequest) -> HttpResponse:
     before.
     """
     try:
-        told = livekit.read_webhook(request.body, request.headers.get("Authorization", ""))
+        webhook = livekit.read_webhook(request.body, request.headers.get("Authorization", ""))
     except livekit.UntrustedWebhook as exc:
         logger.warning("a webhook was refused: %s", exc)
         return HttpResponse(status=401)
-    cache_key = f"livekit-webhook:{told.id}"
+    cache_key = f"livekit-webhook:{webhook.id}"
     if not await in_thread(cache.add)(cache_key, 1, timeout=2 * livekit.WEBHOOK_MAX_AGE.total_seconds()):
         return HttpResponse(status=409)
     await in_thread(checklist.record_webhook)()
     try:
-        await livekit_events.take(told)
+        await livekit_events.take(webhook)
     except BaseException:
         await in_thread(cache.delete)(cache_key)  # the server sends the same event again
         raise

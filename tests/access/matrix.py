@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-NOBODY = ""
+NO_ROLE = ""
 ALL = "sueoam"  # without signing in
-SIGNED_IN = "ueoam"  # everybody who is signed in
+SIGNED_IN = "ueoam"  # all signed-in users
 STAFF = "eoam"
 MAY_TALK = "ueom"
 
@@ -34,7 +34,7 @@ def post(who: str, **data: Any) -> Page:
 PAGES: dict[str, str | Page] = {
     "health": ALL,
     "set_language": post(ALL, language="en"),
-    # Signing in. The pages of one's own are open to everybody who is signed in.
+    # Signing in. All signed-in users can open their own pages.
     "account_login": ALL,
     "account_logout": post(SIGNED_IN),
     "account_sign_out_everywhere": post(SIGNED_IN),
@@ -45,20 +45,20 @@ PAGES: dict[str, str | Page] = {
     "account_reset_password_from_key_done": ALL,
     "invitation": ALL,
     "openid_connect_login": post(ALL),
-    "openid_connect_callback": NOBODY,  # none of the roles brings the directory's answer
+    "openid_connect_callback": NO_ROLE,  # none of the roles brings the directory's answer
     "socialaccount_login_cancelled": ALL,
     "mfa_authenticate": ALL,  # leads to the sign-in page, unless a password has just been typed
     "account_reauthenticate": SIGNED_IN,
-    "account_confirm_by_directory": NOBODY,  # only for people whom the directory signs in
+    "account_confirm_by_directory": NO_ROLE,  # only for people whom the directory signs in
     "account_confirmed": SIGNED_IN,
     "account_change_password": SIGNED_IN,
     "mfa_index": SIGNED_IN,
     "mfa_activate_totp": SIGNED_IN,
-    "mfa_deactivate_totp": NOBODY,  # nobody in the test has set it up
+    "mfa_deactivate_totp": NO_ROLE,  # no role in the test has set it up
     "mfa_reauthenticate": SIGNED_IN,
-    "mfa_view_recovery_codes": NOBODY,  # as above
+    "mfa_view_recovery_codes": NO_ROLE,  # as above
     "mfa_generate_recovery_codes": SIGNED_IN,
-    "mfa_download_recovery_codes": NOBODY,  # as above
+    "mfa_download_recovery_codes": NO_ROLE,  # as above
     # Talking, and one's own history.
     "avatars:gallery": SIGNED_IN,
     "avatars:help": SIGNED_IN,
@@ -74,11 +74,11 @@ PAGES: dict[str, str | Page] = {
     "sessions:close_account": SIGNED_IN,
     "sessions:conversations": SIGNED_IN,
     "sessions:conversation": SIGNED_IN,
-    "sessions:conversation · somebody else's": Page(NOBODY, args={"session_id": "another"}),
+    "sessions:conversation · another user's": Page(NO_ROLE, args={"session_id": "another"}),
     "sessions:transcript": SIGNED_IN,
-    "sessions:transcript · somebody else's": Page(NOBODY, args={"session_id": "another"}),
+    "sessions:transcript · another user's": Page(NO_ROLE, args={"session_id": "another"}),
     "sessions:erase": SIGNED_IN,
-    "sessions:livekit_webhook": post(NOBODY),  # none of the roles has the server's signature
+    "sessions:livekit_webhook": post(NO_ROLE),  # none of the roles has the server's signature
     # Recorded videos.
     "avatars:video": STAFF,
     "avatars:video_file": STAFF,
@@ -90,7 +90,7 @@ PAGES: dict[str, str | Page] = {
     "moved-to-avatar_sessions/streamingsession/search/": SIGNED_IN,
     # The admin.
     "admin:index": STAFF,
-    "admin:login": NOBODY,  # to the portal's own page, or nowhere
+    "admin:login": NO_ROLE,  # to the portal's own page, or nowhere
     "admin:logout": post(SIGNED_IN),
     "admin:password_change": STAFF,
     "admin:password_change_done": STAFF,
@@ -98,7 +98,7 @@ PAGES: dict[str, str | Page] = {
     "admin:jsi18n": STAFF,
     "admin:search": STAFF,
     "admin:app_list": STAFF,
-    "admin:view_on_site": NOBODY,  # no model has a page outside
+    "admin:view_on_site": NO_ROLE,  # no model has a page outside
     "admin:auth_user_password_change": "m",
     "admin:avatars_persona_offers": STAFF,
     "admin:avatars_provideraccount_setup_checklist": "m",
@@ -108,29 +108,29 @@ PAGES: dict[str, str | Page] = {
     "admin:avatar_sessions_sessiontotal_reconciliation": "oam",
     "admin:avatar_sessions_export_new": "am",
     "admin:avatar_sessions_export_change · post": post("am"),  # a page of its own, where nothing is changed
-    "admin:avatar_sessions_export_file": NOBODY,  # whoever asked for it; tests/sessions/exports/test_list_export.py
+    "admin:avatar_sessions_export_file": NO_ROLE,  # only its requester; tests/sessions/exports/test_list_export.py
 }
 
 # What the admin shows of each model: see, add, change, delete.
 MODELS: dict[str, tuple[str, str, str, str]] = {
-    "auth.user": ("m", "m", "m", NOBODY),
-    "auth.group": ("m", NOBODY, NOBODY, NOBODY),
-    "heygen_portal.invitation": ("m", "m", "m", NOBODY),
-    "heygen_portal.auditentry": ("am", NOBODY, NOBODY, NOBODY),
-    "heygen_portal.organisation": ("m", NOBODY, "m", NOBODY),
-    "avatars.provideraccount": ("m", "m", "m", NOBODY),
-    "avatars.avatar": (STAFF, NOBODY, NOBODY, NOBODY),
-    "avatars.voice": (STAFF, NOBODY, NOBODY, NOBODY),
-    "avatars.knowledgebase": (STAFF, "em", "em", NOBODY),
+    "auth.user": ("m", "m", "m", NO_ROLE),
+    "auth.group": ("m", NO_ROLE, NO_ROLE, NO_ROLE),
+    "heygen_portal.invitation": ("m", "m", "m", NO_ROLE),
+    "heygen_portal.auditentry": ("am", NO_ROLE, NO_ROLE, NO_ROLE),
+    "heygen_portal.organisation": ("m", NO_ROLE, "m", NO_ROLE),
+    "avatars.provideraccount": ("m", "m", "m", NO_ROLE),
+    "avatars.avatar": (STAFF, NO_ROLE, NO_ROLE, NO_ROLE),
+    "avatars.voice": (STAFF, NO_ROLE, NO_ROLE, NO_ROLE),
+    "avatars.knowledgebase": (STAFF, "em", "em", NO_ROLE),
     "avatars.persona": (STAFF, "em", "em", "em"),
-    "avatars.video": (STAFF, "em", NOBODY, NOBODY),
-    "avatar_sessions.streamingsession": ("oam", NOBODY, NOBODY, NOBODY),
-    "avatar_sessions.sessiontotal": ("oam", NOBODY, NOBODY, NOBODY),
-    "avatar_sessions.queueentry": ("om", NOBODY, NOBODY, NOBODY),
-    "avatar_sessions.export": ("am", NOBODY, NOBODY, NOBODY),
-    "avatar_sessions.historycheck": ("am", NOBODY, NOBODY, NOBODY),
-    "avatar_sessions.legalhold": ("am", "am", NOBODY, NOBODY),
-    "avatar_sessions.erasure": ("am", "m", NOBODY, NOBODY),
+    "avatars.video": (STAFF, "em", NO_ROLE, NO_ROLE),
+    "avatar_sessions.streamingsession": ("oam", NO_ROLE, NO_ROLE, NO_ROLE),
+    "avatar_sessions.sessiontotal": ("oam", NO_ROLE, NO_ROLE, NO_ROLE),
+    "avatar_sessions.queueentry": ("om", NO_ROLE, NO_ROLE, NO_ROLE),
+    "avatar_sessions.export": ("am", NO_ROLE, NO_ROLE, NO_ROLE),
+    "avatar_sessions.historycheck": ("am", NO_ROLE, NO_ROLE, NO_ROLE),
+    "avatar_sessions.legalhold": ("am", "am", NO_ROLE, NO_ROLE),
+    "avatar_sessions.erasure": ("am", "m", NO_ROLE, NO_ROLE),
     "avatar_sessions.quota": ("m", "m", "m", "m"),
 }
 

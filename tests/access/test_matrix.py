@@ -23,11 +23,11 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from heygen_portal import asgi, providers
 from heygen_portal.providers.contract.provider import NotSent, Provider
-from tests.access.matrix import ACTIONS, BUTTONS, MODELS, NOBODY, PAGES, SOCKETS, STAFF, UNANSWERED_MESSAGES, Page
+from tests.access.matrix import ACTIONS, BUTTONS, MODELS, NO_ROLE, PAGES, SOCKETS, STAFF, UNANSWERED_MESSAGES, Page
 from tests.access.rows import Rows, make_member
-from tests.patience import PATIENCE_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
-LETTERS = "sueoam"
+ROLE_LETTERS = "sueoam"
 PARTS = ("changelist", "add", "history", "delete", "change")
 
 
@@ -89,9 +89,9 @@ def expected() -> dict[str, tuple[str, Page]]:
     for button, who in BUTTONS.items():
         name = f"admin:{button.replace('.', '_')}"
         entries[name] = (name, Page(who))
-    for line, page in PAGES.items():  # last: what stands there by itself counts
+    for line, page in PAGES.items():  # last, because these lines override the ones above
         entries[line] = (line.partition(" · ")[0], page if isinstance(page, Page) else Page(page))
-    entries["admin/(?P<url>.*)$"] = ("admin/(?P<url>.*)$", Page(NOBODY))
+    entries["admin/(?P<url>.*)$"] = ("admin/(?P<url>.*)$", Page(NO_ROLE))
     return entries
 
 
@@ -119,8 +119,8 @@ def test_the_matrix_lists_every_model_and_action_of_the_admin() -> None:
 def is_open(response: HttpResponse) -> bool:
     """Return whether access was granted: not 401, 403, 404 or a redirect to sign in."""
     if response.status_code in (302, 303):
-        doors = (f"{reverse('account_login')}?", reverse("admin:login"))
-        return not response["Location"].startswith(doors)
+        sign_in_pages = (f"{reverse('account_login')}?", reverse("admin:login"))
+        return not response["Location"].startswith(sign_in_pages)
     return response.status_code not in (401, 403, 404)
 
 
@@ -148,7 +148,7 @@ def ask(client: Client, name: str, page: Page, rows: Rows) -> bool:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("letter", LETTERS)
+@pytest.mark.parametrize("letter", ROLE_LETTERS)
 def test_each_role_opens_exactly_its_addresses(letter: str) -> None:
     user = None if letter == "s" else make_member(letter)
     rows, client, wrong = Rows(user), Client(), []
@@ -163,7 +163,7 @@ def test_each_role_opens_exactly_its_addresses(letter: str) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("letter", LETTERS)
+@pytest.mark.parametrize("letter", ROLE_LETTERS)
 def test_each_role_is_offered_exactly_its_actions(letter: str) -> None:
     """Django only runs posted actions that the list offers."""
     request = RequestFactory().get("/admin/")
@@ -191,13 +191,13 @@ def test_the_matrix_lists_every_socket_and_message() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("letter", LETTERS)
+@pytest.mark.parametrize("letter", ROLE_LETTERS)
 async def test_each_role_may_send_exactly_its_messages(letter: str) -> None:
     headers, own = await sync_to_async(_credentials)(letter)
     wrong = []
     for route, (who, messages) in SOCKETS.items():
         tab = WebsocketCommunicator(asgi.application, "/" + route.replace("<slug:persona>", "lucia"), headers=headers)
-        is_let_in, _ = await tab.connect(timeout=PATIENCE_S)
+        is_let_in, _ = await tab.connect(timeout=WAIT_TIMEOUT_S)
         if is_let_in != (letter in who):
             wrong.append(f"{route}: {'open' if is_let_in else 'shut'}")
         for kind, message in messages.items() if is_let_in else ():
@@ -207,7 +207,7 @@ async def test_each_role_may_send_exactly_its_messages(letter: str) -> None:
             await tab.send_json_to({"type": kind, **content})
             if (await _response_code(tab, kind) != "not_found") != (letter in message.who):
                 wrong.append(f"{route} {kind}")
-        await tab.disconnect(timeout=PATIENCE_S)
+        await tab.disconnect(timeout=WAIT_TIMEOUT_S)
     assert wrong == []
 
 
@@ -226,7 +226,7 @@ async def _response_code(tab: WebsocketCommunicator, kind: str) -> str:
     """Return the code of the error, or the type of the answer, ignoring changes of the board."""
     while True:
         try:
-            entries: dict[str, Any] = await tab.receive_json_from(timeout=PATIENCE_S)
+            entries: dict[str, Any] = await tab.receive_json_from(timeout=WAIT_TIMEOUT_S)
         except TimeoutError:
             pytest.fail(f"{kind} was not answered")
         if entries["type"] != "board.changed":

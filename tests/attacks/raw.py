@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.patience import PATIENCE_S
 from tests.support.servers import Web
+from tests.timeouts import WAIT_TIMEOUT_S
 
 
 def connected(web: Web, *, receive_buffer: int = 0, source: str = "127.0.0.1") -> socket.socket:
     """Connect to a web process from an address of this machine."""
     connection = socket.socket()
-    connection.settimeout(PATIENCE_S)
+    connection.settimeout(WAIT_TIMEOUT_S)
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     connection.bind((source, 0))

@@ -18,7 +18,7 @@ if is_new:
     auditor.groups.add(Group.objects.get(name="Auditors"))
 demo = User.objects.get(username="demo")
 
-def make(pk, slug, began, lasted, reason, evidence, told, said, sent=()):
+def make(pk, slug, began, lasted, reason, evidence, recorded, lines, sent=()):
     if StreamingSession.objects.filter(pk=pk).exists():
         return False
     persona = Persona.objects.get(slug=slug)
@@ -32,13 +32,13 @@ def make(pk, slug, began, lasted, reason, evidence, told, said, sent=()):
         ends_at=began + timedelta(minutes=20), provider_session_id=pk[:8],
     )
     entries = []
-    for at, source, kind, data in told:
+    for at, source, kind, data in recorded:
         at = began + timedelta(seconds=at)
         ours = source != "browser"
         clock = {} if ours else {"page_at": (at - timedelta(milliseconds=38)).isoformat()}
         entries.append(Entry(kind, dict(data) | clock, Source(source), at))
     events.record(session.pk, *entries)
-    for at, who, by, text, cut in said:
+    for at, who, by, text, cut in lines:
         session.utterances.create(who=who, by=by, text=text, is_interrupted=cut, source="browser",
                                   at=began + timedelta(seconds=at))
     for at, text, task_id in sent:

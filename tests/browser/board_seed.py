@@ -41,20 +41,20 @@ def make(n, status, age_s, account=silent, **fields):
         ends_at=began + timedelta(minutes=20), deadline_at=None if over else now + timedelta(hours=1),
         **({"provider_session_id": uuid.uuid4().hex} | fields))
 
-def told(session, kind, **data):
+def record_event(session, kind, **data):
     events.record(session.pk, Entry(kind, data, Source.BROWSER))
 
 make(0, "live", 31, account=emulator, provider_session_id=theirs)
 make(1, "stopping", 511, end_reason="tab_closed", abandoned_at=now)
-told(make(2, "live", 182), "ladder", step="rejoin")
+record_event(make(2, "live", 182), "ladder", step="rejoin")
 sound = make(3, "live", 350)
-told(sound, "ladder", step="sound")
-told(sound, "connection_quality", quality="poor")
+record_event(sound, "ladder", step="sound")
+record_event(sound, "connection_quality", quality="poor")
 make(4, "live", 1148)
 make(5, "connecting", 4, live_at=None)
 make(6, "live", 90, abandoned_at=now)
 for n in range(7, 50):
-    told(make(n, "live", chance.randrange(20, 1000)), "connection_quality", quality="good")
+    record_event(make(n, "live", chance.randrange(20, 1000)), "connection_quality", quality="good")
 
 process = ServerProcess.objects.create(lease_ends_at=now + timedelta(hours=1))
 for n, age in ((50, 130), (51, 92), (52, 21)):
@@ -70,6 +70,7 @@ if not StreamingSession.objects.filter(end_reason="idle").exists():
                            ended_at=now - timedelta(days=day, seconds=1200 - lasted))
             events.record(session.pk, Entry("last_tab_left", {}, at=session.ended_at - timedelta(seconds=lasted / 9)))
             if n % 2:
-                told(session, "provider_record", seconds=lasted + 4.0, credits=str(round((lasted + 9) / 300, 2)))
+                credits = str(round((lasted + 9) / 300, 2))
+                record_event(session, "provider_record", seconds=lasted + 4.0, credits=credits)
 ledger.book_all()
 """

@@ -38,16 +38,16 @@ print(json.dumps(cookies))
 RECORDS = """
 import json
 from django.contrib.auth.models import User
-told = {{}}
+records = {{}}
 for user in User.objects.filter(username__in={names!r}):
     sessions = user.streaming_sessions.order_by("created_at")
-    told[user.username] = [
+    records[user.username] = [
         {{"status": one.status, "reason": one.end_reason,
           "tasks": [task.text for task in one.tasks.all() if task.sent_by_id],
           "events": [[event.kind, event.data.get("step") or event.data.get("code", "")] for event in one.events.all()]}}
         for one in sessions
     ]
-print(json.dumps(told))
+print(json.dumps(records))
 """
 
 

@@ -14,10 +14,10 @@ import aiohttp
 from livekit import api
 from playwright.async_api import Browser, ConsoleMessage, Locator, Page, StorageState, WebSocket, expect
 
-from tests.patience import PATIENCE_S
 from tests.support import servers
+from tests.timeouts import WAIT_TIMEOUT_S
 
-expect.set_options(timeout=PATIENCE_S * 1000)
+expect.set_options(timeout=WAIT_TIMEOUT_S * 1000)
 
 # The loudest sample of the last moment of the avatar's track, as the page plays it.
 PEAK_LEVEL = """() => {
@@ -90,7 +90,7 @@ class RoomPage:
         init = context.pop("init", "")
         usual = {"locale": "es", "viewport": {"width": 1280, "height": 800}, "storage_state": stage.cookies}
         made = await browser.new_context(**(usual | context))
-        made.set_default_timeout(PATIENCE_S * 1000)
+        made.set_default_timeout(WAIT_TIMEOUT_S * 1000)
         if init:
             await made.add_init_script(init)
         room = cls(await made.new_page(), stage)
@@ -258,7 +258,7 @@ print(json.dumps({
 
 
 async def until(is_true: Callable[[], Awaitable[bool]]) -> None:
-    """Poll until the condition is true. Fails after PATIENCE_S."""
-    async with asyncio.timeout(PATIENCE_S):
+    """Poll until the condition is true. Fails after WAIT_TIMEOUT_S."""
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while not await is_true():
             await asyncio.sleep(0.1)

@@ -9,10 +9,10 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.room_page import RoomPage, Stage
-from tests.patience import PATIENCE_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
-expect.set_options(timeout=PATIENCE_S * 1000)
+expect.set_options(timeout=WAIT_TIMEOUT_S * 1000)
 
 
 @pytest.mark.proof

@@ -14,10 +14,10 @@ from playwright.async_api import Browser, Page, expect
 from local import ports
 from tests.browser.injected_faults import inject_fault
 from tests.browser.room_page import Person, RoomPage, Stage, until
-from tests.patience import PATIENCE_S
 from tests.support import servers
 from tests.support.browsing import password
 from tests.support.firefox import firefox, missing_packages
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [
     pytest.mark.browser,
@@ -31,7 +31,7 @@ pytestmark = [
         not ports.own_address(), reason="this machine is in no network, so Firefox finds no LiveKit here"
     ),
 ]
-expect.set_options(timeout=PATIENCE_S * 1000)
+expect.set_options(timeout=WAIT_TIMEOUT_S * 1000)
 
 STAFF = """
 from django.contrib.auth.models import Group, User

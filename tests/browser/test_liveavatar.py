@@ -10,7 +10,7 @@ from playwright.async_api import Browser, expect
 
 from tests.browser.room_page import FRAMES, RoomPage, Stage
 from tests.browser.test_room import LONG
-from tests.patience import PATIENCE_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [
     pytest.mark.browser,
@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="package"),
     pytest.mark.skipif(os.environ.get("ROOMS") == "own", reason="this provider has rooms of its own only"),
 ]
-expect.set_options(timeout=PATIENCE_S * 1000)
+expect.set_options(timeout=WAIT_TIMEOUT_S * 1000)
 
 PARTS = "addEventListener('room:open', ({ detail }) => (window.parts = detail), true)"
 PUBLISHED = "parts.room.livekitRoom.localParticipant.trackPublications.size === 1"

@@ -12,11 +12,11 @@ from playwright.async_api import expect
 from tests.browser import microphone_sounds
 from tests.browser.conftest import SPOKEN_TEXT
 from tests.browser.room_page import RoomPage, Stage, until
-from tests.patience import PATIENCE_S
 from tests.support.browsing import ALLOW_SOUND, browser
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
-expect.set_options(timeout=PATIENCE_S * 1000)
+expect.set_options(timeout=WAIT_TIMEOUT_S * 1000)
 
 
 @pytest.mark.proof

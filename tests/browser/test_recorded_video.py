@@ -13,7 +13,7 @@ from tests.support.browsing import sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.proof, pytest.mark.asyncio(loop_scope="package")]
 
-PATIENCE_MS = 90_000
+WAIT_TIMEOUT_MS = 90_000
 AVATAR = """
 from avatars.models import Avatar
 print(Avatar.objects.filter(account__kind="heygen").first().pk)
@@ -42,7 +42,7 @@ async def test_a_recorded_video_is_fetched_and_played(portal: servers.Portal, ch
     [avatar] = re.findall(r"\d+", portal.manage("shell", "-v0", "-c", AVATAR))
     async with await chromium.new_context(locale="es") as context:
         page = await context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
+        page.set_default_timeout(WAIT_TIMEOUT_MS)
         await sign_in(page, portal, "admin", "/admin/avatars/video/add/")
         await page.fill("[name=title]", "Bienvenida")
         await page.fill("[name=text]", "Hola, soy Lucía. Bienvenida a la recepción. ¿En qué puedo ayudarte hoy?")

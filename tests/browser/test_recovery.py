@@ -30,8 +30,8 @@ from tests.browser.injected_faults import (
 )
 from tests.browser.page_checks import save_picture
 from tests.browser.room_page import RoomPage, Stage
-from tests.patience import PATIENCE_S
 from tests.support import servers
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [
     pytest.mark.browser,
@@ -41,7 +41,7 @@ pytestmark = [
         os.environ.get("ROOMS") == "own", reason="faults are ordered by the room, which is the session's"
     ),
 ]
-expect.set_options(timeout=PATIENCE_S * 1000)
+expect.set_options(timeout=WAIT_TIMEOUT_S * 1000)
 
 HIDDEN = """
 Object.defineProperty(Document.prototype, "hidden", { get: () => window.isAway === true });

@@ -32,10 +32,10 @@ from tests.browser.conftest import PERSONAS
 from tests.browser.injected_faults import reported
 from tests.browser.page_checks import save_picture
 from tests.browser.room_page import Person, RoomPage, Stage
-from tests.patience import PATIENCE_S
 from tests.support import servers
 from tests.support.browsing import ALLOW_SOUND, browser, password
-from tests.support.narrow import Door, can_be_made, network
+from tests.support.restricted_network import OpenPort, is_supported, network
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [
     pytest.mark.browser,
@@ -43,7 +43,7 @@ pytestmark = [
     pytest.mark.proof,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(
-        not can_be_made(), reason="networks of one's own need Linux, unshare and nsenter, and leave to use them"
+        not is_supported(), reason="networks of one's own need Linux, unshare and nsenter, and leave to use them"
     ),
 ]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -91,11 +91,13 @@ class Office:
         settings = self.settings()
         turn = settings.get("turn", {})
         doors = {
-            "tcp": Door("tcp", settings["rtc"]["tcp_port"], settings["rtc"]["tcp_port"]),
-            "turn": Door("udp", turn.get("udp_port", 0), turn.get("udp_port", 0)),
-            "turns": Door("tcp", HTTPS, turn.get("tls_port", 0)),
+            "tcp": OpenPort("tcp", settings["rtc"]["tcp_port"], settings["rtc"]["tcp_port"]),
+            "turn": OpenPort("udp", turn.get("udp_port", 0), turn.get("udp_port", 0)),
+            "turns": OpenPort("tcp", HTTPS, turn.get("tls_port", 0)),
         }
-        always = [Door("tcp", port, port) for port in (self.stage.portal.port, urlsplit(self.livekit.url).port or 0)]
+        always = [
+            OpenPort("tcp", port, port) for port in (self.stage.portal.port, urlsplit(self.livekit.url).port or 0)
+        ]
         trusted = f"--ignore-certificate-errors-spki-list={self.key_hash}"
         async with (
             network(self.folder, *always, *(doors[way] for way in routes)) as within,
@@ -151,7 +153,7 @@ async def run_check(chromium: Browser, stage: Stage, language: str) -> tuple[Pag
     context = await chromium.new_context(
         locale=language, storage_state=stage.cookies, viewport={"width": 1280, "height": 1600}
     )
-    context.set_default_timeout(2 * PATIENCE_S * 1000)
+    context.set_default_timeout(2 * WAIT_TIMEOUT_S * 1000)
     page = await context.new_page()
     await page.goto(f"{stage.portal.url}/check/")
     await page.click("#begin")
@@ -244,7 +246,7 @@ async def test_a_blocked_network_fails_the_check_and_ends_the_room(
 async def check_given_up(room: RoomPage) -> None:
     """Check that the page takes all recovery steps, blames the network, and shows a remedy."""
     await room.page.click("#start")
-    await room.page.wait_for_selector("body[data-state=failed]", timeout=2 * PATIENCE_S * 1000)
+    await room.page.wait_for_selector("body[data-state=failed]", timeout=2 * WAIT_TIMEOUT_S * 1000)
     await expect(room.page.locator("#cause")).to_have_text("Tu red bloquea el vídeo en directo.")
     await expect(room.page.locator("#remedy")).to_contain_text("los datos del móvil")
     assert set(reported(room, "verdict", "code")) == {"network"}

@@ -14,9 +14,9 @@ from playwright.async_api import Browser, Page
 
 from tests.browser.page_checks import WIDE, PageChecks
 from tests.browser.room_page import Person, RoomPage, Stage, until
-from tests.patience import PATIENCE_S
 from tests.support import servers
 from tests.support.browsing import password
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package"), pytest.mark.proof]
 
@@ -87,7 +87,7 @@ async def test_an_administrator_completes_the_setup_checklist(
     portal, emulator = servers_without_provider
     admin = Person("admin", password(portal, "admin"))
     context = await chromium.new_context(locale="es", viewport=WIDE, reduced_motion="reduce")
-    context.set_default_timeout(PATIENCE_S * 1000)
+    context.set_default_timeout(WAIT_TIMEOUT_S * 1000)
     page = await context.new_page()
     await admin.sign_in(page, portal)
     admin_browser = AdminBrowser(page, portal, PageChecks(page, "es", tmp_path))

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.browser.page_checks import WIDE, PageChecks, axe_source
 from tests.browser.room_page import Person, Stage
-from tests.patience import PATIENCE_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 
@@ -56,7 +56,7 @@ async def test_an_editor_changes_tries_publishes_and_rolls_back(
     portal, role = stage.portal, ROLE[language]
     portal.manage("shell", "-v0", "-c", EDITOR)
     async with await chromium.new_context(locale=language, viewport=WIDE, reduced_motion="reduce") as context:
-        context.set_default_timeout(PATIENCE_S * 1000)
+        context.set_default_timeout(WAIT_TIMEOUT_S * 1000)
         page = await context.new_page()
         page_checks = PageChecks(page, language, pictures)
         console_errors: list[str] = []

@@ -51,7 +51,7 @@ async def test_a_conversation_moves_to_another_device_with_its_lines(room: RoomP
         await phone.wait_for_line("Sigo aquí.")
 
 
-@pytest.mark.usefixtures("one_place")
+@pytest.mark.usefixtures("one_slot")
 @pytest.mark.proof
 async def test_a_queued_user_starts_without_another_click(chromium: Browser, room: RoomPage) -> None:
     """Complaint 4."""

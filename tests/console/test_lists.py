@@ -42,7 +42,7 @@ pytestmark = pytest.mark.django_db
 NOW = timezone.now()
 
 
-def over() -> StreamingSession:
+def ended_session() -> StreamingSession:
     session: StreamingSession = factories.StreamingSessionFactory.create(status=Status.ENDED)
     return session
 
@@ -52,7 +52,7 @@ def person() -> User:
     return user
 
 
-def place() -> QueueEntry:
+def queue_entry() -> QueueEntry:
     process = ServerProcess.objects.create(lease_ends_at=NOW)
     persona = factories.PersonaFactory.create(published=True)
     whose = {"user": person(), "account": persona.avatar.account}
@@ -65,11 +65,11 @@ def invitation() -> Invitation:
 
 
 def total() -> None:
-    over()
+    ended_session()
     ledger.book_all()
 
 
-MAKE: dict[type[Model], Callable[[], Any]] = {
+FACTORIES: dict[type[Model], Callable[[], Any]] = {
     User: person,
     Group: lambda: Group.objects.create(name=uuid4().hex),
     AuditEntry: lambda: audit_log.record_by(person().pk, None, AuditEntry.Kind.PASSWORD_SET, "somebody"),
@@ -83,14 +83,14 @@ MAKE: dict[type[Model], Callable[[], Any]] = {
     ProviderAccount: factories.ProviderAccountFactory.create,
     StreamingSession: factories.StreamingSessionFactory.create,
     SessionTotal: total,
-    QueueEntry: place,
+    QueueEntry: queue_entry,
     Quota: lambda: Quota.objects.create(user=person()),
     Export: lambda: Export.objects.create(
-        asked_by=person(), what="record", format="json", state="sent", session=over()
+        asked_by=person(), what="record", format="json", state="sent", session=ended_session()
     ),
     HistoryCheck: HistoryCheck.objects.create,
-    LegalHold: lambda: LegalHold.objects.create(session=over(), reason="A claim", by=person()),
-    Erasure: lambda: Erasure.objects.create(session=over(), cause="staff", by=person(), lines=1, hash="-"),
+    LegalHold: lambda: LegalHold.objects.create(session=ended_session(), reason="A claim", by=person()),
+    Erasure: lambda: Erasure.objects.create(session=ended_session(), cause="staff", by=person(), lines=1, hash="-"),
 }
 """Factories of one more row for each list. A list without one fails the test below."""
 
@@ -101,16 +101,16 @@ def groups() -> None:
 
 
 def test_every_admin_list_has_a_test_row() -> None:
-    assert set(MAKE) == set(admin.site._registry)
+    assert set(FACTORIES) == set(admin.site._registry)
 
 
-@pytest.mark.parametrize("model", MAKE, ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", FACTORIES, ids=lambda model: model.__name__)
 def test_a_lists_query_count_does_not_grow_with_its_rows(admin_client: Client, model: type[Model]) -> None:
     page = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
     asked = []
     for more in (2, 10):
         for _ in range(more):
-            MAKE[model]()
+            FACTORIES[model]()
         admin_client.get(page)  # fill caches, such as that of content types
         with CaptureQueriesContext(
             connection,

@@ -18,7 +18,7 @@ import aiohttp
 from heygen_portal.emulator.heygen.chat_frames import encode_audio, encode_text
 from tests.emulator.live_wire import LITE, SANDBOX_AVATAR
 from tests.emulator.providers_doc import Case, cases, live_cases
-from tests.patience import PATIENCE_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 WORKERS: Final = 8
 A_SOCKETS_SHARE: Final = 20  # of inputs: so many messages to one socket
@@ -82,7 +82,7 @@ class Fuzz:
         self.report = Report()
 
     async def run(self, inputs: int) -> Report:
-        timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
+        timeout = aiohttp.ClientTimeout(total=WAIT_TIMEOUT_S)
         connector = aiohttp.TCPConnector(limit=WORKERS * 2)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
             await asyncio.gather(*(self._work(http, inputs) for _ in range(WORKERS)))
@@ -116,14 +116,14 @@ class Fuzz:
     def _check(self, what: str, answer: aiohttp.ClientResponse, raw: bytes) -> None:
         """Check that the response is JSON with `data` or `detail` and CORS headers."""
         try:
-            told = json.loads(raw)
+            content = json.loads(raw)
         except ValueError:
             self.report.wrong.append(f"{what}: no JSON")
             return
-        if not told.keys() & {"data", "detail"} or "Access-Control-Allow-Origin" not in answer.headers:
-            self.report.wrong.append(f"{what}: {told}")
-        elif isinstance(told.get("data"), dict):
-            self._remember(told["data"])
+        if not content.keys() & {"data", "detail"} or "Access-Control-Allow-Origin" not in answer.headers:
+            self.report.wrong.append(f"{what}: {content}")
+        elif isinstance(content.get("data"), dict):
+            self._remember(content["data"])
 
     def _remember(self, data: dict[str, Any]) -> None:
         known = (self._sessions, "session_id"), (self._tokens, "token"), (self._tokens, "session_token")

@@ -15,8 +15,8 @@ from playwright.async_api import Page, Route
 from heygen_portal.emulator.sessions.interfaces import Voice
 from heygen_portal.emulator.speech.synthesis import SAMPLE_RATE, speak
 from local.paths import ROOT
-from tests.patience import PATIENCE_S
 from tests.support.browsing import ALLOW_SOUND, browser
+from tests.timeouts import WAIT_TIMEOUT_S
 
 HERE: Final = Path(__file__).parent / "sdk"
 ORIGIN: Final = "http://localhost"  # counts as secure; nothing listens there, its files are handed to the browser
@@ -47,7 +47,7 @@ async def _hand_over(route: Route) -> None:
 
 async def call(page: Page, name: str, *args: Any) -> Any:
     """Call a function of the page's `app`. Raises TimeoutError if it does not return."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         return await page.evaluate("([name, args]) => app[name](...args)", [name, args])
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from heygen_portal.emulator.avatar.performer import RoomPerformer
 from heygen_portal.emulator.sessions.interfaces import PerformerConfig
-from tests.patience import PATIENCE_S
 from tests.support import servers
+from tests.timeouts import WAIT_TIMEOUT_S
 
 LOUD = 500  # peak of a sample; silence after Opus stays far below
 
@@ -57,7 +57,7 @@ class Viewer:
 
     async def until(self, is_so: Callable[[], Any]) -> None:
         """Return once `is_so()`, checked whenever something arrives. Raises TimeoutError."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while not is_so():
                 self._news.clear()
                 await self._news.wait()

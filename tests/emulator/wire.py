@@ -9,7 +9,7 @@ import aiohttp
 import httpx
 
 from tests.emulator.providers_doc import Case
-from tests.patience import PATIENCE_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 TLS = httpx.create_ssl_context()  # shared: loading the certificates takes longer than most tests
 AVATAR = "Nora_public_20260101"
@@ -77,7 +77,7 @@ class Wire:
         """Return once user and avatar are present, as the realtime socket reports."""
         address = f"{self.url}/v2-alpha/interactive-avatar/session/{session_id}"
         async with aiohttp.ClientSession() as http, http.ws_connect(address) as socket:
-            while (await socket.receive_json(timeout=PATIENCE_S)).get("state") != "connected":
+            while (await socket.receive_json(timeout=WAIT_TIMEOUT_S)).get("state") != "connected":
                 pass
 
     def seen(self, session_id: str) -> dict[str, Any]:

@@ -91,8 +91,8 @@ def serving() -> Iterator[Directory]:
                 self.send_header("Location", directory.authorize(_form(query)))
                 self.end_headers()
                 return
-            told = {"/.well-known/openid-configuration": directory.configuration, "/keys": directory.keys}
-            self._say(200, told.get(path, lambda: directory.person)())
+            documents = {"/.well-known/openid-configuration": directory.configuration, "/keys": directory.keys}
+            self._say(200, documents.get(path, lambda: directory.person)())
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()

@@ -13,9 +13,9 @@ from django.test import Client, TestCase, override_settings
 from heygen_portal.asgi import application
 from heygen_portal.people.access import roles
 from heygen_portal.trail.models import AuditEntry
-from tests.patience import PATIENCE_S
 from tests.people.phone import code
 from tests.support.factories import EndUserFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.django_db
 
@@ -94,9 +94,9 @@ async def test_staff_without_a_second_factor_open_no_sockets(nora: User) -> None
     headers = [(b"cookie", cookie), (b"origin", b"http://localhost"), (b"host", b"localhost")]
     with override_settings(STAFF_NEEDS_SECOND_FACTOR=True):
         tab = WebsocketCommunicator(application, "/ws/personas/lucia/", headers=headers)
-        assert await tab.connect(timeout=PATIENCE_S) == (False, 4401)
+        assert await tab.connect(timeout=WAIT_TIMEOUT_S) == (False, 4401)
     tab = WebsocketCommunicator(application, "/ws/personas/lucia/", headers=headers)
-    assert await tab.connect(timeout=PATIENCE_S) == (
+    assert await tab.connect(timeout=WAIT_TIMEOUT_S) == (
         False,
         4404,
     )  # the user is accepted now, but the persona does not exist

@@ -35,19 +35,19 @@ NEW_EXPORT = "/admin/avatar_sessions/export/new/"
 
 
 @pytest.fixture(autouse=True)
-def few_tries_so_far() -> None:
+def reset_attempt_counts() -> None:
     """Clear allauth's counts: they are by user ID, which the next test's user has again."""
     cache.clear()
 
 
 @pytest.fixture
-def boss() -> User:
-    return User.objects.create_superuser("boss", "boss@example.org", PASSWORD)
+def administrator() -> User:
+    return User.objects.create_superuser("administrator", "administrator@example.org", PASSWORD)
 
 
 @pytest.fixture
-def admin(client: Client, boss: User) -> Client:
-    client.force_login(boss)
+def admin(client: Client, administrator: User) -> Client:
+    client.force_login(administrator)
     age_login(client)
     return client
 
@@ -126,9 +126,9 @@ def test_removing_another_users_second_factor_needs_a_proof(admin: Client) -> No
     assert not Authenticator.objects.exists()
 
 
-def test_removing_ones_own_second_factor_needs_a_proof(client: Client, boss: User) -> None:
-    Authenticator.objects.create(user=boss, type="totp", data={})
-    client.force_login(boss)
+def test_removing_ones_own_second_factor_needs_a_proof(client: Client, administrator: User) -> None:
+    Authenticator.objects.create(user=administrator, type="totp", data={})
+    client.force_login(administrator)
     asked = client.post("/accounts/second-factor/remove/")
     assert Authenticator.objects.exists()
     prove(client, asked)
@@ -156,8 +156,8 @@ def test_exporting_needs_a_proof(admin: Client, of_one: bool) -> None:
     assert Export.objects.count() == 1
 
 
-def test_downloading_an_export_needs_a_proof(admin: Client, boss: User) -> None:
-    export = Export.objects.create(asked_by=boss, what="sessions", format="csv", state="ready")
+def test_downloading_an_export_needs_a_proof(admin: Client, administrator: User) -> None:
+    export = Export.objects.create(asked_by=administrator, what="sessions", format="csv", state="ready")
     export.path.parent.mkdir(parents=True, exist_ok=True)
     export.path.write_bytes(b"x")
     try:
@@ -168,16 +168,16 @@ def test_downloading_an_export_needs_a_proof(admin: Client, boss: User) -> None:
         export.path.unlink()
 
 
-def test_a_proof_lasts_ten_minutes(client: Client, boss: User) -> None:
-    client.force_login(boss)
+def test_a_proof_lasts_ten_minutes(client: Client, administrator: User) -> None:
+    client.force_login(administrator)
     age_login(client, seconds=590)
     assert client.get(NEW_EXPORT).status_code == 200
     age_login(client, seconds=11)
     assert client.get(NEW_EXPORT).status_code == 302
 
 
-def test_a_proof_from_the_future_does_not_count(client: Client, boss: User) -> None:
-    client.force_login(boss)
+def test_a_proof_from_the_future_does_not_count(client: Client, administrator: User) -> None:
+    client.force_login(administrator)
     age_login(client, seconds=-3600)
     assert client.get(NEW_EXPORT).status_code == 302
 
@@ -244,7 +244,7 @@ def test_a_user_without_a_password_proves_identity_at_the_directory(
     ("person", "auth_time"),
     [
         ({"sub": "4712", "email": "eve@example.org"}, 0),
-        ({"sub": "4712", "email": "boss@example.org"}, 0),
+        ({"sub": "4712", "email": "administrator@example.org"}, 0),
         ({}, -3600),
         ({}, 3600),
     ],
@@ -252,7 +252,7 @@ def test_a_user_without_a_password_proves_identity_at_the_directory(
 )
 def test_a_directory_sign_in_of_another_user_or_an_old_one_is_no_proof(
     from_the_directory: Client,
-    boss: User,
+    administrator: User,
     oidc_directory: Directory,
     person: dict[str, str],
     auth_time: int,

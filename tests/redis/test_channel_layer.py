@@ -15,8 +15,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from heygen_portal import settings
-from tests.patience import PATIENCE_S
 from tests.support import servers
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 """redis-py leaves the socket of a lost connection to the garbage collector."""
@@ -54,7 +54,7 @@ def subscribed_channels(server: servers.Redis) -> set[bytes]:
 
 async def new_channel(layer: Any) -> str:
     """Return a new channel once connections that were cut are restored."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while True:
             with suppress(RedisError):
                 return str(await layer.new_channel())
@@ -118,6 +118,6 @@ async def test_channels_of_tabs_that_left_during_an_outage_are_not_resubscribed(
     server.process.start()
     server.process.wait_until(lambda: is_up(server))
     came = await new_channel(layer)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while subscribed_channels(server) != {came.encode(), stays.encode()}:
             await asyncio.sleep(0.05)

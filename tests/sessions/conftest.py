@@ -38,11 +38,11 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
 @pytest.fixture
 def announced(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     """Collect the events for browsers without waiting for a commit."""
-    told: list[dict[str, object]] = []
+    sent: list[dict[str, object]] = []
 
-    def note(events_told: Mapping[UUID, broadcast.Event]) -> None:
-        told.extend(event.envelope()["event"] for event in events_told.values())
+    def note(events_sent: Mapping[UUID, broadcast.Event]) -> None:
+        sent.extend(event.envelope()["event"] for event in events_sent.values())
 
     monkeypatch.setattr(broadcast, "publish_all", note)
     monkeypatch.setattr(broadcast, "publish", lambda session_id, event: note({session_id: event}))
-    return told
+    return sent

@@ -13,8 +13,8 @@ from django.test import Client
 
 from avatars.models import Persona
 from heygen_portal.asgi import application
-from tests.patience import PATIENCE_S
 from tests.support.factories import EndUserFactory, PersonaFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 ORIGIN = (b"origin", b"http://localhost")
 
@@ -46,7 +46,7 @@ class Tab(WebsocketCommunicator):
     async def hear(self, message_type: str, /, **wanted: Any) -> dict[str, Any]:
         """Return the next message of this type with these values."""
         while True:
-            message: dict[str, Any] = await self.receive_json_from(timeout=PATIENCE_S)
+            message: dict[str, Any] = await self.receive_json_from(timeout=WAIT_TIMEOUT_S)
             if message["type"] == message_type and all(message.get(key) == value for key, value in wanted.items()):
                 return message
 
@@ -54,7 +54,7 @@ class Tab(WebsocketCommunicator):
         """Return the first message with each of these values, in any order of arrival."""
         heard: dict[int, dict[str, Any]] = {}
         while len(heard) < len(wanted):
-            message = await self.receive_json_from(timeout=PATIENCE_S)
+            message = await self.receive_json_from(timeout=WAIT_TIMEOUT_S)
             for number, values in enumerate(wanted):
                 if values.items() <= message.items():
                     heard.setdefault(number, message)
@@ -94,7 +94,7 @@ class Tab(WebsocketCommunicator):
 @asynccontextmanager
 async def browser(user: Any, slug: str, **options: Any) -> AsyncIterator[Tab]:
     tab = await sync_to_async(Tab)(user, slug, **options)
-    connected, _ = await tab.connect(timeout=PATIENCE_S)
+    connected, _ = await tab.connect(timeout=WAIT_TIMEOUT_S)
     assert connected
     yield tab
-    await tab.disconnect(timeout=PATIENCE_S)
+    await tab.disconnect(timeout=WAIT_TIMEOUT_S)

@@ -25,7 +25,10 @@ ALLOW_SOUND = "--autoplay-policy=no-user-gesture-required"
 
 @asynccontextmanager
 async def browser(*args: str, within: Callable[[str], str] = str) -> AsyncIterator[Browser]:
-    """Run a headless Chromium with command-line `args`. `within` wraps the program, as `narrow.network` does."""
+    """Run a headless Chromium with command-line `args`.
+
+    `within` wraps the program, as `restricted_network.network` does.
+    """
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=within(_chromium()), args=[*QUIET, *args])
         try:

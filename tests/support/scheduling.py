@@ -31,7 +31,7 @@ TOGETHER = {
         "tests/sessions/capacity/test_concurrency.py",
         "tests/sessions/exports/test_list_export.py",
         "tests/sessions/integrity/test_tampering_columns.py",
-        "tests/sessions/integrity/test_tampering_elsewhere.py",
+        "tests/sessions/integrity/test_tampering_ends_and_audit_log.py",
         "tests/sessions/integrity/test_verification.py",
         "tests/sessions/lifecycle/test_events.py",
         "tests/sessions/speech/test_speech_sql.py",

@@ -23,8 +23,8 @@ from sessions.integrity import verification
 from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry
 from sessions.models import Export
-from tests.patience import PATIENCE_S
 from tests.support.factories import StreamingSessionFactory, UserFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 PAGE_ROWS = 3
 ASGIClient: Any = ApplicationCommunicator
@@ -81,7 +81,7 @@ async def test_a_download_cut_off_records_the_rows_that_were_sent(format: str) -
     def read_slowly(*args: Any) -> Any:
         if next(pages):
             loop.call_soon_threadsafe(is_second_page.set)
-            has_left.wait(PATIENCE_S)
+            has_left.wait(WAIT_TIMEOUT_S)
         return read(*args)
 
     with patch.object(list_export, "_read", read_slowly), patch.object(list_export, "PAGE_ROWS", PAGE_ROWS):
@@ -89,14 +89,14 @@ async def test_a_download_cut_off_records_the_rows_that_were_sent(format: str) -
         client = ASGIClient(get_asgi_application(), scope)
         body = urlencode({"what": "events", "format": format, "reason": ""}).encode()
         await client.send_input({"type": "http.request", "body": body})
-        assert (await client.receive_output(PATIENCE_S))["status"] == 200
-        async with asyncio.timeout(PATIENCE_S):
+        assert (await client.receive_output(WAIT_TIMEOUT_S))["status"] == 200
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             await is_second_page.wait()
         await client.send_input({"type": "http.disconnect"})
         has_left.set()
-        await client.wait(PATIENCE_S)
+        await client.wait(WAIT_TIMEOUT_S)
         export = await Export.objects.aget()
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while export.state == "sent":  # the event loop closes the generator later
                 await asyncio.sleep(0)
                 export = await Export.objects.aget()
@@ -112,9 +112,9 @@ async def test_a_complete_download_records_all_rows() -> None:
         client = ASGIClient(get_asgi_application(), request(reverse("admin:avatar_sessions_export_new"), cookies))
         body = urlencode({"what": "events", "format": "csv", "reason": ""}).encode()
         await client.send_input({"type": "http.request", "body": body})
-        await client.receive_output(PATIENCE_S)
-        while (await client.receive_output(PATIENCE_S)).get("more_body"):
+        await client.receive_output(WAIT_TIMEOUT_S)
+        while (await client.receive_output(WAIT_TIMEOUT_S)).get("more_body"):
             pass
-        await client.wait(PATIENCE_S)
+        await client.wait(WAIT_TIMEOUT_S)
     export = await Export.objects.aget()
     assert (export.state, export.rows_done) == ("sent", 3 * PAGE_ROWS)

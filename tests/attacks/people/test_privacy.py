@@ -76,14 +76,14 @@ def test_the_start_page_says_who_reads_transcripts_and_how_long_they_are_kept(
 
 
 @pytest.mark.parametrize(
-    ("rooms", "told", "not_told"),
+    ("rooms", "shown", "hidden"),
     [(ProviderAccount.Rooms.OWN, WATCHED, UNWATCHED), (ProviderAccount.Rooms.PROVIDER, UNWATCHED, WATCHED)],
 )
-def test_the_start_page_says_whether_staff_can_watch(visitor: Client, rooms: str, told: str, not_told: str) -> None:
+def test_the_start_page_says_whether_staff_can_watch(visitor: Client, rooms: str, shown: str, hidden: str) -> None:
     persona(avatar__account__rooms=rooms)
     said = page(visitor, "/personas/lucia/")
-    assert told in said
-    assert not_told not in said
+    assert shown in said
+    assert hidden not in said
 
 
 def test_the_organisations_privacy_notice_is_linked_where_one_is_set(visitor: Client) -> None:

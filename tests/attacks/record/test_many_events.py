@@ -28,9 +28,9 @@ from sessions.lifecycle.events import Entry
 from sessions.models import EndReason, SessionEvent, StreamingSession
 from sessions.timeline.page_clock import PageClock
 from sessions.web import page_reports, report_gate
-from tests.patience import PATIENCE_S
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
 from tests.support.factories import WHY, PersonaFactory, StreamingSessionFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider_of_many")]
 
@@ -64,7 +64,7 @@ async def flood(tab: Tab, count: int, kind: str = "connection_quality", **data: 
 async def test_a_flood_of_reports_is_dropped_and_counted(kind: str, data: dict[str, object], kept: int) -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug)
-    await tab.connect(timeout=PATIENCE_S)
+    await tab.connect(timeout=WAIT_TIMEOUT_S)
     session_id = await tab.go_live()
     await flood(tab, 50, kind, **data)
     refused = await tab.hear("error", about="event.report")
@@ -73,7 +73,7 @@ async def test_a_flood_of_reports_is_dropped_and_counted(kind: str, data: dict[s
     await tab.hear("task.sent", ref="1")
     await tab.say("session.stop")
     await tab.hear("session.status", status="ended")
-    await tab.disconnect(timeout=PATIENCE_S)
+    await tab.disconnect(timeout=WAIT_TIMEOUT_S)
     await background.finish()
     assert await report_count(session_id) == kept + 1  # the first frame
     first, last = await dropped_events(session_id)
@@ -99,7 +99,7 @@ async def test_a_flood_delays_neither_the_first_frame_nor_the_end() -> None:
 async def test_a_socket_with_too_many_unanswered_messages_is_closed(provider: Mock) -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug)
-    await tab.connect(timeout=PATIENCE_S)
+    await tab.connect(timeout=WAIT_TIMEOUT_S)
     await tab.go_live()
     answer = asyncio.Event()
 
@@ -109,7 +109,7 @@ async def test_a_socket_with_too_many_unanswered_messages_is_closed(provider: Mo
     provider.keep_alive = AsyncMock(side_effect=keep_alive)  # accepted messages stay unanswered
     for _ in range(64 + 1_000):
         await tab.say("session.stay")
-    while (message := await tab.receive_output(timeout=PATIENCE_S))["type"] != "websocket.close":
+    while (message := await tab.receive_output(timeout=WAIT_TIMEOUT_S))["type"] != "websocket.close":
         pass
     answer.set()
     assert message["code"] == 4429

@@ -45,7 +45,7 @@ def session(request: pytest.FixtureRequest) -> StreamingSession:
 
 
 @pytest.fixture(autouse=True)
-def in_english(the_portals_own_language: None) -> None:
+def in_english(default_language: None) -> None:
     translation.activate("en")
 
 

@@ -16,8 +16,8 @@ from heygen_portal.server.asgi import SocketInbox
 from heygen_portal.server.websocket import Socket
 from tests.attacks import raw
 from tests.attacks.served import Staff
-from tests.patience import PATIENCE_S
 from tests.support.servers import Web
+from tests.timeouts import WAIT_TIMEOUT_S
 
 MIB = 1024 * 1024
 FORM = "Content-Type: multipart/form-data; boundary=x"
@@ -34,7 +34,7 @@ async def loaded(web: Web, staff: Staff) -> None:
         raw.exchange(web, raw.head("POST", path, [FORM, f"Content-Length: {len(body)}"]), body)
     async with open_board(web, staff) as socket:
         await socket.send_str('{"type": "x"}')
-        while "bad_message" not in (await socket.receive(timeout=PATIENCE_S)).data:
+        while "bad_message" not in (await socket.receive(timeout=WAIT_TIMEOUT_S)).data:
             pass
 
 
@@ -242,7 +242,7 @@ async def test_a_page_that_pings_now_and_then_is_answered(web: Web, staff: Staff
         await socket.ping()
         await socket.pong()
         await socket.send_str('{"type": "x"}')
-        while "bad_message" not in (await socket.receive(timeout=PATIENCE_S)).data:
+        while "bad_message" not in (await socket.receive(timeout=WAIT_TIMEOUT_S)).data:
             pass
 
 

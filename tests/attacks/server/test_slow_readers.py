@@ -16,8 +16,8 @@ from heygen_portal import checks
 from heygen_portal.runtime import file_responses
 from tests.attacks import raw
 from tests.attacks.served import VIDEO_BYTES, Staff
-from tests.patience import PATIENCE_S
 from tests.support.servers import Web
+from tests.timeouts import WAIT_TIMEOUT_S
 
 WHOLE, FROM_THE_MIDDLE, NEARLY_ALL = (), ("Range: bytes=1000-",), ("Range: bytes=0-299999999",)
 
@@ -36,7 +36,7 @@ def test_clients_that_read_nothing_use_little_memory_and_are_cut_off(web: Web, s
             clients.append(client)
         open_ones = len(clients)
         while open_ones:
-            ended = waiting.poll(PATIENCE_S * 1000)
+            ended = waiting.poll(WAIT_TIMEOUT_S * 1000)
             assert ended, "a client that reads nothing is still connected"
             most = max(most, raw.memory_mb(web.process.pid))
             for number, _event in ended:

@@ -31,9 +31,9 @@ from heygen_portal.people.access.roles import ROLES, START_SESSION
 from sessions.capacity import persona_access
 from sessions.models import EndReason, Status, StreamingSession
 from sessions.web import page_socket
-from tests.patience import PATIENCE_S
 from tests.sessions.tabs import ORIGIN, Tab, a_person, a_persona, browser
 from tests.support.factories import EndUserFactory, PersonaFactory, StreamingSessionFactory, UserFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider_of_many")]
 
@@ -78,7 +78,7 @@ async def is_closed_with(tab: WebsocketCommunicator, code: str, close_code: int)
     """Read messages until the socket is closed; return the error."""
     error: dict[str, Any] = {}
     while True:
-        message = await tab.receive_output(timeout=PATIENCE_S)
+        message = await tab.receive_output(timeout=WAIT_TIMEOUT_S)
         if message["type"] == "websocket.close":
             assert message["code"] == close_code
             assert error["code"] == code
@@ -105,7 +105,7 @@ async def test_lost_access_is_noticed_at_the_next_use(
 ) -> None:
     user, persona = await a_person(), await a_persona(avatar__account__rooms="own")
     tab = await sync_to_async(Tab)(user, persona.slug)
-    assert (await tab.connect(timeout=PATIENCE_S))[0]
+    assert (await tab.connect(timeout=WAIT_TIMEOUT_S))[0]
     session_id = ""
     if use in ("session.join", "task.send"):
         session = await sync_to_async(running_of)(user, persona)
@@ -131,7 +131,7 @@ async def test_an_unused_open_socket_is_closed_by_the_next_check(
 ) -> None:
     user, other, persona = await a_person(), await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug, lang="es")
-    assert (await tab.connect(timeout=PATIENCE_S))[0]
+    assert (await tab.connect(timeout=WAIT_TIMEOUT_S))[0]
     async with browser(other, persona.slug):
         bystander = {
             socket for socket in page_socket._open_sockets if socket.claim and socket.claim.user_id == other.pk
@@ -147,7 +147,7 @@ async def test_an_unused_open_socket_is_closed_by_the_next_check(
 async def test_a_running_session_of_a_user_without_access_ends(lose: Callable[[User], None]) -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug)
-    assert (await tab.connect(timeout=PATIENCE_S))[0]
+    assert (await tab.connect(timeout=WAIT_TIMEOUT_S))[0]
     session_id = await tab.go_live()
     await sync_to_async(lose)(user)
     await page_socket.check_access(list(page_socket._open_sockets))
@@ -170,7 +170,7 @@ async def test_board_and_trial_sockets_are_closed_as_well(path: str, lose: Calla
     user, cookie = await sync_to_async(administrator)()
     headers = [ORIGIN, (b"host", b"localhost"), (b"cookie", f"sessionid={cookie}".encode())]
     page = WebsocketCommunicator(application, path.format(slug=persona.slug) + "?lang=en", headers=headers)
-    assert (await page.connect(timeout=PATIENCE_S))[0]
+    assert (await page.connect(timeout=WAIT_TIMEOUT_S))[0]
     await sync_to_async(lose)(user)
     await page_socket.check_access(list(page_socket._open_sockets))
     code, close_code = ("signed_out", 4401) if lose is delete_the_login else ("access_ended", 4403)
@@ -290,7 +290,7 @@ withdrawals = pytest.mark.parametrize("withdraw", [limit_to_another_group, unpub
 async def test_a_withdrawn_persona_is_refused_and_its_session_ends(provider: Mock, withdraw: Any, use: str) -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug)
-    assert (await tab.connect(timeout=PATIENCE_S))[0]
+    assert (await tab.connect(timeout=WAIT_TIMEOUT_S))[0]
     session_id = await tab.go_live()
     begun = provider.new_session.call_count
     await withdraw(persona)
@@ -305,7 +305,7 @@ async def test_a_withdrawn_persona_is_refused_and_its_session_ends(provider: Moc
 async def test_the_session_of_a_withdrawn_persona_ends_with_the_next_check(withdraw: Any) -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug)
-    assert (await tab.connect(timeout=PATIENCE_S))[0]
+    assert (await tab.connect(timeout=WAIT_TIMEOUT_S))[0]
     session_id = await tab.go_live()
     await withdraw(persona)
     await page_socket.check_access(list(page_socket._open_sockets))
@@ -318,14 +318,14 @@ async def test_the_page_of_another_persona_does_not_bypass_the_check(provider: M
     user, persona = await a_person(), await a_persona()
     other = await a_persona(avatar=persona.avatar)
     tab = await sync_to_async(Tab)(user, persona.slug)
-    assert (await tab.connect(timeout=PATIENCE_S))[0]
+    assert (await tab.connect(timeout=WAIT_TIMEOUT_S))[0]
     session_id = await tab.go_live()
     detour = await sync_to_async(Tab)(user, other.slug)
-    assert (await detour.connect(timeout=PATIENCE_S))[0]
+    assert (await detour.connect(timeout=WAIT_TIMEOUT_S))[0]
     await withdraw(persona)
     await detour.say("session.join", session_id=session_id)
     await is_closed_with(detour, "access_ended", 4403)
-    await tab.disconnect(timeout=PATIENCE_S)
+    await tab.disconnect(timeout=WAIT_TIMEOUT_S)
 
 
 async def test_a_persona_for_the_users_group_stays_available() -> None:

@@ -18,10 +18,10 @@ from heygen_portal import providers
 from heygen_portal.checks import check_budgets
 from heygen_portal.runtime import budgets
 from sessions.models import StreamingSession
-from tests.patience import PATIENCE_S
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
 from tests.support import servers
 from tests.support.factories import EndUserFactory, ProviderAccountFactory, StreamingSessionFactory, UserFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 TASKS_A_MINUTE = 120
 STARTS_A_MINUTE = 30
@@ -205,7 +205,7 @@ class TestOnTheSocket:
         user, persona = await a_person(), await a_persona()
         async with browser(user, persona.slug), browser(user, persona.slug):
             third = await sync_to_async(Tab)(user, persona.slug)
-            assert await third.connect(timeout=PATIENCE_S) == (False, 4429)
+            assert await third.connect(timeout=WAIT_TIMEOUT_S) == (False, 4429)
 
     @pytest.mark.parametrize(
         ("budget", "message"),
@@ -246,12 +246,12 @@ class TestOnTheSocket:
     async def test_the_size_of_a_message_is_counted_in_bytes(self, letter: str) -> None:
         user, persona = await a_person(), await a_persona()
         tab = await sync_to_async(Tab)(user, persona.slug)
-        assert (await tab.connect(timeout=PATIENCE_S))[0]
+        assert (await tab.connect(timeout=WAIT_TIMEOUT_S))[0]
         await tab.send_to(text_data=letter * (64 * 1024 // len(letter.encode())))
         await tab.hear("error", code="bad_message")  # read, but not understood
         await tab.send_to(text_data=letter * (64 * 1024 // len(letter.encode()) + 1))
         await tab.hear("error", code="too_large")
-        assert (await tab.receive_output(timeout=PATIENCE_S))["code"] == 4413
+        assert (await tab.receive_output(timeout=WAIT_TIMEOUT_S))["code"] == 4413
 
 
 # On pages
@@ -280,8 +280,8 @@ class TestOnPages:
         assert refused["Content-Type"].startswith(kind)
         assert f"Try again in {refused['Retry-After']} second" in refused.content.decode()
         if kind == "application/json":
-            told: dict[str, Any] = refused.json()
-            assert (told["code"], str(told["wait_seconds"])) == ("too_many_requests", refused["Retry-After"])
+            refusal: dict[str, Any] = refused.json()
+            assert (refusal["code"], str(refusal["wait_seconds"])) == ("too_many_requests", refused["Retry-After"])
 
     def test_repeated_provider_queries_by_staff_are_refused_with_the_time_to_wait(
         self, admin_client: Client, provider: Mock, monkeypatch: pytest.MonkeyPatch

@@ -17,9 +17,9 @@ from django.utils import translation
 from sessions.actions import queries
 from sessions.exports import list_export, session_export
 from sessions.models import Export, StreamingSession, Utterance
-from tests.patience import PATIENCE_S
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
 from tests.support.factories import EndUserFactory, StreamingSessionFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 LONGEST = "x" * 9_900
 MOST_TOLD, MAX_BYTES_SENT = 200, 256 * 1024
@@ -55,14 +55,14 @@ async def joined(tab: Tab, session: StreamingSession) -> list[str]:
     """Join the session; return the texts sent before the answer to the next message."""
     await tab.say("session.join", session_id=str(session.pk))
     await tab.hear("session.status")
-    return await told(tab)
+    return await received_lines(tab)
 
 
-async def told(tab: Tab) -> list[str]:
+async def received_lines(tab: Tab) -> list[str]:
     # A join waits for the previous one, and this one is refused.
     await tab.say("session.join", session_id="none")
     texts = []
-    while (message := await tab.receive_json_from(timeout=PATIENCE_S))["type"] != "error":
+    while (message := await tab.receive_json_from(timeout=WAIT_TIMEOUT_S))["type"] != "error":
         if message["type"] == "utterance":
             texts.append(message["text"])
     assert message["code"] == "not_found"
@@ -107,7 +107,7 @@ class TestOnTheSocket:
         async with browser(user, persona.slug) as tab:
             for _ in range(30):
                 await tab.say("session.join", session_id=str(session.pk))
-            assert await told(tab) == ["one", "two"]
+            assert await received_lines(tab) == ["one", "two"]
 
     async def test_another_tab_gets_the_same_lines(self) -> None:
         user, persona = await a_person(), await a_persona()

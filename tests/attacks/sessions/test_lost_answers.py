@@ -18,8 +18,8 @@ from sessions.actions import stop as stopping
 from sessions.lifecycle import transitions
 from sessions.models import EndReason, Status, StreamingSession
 from sessions.presence import own_rooms
-from tests.patience import PATIENCE_S
 from tests.support.factories import WHY, PersonaFactory, UserFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -95,7 +95,7 @@ async def test_an_answer_that_cannot_be_stored_is_closed_and_stored_later(
     await breaks(fault)
     with pytest.raises(DatabaseError):
         await provision.create_and_start(session, ignore)
-    await asyncio.wait_for(closing.done.wait(), PATIENCE_S)
+    await asyncio.wait_for(closing.done.wait(), WAIT_TIMEOUT_S)
     await heals()
     await background.finish()
     assert await state(session) == (Status.ENDED, EndReason.ORPHAN_FOUND, ID)
@@ -123,7 +123,7 @@ async def test_a_failing_provider_is_retried_until_it_confirms(provider: Mock, f
     await breaks(fault)
     with pytest.raises(DatabaseError):
         await provision.create_and_start(session, ignore)
-    await asyncio.wait_for(closing.done.wait(), PATIENCE_S)
+    await asyncio.wait_for(closing.done.wait(), WAIT_TIMEOUT_S)
     await heals()
     await background.finish()
     assert (await state(session))[2] == ID
@@ -141,7 +141,7 @@ async def test_a_late_answer_that_cannot_be_stored_is_closed(provider: Mock, fau
     provider.new_session.side_effect = think
     with pytest.raises(DatabaseError):
         await provision.create_and_start(session, ignore)
-    await asyncio.wait_for(closing.done.wait(), PATIENCE_S)
+    await asyncio.wait_for(closing.done.wait(), WAIT_TIMEOUT_S)
     await heals()
     await background.finish()
     assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED, ID)
@@ -220,7 +220,7 @@ async def test_a_cancelled_start_leaves_no_session_unknown(provider: Mock) -> No
 
     provider.start_session.side_effect = start
     await asyncio.wait([opening])
-    await asyncio.wait_for(closing.done.wait(), PATIENCE_S)
+    await asyncio.wait_for(closing.done.wait(), WAIT_TIMEOUT_S)
     await heals()
     await background.finish()
     assert (await state(session))[2] == ID
@@ -238,7 +238,7 @@ async def test_our_own_room_is_deleted_with_the_session(provider: Mock, monkeypa
     await breaks(FAULTS["the row takes no ID"])
     with pytest.raises(DatabaseError):
         await provision.create_and_start(session, ignore)
-    await asyncio.wait_for(closing.done.wait(), PATIENCE_S)
+    await asyncio.wait_for(closing.done.wait(), WAIT_TIMEOUT_S)
     await heals()
     await background.finish()
     assert "portal-room" in deleted

@@ -23,9 +23,9 @@ from heygen_portal.people.access import roles
 from sessions.models import SessionEvent, Status, StreamingSession
 from sessions.presence import observers, own_rooms
 from sessions.web import livekit_events
-from tests.patience import PATIENCE_S
 from tests.support import servers
 from tests.support.factories import StreamingSessionFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,11 +59,11 @@ class Watching:
         async with aiohttp.ClientSession() as http:
             params = {"access_token": self.token, "protocol": "15"}
             async with http.ws_connect(address, params=params) as socket:
-                await socket.receive(timeout=PATIENCE_S)
+                await socket.receive(timeout=WAIT_TIMEOUT_S)
                 visit = f"PA_{uuid4()}"
                 now = datetime.now(UTC)
-                told = Webhook(str(uuid4()), "participant_joined", self.session.room, self.identity, visit, "", now)
-                await livekit_events.take(told)
+                webhook = Webhook(str(uuid4()), "participant_joined", self.session.room, self.identity, visit, "", now)
+                await livekit_events.take(webhook)
                 yield
 
     async def is_inside(self) -> bool:

@@ -14,8 +14,8 @@ from heygen_portal.asgi import application
 from sessions.staff.board_consumer import BoardConsumer
 from sessions.web import page_socket
 from sessions.web.session_consumer import SessionConsumer
-from tests.patience import PATIENCE_S
 from tests.sessions.tabs import ORIGIN, a_person, a_persona, browser
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider_of_many")]
 
@@ -83,11 +83,11 @@ async def test_a_page_that_keeps_sending_refused_messages_loses_its_socket(messa
         with override_settings(BUDGETS={"refused_message.person": "50/minute"}):
             for _ in range(60):
                 await tab.send_to(text_data=message)
-            output = await tab.receive_output(timeout=PATIENCE_S)
+            output = await tab.receive_output(timeout=WAIT_TIMEOUT_S)
             answers = 0
             while output["type"] == "websocket.send":
                 answers += 1
-                output = await tab.receive_output(timeout=PATIENCE_S)
+                output = await tab.receive_output(timeout=WAIT_TIMEOUT_S)
     assert (output["type"], output.get("code")) == ("websocket.close", page_socket.CLOSE_TOO_MANY)
     assert answers <= 50
 
@@ -99,7 +99,7 @@ async def test_a_socket_answers_a_limited_number_of_messages_with_an_error(monke
             await tab.send_to(text_data="{}")
         for _ in range(19):
             await tab.hear("error", code="bad_message")
-        assert (await tab.receive_output(timeout=PATIENCE_S)).get("code") == page_socket.CLOSE_TOO_MANY
+        assert (await tab.receive_output(timeout=WAIT_TIMEOUT_S)).get("code") == page_socket.CLOSE_TOO_MANY
 
 
 async def test_no_field_of_the_boards_messages_crashes_the_portal(caplog: pytest.LogCaptureFixture) -> None:
@@ -107,12 +107,12 @@ async def test_no_field_of_the_boards_messages_crashes_the_portal(caplog: pytest
     await sync_to_async(client.force_login)(staff, backend="django.contrib.auth.backends.ModelBackend")
     cookie = (b"cookie", f"sessionid={client.cookies['sessionid'].value}".encode())
     board = WebsocketCommunicator(application, "/ws/board/?lang=en", headers=[ORIGIN, (b"host", b"localhost"), cookie])
-    assert (await board.connect(timeout=PATIENCE_S))[0]
+    assert (await board.connect(timeout=WAIT_TIMEOUT_S))[0]
     for message in messages(sorted(BoardConsumer.HANDLERS)):
         await board.send_json_to(message)
     await board.send_json_to({"type": "no such type"})
-    told: dict[str, Any] = {}
-    while told.get("code") != "bad_message":
-        told = await board.receive_json_from(timeout=PATIENCE_S)
-    await board.disconnect(timeout=PATIENCE_S)
+    answer: dict[str, Any] = {}
+    while answer.get("code") != "bad_message":
+        answer = await board.receive_json_from(timeout=WAIT_TIMEOUT_S)
+    await board.disconnect(timeout=WAIT_TIMEOUT_S)
     assert not [record for record in caplog.records if record.exc_info]

@@ -19,9 +19,9 @@ from heygen_portal import livekit as ours
 from sessions import errors
 from sessions.models import EndReason, Status, StreamingSession
 from sessions.presence import own_rooms
-from tests.patience import PATIENCE_S
 from tests.support import servers
 from tests.support.factories import WHY, StreamingSessionFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 IN, NO_ROOM = 101, 404
 """The server's responses to a socket that tries to join."""
@@ -50,7 +50,7 @@ async def enter(token: str) -> int:
     async with aiohttp.ClientSession() as http:
         try:
             async with http.ws_connect(address, params={"access_token": token, "protocol": "15"}) as socket:
-                await socket.receive(timeout=PATIENCE_S)
+                await socket.receive(timeout=WAIT_TIMEOUT_S)
                 return IN
         except aiohttp.WSServerHandshakeError as exc:
             return exc.status

@@ -163,7 +163,7 @@ class TwoBrowsers(RuleBasedStateMachine):
             if name.startswith("sessions.") and hasattr(module, "in_thread"):
                 self.patch.setattr(module, "in_thread", self.simulation.in_thread)
         for name in ("publish", "publish_all", "wake"):
-            self.patch.setattr(broadcast, name, lambda *told: None)
+            self.patch.setattr(broadcast, name, lambda *args: None)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run all of it now without interruption; return the result."""
@@ -213,12 +213,12 @@ class TwoBrowsers(RuleBasedStateMachine):
     def let_time_pass(self, seconds: int) -> None:
         self.done += 1
         until = timezone.now() + timedelta(seconds=seconds)
-        while (at := self._next_look()) and at <= until:
+        while (at := self._next_tick_at()) and at <= until:
             self.time.move_to(max(at, timezone.now()))
             self._tick()
         self.time.move_to(until)
 
-    def _next_look(self) -> datetime | None:
+    def _next_tick_at(self) -> datetime | None:
         rows = StreamingSession.objects.open().filter(pk__in=[side.session.pk for side in self.sides])
         return rows.order_by("deadline_at").values_list("deadline_at", flat=True).first()
 
@@ -402,8 +402,8 @@ class TwoBrowsers(RuleBasedStateMachine):
         ends = {(side.session.end_reason, side.session.stop_requested_at) for side in (one, other)}
         if len(ends) > 1 and not (one.has_asked or other.has_asked):
             first = min((one, other), key=lambda side: side.session.stop_requested_at or NOON)
-            looked_at_room = first.session.end_reason == EndReason.PROVIDER_ENDED
-            assert first.session.end_reason in MAY_DIFFER or looked_at_room
+            is_room_checked = first.session.end_reason == EndReason.PROVIDER_ENDED
+            assert first.session.end_reason in MAY_DIFFER or is_room_checked
 
 
 def run(max_examples: int, steps: int) -> None:

@@ -164,8 +164,8 @@ def test_staff_preview_choose_and_move_on_one_page(
     admin_client.post(page, choice)
     persona.refresh_from_db()
     assert persona.version == 1  # looked only
-    told = admin_client.post(page, choice | {"apply": ""}, follow=True, headers={"accept-language": "en"})
-    assert "Lucía was moved, version 2" in told.content.decode()
+    response = admin_client.post(page, choice | {"apply": ""}, follow=True, headers={"accept-language": "en"})
+    assert "Lucía was moved, version 2" in response.content.decode()
     persona.refresh_from_db()
     assert persona.avatar == chosen
 

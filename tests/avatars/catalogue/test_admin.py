@@ -86,17 +86,17 @@ def test_a_requested_sync_shows_its_progress(
         "is already being synced" in admin_client.post(page_of(account), follow=True, headers=ENGLISH).content.decode()
     )
     ((sync_id,),) = (call.args for call in delay.call_args_list)
-    told: list[dict[str, Any]] = []
+    progress: list[dict[str, Any]] = []
 
     async def download(url: str) -> bytes:
         raise ProviderUnreachable("cut")
 
     provider.download = AsyncMock(side_effect=download)
-    told.append(admin_client.get(page_of(account), {"progress": ""}).json())
+    progress.append(admin_client.get(page_of(account), {"progress": ""}).json())
     sync_runs.sync_account(sync_id)
     sync_runs.sync_account(sync_id)  # the order came twice
-    told.append(admin_client.get(page_of(account), {"progress": ""}).json())
-    assert [one["is_under_way"] for one in told] == [True, False]
+    progress.append(admin_client.get(page_of(account), {"progress": ""}).json())
+    assert [one["is_under_way"] for one in progress] == [True, False]
     provider.list_avatars.assert_awaited_once()
     assert "1 preview could not be fetched" in admin_client.get(page_of(account), headers=ENGLISH).content.decode()
 

@@ -105,10 +105,10 @@ def test_a_new_preview_replaces_the_old_one(account: ProviderAccount, provider: 
 
 
 def test_a_preview_is_resized_and_stripped_of_metadata(account: ProviderAccount, provider: Mock) -> None:
-    told = Image.Exif()
-    told[0x010E] = "where it was taken"
-    told[0x0112] = 6  # lies on its side
-    provider.download.return_value = picture("JPEG", (1440, 2560), exif=told)
+    exif = Image.Exif()
+    exif[0x010E] = "where it was taken"
+    exif[0x0112] = 6  # lies on its side
+    provider.download.return_value = picture("JPEG", (1440, 2560), exif=exif)
     sync(account)
     with preview() as shown:
         assert (shown.size, dict(shown.getexif())) == ((1280, 720), {})

@@ -15,8 +15,8 @@ from heygen_portal.emulator.avatar.performer import RoomPerformer
 from heygen_portal.emulator.sessions.interfaces import Voice
 from heygen_portal.emulator.speech.synthesis import speak
 from tests.emulator.viewer import LOUD, Frame, performer_in_room, performer_outside_room, token
-from tests.patience import PATIENCE_S
 from tests.support import servers
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.media
 
@@ -84,7 +84,7 @@ async def test_the_mouth_moves_only_while_the_avatar_talks(livekit: servers.Live
             talking += await setup.viewer.next_frames(5)
         assert {packet["type"] for packet in setup.viewer.packets} == {"avatar_start_talking", "avatar_talking_message"}
         setup.performer.interrupt()
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             # Frames and packets arrive independently of each other.
             while openings(await setup.viewer.next_frames(25)):
                 pass

@@ -167,7 +167,7 @@ def test_a_running_session_continues_once_its_faults_are_removed(wire: Wire) -> 
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "request_body",
     [
         {},
         {"kind": "fire"},
@@ -184,8 +184,8 @@ def test_a_running_session_continues_once_its_faults_are_removed(wire: Wire) -> 
         {"kind": "black", "session": "nobody"},
     ],
 )
-def test_an_invalid_fault_is_refused_with_a_message(wire: Wire, wish: dict[str, Any]) -> None:
-    answer = wire.http.post("/_emulator/faults", json=wish)
+def test_an_invalid_fault_is_refused_with_a_message(wire: Wire, request_body: dict[str, Any]) -> None:
+    answer = wire.http.post("/_emulator/faults", json=request_body)
     assert answer.status_code == 400
     assert answer.json()["error"]
     assert wire.http.get("/_emulator/faults").json()["faults"] == []

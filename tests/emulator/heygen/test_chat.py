@@ -10,7 +10,7 @@ import pytest
 
 from heygen_portal.emulator.heygen.chat_frames import encode_audio, encode_text
 from tests.emulator.wire import Wire
-from tests.patience import PATIENCE_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def address(wire: Wire, session_id: str, token: str = "", **more: str) -> str:
 async def until(socket: aiohttp.ClientWebSocketResponse, event_type: str) -> dict[str, Any]:
     """The next message of this type."""
     while True:
-        message: dict[str, Any] = await socket.receive_json(timeout=PATIENCE_S)
+        message: dict[str, Any] = await socket.receive_json(timeout=WAIT_TIMEOUT_S)
         if message["event_type"] == event_type:
             return message
 
@@ -49,7 +49,7 @@ async def test_the_chat_socket_opens_in_every_state_before_closing(
     async with http.ws_connect(address(wire, session_id)) as socket:
         await socket.send_bytes(encode_text("hola"))
         wire.data("streaming.stop", {"session_id": session_id})
-        while (message := await socket.receive(timeout=PATIENCE_S)).type is aiohttp.WSMsgType.TEXT:
+        while (message := await socket.receive(timeout=WAIT_TIMEOUT_S)).type is aiohttp.WSMsgType.TEXT:
             pass
         assert message.type is aiohttp.WSMsgType.CLOSE
 
@@ -70,7 +70,7 @@ async def test_texts_sent_while_the_avatar_joins_are_answered_after_the_greeting
         for number in range(12):
             await socket.send_bytes(encode_text(f"pregunta {number}"))
         await socket.ping()
-        assert (await socket.receive(timeout=PATIENCE_S)).type is aiohttp.WSMsgType.PONG  # all have been read
+        assert (await socket.receive(timeout=WAIT_TIMEOUT_S)).type is aiohttp.WSMsgType.PONG  # all have been read
         wire.control(f"sessions/{session_id}/faults", method="DELETE")
         said = [(await until(socket, "avatar_talking_message"))["message"] for _ in range(3)]
     assert said == ["Buenos días", "pregunta 0", "pregunta 1"]

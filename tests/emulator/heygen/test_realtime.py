@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from tests.emulator.wire import Wire
-from tests.patience import PATIENCE_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 TENTH = base64.b64encode(bytes(4800)).decode()  # of a second
 
@@ -28,7 +28,7 @@ class Client:
 
     async def until(self, kind: str) -> dict[str, Any]:
         while True:
-            self.seen.append(await self.socket.receive_json(timeout=PATIENCE_S))
+            self.seen.append(await self.socket.receive_json(timeout=WAIT_TIMEOUT_S))
             if self.seen[-1]["type"] == kind:
                 return self.seen[-1]
 
@@ -94,7 +94,7 @@ async def test_session_states_are_reported_until_it_closes(wire: Wire) -> None:
             pass
         states = [message["state"] for message in client.seen if message["type"] == "session.state_updated"]
         assert states == ["connecting", "connecting", "connected", "closing", "closed"]
-        assert (await client.socket.receive(timeout=PATIENCE_S)).type is aiohttp.WSMsgType.CLOSE
+        assert (await client.socket.receive(timeout=WAIT_TIMEOUT_S)).type is aiohttp.WSMsgType.CLOSE
 
 
 async def test_keep_alive_counts_as_activity(wire: Wire) -> None:
@@ -138,5 +138,5 @@ async def test_an_idle_client_loses_its_socket_but_not_its_session(wire: Wire) -
     wire.control("rules", {"realtime_idle_s": 0.05})
     async with realtime(wire, state="new") as (session_id, client):
         await client.until("session.state_updated")
-        assert (await client.socket.receive(timeout=PATIENCE_S)).type is aiohttp.WSMsgType.CLOSE
+        assert (await client.socket.receive(timeout=WAIT_TIMEOUT_S)).type is aiohttp.WSMsgType.CLOSE
         assert wire.state(session_id) == "new"

@@ -11,7 +11,7 @@ from heygen_portal.emulator.sessions.rooms import LiveKit, Rooms
 from heygen_portal.emulator.sessions.rules import Rules
 from heygen_portal.emulator.sessions.states import State
 from heygen_portal.emulator.sessions.store import Caller, Session
-from tests.patience import PATIENCE_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 
 class SlowPerformer(SilentPerformer):
@@ -54,7 +54,7 @@ async def test_stopping_a_session_during_join_ends_it_at_once_and_the_avatar_lea
     service = service_with(performers)
     session = service.create_session({}, Caller())
     service.start(session)
-    await asyncio.wait_for(service.end(session, "stopped"), PATIENCE_S)
+    await asyncio.wait_for(service.end(session, "stopped"), WAIT_TIMEOUT_S)
     assert session.state is State.CLOSED
     (avatar,) = performers
     assert not avatar.has_left
@@ -71,7 +71,7 @@ async def test_a_sync_task_waits_until_its_speech_ends() -> None:
     spoken = service.speak(session, "Hi", answer=False)
     events: list[str] = []
     service.subscribe(session, lambda event: events.append(event["type"]))
-    await asyncio.wait_for(service.wait_until_spoken(session, spoken.task_id), PATIENCE_S)
+    await asyncio.wait_for(service.wait_until_spoken(session, spoken.task_id), WAIT_TIMEOUT_S)
     assert events == ["avatar_stop_talking"]
     await service.close()
 
@@ -84,5 +84,5 @@ async def test_an_interruption_ends_the_wait_for_queued_tasks() -> None:
     queued = [service.speak(session, "A long text " * 50, answer=False) for _ in range(2)]
     service.interrupt(session)
     for spoken in queued:
-        await asyncio.wait_for(service.wait_until_spoken(session, spoken.task_id), PATIENCE_S)
+        await asyncio.wait_for(service.wait_until_spoken(session, spoken.task_id), WAIT_TIMEOUT_S)
     await service.close()

@@ -65,7 +65,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def order(wire: Wire, receiver: Receiver, body: dict[str, Any]) -> dict[str, Any]:
-    """The status of a film once it is told to be done."""
+    """Wait for the webhook and return the video's status."""
     video_id = wire.data("/v2/video/generate", body | {"callback_url": receiver.url})["video_id"]
     receiver.next()
     status: dict[str, Any] = wire.get(f"/v1/video_status.get?video_id={video_id}")["data"]
@@ -122,9 +122,9 @@ def test_a_webhook_is_signed(wire: Wire, receiver: Receiver) -> None:
     wire.data("/v2/video/generate", video_request("Short.", callback_id="c-1"))
     headers, body = receiver.next()
     assert headers["Signature"] == hmac.new(endpoint["secret"].encode(), body, hashlib.sha256).hexdigest()
-    told = json.loads(body)
-    assert told["event_type"] == "avatar_video.success"
-    assert told["event_data"]["callback_id"] == "c-1"
+    event = json.loads(body)
+    assert event["event_type"] == "avatar_video.success"
+    assert event["event_data"]["callback_id"] == "c-1"
     gone = f"/v1/webhook/endpoint.delete?endpoint_id={endpoint['endpoint_id']}"
     assert wire.call(gone, method="DELETE").status_code == 200
     assert wire.get("/v1/webhook/endpoint.list")["data"] == []

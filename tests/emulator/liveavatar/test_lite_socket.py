@@ -12,7 +12,7 @@ import pytest
 
 from tests.emulator.heygen.test_realtime import Client
 from tests.emulator.live_wire import LiveWire
-from tests.patience import PATIENCE_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 TENTH = base64.b64encode(bytes(4800)).decode()  # of a second
 LONG = base64.b64encode(bytes(480_000)).decode()
@@ -108,7 +108,7 @@ async def test_ending_a_session_closes_the_socket_and_removes_its_address(live: 
         address = str(client.socket._response.url)
         live.move_clock(61)
         assert (await client.until("session.state_updated"))["state"] == "disconnected"
-        closing = await client.socket.receive(timeout=PATIENCE_S)
+        closing = await client.socket.receive(timeout=WAIT_TIMEOUT_S)
         assert (closing.type, closing.data) == (aiohttp.WSMsgType.CLOSE, 1000)
         assert live.entry(session_id)["end_reason"] == "MAX_DURATION_REACHED"
     async with aiohttp.ClientSession() as http:

@@ -13,8 +13,8 @@ from playwright.async_api import Page
 
 from tests.emulator.live_wire import LiveWire
 from tests.emulator.sdk_page import application, call, microphone_switches, record
-from tests.patience import PATIENCE_S
 from tests.support import servers
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.proof]
 
@@ -34,12 +34,12 @@ async def start(page: Page, real: LiveWire, session_id: str, **config: Any) -> A
 
 async def until_over(real: LiveWire, session_id: str) -> None:
     """Return once the session has ended: the SDK does not wait for its own stop."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while real.state(session_id) != "closed":
             await asyncio.sleep(0.05)
 
 
-def told(events: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
+def kinds_and_texts(events: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
     return [(event["kind"], event.get("text")) for event in events]
 
 
@@ -56,13 +56,13 @@ async def test_the_web_sdk_runs_a_whole_full_session(real: LiveWire) -> None:
         await page.wait_for_function("app.video.videoWidth === 640 && app.video.videoHeight === 360")
 
         await call(page, "call", "repeat", "Good evening.")
-        assert told(await call(page, "until", "avatar.speak_ended")) == [
+        assert kinds_and_texts(await call(page, "until", "avatar.speak_ended")) == [
             ("avatar.transcription", "Good evening."),
             ("avatar.speak_started", None),
             ("avatar.speak_ended", None),
         ]
         await call(page, "call", "message", "When do you open?")
-        events = told(await call(page, "until", "avatar.speak_ended"))
+        events = kinds_and_texts(await call(page, "until", "avatar.speak_ended"))
         assert ("avatar.transcription", "We open at nine in the morning.") in events
 
         await call(page, "call", "repeat", "A long text " * 40)
@@ -71,7 +71,7 @@ async def test_the_web_sdk_runs_a_whole_full_session(real: LiveWire) -> None:
         await call(page, "until", "avatar.speak_ended")
         for name in ("startListening", "stopListening", "keepAlive", "stop"):
             await call(page, "call", name)
-        assert ("disconnected", "CLIENT_INITIATED") in told(await call(page, "until", "disconnected"))
+        assert ("disconnected", "CLIENT_INITIATED") in kinds_and_texts(await call(page, "until", "disconnected"))
         await until_over(real, session_id)
         assert real.entry(session_id)["end_reason"] == "USER_CLOSED"
 
@@ -80,7 +80,7 @@ async def test_the_web_sdk_receives_the_services_end_reason(real: LiveWire) -> N
     async with application("liveavatar.html") as page:
         await start(page, real, real.mint(is_sandbox=True, **LOW))
         real.move_clock(61)
-        assert ("disconnected", "SERVER_INITIATED") in told(await call(page, "until", "disconnected"))
+        assert ("disconnected", "SERVER_INITIATED") in kinds_and_texts(await call(page, "until", "disconnected"))
         refused = await call(page, "refused", real.tokens[next(iter(real.tokens))], {"apiUrl": real.url})
         assert refused == "Session was already started"
 
@@ -95,14 +95,14 @@ async def test_push_to_talk_is_heard_while_pressed_and_answered(real: LiveWire, 
         voice = {"voiceChat": {"mode": "PUSH_TO_TALK"}}
         await start(page, real, real.mint(avatar_persona=persona, **mode, **LOW), **voice)
         await call(page, "call", "repeat", "Still here.")
-        before = told(await call(page, "until", "avatar.speak_ended"))
+        before = kinds_and_texts(await call(page, "until", "avatar.speak_ended"))
         assert not [kind for kind, _ in before if kind.startswith("user.")]
         await call(page, "voice", "startPushToTalk")
         await call(page, "until", "user.speak_started")
         await call(page, "call", "repeat", "I listen.")
         await call(page, "until", "avatar.speak_ended")
         await call(page, "voice", "stopPushToTalk")
-        heard = told(await call(page, "until", "user.transcription"))
+        heard = kinds_and_texts(await call(page, "until", "user.transcription"))
         assert [text for kind, text in heard if kind == "user.transcription"] != [""]
         await call(page, "until", "avatar.speak_ended")
         await call(page, "call", "stop")
@@ -113,7 +113,7 @@ async def test_a_lite_session_plays_the_audio_it_is_sent(real: LiveWire) -> None
     async with application("liveavatar.html") as page:
         await start(page, real, real.lite(**LOW))
         await call(page, "call", "repeatAudio", tone)
-        kinds = [kind for kind, _ in told(await call(page, "until", "avatar.speak_ended"))]
+        kinds = [kind for kind, _ in kinds_and_texts(await call(page, "until", "avatar.speak_ended"))]
         assert kinds == ["avatar.speak_started", "avatar.speak_ended"]
         await call(page, "call", "repeatAudio", tone * 20)
         await call(page, "until", "avatar.speak_started")

@@ -1,15 +1,15 @@
 // The published SDK as an application uses it: nothing of it is changed, everything it tells is kept.
 import { AgentEventsEnum, LiveAvatarSession, SessionEvent } from "@heygen/liveavatar-web-sdk";
 
-const told = [];
+const received = [];
 const video = document.getElementById("video");
 let session;
 
 /** Start a session; resolves when the SDK says so and the picture is there. */
 async function start(token, config) {
   session = new LiveAvatarSession(token, config);
-  for (const kind of Object.values(AgentEventsEnum)) session.on(kind, (event) => told.push({ kind, text: event.text }));
-  session.on(SessionEvent.SESSION_DISCONNECTED, (reason) => told.push({ kind: "disconnected", text: reason }));
+  for (const kind of Object.values(AgentEventsEnum)) session.on(kind, (event) => received.push({ kind, text: event.text }));
+  session.on(SessionEvent.SESSION_DISCONNECTED, (reason) => received.push({ kind: "disconnected", text: reason }));
   const ready = new Promise((resolve) => session.on(SessionEvent.SESSION_STREAM_READY, resolve));
   await session.start();
   await ready;
@@ -18,10 +18,10 @@ async function start(token, config) {
   return { state: session.state, seconds: session.maxSessionDuration };
 }
 
-/** Everything told once an event of this kind is among it. */
+/** Return everything received, once it contains an event of this kind. */
 async function until(kind) {
-  while (!told.some((event) => event.kind === kind)) await new Promise((resolve) => setTimeout(resolve, 20));
-  return told.splice(0);
+  while (!received.some((event) => event.kind === kind)) await new Promise((resolve) => setTimeout(resolve, 20));
+  return received.splice(0);
 }
 
 const call = async (name, ...args) => {

@@ -1,7 +1,7 @@
 // The published SDK as an application uses it: nothing of it is changed, everything it tells is kept.
 import StreamingAvatar, * as sdk from "@heygen/streaming-avatar";
 
-const told = [];
+const received = [];
 const video = document.getElementById("video");
 let avatar;
 
@@ -10,7 +10,7 @@ async function start(token, request) {
   avatar = new StreamingAvatar({ token });
   for (const kind of Object.values(sdk.StreamingEvents)) {
     avatar.on(kind, ({ detail }) =>
-      told.push({ kind, message: detail?.message, taskId: detail?.task_id, detail: String(detail) }),
+      received.push({ kind, message: detail?.message, taskId: detail?.task_id, detail: String(detail) }),
     );
   }
   const ready = new Promise((resolve) => avatar.on(sdk.StreamingEvents.STREAM_READY, ({ detail }) => resolve(detail)));
@@ -20,10 +20,10 @@ async function start(token, request) {
   return session.session_id;
 }
 
-/** Everything told once an event of this kind is among it. */
+/** Return everything received, once it contains an event of this kind. */
 async function until(kind) {
-  while (!told.some((event) => event.kind === kind)) await new Promise((resolve) => setTimeout(resolve, 20));
-  return told.splice(0);
+  while (!received.some((event) => event.kind === kind)) await new Promise((resolve) => setTimeout(resolve, 20));
+  return received.splice(0);
 }
 
 /** Resolves once so many more pictures were shown. */

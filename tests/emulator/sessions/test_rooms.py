@@ -16,8 +16,8 @@ from heygen_portal.emulator.sessions.rooms import LiveKit, Rooms
 from heygen_portal.emulator.sessions.rules import Rules
 from heygen_portal.emulator.sessions.store import Caller
 from tests.emulator.wire import AVATAR, Wire
-from tests.patience import PATIENCE_S
 from tests.support import servers
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.media
 
@@ -61,11 +61,11 @@ class Guest:
             self.thrown_out.set_result(int(reason))
 
     async def sees_the_avatar(self) -> None:
-        await asyncio.wait_for(self.both.wait(), PATIENCE_S)
+        await asyncio.wait_for(self.both.wait(), WAIT_TIMEOUT_S)
         assert [participant.identity for participant in self.room.remote_participants.values()] == ["heygen"]
 
     async def is_thrown_out(self) -> int:
-        return await asyncio.wait_for(self.thrown_out, PATIENCE_S)
+        return await asyncio.wait_for(self.thrown_out, WAIT_TIMEOUT_S)
 
 
 @asynccontextmanager
@@ -142,7 +142,7 @@ async def test_the_avatar_joins_and_leaves_the_callers_own_room(real: Wire, live
         await person.sees_the_avatar()
         await real.until_connected(session["session_id"])
         real.data("streaming.stop", {"session_id": session["session_id"]})
-        await asyncio.wait_for(person.alone.wait(), PATIENCE_S)
+        await asyncio.wait_for(person.alone.wait(), WAIT_TIMEOUT_S)
         assert not person.thrown_out.done()
 
 
@@ -169,7 +169,7 @@ async def test_an_ended_session_leaves_no_task_running(livekit: servers.LiveKit)
         await service.end(session, "test")
     await service.close()
     if left := asyncio.all_tasks() - before:
-        _, still = await asyncio.wait(left, timeout=PATIENCE_S)
+        _, still = await asyncio.wait(left, timeout=WAIT_TIMEOUT_S)
         assert not still
 
 

@@ -19,8 +19,8 @@ from heygen_portal.emulator.speech.recognition import SpeechRecognizer
 from heygen_portal.emulator.speech.synthesis import SAMPLE_RATE, speak
 from heygen_portal.emulator.speech.voice_activity import VoiceActivity
 from tests.emulator.viewer import performer_in_room
-from tests.patience import PATIENCE_S
 from tests.support import servers
+from tests.timeouts import WAIT_TIMEOUT_S
 
 WEATHER = "what is the weather today"  # a synthetic voice that the English model understands
 COUNT = "one two three four five"  # and does even twice in a row, where other words run together
@@ -51,7 +51,7 @@ class Listening:
             self.recognizer.hear(pcm[start : start + 1024])
 
     async def text(self) -> str:
-        return await asyncio.wait_for(self.texts.get(), PATIENCE_S)
+        return await asyncio.wait_for(self.texts.get(), WAIT_TIMEOUT_S)
 
     @property
     def kinds(self) -> list[str]:
@@ -159,7 +159,7 @@ async def test_a_hanging_engine_is_killed_and_the_next_utterance_recognized(monk
     hangs.users = 1
     assert await hangs.recognize(SECOND) == ""
     assert hangs._process is None
-    monkeypatch.setattr(recognition_engines, "_MIN_TIMEOUT_SECONDS", PATIENCE_S)
+    monkeypatch.setattr(recognition_engines, "_MIN_TIMEOUT_SECONDS", WAIT_TIMEOUT_S)
     hangs._command = (sys.executable, "-c", 'print(\'{"text": "hello"}\')')
     assert await hangs.recognize(SECOND) == "hello"
     await hangs.close()

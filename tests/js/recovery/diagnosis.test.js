@@ -67,7 +67,7 @@ const CASES = [
 for (const [name, facts, verdict] of CASES) test(`${name}: ${verdict}`, () => assert.equal(diagnose(facts), verdict));
 
 test("a refused join is diagnosed as bad token, missing room or blocked network", () => {
-  const refusal = (...told) => refusalOf(LiveKit, new ConnectionError(...told));
+  const refusal = (...args) => refusalOf(LiveKit, new ConnectionError(...args));
   assert.equal(refusal("NotAllowed", 401), "token");
   assert.equal(refusal("NotAllowed", 404), "slow_room");
   assert.equal(refusal("InternalError"), "slow_room");

@@ -37,7 +37,7 @@ async def test_a_video_is_found_on_a_later_page_by_title_or_callback_id(heygen: 
 
 
 @pytest.mark.parametrize(
-    ("told", "state"),
+    ("data", "state"),
     [
         ({"status": "completed", "video_url": "https://cdn.test/1.mp4", "duration": 2.5}, VideoState.READY),
         ({"status": "completed", "video_url": "javascript:alert(1)"}, VideoState.MAKING),
@@ -47,9 +47,9 @@ async def test_a_video_is_found_on_a_later_page_by_title_or_callback_id(heygen: 
     ],
 )
 async def test_a_malformed_video_status_is_not_trusted(
-    heygen: HeyGen, wire: Wire, told: dict[str, Any], state: VideoState
+    heygen: HeyGen, wire: Wire, data: dict[str, Any], state: VideoState
 ) -> None:
-    wire.overrides["/v1/video_status.get"] = httpx.Response(200, json={"code": 100, "data": told})
+    wire.overrides["/v1/video_status.get"] = httpx.Response(200, json={"code": 100, "data": data})
     status = await heygen.video_status("v-1")
     assert status.state is state
     assert status.detail == ("too long 40119" if state is VideoState.FAILED else "")

@@ -316,8 +316,8 @@ async def test_a_context_is_changed_as_a_whole_and_deleted(provider: LiveAvatar,
 
 
 async def test_past_sessions_have_end_reason_and_cost(provider: LiveAvatar, wire: Wire) -> None:
-    told = {"id": "7d0c", "duration": 61, "end_reason": "IDLE_TIMEOUT", "credits_consumed": 2.03}
-    wire.answers["/v1/sessions"] = page(told, {"id": "7d0b", "duration": "long", "end_reason": {}}, following="3")
+    row = {"id": "7d0c", "duration": 61, "end_reason": "IDLE_TIMEOUT", "credits_consumed": 2.03}
+    wire.answers["/v1/sessions"] = page(row, {"id": "7d0b", "duration": "long", "end_reason": {}}, following="3")
     past = await provider.past_sessions(2)
     assert past.rows == (
         PastSession("7d0c", None, timedelta(seconds=61), "IDLE_TIMEOUT", Decimal("2.03")),

@@ -97,28 +97,28 @@ def test_a_blocked_loop_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_closing_awaits_cleanup_hooks_and_cancels_remaining_tasks() -> None:
-    told: list[str] = []
+    happened: list[str] = []
 
     async def endless() -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            told.append("cancelled")
+            happened.append("cancelled")
 
     async def begin() -> asyncio.Task[None]:
         return asyncio.create_task(endless())
 
     async def fails() -> None:
-        told.append("failed")
+        happened.append("failed")
         raise OSError
 
     async def farewell() -> None:
-        told.append("closed")
+        happened.append("closed")
 
     task = job_loop.run(begin(), LONG)  # keep a reference, because the loop holds none
     before = job_loop.run(the_loop(), LONG)
     job_loop.close(fails, farewell)
-    assert (told, before.is_closed(), task.cancelled()) == (["failed", "closed", "cancelled"], True, True)
+    assert (happened, before.is_closed(), task.cancelled()) == (["failed", "closed", "cancelled"], True, True)
     assert job_loop.run(the_loop(), LONG) is not before
 
 

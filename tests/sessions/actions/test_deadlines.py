@@ -164,8 +164,8 @@ def test_a_conversation_may_continue_if_only_the_providers_limit_is_near(
     )  # fmt: skip
     # The page's clock counts to this time; it does not restart with the next session.
     talks_on = limit_by == LimitBy.PROVIDER and own_minutes == 20
-    told = broadcast.StatusChanged.of(session)
-    assert told.conversation_ends_at == (session.own_limit_at if talks_on else session.ends_at).isoformat()
+    status = broadcast.StatusChanged.of(session)
+    assert status.conversation_ends_at == (session.own_limit_at if talks_on else session.ends_at).isoformat()
     deadlines.claim_due(now)
     assert [(event["why"], event["goes_on"]) for event in announced] == [("duration_limit", goes_on)]
 

@@ -19,10 +19,10 @@ from sessions.actions import queries, stop
 from sessions.capacity import queue
 from sessions.models import EndReason, QueueEntry, Status, StreamingSession
 from tests.emulator.wire import TLS
-from tests.patience import PATIENCE_S
 from tests.sessions.tabs import a_person, a_persona, browser
 from tests.support import on_postgres, servers
 from tests.support.factories import PersonaFactory, StreamingSessionFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,7 +63,7 @@ def at(provider: servers.Emulator, **account: Any) -> dict[str, Any]:
     return {f"avatar__account__{name}": value for name, value in account.items()} | parts
 
 
-def somebody_opens(provider: servers.Emulator) -> str:
+def open_at_provider(provider: servers.Emulator) -> str:
     """Open a session that no portal knows, as after a lost answer, and return its ID."""
     order = {"version": "v2", "avatar_id": AVATAR}
     answer = httpx.post(f"{provider.url}/v1/streaming.new", headers={"x-api-key": provider.api_key}, json=order)
@@ -171,7 +171,7 @@ async def test_unused_sessions_are_closed_before_a_start_is_refused(
 ) -> None:
     """Complaint 4. The provider has one slot, which is free by our count."""
     await control.post("rules", json={"concurrency": 1})
-    orphan = await sync_to_async(somebody_opens)(provider)
+    orphan = await sync_to_async(open_at_provider)(provider)
     persona = await a_persona(**at(provider))
     async with browser(await a_person(), persona.slug) as tab:
         row = await StreamingSession.objects.aget(pk=await tab.go_live())
@@ -189,15 +189,15 @@ async def test_a_user_queues_while_another_party_holds_the_slot_and_no_session_i
     Slots are free by our count, but the provider refuses. The user sees no refusal.
     """
     await control.post("rules", json={"concurrency": 1})
-    theirs = await sync_to_async(somebody_opens)(provider)
+    theirs = await sync_to_async(open_at_provider)(provider)
     persona = await a_persona(**at(provider))
     await ProviderAccount.objects.aupdate(is_exclusive=False)
     first, second = await a_person(), await a_person()
     async with browser(first, persona.slug) as waits:
         await waits.say("session.start")
-        heard = [await waits.receive_json_from(timeout=PATIENCE_S)]
+        heard = [await waits.receive_json_from(timeout=WAIT_TIMEOUT_S)]
         while heard[-1]["type"] != "queue.place":
-            heard.append(await waits.receive_json_from(timeout=PATIENCE_S))
+            heard.append(await waits.receive_json_from(timeout=WAIT_TIMEOUT_S))
         assert (heard[-1]["place"], heard[-1]["waiting"]) == (1, 1)
         assert {message["type"]: message.get("status") for message in heard[:-1]} == {"session.status": "creating"}
         async with browser(second, persona.slug) as waits_too:
@@ -236,7 +236,7 @@ def running_at(provider: servers.Emulator) -> StreamingSession:
     """Return a session that runs at the provider and is old enough to be listed."""
     session: StreamingSession = StreamingSessionFactory.create(
         persona=PersonaFactory.create(published=True, **at(provider, is_exclusive=False)),
-        provider_session_id=somebody_opens(provider),
+        provider_session_id=open_at_provider(provider),
         created_at=timezone.now() - 2 * stop.LISTING_DELAY,
     )
     return session

@@ -132,7 +132,7 @@ class Portal(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(providers, "for_account", lambda account: self.provider)
         for name in ("publish", "publish_all"):
-            self.patch.setattr(broadcast, name, lambda *told: None)
+            self.patch.setattr(broadcast, name, lambda *args: None)
         self.patch.setattr(broadcast, "wake", self._wake)
         self.patch.setattr(slots, "open_in_tab", self._noting(slots.open_in_tab))
         self.patch.setattr(provision, "create_and_start", _as_session_in_creation(provision.create_and_start))
@@ -330,7 +330,7 @@ class Portal(RuleBasedStateMachine):
             assert self.reasons.setdefault(pk, reason) == reason
 
     @invariant()
-    def no_row_is_lost_and_places_are_kept(self) -> None:
+    def no_row_is_lost_and_slots_are_respected(self) -> None:
         assert sorted(self._rows().values_list("pk", flat=True)) == sorted(self.started)
         assert self._rows().open().count() <= SLOTS
 
@@ -350,7 +350,7 @@ class Portal(RuleBasedStateMachine):
         try:
             if hasattr(self, "account"):
                 self._wait_for_the_end()
-                self._judge_the_record()
+                self._check_record()
         finally:
             self.simulation.close()
             self.clock.stop()
@@ -367,7 +367,7 @@ class Portal(RuleBasedStateMachine):
             self.go_on_undisturbed()
             if not self._rows().open().exists() and not self._left_open() and not self._wait():
                 return
-            self._pass(self._time_to_next_look(), are_taken=False)
+            self._pass(self._time_to_next_tick(), are_taken=False)
             self.tick()
             self.reconcile()
         left = list(self._rows().open().values_list("status", "provider_session_id", "deadline_at"))
@@ -379,7 +379,7 @@ class Portal(RuleBasedStateMachine):
         waiting = [attempt for attempt in self.attempts.values() if attempt.is_waiting]
         return line + [one.address.channel for one in waiting if self.webs[one.address.process_id].is_alive]
 
-    def _time_to_next_look(self) -> timedelta:
+    def _time_to_next_tick(self) -> timedelta:
         longest = timedelta(seconds=60)
         first = self._rows().open().order_by("deadline_at").first()
         wait = first.deadline_at - timezone.now() if first and first.deadline_at else longest
@@ -392,7 +392,7 @@ class Portal(RuleBasedStateMachine):
             return ours
         return ours & set(self._rows().values_list("provider_session_id", flat=True))
 
-    def _judge_the_record(self) -> None:
+    def _check_record(self) -> None:
         for session in self._rows():
             assert session.status == "ended"
             assert session.end_reason in EndReason.values

@@ -24,8 +24,8 @@ from sessions.capacity.queue import TabAddress
 from sessions.lifecycle import transitions
 from sessions.models import EndReason, Status, StreamingSession
 from sessions.presence import tabs
-from tests.patience import PATIENCE_S
 from tests.support.factories import WHY, EndUserFactory, PersonaFactory, UserFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,7 +67,7 @@ async def test_the_browser_gets_the_room_while_start_is_pending(provider: Mock) 
     provider.start_session.side_effect = wait
     session, tab = await opened(), Tab(provider)
     work = asyncio.create_task(provision.create_and_start(session, tab.give_room))
-    await asyncio.wait_for(tab.has_room.wait(), PATIENCE_S)
+    await asyncio.wait_for(tab.has_room.wait(), WAIT_TIMEOUT_S)
     assert tab.started_before_room
     assert not work.done()
     answered.set()

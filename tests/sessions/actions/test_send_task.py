@@ -13,9 +13,9 @@ from django.utils import timezone
 from heygen_portal.providers.contract.provider import Delivered, NotReady, ProviderUnreachable, SessionGone, TaskKind
 from sessions.actions import send_task
 from sessions.models import EndReason, SessionTask, Status, StreamingSession
-from tests.patience import PATIENCE_S
 from tests.sessions.tabs import a_person, a_persona, browser
 from tests.support.factories import StreamingSessionFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,9 +34,9 @@ def a_task(**fields: object) -> SessionTask:
 
 
 async def again(session: StreamingSession) -> str:
-    told = await send_task.send_task(session.pk, text="hola", kind=TaskKind.TALK, user_id=session.user_id, ref="r1")
-    assert told
-    return f"{told.status} {told.code}".strip()
+    outcome = await send_task.send_task(session.pk, text="hola", kind=TaskKind.TALK, user_id=session.user_id, ref="r1")
+    assert outcome
+    return f"{outcome.status} {outcome.code}".strip()
 
 
 async def test_a_repeated_ref_is_answered_with_the_first_outcome_and_sent_once(provider: Mock) -> None:
@@ -68,7 +68,7 @@ async def test_texts_repeated_over_another_socket_keep_their_order(provider: Moc
     async with browser(user, persona.slug) as broken:
         session_id = await broken.go_live()
         await broken.say("task.send", ref="r1", kind="talk", text="uno")
-        await asyncio.wait_for(reached.wait(), PATIENCE_S)
+        await asyncio.wait_for(reached.wait(), WAIT_TIMEOUT_S)
     async with browser(user, persona.slug) as tab:
         await tab.say("session.join", session_id=session_id)
         await tab.hear("session.status", status="live")
@@ -88,7 +88,7 @@ async def test_a_repeated_text_waits_for_the_outcome_in_another_process(
     task = await a_task(status=SessionTask.Status.SENDING)
     asking = asyncio.create_task(again(task.session))
     await SessionTask.objects.filter(pk=task.pk).aupdate(status=SessionTask.Status.SENT)
-    assert await asyncio.wait_for(asking, PATIENCE_S) == "sent"
+    assert await asyncio.wait_for(asking, WAIT_TIMEOUT_S) == "sent"
     assert not provider.send_task.called
 
 

@@ -17,8 +17,8 @@ from sessions.capacity.leases import this_process
 from sessions.capacity.queue import TabAddress
 from sessions.capacity.slots import StartRequest
 from sessions.models import QueueEntry, StreamingSession
-from tests.patience import PATIENCE_S
 from tests.sessions.tabs import a_person, a_persona
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
 
@@ -72,11 +72,11 @@ async def test_a_start_that_is_given_up_while_its_session_is_stored_is_called_of
 
     def store_and_give_up(*args: Any) -> StreamingSession:
         session = store(*args)
-        asyncio.run_coroutine_threadsafe(attempt.give_up(), loop).result(PATIENCE_S)
+        asyncio.run_coroutine_threadsafe(attempt.give_up(), loop).result(WAIT_TIMEOUT_S)
         return session
 
     monkeypatch.setattr(slots, "open_in_tab", store_and_give_up)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         assert not await attempt.run()
     session = await StreamingSession.objects.aget()
     assert (session.status, session.end_reason) == ("ended", "user_stopped")
@@ -94,7 +94,7 @@ async def test_a_tab_that_was_closed_does_not_wait_for_a_slot_that_the_provider_
         raise LimitReached("full", code="10007", status=400)
 
     provider.new_session.side_effect = refuse
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         assert not await attempt.run()
     assert not await QueueEntry.objects.aexists()
     session = await StreamingSession.objects.aget()

@@ -42,13 +42,13 @@ def full(concurrency_limit: int = 1, **account: object) -> Persona:
     return persona
 
 
-def stand(persona: Persona, process: UUID, **person: object) -> tuple[User, str]:
+def join_queue(persona: Persona, process: UUID, **person: object) -> tuple[User, str]:
     user = UserFactory.create(**person)
     queue.join(user.pk, persona, queue.TabAddress(process, user.username))
     return user, user.username
 
 
-def one_ends(persona: Persona) -> None:
+def end_one(persona: Persona) -> None:
     session = StreamingSession.objects.open().filter(persona=persona).first()
     assert session
     transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
@@ -56,16 +56,16 @@ def one_ends(persona: Persona) -> None:
     queue.offer_slots(session.account_id)
 
 
-def turns() -> list[str]:
+def offers() -> list[str]:
     return list(QueueEntry.objects.filter(offer_expires_at__isnull=False).values_list("channel", flat=True))
 
 
 def test_a_free_slot_goes_to_the_first_in_the_queue_and_not_to_a_newcomer(process: UUID) -> None:
     """Complaint 4."""
     persona = full()
-    (first, tab), (second, _) = stand(persona, process), stand(persona, process)
-    one_ends(persona)
-    assert turns() == [tab]
+    (first, tab), (second, _) = join_queue(persona, process), join_queue(persona, process)
+    end_one(persona)
+    assert offers() == [tab]
     for other in (second, UserFactory.create()):
         with pytest.raises(errors.ProviderLimit):
             slots.open_session(other.pk, persona.slug)
@@ -75,19 +75,19 @@ def test_a_free_slot_goes_to_the_first_in_the_queue_and_not_to_a_newcomer(proces
 
 def test_an_offer_that_is_not_taken_goes_to_the_next(process: UUID) -> None:
     persona = full()
-    (_, _), (_, tab) = stand(persona, process), stand(persona, process)
-    one_ends(persona)
+    (_, _), (_, tab) = join_queue(persona, process), join_queue(persona, process)
+    end_one(persona)
     QueueEntry.objects.filter(offer_expires_at__isnull=False).update(offer_expires_at=timezone.now())
     queue.offer_all_slots()
-    assert turns() == [tab]
+    assert offers() == [tab]
     assert QueueEntry.objects.count() == 1
 
 
 def test_the_queue_entries_of_a_dead_web_process_are_removed(process: UUID) -> None:
     persona, dead = full(), uuid4()
     tabs.renew_lease(dead)
-    stand(persona, dead)
-    _, tab = stand(persona, process)
+    join_queue(persona, dead)
+    _, tab = join_queue(persona, process)
     ServerProcess.objects.filter(pk=dead).update(lease_ends_at=timezone.now() - MINUTE)
     tabs.expire_leases(timezone.now())
     position = queue.position_of(tab)
@@ -100,27 +100,27 @@ def test_slots_reserved_for_staff_let_staff_pass_other_entries(process: UUID) ->
     newcomer, staff = UserFactory.create(), UserFactory.create(is_staff=True)
     with pytest.raises(errors.ProviderLimit):
         slots.open_session(newcomer.pk, persona.slug)
-    stand(persona, process)
+    join_queue(persona, process)
     session = slots.open_session(staff.pk, persona.slug)
-    _, late = stand(persona, process, is_staff=True)
+    _, late = join_queue(persona, process, is_staff=True)
     transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
     transitions.end(session)
     queue.offer_all_slots()
-    assert turns() == [late]
+    assert offers() == [late]
 
 
 def test_a_full_queue_refuses_new_entries(process: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue, "QUEUE_MAX_ENTRIES", 1)
     persona = full()
-    stand(persona, process)
+    join_queue(persona, process)
     with pytest.raises(errors.QueueFull):
-        stand(persona, process)
+        join_queue(persona, process)
 
 
 def test_an_offer_whose_slot_is_gone_keeps_the_first_position(process: UUID) -> None:
     persona = full()
-    (first, tab), _ = stand(persona, process), stand(persona, process)
-    one_ends(persona)
+    (first, tab), _ = join_queue(persona, process), join_queue(persona, process)
+    end_one(persona)
     StreamingSessionFactory.create(persona=persona)  # as if the limit had been lowered
     with pytest.raises(errors.ProviderLimit):
         slots.open_session(first.pk, persona.slug)
@@ -132,7 +132,7 @@ def test_an_offer_whose_slot_is_gone_keeps_the_first_position(process: UUID) -> 
 
 def test_an_unmoving_queue_writes_nothing(process: UUID, django_assert_num_queries: Any) -> None:
     persona = full()
-    stand(persona, process)
+    join_queue(persona, process)
     before = list(QueueEntry.objects.values())
     with django_assert_num_queries(4):
         queue.offer_all_slots()

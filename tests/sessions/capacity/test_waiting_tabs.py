@@ -24,8 +24,8 @@ from sessions.capacity.queue import TabAddress
 from sessions.lifecycle import broadcast
 from sessions.models import EndReason, QueueEntry, ServerProcess, StreamingSession, Utterance
 from sessions.presence import tabs
-from tests.patience import PATIENCE_S
 from tests.sessions.tabs import a_person, a_persona, browser
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider")]
 
@@ -196,9 +196,9 @@ async def test_a_second_device_is_offered_a_take_over_and_gets_it() -> None:
         waits = await phone.hear("session.status")
         assert (waits["status"], waits["waits_for"]) == ("requested", "release")
         await desk.hear("session.status", status="ended", reason="taken_over")
-        told: set[str] = set()
-        while not {"utterance", "session.room"} <= told:  # no line is lost; their order is not defined
-            told.add((await phone.receive_json_from(timeout=PATIENCE_S))["type"])
+        received: set[str] = set()
+        while not {"utterance", "session.room"} <= received:  # no line is lost; their order is not defined
+            received.add((await phone.receive_json_from(timeout=WAIT_TIMEOUT_S))["type"])
     assert (await StreamingSession.objects.aget(pk=session_id)).end_reason == EndReason.TAKEN_OVER
     assert not await QueueEntry.objects.aexists()
 
@@ -308,7 +308,7 @@ async def test_a_user_continues_in_another_language_with_the_conversation_so_far
     assert [call.kwargs["text"] for call in provider.send_task.call_args_list] == ["Hola", "Hello"]
 
 
-@pytest.mark.parametrize("whose", ["a stranger's", "somebody else's of the same face"])
+@pytest.mark.parametrize("whose", ["a stranger's", "another user's with the same avatar"])
 async def test_another_users_conversation_cannot_be_continued(whose: str) -> None:
     user, other, persona = await a_person(), await a_person(), await a_persona()
     colleague = await a_persona(avatar=persona.avatar, name="Hugo", language="en")
@@ -324,12 +324,12 @@ async def test_another_users_conversation_cannot_be_continued(whose: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "wish", [{"take_over": 1}, {"quality": "huge"}, {"because": "idle"}, {"quality": ["low"]}, {"encoding": "AV1"}]
+    "invalid", [{"take_over": 1}, {"quality": "huge"}, {"because": "idle"}, {"quality": ["low"]}, {"encoding": "AV1"}]
 )
-async def test_an_invalid_start_request_is_not_understood(wish: dict[str, object]) -> None:
+async def test_an_invalid_start_request_is_not_understood(invalid: dict[str, object]) -> None:
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as tab:
-        await tab.say("session.start", **wish)
+        await tab.say("session.start", **invalid)
         await tab.hear("error", code="bad_message")
 
 
@@ -339,7 +339,7 @@ async def test_a_start_cancelled_at_once_leaves_nothing_at_the_provider(provider
     async with browser(user, persona.slug) as tab:
         await tab.say("session.start")
         await tab.say("session.stop")
-        while (await tab.receive_json_from(timeout=PATIENCE_S)).get("status", "ended") != "ended":
+        while (await tab.receive_json_from(timeout=WAIT_TIMEOUT_S)).get("status", "ended") != "ended":
             pass
     assert not await StreamingSession.objects.exclude(status="ended").aexists()
 
@@ -350,7 +350,7 @@ async def test_offering_a_slot_never_waits_for_a_busy_or_closed_event_loop() -> 
 
     def give() -> None:
         with transaction.atomic():
-            broadcast.wake(["somebody's tab"])
+            broadcast.wake(["another tab"])
         has_returned.set()
 
     giving = asyncio.ensure_future(in_thread(give)())

@@ -50,7 +50,7 @@ async def tab_closes(provider: Mock) -> StreamingSession:
     return await due(abandoned_at=timezone.now() - LONG)
 
 
-async def nobody_acts(provider: Mock) -> StreamingSession:
+async def user_is_idle(provider: Mock) -> StreamingSession:
     return await due(active_at=timezone.now() - LONG)
 
 
@@ -107,7 +107,7 @@ def answered(refusal: Exception) -> Callable[[Mock], Awaitable[StreamingSession]
     return ask
 
 
-async def whoever_opens_it_dies(provider: Mock) -> StreamingSession:
+async def starting_process_dies(provider: Mock) -> StreamingSession:
     long_ago = timezone.now() - timedelta(minutes=2)
     return await due(Status.CREATING, created_at=long_ago, provider_session_id=None)
 
@@ -115,7 +115,7 @@ async def whoever_opens_it_dies(provider: Mock) -> StreamingSession:
 WAYS: dict[EndReason, Callable[[Mock], Awaitable[StreamingSession]]] = {
     EndReason.USER_STOPPED: user_stops,
     EndReason.TAB_CLOSED: tab_closes,
-    EndReason.IDLE: nobody_acts,
+    EndReason.IDLE: user_is_idle,
     EndReason.DURATION_LIMIT: time_is_up,
     EndReason.STAFF_STOPPED: staff_stop,
     EndReason.TAKEN_OVER: ended_as(EndReason.TAKEN_OVER, end_evidence.taken_over(0)),
@@ -125,11 +125,11 @@ WAYS: dict[EndReason, Callable[[Mock], Awaitable[StreamingSession]]] = {
     EndReason.PROVIDER_ENDED: the_provider_ends_it,
     EndReason.PROVIDER_REFUSED: answered(ProviderRejected("no", code="10012", status=404)),
     EndReason.PROVIDER_UNREACHABLE: answered(ProviderUnreachable("ReadTimeout")),
-    EndReason.ORPHAN_FOUND: whoever_opens_it_dies,
+    EndReason.ORPHAN_FOUND: starting_process_dies,
 }
 
 
-def said(language: str, thing: Callable[[], Any]) -> str:
+def text_in(language: str, thing: Callable[[], Any]) -> str:
     with translation.override(language):
         return str(thing())
 
@@ -150,7 +150,7 @@ async def test_every_end_reason_has_its_evidence_in_both_languages(provider: Moc
     assert english
     assert spanish
     assert english != spanish
-    assert said("en", lambda: reason.label) != said("es", lambda: reason.label)
+    assert text_in("en", lambda: reason.label) != text_in("es", lambda: reason.label)
     assert "unknown" not in f"{reason} {english}".lower()
 
 
@@ -188,7 +188,7 @@ async def test_a_duration_limit_names_its_origin(provider: Mock) -> None:
 def test_evidence_shows_times_to_the_second_in_the_portals_time_zone() -> None:
     evidence = end_evidence.inactive(datetime(2026, 1, 2, 13, 4, 5, tzinfo=UTC), timedelta(minutes=3))
     with timezone.override(ZoneInfo("Europe/Madrid")):
-        assert said("en", lambda: end_evidence.describe(evidence)) == (
+        assert text_in("en", lambda: end_evidence.describe(evidence)) == (
             "The last activity was at Jan. 2, 2026, 14:04:05. The limit is 180 s."
         )
-        assert "2 de enero de 2026, 14:04:05" in said("es", lambda: end_evidence.describe(evidence))
+        assert "2 de enero de 2026, 14:04:05" in text_in("es", lambda: end_evidence.describe(evidence))

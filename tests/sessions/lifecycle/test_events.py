@@ -17,8 +17,8 @@ from sessions.lifecycle.events import Entry
 from sessions.models import SessionEvent, Status
 from sessions.web import page_reports
 from sessions.web.session_consumer import SessionConsumer
-from tests.patience import PATIENCE_S
 from tests.support.factories import StreamingSessionFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 PROTOCOL = Path(__file__).parents[3] / "docs" / "websocket-protocol.md"
 
@@ -50,7 +50,7 @@ def test_events_recorded_at_the_same_time_are_numbered_in_sequence() -> None:
     together = Barrier(4)
 
     def append() -> None:
-        together.wait(timeout=PATIENCE_S)
+        together.wait(timeout=WAIT_TIMEOUT_S)
         for _ in range(5):
             events.record(session.pk, Entry("thing"))
         connection.close()
@@ -59,7 +59,7 @@ def test_events_recorded_at_the_same_time_are_numbered_in_sequence() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=PATIENCE_S)
+        thread.join(timeout=WAIT_TIMEOUT_S)
     rows = list(session.events.order_by("number"))
     assert [row.number for row in rows] == list(range(1, 21))
     assert all(row.previous_hash == before.hash for before, row in pairwise(rows))
@@ -77,8 +77,8 @@ def documented(title: str) -> set[str]:
 def test_the_protocol_page_names_every_message_and_error_code() -> None:
     assert documented("## Up") == set(SessionConsumer.HANDLERS)
     assert documented("What a page may report") == set(page_reports.EFFECTS)
-    told = {event.type for event in broadcast.Event.__subclasses__()}
-    assert documented("## Down") == told | {"session.room", "room.publish", "queue.place", "queue.left", "error"}
+    sent = {event.type for event in broadcast.Event.__subclasses__()}
+    assert documented("## Down") == sent | {"session.room", "room.publish", "queue.place", "queue.left", "error"}
     kinds = [*errors.SessionError.__subclasses__(), *errors.AccessLost.__subclasses__()]
     codes = {error.code for error in kinds if error is not errors.AccessLost}
     assert documented("## Error codes") == codes

@@ -78,7 +78,7 @@ async def open_at(control: httpx.AsyncClient) -> list[Any]:
 
 
 @pytest.fixture
-async def told(emulator: servers.Emulator) -> tuple[StreamingSession, list[str], list[Any]]:
+async def good_session(emulator: servers.Emulator) -> tuple[StreamingSession, list[str], list[Any]]:
     """The session, the provider's calls, and its open sessions afterwards."""
     at = {"avatar__account__base_url": emulator.url, "avatar__account__api_key": emulator.api_key}
     silent = {"voice": None, "knowledge_base": None, "greeting": ""}
@@ -103,23 +103,23 @@ def page_for_an_auditor(session: StreamingSession) -> str:
 
 
 async def test_the_record_of_a_good_session_proves_the_requested_behaviour(
-    told: tuple[StreamingSession, list[str], list[Any]],
+    good_session: tuple[StreamingSession, list[str], list[Any]],
 ) -> None:
-    session, calls, left = told
+    session, calls, left = good_session
     line = await sync_to_async(inspection.timeline_of)(session)
-    the_seven_steps_stand_in_their_order(line, calls)
+    check_seven_steps_in_order(line, calls)
     assert (left, session.end_reason) == ([], "user_stopped"), "Requirement 49: the provider's list no longer has it."
-    its_quality_is_measured(line)
-    tracks_and_connection_have_their_moments(line)
+    check_quality_measured(line)
+    check_tracks_and_connection(line)
     shown = await sync_to_async(page_for_an_auditor)(session)
     for words in ("Track published", "Browser left the room", "Connection", "24.8", "Good", "Intact"):
         assert words in shown, "Requirement 69: what the room did is to be seen."
-    await every_line_is_stored_with_its_source_and_time(session)
+    await check_stored_lines(session)
     assert await sync_to_async(verification.first_fault_of)(session.pk) is None
     assert line.anomalies == ()
 
 
-def the_seven_steps_stand_in_their_order(line: Timeline, calls: list[str]) -> None:
+def check_seven_steps_in_order(line: Timeline, calls: list[str]) -> None:
     """Requirement 6: authenticate, create, start, join, interact, and close, here as at the provider."""
     steps = {
         "provider_authenticated": "create_token",
@@ -134,7 +134,7 @@ def the_seven_steps_stand_in_their_order(line: Timeline, calls: list[str]) -> No
     assert [moment.data["to"] for moment in line.moments if moment.kind == "status"][-2:] == ["stopping", "ended"]
 
 
-def its_quality_is_measured(line: Timeline) -> None:
+def check_quality_measured(line: Timeline) -> None:
     """Requirement 53: response times (median), startup, frame rate, rating."""
     assert [(turn.by, turn.latency is not None) for turn in line.turns] == [("text", True), ("voice", True)]
     assert line.median_latency is not None
@@ -142,7 +142,7 @@ def its_quality_is_measured(line: Timeline) -> None:
     assert (line.frames_per_second, line.rating) == (24.8, "good")
 
 
-def tracks_and_connection_have_their_moments(line: Timeline) -> None:
+def check_tracks_and_connection(line: Timeline) -> None:
     """Requirements 55 and 64: no stage between the provider's session and the picture is silent."""
     room = {moment.kind: moment for moment in line.moments if moment.source == "browser"}
     for kind in ("connection_state", "track_published", "track_subscribed", "first_frame"):
@@ -152,7 +152,7 @@ def tracks_and_connection_have_their_moments(line: Timeline) -> None:
     assert all(stage.took is not None for stage in line.stages)
 
 
-async def every_line_is_stored_with_its_source_and_time(session: StreamingSession) -> None:
+async def check_stored_lines(session: StreamingSession) -> None:
     """Complaint 17."""
     lines = [line async for line in Utterance.objects.filter(session=session)]
     assert [(line.who, line.by, line.source, line.text) for line in lines] == [

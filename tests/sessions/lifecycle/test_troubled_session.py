@@ -20,10 +20,10 @@ from tests.support import servers
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
-PAGE_IS_AHEAD = 90.0
+PAGE_CLOCK_AHEAD = 90.0
 """Seconds: the user's clock is wrong."""
 ENDED_BY_SERVER = 5
-TOLD_BY_THE_EMULATOR = ["create_token", "new", "start", "list", "task", "interrupt", "list", "stop"]
+SENT_BY_THE_EMULATOR = ["create_token", "new", "start", "list", "task", "interrupt", "list", "stop"]
 
 
 @pytest.fixture
@@ -32,17 +32,17 @@ def emulator(fresh_emulator: servers.Emulator) -> servers.Emulator:
 
 
 async def reported(tab: Tab, kind: str, /, **data: Any) -> None:
-    now = (time.time() + PAGE_IS_AHEAD) * 1000
+    now = (time.time() + PAGE_CLOCK_AHEAD) * 1000
     await tab.say("event.report", kind=kind, data=data, at=now, sent=now)
 
 
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+async def until(is_true: Callable[[], Awaitable[bool]]) -> None:
     """Wait for something that the page is not informed of."""
-    while not await holds():
+    while not await is_true():
         continue
 
 
-async def live_through_trouble(tab: Tab, control: httpx.AsyncClient) -> str:
+async def cause_trouble(tab: Tab, control: httpx.AsyncClient) -> str:
     """Run through every kind of trouble; return the session's ID."""
     await control.post("faults", json={"kind": "late", "seconds": 0.3})
     await tab.say("session.start")
@@ -78,7 +78,7 @@ async def live_through_trouble(tab: Tab, control: httpx.AsyncClient) -> str:
     return session_id
 
 
-def story(line: Timeline) -> list[str]:
+def event_sequence(line: Timeline) -> list[str]:
     """Return the main sequence of moments, without concurrent ones."""
     beside = {"provider_started", "provider_asked", "task"}
     moves = (str(moment.data.get("to")) if moment.kind == "status" else moment.kind for moment in line.moments)
@@ -100,13 +100,13 @@ async def test_the_timeline_of_a_troubled_session_matches_the_emulators_log(
     control = httpx.AsyncClient(base_url=f"{emulator.url}/_emulator/", trust_env=False, timeout=30)
     async with control, providers.closing_providers():
         async with browser(await a_person(), persona.slug) as tab:
-            session_id = await live_through_trouble(tab, control)
+            session_id = await cause_trouble(tab, control)
         calls = (await control.get("requests")).json()["requests"]
         (theirs,) = (await control.get("sessions?all=1")).json()["sessions"]
     session = await StreamingSession.objects.aget(pk=session_id)
     line = await sync_to_async(inspection.timeline_of)(session)
 
-    assert story(line) == [
+    assert event_sequence(line) == [
         "requested", "creating", "provider_authenticated", "provider_created", "connecting",
         "room_connected", "verdict", "track_subscribed", "first_frame", "live",
         "text_sent", "avatar_start_talking", "interrupted", "avatar_end_message", "avatar_stop_talking",
@@ -115,7 +115,7 @@ async def test_the_timeline_of_a_troubled_session_matches_the_emulators_log(
     # The emulator's log has the same calls in the same order, and the same cause of the end.
     # A call that it refused because the avatar was late is repeated and counts once.
     paths = (call["path"].rsplit(".", 1)[-1] for call in calls if "streaming" in call["path"])
-    assert [path for path, _again in groupby(paths)] == TOLD_BY_THE_EMULATOR
+    assert [path for path, _again in groupby(paths)] == SENT_BY_THE_EMULATOR
     assert (theirs["end_reason"], session.end_reason) == ("provider", "provider_ended")
     assert theirs["session_id"] == session.provider_session_id
     by_kind = {moment.kind: moment for moment in line.moments}
@@ -124,7 +124,7 @@ async def test_the_timeline_of_a_troubled_session_matches_the_emulators_log(
     # And measured on one clock, although the page's was ahead.
     skews = [moment.skew.total_seconds() for moment in line.moments if moment.skew is not None]
     assert len(skews) > 10
-    assert all(abs(skew - PAGE_IS_AHEAD) < 10 for skew in skews)
+    assert all(abs(skew - PAGE_CLOCK_AHEAD) < 10 for skew in skews)
     (turn,) = line.turns
     assert (turn.by, turn.latency is not None) == ("text", True)
     lost = [(outage.sign, outage.steps, outage.ends_at is not None) for outage in line.outages]

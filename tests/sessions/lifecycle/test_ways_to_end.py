@@ -17,9 +17,9 @@ from heygen_portal.providers.contract.provider import StopReason
 from sessions.actions import deadlines, stop
 from sessions.lifecycle import transitions
 from sessions.models import EndReason, Status, StreamingSession
-from tests.patience import PATIENCE_S
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
 from tests.support.factories import EndUserFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,7 +52,7 @@ def test_faults_and_exhausted_budgets_are_shown_as_failures() -> None:
 async def ended(session_id: str) -> tuple[str, str]:
     """Wait for the end; return the reason and the evidence code."""
 
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while True:
             row = await StreamingSession.objects.aget(pk=session_id)
             if row.status == Status.ENDED:
@@ -60,7 +60,7 @@ async def ended(session_id: str) -> tuple[str, str]:
             await asyncio.sleep(0.01)
 
 
-async def goodbye(user: User, session_id: str, tab: str) -> int:
+async def post_leave(user: User, session_id: str, tab: str) -> int:
     client = AsyncClient()
     await client.aforce_login(user, backend="django.contrib.auth.backends.ModelBackend")
     answer = await client.post(f"/sessions/{session_id}/leave", {"tab": tab})
@@ -102,7 +102,7 @@ async def test_a_closing_pages_request_alone_ends_the_session(no_list: Mock, no_
     user = await a_person()
     async with browser(user, (await a_persona()).slug) as tab:
         session_id, name = await live(tab)
-        assert await goodbye(user, session_id, name) == 204
+        assert await post_leave(user, session_id, name) == 204
         assert await ended(session_id) == (EndReason.TAB_CLOSED, "tab_left")
     left = await (await StreamingSession.objects.aget(pk=session_id)).events.aget(kind="last_tab_left")
     assert left.data == {"sign": "page"}
@@ -135,7 +135,7 @@ async def test_a_reload_keeps_the_session(provider: Mock) -> None:
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as old:
         session_id, name = await live(old)
-        await goodbye(user, session_id, name)
+        await post_leave(user, session_id, name)
     async with browser(user, persona.slug) as new:
         await new.say("session.join", session_id=session_id)
         await new.hear("session.status", status="live")
@@ -148,7 +148,7 @@ async def test_a_page_restored_from_the_cache_joins_over_its_open_socket(provide
     user = await a_person()
     async with browser(user, (await a_persona()).slug) as tab:
         session_id, name = await live(tab)
-        await goodbye(user, session_id, name)
+        await post_leave(user, session_id, name)
         await tab.say("session.join", session_id=session_id)
         await tab.hear("session.status", status="live")
         assert (await StreamingSession.objects.aget(pk=session_id)).abandoned_at is None
@@ -159,9 +159,9 @@ async def test_a_user_cannot_close_another_users_tab(provider: Mock) -> None:
     user, stranger = await a_person(), await a_person()
     async with browser(user, (await a_persona()).slug) as tab:
         session_id, name = await live(tab)
-        assert await goodbye(stranger, session_id, name) == 204
-        assert await goodbye(user, session_id, "not-a-tab") == 204
-        assert await goodbye(user, str(uuid4()), name) == 204
+        assert await post_leave(stranger, session_id, name) == 204
+        assert await post_leave(user, session_id, "not-a-tab") == 204
+        assert await post_leave(user, str(uuid4()), name) == 204
         assert (await StreamingSession.objects.aget(pk=session_id)).abandoned_at is None
 
 

@@ -48,10 +48,10 @@ from sessions.models import QueueEntry, Quota, ServerProcess, StreamingSession
 from sessions.personal_data import closing
 from sessions.retention import erasure
 from sessions.staff import stop_sessions
-from tests.patience import PATIENCE_S
 from tests.people.signed_in import age_login
 from tests.sessions.retention.test_erasure import SECRET, ended_session, texts
 from tests.support.factories import EndUserFactory, PersonaFactory, StreamingSessionFactory, UserFactory, sync_roles
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -131,7 +131,7 @@ def settled(person: User, administrator: User, staff: Client) -> Client:
     return browser
 
 
-def places_with(word: str) -> Iterator[str]:
+def columns_containing(word: str) -> Iterator[str]:
     """Return table and column of every value that contains a word."""
     for model in apps.get_models(include_auto_created=True):
         for field in model._meta.concrete_fields:
@@ -149,14 +149,14 @@ def test_no_table_identifies_the_user_afterwards(person: User, administrator: Us
         "account.EmailAddress.email", "admin.LogEntry.object_repr", "auth.User.username", "axes.AccessLog.username",
         "heygen_portal.AuditEntry.about", "heygen_portal.AuditEntry.data", "heygen_portal.Invitation.email",
         "socialaccount.SocialAccount.extra_data",
-    } <= set(places_with("olmedo"))  # fmt: skip
+    } <= set(columns_containing("olmedo"))  # fmt: skip
     hashes = dict(AuditEntry.objects.values_list("number", "hash"))
 
     page = browser.post(CLOSE, {"username": NAME})
 
     assert "Your account is closed" in page.content.decode()
-    assert list(places_with("olmedo")) == []
-    assert list(places_with("Inés")) == []
+    assert list(columns_containing("olmedo")) == []
+    assert list(columns_containing("Inés")) == []
     assert texts(session) == [""]
     assert list(verification.faults()) == []
     assert hashes.items() <= dict(AuditEntry.objects.values_list("number", "hash")).items()
@@ -288,7 +288,7 @@ def test_staff_close_an_account_for_a_recorded_reason(staff_client: Client, pers
     running.refresh_from_db()
     assert running.end_reason == "staff_stopped"
     assert texts(session) == [""]
-    assert list(places_with("olmedo")) == []
+    assert list(columns_containing("olmedo")) == []
     assert list(verification.faults()) == []
 
 
@@ -312,7 +312,7 @@ def closed_with_entries(person: User, administrator: User) -> int:
     browser = Client()
     browser.force_login(person)
     browser.post(CLOSE, {"username": NAME})
-    assert list(places_with("olmedo")) == []
+    assert list(columns_containing("olmedo")) == []
     return number
 
 
@@ -359,7 +359,7 @@ def test_a_changed_entry_of_a_closed_account_is_named(
     """The entries whose new content it states are not named instead."""
     if database == "postgresql":
         request.getfixturevalue("postgres")
-    number = number_of_closing(request, is_last=is_last)
+    number = closing_entry_number(request, is_last=is_last)
     with db_triggers.disabled(connection):
         AuditEntry.objects.filter(number=number).update(**{column: value})
     found = [(fault.kind, fault.row, fault.column) for fault in verification.faults()]
@@ -373,7 +373,7 @@ def test_a_deleted_entry_of_a_closed_account_is_named(
 ) -> None:
     if database == "postgresql":
         request.getfixturevalue("postgres")
-    number = number_of_closing(request, is_last=is_last)
+    number = closing_entry_number(request, is_last=is_last)
     with db_triggers.disabled(connection):
         AuditEntry.objects.filter(number=number).delete()
     found = [(fault.kind, fault.number, fault.column) for fault in verification.faults()]
@@ -391,7 +391,7 @@ def test_an_entry_that_only_claims_replaced_names_is_named(person: User, adminis
     assert [(fault.kind, fault.row) for fault in verification.faults()] == [("changed", str(entry.number))]
 
 
-def number_of_closing(request: pytest.FixtureRequest, *, is_last: bool) -> int:
+def closing_entry_number(request: pytest.FixtureRequest, *, is_last: bool) -> int:
     """Close an account that entries name; return the number of the entry that says so."""
     administrator = request.getfixturevalue("administrator")
     closed_with_entries(request.getfixturevalue("person"), administrator)
@@ -503,7 +503,7 @@ def test_a_start_that_is_being_stored_while_the_account_is_closed_is_stopped(
 
     def wait_for_the_closing(*args: Any, **kwargs: Any) -> StreamingSession:
         has_read.set()
-        assert is_closed.wait(PATIENCE_S)
+        assert is_closed.wait(WAIT_TIMEOUT_S)
         return request(*args, **kwargs)
 
     def start() -> StreamingSession:
@@ -524,11 +524,11 @@ def test_a_start_that_is_being_stored_while_the_account_is_closed_is_stopped(
         patch.setattr(slots, "await_starts", committed)
         started = pool.submit(start)
         started.add_done_callback(lambda start: has_read.set())  # it may fail before it has read
-        assert has_read.wait(PATIENCE_S)
+        assert has_read.wait(WAIT_TIMEOUT_S)
         browser = Client()
         browser.force_login(person)
         browser.post(CLOSE, {"username": NAME})
-        session = started.result(PATIENCE_S)
+        session = started.result(WAIT_TIMEOUT_S)
     session.refresh_from_db()
     assert session.status in ("stopping", "ended")
     assert session.end_reason == "user_stopped"
@@ -564,7 +564,7 @@ def test_earlier_names_are_deleted_wherever_current_ones_are(
 
     assert set(LogEntry.objects.values_list("object_repr", flat=True)) >= {"another-person"}
     assert set(AccessAttempt.objects.values_list("username", flat=True)) == {"another-person"}
-    assert [place for word in ("olmedo", "ines") for place in places_with(word)] == []
+    assert [place for word in ("olmedo", "ines") for place in columns_containing(word)] == []
     for name in (NAME, EARLIER, ADDRESS, old):
         key = throttle._name_key(name)
         assert {("sign_in_elsewhere", key), ("second_factor_elsewhere", key), ("password_mail", key)} <= set(cleared)
@@ -637,7 +637,7 @@ def test_a_password_chosen_while_the_account_closes_does_not_bring_the_names_bac
     person.refresh_from_db()
     assert not person.is_active
     assert not person.has_usable_password()
-    assert list(places_with(NAME)) == []
+    assert list(columns_containing(NAME)) == []
 
 
 def test_only_what_was_said_before_the_closing_is_erased_at_night(visitor: Client, person: User) -> None:
@@ -665,7 +665,7 @@ def test_closings_at_the_same_time_are_recorded_once_and_show_the_same_page(
     ready, close = Barrier(len(browsers)), closing.close
 
     def close_together(*args: Any, **kwargs: Any) -> closing.Outcome:
-        ready.wait(PATIENCE_S)
+        ready.wait(WAIT_TIMEOUT_S)
         return close(*args, **kwargs)
 
     def post(browser: Client) -> str:

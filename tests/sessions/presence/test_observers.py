@@ -43,7 +43,7 @@ def session() -> StreamingSession:
     return made
 
 
-def let_in(session: StreamingSession) -> str:
+def admit_observer(session: StreamingSession) -> str:
     """Issue a seat; return the identity that LiveKit will use for the observer."""
     operator, _ = User.objects.get_or_create(username="the-operator", is_staff=True, is_superuser=True)
     client = Client()
@@ -53,80 +53,80 @@ def let_in(session: StreamingSession) -> str:
     return f"observer-{seat}"
 
 
-def livekit_tells(kind: str, identity: str, visit: str = "PA_1") -> None:
-    told = Webhook(str(uuid4()), kind, ROOM, identity, visit, "", datetime.now(UTC))
-    asyncio.run(livekit_events.take(told))
+def take_livekit_event(kind: str, identity: str, visit: str = "PA_1") -> None:
+    webhook = Webhook(str(uuid4()), kind, ROOM, identity, visit, "", datetime.now(UTC))
+    asyncio.run(livekit_events.take(webhook))
 
 
-def is_watched(session: StreamingSession, after: timedelta = timedelta(0)) -> bool:
+def is_observed(session: StreamingSession, after: timedelta = timedelta(0)) -> bool:
     return observers.state(session.pk, datetime.now(UTC) + after).is_observed
 
 
-HOURS = timedelta(hours=3)
+LATER = timedelta(hours=3)
 
 
 def test_a_session_counts_as_observed_from_issuing_the_seat_until_the_observer_leaves(
     session: StreamingSession,
 ) -> None:
-    assert not is_watched(session)
-    who = let_in(session)
-    assert is_watched(session)
-    livekit_tells("participant_joined", who)
-    assert is_watched(session, after=HOURS)
-    livekit_tells("participant_left", who)
-    assert not is_watched(session)
+    assert not is_observed(session)
+    who = admit_observer(session)
+    assert is_observed(session)
+    take_livekit_event("participant_joined", who)
+    assert is_observed(session, after=LATER)
+    take_livekit_event("participant_left", who)
+    assert not is_observed(session)
 
 
 def test_an_unused_seat_stops_counting_when_its_token_expires(session: StreamingSession) -> None:
-    let_in(session)
-    assert is_watched(session, after=timedelta(seconds=50))
-    assert not is_watched(session, after=timedelta(seconds=70))
+    admit_observer(session)
+    assert is_observed(session, after=timedelta(seconds=50))
+    assert not is_observed(session, after=timedelta(seconds=70))
 
 
 def test_a_session_stays_observed_while_one_of_two_observers_remains(session: StreamingSession) -> None:
-    first, second = let_in(session), let_in(session)
-    livekit_tells("participant_joined", first, "PA_1")
-    livekit_tells("participant_joined", second, "PA_2")
-    livekit_tells("participant_left", first, "PA_1")
-    assert is_watched(session, after=HOURS)
-    livekit_tells("participant_left", second, "PA_2")
-    assert not is_watched(session)
+    first, second = admit_observer(session), admit_observer(session)
+    take_livekit_event("participant_joined", first, "PA_1")
+    take_livekit_event("participant_joined", second, "PA_2")
+    take_livekit_event("participant_left", first, "PA_1")
+    assert is_observed(session, after=LATER)
+    take_livekit_event("participant_left", second, "PA_2")
+    assert not is_observed(session)
 
 
 def test_an_observer_who_rejoins_with_the_same_seat_counts_again(session: StreamingSession) -> None:
-    who = let_in(session)
+    who = admit_observer(session)
     for visit in ("PA_1", "PA_2"):
-        livekit_tells("participant_joined", who, visit)
-        assert is_watched(session, after=HOURS)
-        livekit_tells("participant_left", who, visit)
-        assert not is_watched(session)
+        take_livekit_event("participant_joined", who, visit)
+        assert is_observed(session, after=LATER)
+        take_livekit_event("participant_left", who, visit)
+        assert not is_observed(session)
 
 
 def test_webhooks_in_the_wrong_order_leave_no_observer_behind(session: StreamingSession) -> None:
-    who = let_in(session)
-    livekit_tells("participant_left", who)
-    livekit_tells("participant_joined", who)
-    assert not is_watched(session)
+    who = admit_observer(session)
+    take_livekit_event("participant_left", who)
+    take_livekit_event("participant_joined", who)
+    assert not is_observed(session)
 
 
 @pytest.mark.parametrize("who", ["person", "heygen", "somebody-else"])
 def test_other_participants_do_not_count_as_observers(session: StreamingSession, who: str) -> None:
-    livekit_tells("participant_joined", who)
-    assert not is_watched(session)
+    take_livekit_event("participant_joined", who)
+    assert not is_observed(session)
 
 
 def test_a_finished_room_has_no_observers(session: StreamingSession) -> None:
-    livekit_tells("participant_joined", let_in(session))
-    livekit_tells("room_finished", "", "")
-    assert not is_watched(session)
+    take_livekit_event("participant_joined", admit_observer(session))
+    take_livekit_event("room_finished", "", "")
+    assert not is_observed(session)
 
 
 def test_an_observation_from_before_seats_were_recorded_counts_until_its_token_expires(
     session: StreamingSession,
 ) -> None:
     events.record(session.pk, Entry("observed", {"by": 1, "from": None}))
-    assert is_watched(session)
-    assert not is_watched(session, after=timedelta(minutes=11))
+    assert is_observed(session)
+    assert not is_observed(session, after=timedelta(minutes=11))
 
 
 async def test_the_page_is_informed_of_the_start_and_end_of_observation_and_when_it_rejoins() -> None:
@@ -144,7 +144,7 @@ async def test_the_page_is_informed_of_the_start_and_end_of_observation_and_when
     async with browser(person, "lucia") as tab:
         await tab.say("session.join", session_id=str(session.pk))
         await tab.hear("session.observed", is_observed=False)
-        who = await sync_to_async(let_in)(session)
+        who = await sync_to_async(admit_observer)(session)
         assert (await tab.hear("session.observed", is_observed=True))["until"]
         await livekit_events.take(Webhook("1", "participant_joined", ROOM, who, "PA_1", "", datetime.now(UTC)))
         await tab.hear("session.observed", is_observed=True, until="")

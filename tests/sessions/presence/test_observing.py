@@ -31,22 +31,26 @@ def own_rooms() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(("role", "may"), [(roles.OPERATOR, True), (roles.AUDITOR, False)], ids=["operator", "auditor"])
-def test_an_observer_is_hidden_and_recorded(client: Client, own_rooms: None, role: roles.Role, may: bool) -> None:
+@pytest.mark.parametrize(
+    ("role", "is_allowed"), [(roles.OPERATOR, True), (roles.AUDITOR, False)], ids=["operator", "auditor"]
+)
+def test_an_observer_is_hidden_and_recorded(
+    client: Client, own_rooms: None, role: roles.Role, is_allowed: bool
+) -> None:
     """Requirement 41."""
     person = member(role)
     client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
     session = StreamingSessionFactory.create(status=Status.LIVE, room="portal-room")
     page = f"/admin/avatar_sessions/streamingsession/{session.pk}/observe/"
-    assert (client.get(page).status_code == 200) == may
+    assert (client.get(page).status_code == 200) == is_allowed
     assert not session.events.exists()
     answer = client.post(page)
-    assert (answer.status_code == 200) == may
-    told = [event.data for event in session.events.filter(kind="observed")]
-    assert [(data["by"], data["from"]) for data in told] == ([(person.pk, "127.0.0.1")] if may else [])
-    if may:
+    assert (answer.status_code == 200) == is_allowed
+    recorded = [event.data for event in session.events.filter(kind="observed")]
+    assert [(data["by"], data["from"]) for data in recorded] == ([(person.pk, "127.0.0.1")] if is_allowed else [])
+    if is_allowed:
         claims = jwt.decode(answer.json()["token"], KEYS["LIVEKIT_API_SECRET"], ["HS256"])
-        assert claims["sub"] == f"observer-{told[0]['seat']}"
+        assert claims["sub"] == f"observer-{recorded[0]['seat']}"
         grants = jwt.decode(answer.json()["token"], KEYS["LIVEKIT_API_SECRET"], ["HS256"])["video"]
         assert (grants["hidden"], grants["canPublish"], grants["room"]) == (True, False, "portal-room")
 

@@ -24,9 +24,9 @@ from sessions.lifecycle import broadcast, events, transitions
 from sessions.lifecycle.events import Entry, Source
 from sessions.models import EndReason, QueueEntry, ServerProcess, Status, StreamingSession
 from sessions.staff import board, board_consumer
-from tests.patience import PATIENCE_S
 from tests.sessions.tabs import ORIGIN
 from tests.support.factories import PersonaFactory, ProviderAccountFactory, StreamingSessionFactory, UserFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 ON_SOCKET = pytest.mark.django_db(transaction=True)
 
@@ -49,15 +49,15 @@ class Page(WebsocketCommunicator):
         super().__init__(application, "/ws/board/?lang=en", headers=headers)
         self.scope["client"] = ("192.0.2.7", 50_000)
         self.rows: dict[str, dict[str, Any]] = {}
-        self.told: dict[str, Any] = {}
+        self.state: dict[str, Any] = {}
 
     async def hear(self) -> dict[str, Any]:
-        message: dict[str, Any] = await self.receive_json_from(timeout=PATIENCE_S)
+        message: dict[str, Any] = await self.receive_json_from(timeout=WAIT_TIMEOUT_S)
         if message["type"] == "board.changed":
             self.rows |= {row["id"]: row for row in message.get("sessions", [])}
             for over in message.get("over", []):
                 del self.rows[over]
-            self.told |= message
+            self.state |= message
         return message
 
     async def see(self, session: StreamingSession, **wanted: Any) -> None:
@@ -77,11 +77,11 @@ class Page(WebsocketCommunicator):
 @asynccontextmanager
 async def open_board(role: roles.Role) -> AsyncIterator[Page]:
     page = await sync_to_async(lambda: Page(make_member(role)))()
-    assert (await page.connect(timeout=PATIENCE_S))[0]
+    assert (await page.connect(timeout=WAIT_TIMEOUT_S))[0]
     try:
         yield page
     finally:
-        await page.disconnect(timeout=PATIENCE_S)
+        await page.disconnect(timeout=WAIT_TIMEOUT_S)
 
 
 @sync_to_async
@@ -140,7 +140,7 @@ async def test_all_sessions_are_stopped_at_once(provider: Mock) -> None:
     async with open_board(roles.ADMINISTRATOR) as page:
         await page.say("board.stop", sessions="all", reason="An exercise")
         assert (await page.answer("board.stopping"))["count"] == 3
-        while page.rows or not page.told:
+        while page.rows or not page.state:
             await page.hear()
     assert await StreamingSession.objects.filter(end_reason=EndReason.STAFF_STOPPED).acount() == 3
 
@@ -163,7 +163,7 @@ async def test_an_auditor_can_watch_but_not_stop() -> None:
         await page.see(session, user="ana", look="")
         await page.say("board.stop", sessions=[str(session.pk)], reason="I may not")
         assert (await page.answer("error"))["code"] == "not_found"
-        assert page.told["line"] == []
+        assert page.state["line"] == []
     await session.arefresh_from_db()
     assert session.status == Status.LIVE
 
@@ -172,7 +172,7 @@ async def test_an_auditor_can_watch_but_not_stop() -> None:
 @pytest.mark.parametrize("role", [roles.END_USER, roles.EDITOR], ids=lambda role: role.group)
 async def test_the_board_is_refused_without_permission_to_view_sessions(role: roles.Role) -> None:
     page = await sync_to_async(lambda: Page(make_member(role)))()
-    assert await page.connect(timeout=PATIENCE_S) == (False, 4404)
+    assert await page.connect(timeout=WAIT_TIMEOUT_S) == (False, 4404)
 
 
 @ON_SOCKET
@@ -181,7 +181,7 @@ async def test_losing_the_role_closes_the_board() -> None:
         await page.hear()
         await User.objects.filter(username=roles.OPERATOR.group).aupdate(is_staff=False)
         await in_thread(lambda: broadcast.wake([]))()
-        while (output := await page.receive_output(timeout=PATIENCE_S))["type"] != "websocket.close":
+        while (output := await page.receive_output(timeout=WAIT_TIMEOUT_S))["type"] != "websocket.close":
             pass
         assert output["code"] == 4403
 
@@ -204,10 +204,10 @@ async def test_staff_see_the_queue_and_remove_an_entry() -> None:
     """Complaint 4."""
     place = await make_queue_entry("leo")
     async with open_board(roles.OPERATOR) as page:
-        while [person["user"] for person in page.told.get("line", [])] != ["leo"]:
+        while [person["user"] for person in page.state.get("line", [])] != ["leo"]:
             await page.hear()
         await page.say("board.remove", place=place.pk)
-        while page.told["line"]:
+        while page.state["line"]:
             await page.hear()
     assert not await QueueEntry.objects.aexists()
 

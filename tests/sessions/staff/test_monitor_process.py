@@ -18,7 +18,7 @@ from tests.support import servers
 
 pytestmark = [pytest.mark.media, pytest.mark.proof]
 
-PATIENCE_S = 120
+WAIT_TIMEOUT_S = 120
 POLL_S = 0.5
 START_SESSION = """
 import asyncio
@@ -86,12 +86,12 @@ def _monitor(number: int, portal: servers.Portal, folder: Path) -> Child:
 
 
 def _recorded_kinds(portal: servers.Portal) -> list[str]:
-    told: Any = json.loads(portal.manage("shell", "-v0", "-c", EVENT_KINDS))
-    return [kind for _source, kind in told]
+    events: Any = json.loads(portal.manage("shell", "-v0", "-c", EVENT_KINDS))
+    return [kind for _source, kind in events]
 
 
-def _until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
+def _until(is_true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
+    while not is_true():
         assert time.monotonic() < deadline
         time.sleep(POLL_S)

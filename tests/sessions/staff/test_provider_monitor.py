@@ -24,9 +24,9 @@ from sessions.models import ChatWatch, ServerProcess, SessionEvent, StreamingSes
 from sessions.presence import tabs
 from sessions.staff import provider_monitor
 from sessions.staff.provider_monitor import Monitor
-from tests.patience import PATIENCE_S
 from tests.support import servers
 from tests.support.factories import ProviderAccountFactory, StreamingSessionFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,7 +76,7 @@ def socket_with(*parts: ProviderEvent | Exception | None) -> Callable[[str], Asy
 
 async def wait_for_kinds(row: StreamingSession, *kinds: str) -> list[tuple[str, str]]:
     """Wait for events of these kinds and return source and kind of all events."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while True:
             rows = [event async for event in SessionEvent.objects.filter(session=row).order_by("number")]
             found = [(event.source, event.kind) for event in rows]
@@ -180,7 +180,7 @@ async def test_a_session_gone_at_the_provider_is_checked(
     provider.listen = socket_with(OPENED, None, SessionGone("closed"))
     row = await make_session()
     await monitor.poll()
-    await asyncio.wait_for(asyncio.gather(*monitor.following.values()), PATIENCE_S)
+    await asyncio.wait_for(asyncio.gather(*monitor.following.values()), WAIT_TIMEOUT_S)
     asked.assert_awaited_once_with(row.pk)
 
 
@@ -192,8 +192,8 @@ def test_monitoring_is_refused_for_a_provider_without_events(admin_client: Clien
 
 
 def test_spoken_text_is_not_passed_on() -> None:
-    told = {"event_type": "user_end_message", "task_id": "u1", "message": "secreto"}
-    assert chat_socket.parse_event(json.dumps(told)) == ProviderEvent("user_end_message", "u1", 7)
+    message = {"event_type": "user_end_message", "task_id": "u1", "message": "secreto"}
+    assert chat_socket.parse_event(json.dumps(message)) == ProviderEvent("user_end_message", "u1", 7)
     for strange in ("[" * 5000, "null", '{"event_type": ["user_start"]}', '{"event_type": "user_talking_message"}'):
         assert chat_socket.parse_event(strange) is None
 
@@ -222,7 +222,7 @@ async def test_monitor_follows_the_emulators_socket_to_the_end(emulator: servers
         heard = await wait_for_kinds(row, "avatar_start_talking")
         assert ("provider", "avatar_start_talking") in heard
         await provider.stop_session(theirs.provider_session_id)
-        await asyncio.wait_for(asyncio.gather(*monitor.following.values()), PATIENCE_S)
+        await asyncio.wait_for(asyncio.gather(*monitor.following.values()), WAIT_TIMEOUT_S)
         await monitor.close()
     await row.arefresh_from_db()
     assert row.end_reason == "provider_ended"

@@ -19,8 +19,8 @@ from heygen_portal.trail.models import AuditEntry
 from sessions.actions import deadlines, stop
 from sessions.models import EndReason, SessionEvent, Status, StreamingSession
 from sessions.staff import stop_sessions
-from tests.patience import PATIENCE_S
 from tests.support.factories import StreamingSessionFactory, UserFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -47,7 +47,7 @@ def administrator() -> User:
 
 
 async def wait_until_ended(session: StreamingSession) -> None:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while session.status != Status.ENDED:
             await asyncio.sleep(0.01)
             await session.arefresh_from_db()

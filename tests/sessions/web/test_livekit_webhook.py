@@ -49,9 +49,13 @@ def session() -> StreamingSession:
 
 
 def event(kind: str, identity: str = "person", sid: str = "PA_1", **more: Any) -> bytes:
-    told: dict[str, Any] = {"event": kind, "id": f"EV_{uuid4()}", "createdAt": str(int(datetime.now(UTC).timestamp()))}
-    told |= {"room": {"name": "portal-room"}, "participant": {"identity": identity, "sid": sid}}
-    return json.dumps(told | more).encode()
+    content: dict[str, Any] = {
+        "event": kind,
+        "id": f"EV_{uuid4()}",
+        "createdAt": str(int(datetime.now(UTC).timestamp())),
+    }
+    content |= {"room": {"name": "portal-room"}, "participant": {"identity": identity, "sid": sid}}
+    return json.dumps(content | more).encode()
 
 
 def signed(body: bytes, secret: str = SECRET, life: timedelta = timedelta(minutes=5)) -> str:
@@ -187,7 +191,7 @@ def test_the_provider_is_asked_before_a_session_without_an_avatar_ends(
 ) -> None:
     rows = [OpenSession(str(session.provider_session_id), "connected", None)] if listed else []
     provider.list_sessions.return_value = rows
-    told = json.loads(body) | {"id": f"EV_{uuid4()}", "createdAt": str(int(datetime.now(UTC).timestamp()))}
-    assert post(json.dumps(told).encode()) == 204
+    content = json.loads(body) | {"id": f"EV_{uuid4()}", "createdAt": str(int(datetime.now(UTC).timestamp()))}
+    assert post(json.dumps(content).encode()) == 204
     session.refresh_from_db()
     assert session.end_reason == ("" if listed else EndReason.PROVIDER_ENDED)

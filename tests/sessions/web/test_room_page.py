@@ -67,9 +67,9 @@ def test_the_page_knows_whether_the_persona_takes_voice(browser_client: Client, 
     page = browser_client.get("/personas/lucia/", headers={"accept-language": "en"}).content.decode()
     found = re.search(r'<script id="capabilities" type="application/json">(.*?)</script>', page)
     assert found
-    told = json.loads(found[1])
-    assert (told["takes_text"], told["takes_voice"]) == (True, is_voice_enabled)
-    assert (told["hands_free"], "does not hear itself" in page) == (True, True)
+    capabilities = json.loads(found[1])
+    assert (capabilities["takes_text"], capabilities["takes_voice"]) == (True, is_voice_enabled)
+    assert (capabilities["hands_free"], "does not hear itself" in page) == (True, True)
 
 
 def test_only_staff_have_a_menu_entry_for_the_admin(client: Client) -> None:

@@ -16,9 +16,9 @@ from django.contrib.auth.models import AnonymousUser
 from heygen_portal.providers.contract.provider import LimitReached, ProviderUnreachable, StopReason
 from sessions.models import EndReason, Status, StreamingSession
 from sessions.web import page_socket
-from tests.patience import PATIENCE_S
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
 from tests.support.factories import StreamingSessionFactory, UserFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider")]
 
@@ -52,7 +52,7 @@ async def test_no_provider_credential_reaches_the_browser() -> None:
     async with browser(user, persona.slug) as tab:
         await tab.say("session.start")
         while not heard or '"ended"' not in heard[-1]:
-            heard.append(str(await tab.receive_from(timeout=PATIENCE_S)))
+            heard.append(str(await tab.receive_from(timeout=WAIT_TIMEOUT_S)))
             if '"session.room"' in heard[-1]:
                 await tab.say("session.stop")
     everything = "".join(heard)
@@ -114,24 +114,24 @@ async def test_closing_the_tab_starts_the_grace_period() -> None:
 async def test_a_signed_out_person_is_turned_away() -> None:
     persona = await a_persona()
     tab = await sync_to_async(Tab)(AnonymousUser(), persona.slug)
-    assert await tab.connect(timeout=PATIENCE_S) == (False, 4401)
+    assert await tab.connect(timeout=WAIT_TIMEOUT_S) == (False, 4401)
 
 
 async def test_a_person_without_a_role_is_turned_away() -> None:
     persona, user = await a_persona(), await sync_to_async(UserFactory.create)()
     tab = await sync_to_async(Tab)(user, persona.slug)
-    assert await tab.connect(timeout=PATIENCE_S) == (False, 4404)
+    assert await tab.connect(timeout=WAIT_TIMEOUT_S) == (False, 4404)
 
 
 async def test_the_socket_of_an_unknown_persona_is_refused() -> None:
     tab = await sync_to_async(Tab)(await a_person(), "nobody")
-    assert await tab.connect(timeout=PATIENCE_S) == (False, 4404)
+    assert await tab.connect(timeout=WAIT_TIMEOUT_S) == (False, 4404)
 
 
 async def test_a_socket_from_another_origin_is_refused() -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug, origin=(b"origin", b"https://elsewhere.test"))
-    connected, _ = await tab.connect(timeout=PATIENCE_S)
+    connected, _ = await tab.connect(timeout=WAIT_TIMEOUT_S)
     assert not connected
 
 
@@ -248,7 +248,7 @@ async def test_an_oversized_message_is_explained_and_closes_the_socket() -> None
     async with browser(user, persona.slug) as tab:
         await tab.send_to(text_data=json.dumps({"type": "task.send", "text": "x" * 70_000}))
         assert (await tab.hear("error"))["code"] == "too_large"
-        assert (await tab.receive_output(timeout=PATIENCE_S))["code"] == 4413
+        assert (await tab.receive_output(timeout=WAIT_TIMEOUT_S))["code"] == 4413
 
 
 async def test_an_unreachable_provider_ends_the_session_in_the_page_language(provider: Mock) -> None:
@@ -316,7 +316,7 @@ async def test_a_page_learns_that_the_portal_has_no_redis(settings: Any) -> None
     async with browser(user, persona.slug, lang="es") as tab:
         error = await tab.hear("error")
         assert (error["code"], "portal" in error["words"]) == ("unwell", True)
-        assert (await tab.receive_output(timeout=PATIENCE_S))["code"] == 4503
+        assert (await tab.receive_output(timeout=WAIT_TIMEOUT_S))["code"] == 4503
 
 
 async def test_too_many_pending_messages_are_refused(provider: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,9 +345,9 @@ async def test_a_tab_that_closes_while_redis_is_away_starts_the_grace_period(mon
 
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug)
-    await tab.connect(timeout=PATIENCE_S)
+    await tab.connect(timeout=WAIT_TIMEOUT_S)
     session_id = await tab.go_live()
     monkeypatch.setattr(type(get_channel_layer()), "group_discard", fail, raising=False)
     with suppress(ConnectionError):
-        await tab.disconnect(timeout=PATIENCE_S)
+        await tab.disconnect(timeout=WAIT_TIMEOUT_S)
     assert (await find_session(session_id)).abandoned_at is not None

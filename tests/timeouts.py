@@ -1,4 +1,4 @@
 """Timeout for waits in tests."""
 
-PATIENCE_S = 60
+WAIT_TIMEOUT_S = 60
 """Passing tests never wait this long. It only limits how late a failure is reported."""

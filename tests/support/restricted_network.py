@@ -36,7 +36,7 @@ INTERFACES = (
 
 
 @dataclass(frozen=True)
-class Door:
+class OpenPort:
     """A port on the inner loopback interface and the outer port it leads to."""
 
     kind: Literal["tcp", "udp"]
@@ -44,7 +44,7 @@ class Door:
     outside: int
 
 
-def can_be_made() -> bool:
+def is_supported() -> bool:
     """Whether this machine allows creating network namespaces."""
     if not all(map(shutil.which, ("unshare", "nsenter", "ip"))):
         return False
@@ -53,19 +53,19 @@ def can_be_made() -> bool:
 
 
 @asynccontextmanager
-async def network(folder: Path, *doors: Door) -> AsyncIterator[Callable[[str], str]]:
+async def network(folder: Path, *ports: OpenPort) -> AsyncIterator[Callable[[str], str]]:
     """Create the network. Yield a function that wraps a program in a script in `folder` that runs it inside."""
     ours, theirs = socket.socketpair()
-    knocks = [f"{door.kind}:{door.inside}" for door in doors]
-    command = [*UNSHARE, sys.executable, "-m", "tests.support.narrow", str(theirs.fileno()), *knocks]
+    port_names = [f"{port.kind}:{port.inside}" for port in ports]
+    command = [*UNSHARE, sys.executable, "-m", "tests.support.restricted_network", str(theirs.fileno()), *port_names]
     keeper = await asyncio.create_subprocess_exec(*command, cwd=ROOT, pass_fds=[theirs.fileno()])
     theirs.close()
     try:
         async with AsyncExitStack() as stack:
-            _, fds, _, _ = await asyncio.to_thread(socket.recv_fds, ours, 1, len(doors))
-            for door, fd in zip(doors, fds, strict=True):
-                opened = _tcp if door.kind == "tcp" else _udp
-                await stack.enter_async_context(opened(socket.socket(fileno=fd), door.outside))
+            _, fds, _, _ = await asyncio.to_thread(socket.recv_fds, ours, 1, len(ports))
+            for port, fd in zip(ports, fds, strict=True):
+                opened = _tcp if port.kind == "tcp" else _udp
+                await stack.enter_async_context(opened(socket.socket(fileno=fd), port.outside))
             enter = ["nsenter", f"--target={keeper.pid}", "--user", "--net", "--preserve-credentials", "--"]
 
             def within(program: str) -> str:
@@ -140,13 +140,13 @@ async def _udp(inside: socket.socket, port: int) -> AsyncIterator[None]:
         transport.close()
 
 
-def _keep(fd: int, knocks: list[str]) -> None:
-    """Inside the new network, create interfaces, pass out a socket for each door, and wait for the end."""
+def _keep(fd: int, port_names: list[str]) -> None:
+    """Inside the new network, create interfaces, pass out a socket for each port, and wait for the end."""
     for words in INTERFACES:
         subprocess.run(["ip", *words.split()], check=True)
     sockets = []
-    for knock in knocks:
-        kind, port = knock.split(":")
+    for name in port_names:
+        kind, port = name.split(":")
         made = socket.socket(type=socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
         made.bind((LOOPBACK, int(port)))
         sockets.append(made)

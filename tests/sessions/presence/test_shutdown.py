@@ -39,7 +39,7 @@ SECONDS = 40
 """Generous, for busy machines."""
 
 
-class House:
+class Stack:
     """A portal with a worker and a beat, the emulator behind it, and one user."""
 
     def __init__(self, emulator: servers.Emulator, portal: servers.Portal) -> None:
@@ -92,54 +92,56 @@ async def hear(tab: aiohttp.ClientWebSocketResponse, message_type: str, **wanted
                 return message
 
 
-async def until(is_so: Callable[[], bool]) -> None:
+async def until(is_true: Callable[[], bool]) -> None:
     async with asyncio.timeout(SECONDS):
-        while not is_so():
+        while not is_true():
             await asyncio.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
+def stack() -> Iterator[Stack]:
     with (
         servers.emulator(media=False, args=["--control"]) as emulator,
         servers.portal(emulator) as portal,
     ):
-        yield House(emulator, portal)
+        yield Stack(emulator, portal)
 
 
 @pytest.fixture(autouse=True)
-async def nothing_open(house: House) -> AsyncIterator[None]:
+async def wait_until_nothing_open(stack: Stack) -> AsyncIterator[None]:
     yield
-    await house.control("reset", {})
-    house.sql(DUE.replace("= 'live'", "<> 'ended'"))
-    await until(lambda: not house.sql(OPEN))
+    await stack.control("reset", {})
+    stack.sql(DUE.replace("= 'live'", "<> 'ended'"))
+    await until(lambda: not stack.sql(OPEN))
 
 
-async def ask_to_end(child: Child) -> None:
+async def terminate(child: Child) -> None:
     os.kill(child.pid, signal.SIGTERM)
     await until(lambda: not child.is_running)
 
 
-async def test_a_web_process_that_shuts_down_releases_its_tabs_and_awaits_pending_answers(house: House) -> None:
+async def test_a_web_process_that_shuts_down_releases_its_tabs_and_awaits_pending_answers(
+    stack: Stack,
+) -> None:
     """Complaint 2: SIGTERM arrives while `new` is still being answered."""
-    await house.control("faults", {"on": "streaming.new", "kind": "delay", "seconds": 2})
-    async with house.tab() as tab:
+    await stack.control("faults", {"on": "streaming.new", "kind": "delay", "seconds": 2})
+    async with stack.tab() as tab:
         await tab.send_json({"type": "session.start"})
         session_id = (await hear(tab, "session.status", status="creating"))["session_id"]
-        await ask_to_end(house.portal.web)
+        await terminate(stack.portal.web)
         while (message := await tab.receive(SECONDS)).type is aiohttp.WSMsgType.TEXT:
             pass
     assert message.data == 4503  # the page reconnects to another process
-    status, theirs, left_at = house.session("status, provider_session_id, abandoned_at")
+    status, theirs, left_at = stack.session("status, provider_session_id, abandoned_at")
     assert (status, bool(theirs), bool(left_at)) == ("connecting", True, True)
-    assert house.sql("SELECT * FROM avatar_sessions_tab") == []
-    assert house.sql("SELECT * FROM avatar_sessions_serverprocess") == []
-    house.portal.web.start()
-    house.portal.web.wait_until(house.portal.is_healthy)
-    async with house.tab() as tab:
+    assert stack.sql("SELECT * FROM avatar_sessions_tab") == []
+    assert stack.sql("SELECT * FROM avatar_sessions_serverprocess") == []
+    stack.portal.web.start()
+    stack.portal.web.wait_until(stack.portal.is_healthy)
+    async with stack.tab() as tab:
         await tab.send_json({"type": "session.join", "session_id": session_id})
         assert (await hear(tab, "session.status"))["status"] == "connecting"
-        assert house.session("abandoned_at") == (None,)
+        assert stack.session("abandoned_at") == (None,)
 
 
 async def test_a_web_process_that_shuts_down_closes_its_livekit_connections() -> None:
@@ -150,61 +152,61 @@ async def test_a_web_process_that_shuts_down_closes_its_livekit_connections() ->
         servers.portal(emulator, livekit) as portal,
     ):
         portal.use_rooms("own")
-        async with House(emulator, portal).tab() as tab:
+        async with Stack(emulator, portal).tab() as tab:
             await tab.send_json({"type": "session.start"})
             await hear(tab, "session.room")
             await tab.send_json({"type": "session.stop"})
             await hear(tab, "session.status", status="ended")
-            await ask_to_end(portal.web)
+            await terminate(portal.web)
         assert "Unclosed" not in portal.web.output()
 
 
-async def test_a_worker_that_shuts_down_finishes_its_stops(house: House) -> None:
-    async with house.conversation():
-        await house.control("faults", {"on": "streaming.stop", "kind": "delay", "seconds": 2})
-        house.sql(DUE)
-        await until(lambda: house.session("status")[0] == "stopping")
-        await ask_to_end(house.portal.worker)
-        assert house.session("status, end_reason") == ("ended", "duration_limit")
-    house.portal.worker.start()
+async def test_a_worker_that_shuts_down_finishes_its_stops(stack: Stack) -> None:
+    async with stack.conversation():
+        await stack.control("faults", {"on": "streaming.stop", "kind": "delay", "seconds": 2})
+        stack.sql(DUE)
+        await until(lambda: stack.session("status")[0] == "stopping")
+        await terminate(stack.portal.worker)
+        assert stack.session("status, end_reason") == ("ended", "duration_limit")
+    stack.portal.worker.start()
 
 
-async def test_a_worker_that_shuts_down_releases_unconfirmed_stops(house: House) -> None:
+async def test_a_worker_that_shuts_down_releases_unconfirmed_stops(stack: Stack) -> None:
     """The next worker retries at once, not when the claim expires."""
-    async with house.conversation():
-        await house.control("faults", {"on": "streaming.stop", "kind": "delay", "seconds": 60, "times": 1})
-        house.sql(DUE)
-        await until(lambda: house.session("status")[0] == "stopping")
-        await ask_to_end(house.portal.worker)
-        assert house.session("status, deadline_at < datetime('now')") == ("stopping", 1)
-    house.portal.worker.start()
-    await until(lambda: house.session("status")[0] == "ended")
+    async with stack.conversation():
+        await stack.control("faults", {"on": "streaming.stop", "kind": "delay", "seconds": 60, "times": 1})
+        stack.sql(DUE)
+        await until(lambda: stack.session("status")[0] == "stopping")
+        await terminate(stack.portal.worker)
+        assert stack.session("status, deadline_at < datetime('now')") == ("stopping", 1)
+    stack.portal.worker.start()
+    await until(lambda: stack.session("status")[0] == "ended")
 
 
-async def test_a_restart_of_redis_loses_no_session_and_no_limit(house: House) -> None:
-    async with house.conversation():
-        house.portal.redis.kill()
-        house.portal.redis.start()
-        assert house.session("status") == ("live",)
-        house.sql(DUE)
-        await until(lambda: house.session("status, end_reason") == ("ended", "duration_limit"))
-    assert (await house.control("sessions"))["sessions"] == []
+async def test_a_restart_of_redis_loses_no_session_and_no_limit(stack: Stack) -> None:
+    async with stack.conversation():
+        stack.portal.redis.kill()
+        stack.portal.redis.start()
+        assert stack.session("status") == ("live",)
+        stack.sql(DUE)
+        await until(lambda: stack.session("status, end_reason") == ("ended", "duration_limit"))
+    assert (await stack.control("sessions"))["sessions"] == []
 
 
-async def stop_from_the_list(house: House) -> str:
+async def stop_from_the_list(stack: Stack) -> str:
     """Act as staff who stop the newest session in the list; return the resulting page."""
-    path, cookies = "/admin/avatar_sessions/streamingsession/", {"sessionid": house.signed_in("admin")}
-    session_id = str(UUID(house.session("id")[0]))
-    async with httpx.AsyncClient(base_url=house.portal.url, cookies=cookies, headers={"accept-language": "en"}) as http:
+    path, cookies = "/admin/avatar_sessions/streamingsession/", {"sessionid": stack.signed_in("admin")}
+    session_id = str(UUID(stack.session("id")[0]))
+    async with httpx.AsyncClient(base_url=stack.portal.url, cookies=cookies, headers={"accept-language": "en"}) as http:
         token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', (await http.get(path)).text)[0]
         form = {"action": "stop", "reason": "Fire drill", "_selected_action": session_id, "csrfmiddlewaretoken": token}
         return (await http.post(path, data=form, follow_redirects=True, timeout=SECONDS)).text
 
 
-async def stop_from_the_board(house: House) -> str:
+async def stop_from_the_board(stack: Stack) -> str:
     """Act as staff who stop all sessions on the board; return the message to the page."""
-    headers = {"Cookie": f"sessionid={house.signed_in('admin')}", "Origin": house.portal.url}
-    address = f"{house.portal.url}/ws/board/?lang=en"
+    headers = {"Cookie": f"sessionid={stack.signed_in('admin')}", "Origin": stack.portal.url}
+    address = f"{stack.portal.url}/ws/board/?lang=en"
     async with aiohttp.ClientSession(headers=headers) as http, http.ws_connect(address) as board:
         await board.send_json({"type": "board.stop", "sessions": "all", "reason": "Fire drill"})
         return str((await hear(board, "board.stopped"))["words"])
@@ -212,46 +214,49 @@ async def stop_from_the_board(house: House) -> str:
 
 @pytest.mark.parametrize("press", [stop_from_the_list, stop_from_the_board])
 async def test_staff_stop_a_session_while_no_worker_runs(
-    house: House, press: Callable[[House], Awaitable[str]]
+    stack: Stack, press: Callable[[Stack], Awaitable[str]]
 ) -> None:
     """Complaint 2. The provider refuses at first."""
-    portal, entries = house.portal, "SELECT count(*) FROM heygen_portal_auditentry WHERE kind = 'sessions_stopped'"
-    ((before,),) = house.sql(entries)
-    async with house.conversation() as tab:
+    portal, entries = (
+        stack.portal,
+        "SELECT count(*) FROM heygen_portal_auditentry WHERE kind = 'sessions_stopped'",
+    )
+    ((before,),) = stack.sql(entries)
+    async with stack.conversation() as tab:
         portal.worker.kill()
         portal.beat.kill()
-        await house.control("faults", {"on": "streaming.stop", "kind": "answer", "status": 500, "times": 1})
-        assert "1 session could not be stopped yet" in await press(house)
+        await stack.control("faults", {"on": "streaming.stop", "kind": "answer", "status": 500, "times": 1})
+        assert "1 session could not be stopped yet" in await press(stack)
         await hear(tab, "session.status", status="ended", reason="staff_stopped")
-    assert (await house.control("sessions"))["sessions"] == []
-    assert house.sql(entries) == [(before + 1,)]
+    assert (await stack.control("sessions"))["sessions"] == []
+    assert stack.sql(entries) == [(before + 1,)]
     portal.worker.start()
     portal.beat.start()
 
 
-async def test_staff_stop_a_session_from_the_list_while_redis_is_away(house: House) -> None:
-    async with house.conversation():
-        house.portal.redis.kill()
-        assert "1 session has ended." in await stop_from_the_list(house)
-        assert (await house.control("sessions"))["sessions"] == []
-    house.portal.redis.start()
-    house.portal.redis.wait_until(lambda: redis_answers(urlsplit(house.portal.environment["REDIS_URL"]).port or 0))
+async def test_staff_stop_a_session_from_the_list_while_redis_is_away(stack: Stack) -> None:
+    async with stack.conversation():
+        stack.portal.redis.kill()
+        assert "1 session has ended." in await stop_from_the_list(stack)
+        assert (await stack.control("sessions"))["sessions"] == []
+    stack.portal.redis.start()
+    stack.portal.redis.wait_until(lambda: redis_answers(urlsplit(stack.portal.environment["REDIS_URL"]).port or 0))
 
 
-async def test_two_beats_at_once_are_harmless(house: House, tmp_path: Path) -> None:
+async def test_two_beats_at_once_are_harmless(stack: Stack, tmp_path: Path) -> None:
     """Each tick runs twice; the stop is requested once and recorded once."""
     variables = {"VAR_DIR": str(tmp_path)}
     command = program("beat", variables)
-    beat = Child("second beat", command, tmp_path / "log", env={**house.portal.environment, **variables})
+    beat = Child("second beat", command, tmp_path / "log", env={**stack.portal.environment, **variables})
     beat.start()
     try:
-        async with house.conversation():
-            before = len((await house.control("requests"))["requests"])
-            house.sql(DUE)
-            await until(lambda: house.session("status")[0] == "ended")
-            asked = (await house.control("requests"))["requests"][before:]
+        async with stack.conversation():
+            before = len((await stack.control("requests"))["requests"])
+            stack.sql(DUE)
+            await until(lambda: stack.session("status")[0] == "ended")
+            asked = (await stack.control("requests"))["requests"][before:]
         assert [request["path"] for request in asked].count("/v1/streaming.stop") == 1
         ends = "SELECT count(*) FROM avatar_sessions_sessionevent WHERE kind = 'status' AND data LIKE '%\"ended\"%'"
-        assert house.sql(f"{ends} AND session_id = '{house.session('id')[0]}'") == [(1,)]
+        assert stack.sql(f"{ends} AND session_id = '{stack.session('id')[0]}'") == [(1,)]
     finally:
         beat.stop()

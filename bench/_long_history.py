@@ -22,36 +22,40 @@ from sessions.models import (
 )
 from tests.support.factories import AvatarFactory, PersonaFactory, ProviderAccountFactory, StreamingSessionFactory
 
-A_DAY = 1000
+SESSIONS_PER_DAY = 1000
 """Sessions per day: a longer history has more days, not busier ones."""
-EACH = 100
+SESSIONS_PER_USER = 100
 """Sessions per user, so that a search fills a page in a history of any length."""
-EVENTS = 10
+EVENTS_PER_SESSION = 10
 """Events per session and their kinds, as in an ordinary session."""
-KINDS = "requested status provider_created status room_connected first_frame status avatar_start_talking status status"
-SAID = "aurora"
+EVENT_KINDS = (
+    "requested status provider_created status room_connected first_frame status avatar_start_talking status status"
+)
+SEARCH_WORD = "aurora"
 """A word said in the same number of sessions in a history of any length."""
-WORDS = 20_000
+VOCABULARY_WORDS = 20_000
 """Number of different words. Each session has one line of three words."""
-LASTS = timedelta(minutes=4)
+SESSION_DURATION = timedelta(minutes=4)
 
 
-def make(sessions: int) -> None:
+def create(sessions: int) -> None:
     """Fill an empty database with ended sessions and their rows. The newest ended a minute ago."""
-    people = User.objects.bulk_create((User(username=f"person-{n}") for n in range(sessions // EACH)), batch_size=2000)
+    people = User.objects.bulk_create(
+        (User(username=f"person-{n}") for n in range(sessions // SESSIONS_PER_USER)), batch_size=2000
+    )
     account = ProviderAccountFactory.create(monthly_cap=10_000)
     personas = [
         PersonaFactory.create(published=True, avatar=AvatarFactory.create(account=account)).pk for _ in range(8)
     ]
     pattern = StreamingSessionFactory.create(status="ended", account=account, persona_id=personas[0], user=people[0])
-    its = "gen_random_uuid() AS its_id"
-    began = f"now() - interval '1 minute' - n * interval '{86400 / A_DAY} seconds'"
+    new_id = "gen_random_uuid() AS its_id"
+    began = f"now() - interval '1 minute' - n * interval '{86400 / SESSIONS_PER_DAY} seconds'"
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")  # rows that fit need not be asked whether they do
-        _copies(
+        _insert_copies(
             cursor,
             pattern,
-            f"FROM generate_series(1, {sessions - 1}) n, LATERAL (SELECT {began} AS began, {its}) times",
+            f"FROM generate_series(1, {sessions - 1}) n, LATERAL (SELECT {began} AS began, {new_id}) times",
             id="its_id",
             conversation_id="its_id",
             user_id=f"{people[0].pk} + mod(n, {len(people)})",
@@ -63,27 +67,29 @@ def make(sessions: int) -> None:
             live_at="began + random() * interval '2 seconds'",
             active_at="began",
             ends_at="began + interval '20 minutes'",
-            ended_at=f"began + interval '{LASTS.total_seconds()} seconds'",
+            ended_at=f"began + interval '{SESSION_DURATION.total_seconds()} seconds'",
             booked_at="began + interval '5 minutes'",
         )
-        for sql in BELONGS:
+        for sql in RELATED_ROWS_SQL:
             cursor.execute(sql)
-        _say()
+        _add_search_word()
         cursor.execute("SET session_replication_role = DEFAULT")
         cursor.execute("VACUUM ANALYZE")
 
 
-def _say() -> None:
+def _add_search_word() -> None:
     """Add a word to the newest sessions, indexed with each user's key and with the shared key."""
-    newest = StreamingSession.objects.order_by("-created_at")[:EACH]
+    newest = StreamingSession.objects.order_by("-created_at")[:SESSIONS_PER_USER]
     lines = Utterance.objects.filter(session__in=[session.pk for session in newest]).select_related("session")
-    marks = {line.pk: word_index.marks_of_query(SAID, [line.session.user_id], [signing.key_id()]) for line in lines}
+    marks = {
+        line.pk: word_index.marks_of_query(SEARCH_WORD, [line.session.user_id], [signing.key_id()]) for line in lines
+    }
     SpokenWord.objects.bulk_create(
         SpokenWord(utterance_id=pk, mark=mark) for pk, both in marks.items() for mark in both
     )
 
 
-def _copies(cursor: Any, pattern: Model, source: str, **columns: str) -> None:
+def _insert_copies(cursor: Any, pattern: Model, source: str, **columns: str) -> None:
     """Insert copies of an existing row, with these columns set by SQL expressions."""
     table = pattern._meta.db_table
     names = [field.attname for field in pattern._meta.concrete_fields]
@@ -98,19 +104,20 @@ def _copies(cursor: Any, pattern: Model, source: str, **columns: str) -> None:
 CONVERSATION, SESSION = (model._meta.db_table for model in (Conversation, StreamingSession))
 EVENT, LINE = (model._meta.db_table for model in (SessionEvent, Utterance))
 WORD, TOTAL, DAY = (model._meta.db_table for model in (SpokenWord, SessionTotal, DayTotal))
-ENDLESS = "repeat('0', 64)"
-BELONGS = (
+PLACEHOLDER_HASH = "repeat('0', 64)"
+RELATED_ROWS_SQL = (
     f"""INSERT INTO {CONVERSATION} (id, user_id, persona_id, started_at, limit_by, ended_at)
         SELECT id, user_id, persona_id, created_at, '', ended_at FROM {SESSION} ON CONFLICT DO NOTHING""",
     f"""INSERT INTO {EVENT} (session_id, number, source, kind, data, at, previous_hash, hash)
-        SELECT s.id, n, 'portal', (string_to_array('{KINDS}', ' '))[n], '{{}}', s.created_at + n * interval '1 second',
-               {ENDLESS}, {ENDLESS}
-        FROM (SELECT id, created_at FROM {SESSION} ORDER BY id) s, generate_series(1, {EVENTS}) n""",
+        SELECT s.id, n, 'portal', (string_to_array('{EVENT_KINDS}', ' '))[n], '{{}}',
+               s.created_at + n * interval '1 second',
+               {PLACEHOLDER_HASH}, {PLACEHOLDER_HASH}
+        FROM (SELECT id, created_at FROM {SESSION} ORDER BY id) s, generate_series(1, {EVENTS_PER_SESSION}) n""",
     f"""INSERT INTO {LINE} (session_id, who, by, kind, is_interrupted, source, provider_task_id, at, sealed)
         SELECT id, 'user', 'voice', '', false, 'browser', '', created_at, '\\x01' FROM {SESSION}""",
     # As real marks are: one word has another mark for each person, spread over all 64 bits.
     f"""INSERT INTO {WORD} (utterance_id, mark)
-        SELECT l.id, hashint8extended(s.user_id * {WORDS} + mod(l.id * 7 + n * 131, {WORDS}), 1)
+        SELECT l.id, hashint8extended(s.user_id * {VOCABULARY_WORDS} + mod(l.id * 7 + n * 131, {VOCABULARY_WORDS}), 1)
         FROM {LINE} l JOIN {SESSION} s ON s.id = l.session_id, generate_series(1, 3) n""",
     f"""INSERT INTO {TOTAL} (session_id, account_id, persona_id, day, time, estimated, wasted, answers_ms)
         SELECT id, account_id, persona_id, created_at::date, ended_at - created_at, 0.8, '0', '[900, 1200]'

@@ -17,11 +17,11 @@ from sessions.models import Conversation, Status, StreamingSession, Tab
 from tests.support.servers import Emulator
 
 CREATES_IN_PARALLEL = 100
-BATCH = 2000
-AN_HOUR = timedelta(hours=1)
+BATCH_ROWS = 2000
+HOUR = timedelta(hours=1)
 
 
-async def order(emulator: Emulator, count: int) -> list[str]:
+async def open_at_emulator(emulator: Emulator, count: int) -> list[str]:
     """Open sessions at the emulator and return their IDs."""
     slots, body = asyncio.Semaphore(CREATES_IN_PARALLEL), {"version": "v2", "avatar_id": "Nora_public_20260101"}
     async with aiohttp.ClientSession(emulator.url, headers={"X-Api-Key": emulator.api_key}) as http:
@@ -33,15 +33,15 @@ async def order(emulator: Emulator, count: int) -> list[str]:
         return await asyncio.gather(*(one() for _ in range(count)))
 
 
-def fill(provider_session_ids: Iterable[str | None]) -> list[StreamingSession]:
+def store(provider_session_ids: Iterable[str | None]) -> list[StreamingSession]:
     """Store a live session of a separate user for each ID, with nothing due for an hour."""
     persona = Persona.objects.published().select_related("avatar__account")[0]
     names = list(provider_session_ids)
-    people = User.objects.bulk_create((User(username=uuid4().hex) for _ in names), batch_size=BATCH)
+    people = User.objects.bulk_create((User(username=uuid4().hex) for _ in names), batch_size=BATCH_ROWS)
     now = timezone.now()
     conversations = Conversation.objects.bulk_create(
         (Conversation(id=uuid4(), user=person, persona=persona, started_at=now) for person in people),
-        batch_size=BATCH,
+        batch_size=BATCH_ROWS,
     )
     return StreamingSession.objects.bulk_create(
         (
@@ -52,24 +52,24 @@ def fill(provider_session_ids: Iterable[str | None]) -> list[StreamingSession]:
                 account=persona.avatar.account,
                 persona=persona,
                 persona_version=persona.version,
-                persona_settings=persona.snapshot() | {"idle_timeout_s": 2 * int(AN_HOUR.total_seconds())},
+                persona_settings=persona.snapshot() | {"idle_timeout_s": 2 * int(HOUR.total_seconds())},
                 status=Status.LIVE,
                 provider_session_id=name,
                 created_at=now,
                 live_at=now,
-                ends_at=now + 2 * AN_HOUR,
-                deadline_at=now + AN_HOUR,
+                ends_at=now + 2 * HOUR,
+                deadline_at=now + HOUR,
             )
             for conversation, name in zip(conversations, names, strict=True)
         ),
-        batch_size=BATCH,
+        batch_size=BATCH_ROWS,
     )
 
 
 def open_tabs(sessions: list[StreamingSession], process_id: UUID) -> None:
     """Give each session a tab of one web process."""
     tabs = (Tab(session=session, process_id=process_id, channel=uuid4().hex) for session in sessions)
-    Tab.objects.bulk_create(tabs, batch_size=BATCH)
+    Tab.objects.bulk_create(tabs, batch_size=BATCH_ROWS)
 
 
 def make_due(sessions: list[StreamingSession], moments: Iterable[datetime]) -> None:
@@ -94,7 +94,7 @@ def rows_written() -> int:
         return int(cursor.fetchone()[0])
 
 
-def empty() -> None:
+def truncate() -> None:
     """Truncate all sessions. The benchmark's database is temporary."""
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE avatar_sessions_conversation CASCADE")

@@ -15,8 +15,8 @@ import aiohttp
 from bench._watcher import Watcher
 from tests.support.servers import Portal
 
-CUT_OFF = (aiohttp.ClientError, OSError, TimeoutError, ConnectionError)
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10
+CONNECTION_ERRORS = (aiohttp.ClientError, OSError, TimeoutError, ConnectionError)
+MIN_PAUSE_S, MAX_PAUSE_S = 0.5, 10
 
 
 class Person:
@@ -26,13 +26,13 @@ class Person:
         self._url = f"{portal.url}/ws/personas/lucia/?lang=en"
         self._headers = {"Cookie": f"sessionid={cookie}", "Origin": portal.url}
         self._chance = chance
-        self._way = chance.choice(("stop", "leave", "crash", "stay"))
+        self._ending = chance.choice(("stop", "leave", "crash", "stay"))
         self._talks_for = chance.uniform(5, 60)
         self._talks_until: float | None = None
         self._tries = self._texts = 0
         self._watcher = Watcher() if watches else None
         self.session_id = ""
-        self.told_of: set[str] = set()
+        self.announced_ids: set[str] = set()
         """IDs of all sessions that the portal announced to this user."""
         self.was_live = False
         self.closed_at: float | None = None
@@ -40,15 +40,15 @@ class Person:
         self.is_over = False
         self.is_done = False
 
-    async def live(self, http: aiohttp.ClientSession, give_up_at: float) -> None:
+    async def run(self, http: aiohttp.ClientSession, give_up_at: float) -> None:
         """Run until the conversation is over. Reconnect broken sockets with the page's delays."""
         try:
             while not self.is_done and time.monotonic() < give_up_at:
-                with suppress(*CUT_OFF):
+                with suppress(*CONNECTION_ERRORS):
                     async with http.ws_connect(self._url, headers=self._headers, heartbeat=10) as socket:
                         await self._converse(socket)
                 if not self.is_done:
-                    await asyncio.sleep(min(FIRST_PAUSE_S * 2**self._tries, LONGEST_PAUSE_S) * self._chance.random())
+                    await asyncio.sleep(min(MIN_PAUSE_S * 2**self._tries, MAX_PAUSE_S) * self._chance.random())
                     self._tries += 1
         finally:
             if self._watcher:
@@ -79,13 +79,13 @@ class Person:
         return self._talks_until is None or time.monotonic() < self._talks_until
 
     async def _end(self, socket: aiohttp.ClientWebSocketResponse, listening: asyncio.Task[None]) -> None:
-        match self._way:
+        match self._ending:
             case "stop":
                 await socket.send_json({"type": "session.stop"})
                 await asyncio.wait([listening], timeout=10)
             case "leave" | "crash":
                 self._note_closing()
-                if self._way == "crash" and socket._response.connection:
+                if self._ending == "crash" and socket._response.connection:
                     socket._response.connection.close()
             case "stay":
                 await asyncio.wait([listening])
@@ -96,7 +96,7 @@ class Person:
             self.closed_at = time.time()
 
     async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        heard: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
+        handlers: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
             "session.status": self._on_status,
             "session.room": self._on_room,
             "error": self._on_error,
@@ -105,7 +105,7 @@ class Person:
             if message.type is not aiohttp.WSMsgType.TEXT:
                 return
             content = json.loads(message.data)
-            if handler := heard.get(content["type"]):
+            if handler := handlers.get(content["type"]):
                 await handler(socket, content)
             if self.is_done:
                 return
@@ -114,7 +114,7 @@ class Person:
         if content["session_id"] is None:
             return  # another of this person's is being released first
         self.session_id = content["session_id"]
-        self.told_of.add(self.session_id)
+        self.announced_ids.add(self.session_id)
         if content["status"] == "live":
             self.was_live, self._tries = True, 0
             self._talks_until = self._talks_until or time.monotonic() + self._talks_for
@@ -126,7 +126,7 @@ class Person:
                 await socket.close()
 
     async def _on_room(self, socket: aiohttp.ClientWebSocketResponse, content: dict[str, Any]) -> None:
-        if self._watcher and not await self._watcher.sees(content["url"], content["token"]):
+        if self._watcher and not await self._watcher.receives_video(content["url"], content["token"]):
             return
         seen = {"width": 1280, "height": 720, "ms": 300}
         await socket.send_json({"type": "event.report", "kind": "first_frame", "data": seen})

@@ -16,9 +16,9 @@ from sessions.lifecycle import events
 from sessions.models import SessionEvent, StreamingSession
 
 
-def sign_in(count: int, places: int) -> list[str]:
+def create_signed_in_users(count: int, slots: int) -> list[str]:
     """Create end users and a provider account for them. Return a login cookie of each."""
-    ProviderAccount.objects.update(concurrency_limit=places, is_exclusive=True)
+    ProviderAccount.objects.update(concurrency_limit=slots, is_exclusive=True)
     group, cookies = Group.objects.get(name=roles.END_USER.group), []
     for person in User.objects.bulk_create(User(username=uuid4().hex) for _ in range(count)):
         person.groups.add(group)
@@ -28,7 +28,7 @@ def sign_in(count: int, places: int) -> list[str]:
     return cookies
 
 
-def count(seen: Sequence[str], closed: Mapping[str, float], lasted: Mapping[str, float]) -> dict[str, Any]:
+def count_sessions(seen: Sequence[str], closed: Mapping[str, float], lasted: Mapping[str, float]) -> dict[str, Any]:
     """Count open sessions and missing records.
 
     `seen`: IDs of sessions announced to users; `closed`: times when tabs closed silently; `lasted`: provider seconds.
@@ -42,7 +42,7 @@ def count(seen: Sequence[str], closed: Mapping[str, float], lasted: Mapping[str,
         "lost": len(set(seen) - rows.keys()),
         "reasons": Counter(row.end_reason for row in rows.values()),
         "seconds_ratio": _seconds_ratio(list(rows.values()), lasted),
-        "chains_broken": sum(not _is_whole(row) for row in rows.values()),
+        "chains_broken": sum(not _is_chain_intact(row) for row in rows.values()),
         "closed_s": [ended[pk] - at for pk, at in closed.items() if pk in ended],
     }
 
@@ -54,7 +54,7 @@ def _seconds_ratio(rows: Sequence[StreamingSession], lasted: Mapping[str, float]
     return round(sum(lasted[str(row.provider_session_id)] for row in known) / ours, 3) if ours else None
 
 
-def _is_whole(session: StreamingSession) -> bool:
+def _is_chain_intact(session: StreamingSession) -> bool:
     previous = ""
     for number, event in enumerate(SessionEvent.objects.filter(session=session).order_by("number"), start=1):
         if (event.number, event.previous_hash, event.hash) != (number, previous, events.digest(event)):
