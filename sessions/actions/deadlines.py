@@ -19,7 +19,7 @@ from heygen_portal.runtime.jobs import due_rows
 from heygen_portal.runtime.text import graphemes
 from heygen_portal.trail.raw_values import IsoText
 from sessions import errors
-from sessions.lifecycle import broadcast, end_evidence, events, transitions
+from sessions.lifecycle import broadcast, end_evidence, events, first_frame, transitions
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import (
@@ -140,6 +140,16 @@ def record_activity(session_id: UUID) -> None:
         extend_idle_limit(session_id)
 
 
+def record_waiting(session_id: UUID, report: Entry) -> None:
+    """Record that the page begins or ceases to wait for the user, and adjust the deadline of a connecting session."""
+    with transaction.atomic():
+        session = StreamingSession.objects.select_for_update().get(pk=session_id)
+        events.append(session_id, report, is_over=session.status == Status.ENDED)
+        if session.status == Status.CONNECTING:
+            session.deadline_at = transitions.next_check_at(session, is_live=False)
+            session.save(update_fields=["deadline_at"])
+
+
 def extend_idle_limit(session_id: UUID) -> StreamingSession:
     """Start the idle limit of a live session over and return the session.
 
@@ -168,10 +178,12 @@ def claim_due(now: datetime, only: Collection[UUID] | None = None) -> list[Strea
     retrying, ending, continuing = [], defaultdict(list), []
     with transaction.atomic():
         due = StreamingSession.objects.select_related("account").due(now)
-        for session in due_rows.lock_unclaimed(due if only is None else due.filter(pk__in=only))[:ROWS_PER_TICK]:
+        rows = list(due_rows.lock_unclaimed(due if only is None else due.filter(pk__in=only))[:ROWS_PER_TICK])
+        without_frame = first_frame.deadlines([row for row in rows if row.status == Status.CONNECTING], now)
+        for session in rows:
             if session.status == Status.STOPPING:
                 retrying.append(session)
-            elif reason := due_reason(session, now):
+            elif reason := due_reason(session, now, without_frame.get(session.pk)):
                 ending[reason].append(session)
             else:
                 continuing.append(session)
@@ -181,7 +193,7 @@ def claim_due(now: datetime, only: Collection[UUID] | None = None) -> list[Strea
         _attach_evidence(ending)
         for reason, sessions in ending.items():
             transitions.begin_stop_all(sessions, reason, now)
-        _schedule_next_check(continuing, now)
+        _schedule_next_check(continuing, without_frame, now)
     return retrying + [session for sessions in ending.values() for session in sessions]
 
 
@@ -211,24 +223,33 @@ def _evidence(session: StreamingSession, reason: EndReason, reported: set[str]) 
         case EndReason.SPEND_CAP:
             return end_evidence.spent(session)
         case EndReason.NO_PICTURE:
-            return end_evidence.no_picture(reported, transitions.FIRST_FRAME_TIMEOUT)
+            return end_evidence.no_picture(reported, first_frame.TIMEOUT)
         case EndReason.ORPHAN_FOUND:
             return end_evidence.opener_died(transitions.CREATION_TIMEOUT)
         case _:
             return end_evidence.inactive(session.active_at, session.idle_timeout)
 
 
-def _schedule_next_check(sessions: list[StreamingSession], now: datetime) -> None:
+def _schedule_next_check(
+    sessions: list[StreamingSession], without_frame: Mapping[UUID, first_frame.Deadline], now: datetime
+) -> None:
     """Warn the sessions whose limit is near, and set the next deadline of all."""
     warnings = {session.pk: warning for session in sessions if (warning := _warning(session, now))}
     broadcast.publish_all(warnings)
     for session in sessions:
-        session.deadline_at = transitions.next_check_at(session, is_live=session.status == Status.LIVE)
+        session.deadline_at = transitions.next_check_at(
+            session, is_live=session.status == Status.LIVE, first_frame_deadline=without_frame.get(session.pk)
+        )
     StreamingSession.objects.bulk_update(sessions, ["deadline_at"])
 
 
-def due_reason(session: StreamingSession, now: datetime) -> EndReason | None:
-    """Return why a session must end now, or None if it may continue."""
+def due_reason(
+    session: StreamingSession, now: datetime, without_frame: first_frame.Deadline | None = None
+) -> EndReason | None:
+    """Return why a session must end now, or None if it may continue.
+
+    `without_frame` is the deadline of a connecting session, read from its record unless given.
+    """
     if session.abandoned_at and session.abandoned_at + transitions.TAB_GRACE <= now:
         return EndReason.TAB_CLOSED
     if session.ends_at <= now:
@@ -237,7 +258,11 @@ def due_reason(session: StreamingSession, now: datetime) -> EndReason | None:
         # The opening process gives up sooner than this, so it has died and the provider's answer is lost.
         return EndReason.ORPHAN_FOUND if session.created_at + transitions.CREATION_TIMEOUT <= now else None
     if session.status == Status.CONNECTING:
-        return EndReason.NO_PICTURE if session.created_at + transitions.FIRST_FRAME_TIMEOUT <= now else None
+        without_frame = without_frame or first_frame.deadline(session, now)
+        if now < without_frame.at:
+            return None
+        # While its page waited for the user, the video cannot have failed.
+        return EndReason.IDLE if without_frame.is_waiting else EndReason.NO_PICTURE
     return EndReason.IDLE if session.active_at + session.idle_timeout <= now else None
 
 

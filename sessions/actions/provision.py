@@ -35,7 +35,7 @@ from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.actions import queries
 from sessions.actions.stop import end_unopened, error_for_log, finish_stop, stop, try_reconcile
-from sessions.lifecycle import end_evidence, transitions
+from sessions.lifecycle import end_evidence, first_frame, transitions
 from sessions.models import EndReason, StreamingSession
 from sessions.presence import own_rooms
 
@@ -195,7 +195,7 @@ def _request(session: StreamingSession) -> SessionRequest:
         interactivity=Interactivity(settings.interactivity),
         breaks_silence=settings.breaks_silence,
         # The portal enforces its own limits. The provider's only have to be later, and its duration starts later.
-        idle_timeout=session.idle_timeout + transitions.FIRST_FRAME_TIMEOUT,
+        idle_timeout=session.idle_timeout + first_frame.TIMEOUT,
         duration_limit=_provider_limit(session),
     )
 

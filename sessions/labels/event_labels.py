@@ -51,6 +51,8 @@ TITLES: dict[str, Words] = {
     EventKind.RATED: _("User rated video and sound"),
     EventKind.PLAYBACK_BLOCKED: _("Browser blocked video and sound"),
     EventKind.PLAYBACK_STARTED: _("Video and sound playing"),
+    EventKind.WAITING: _("Video waits for the user"),
+    EventKind.WAITING_OVER: _("Video no longer waits for the user"),
     EventKind.FROZEN: _("Video frozen"),
     EventKind.LADDER: _("Recovery"),
     EventKind.VERDICT: _("Diagnosis by the browser"),
@@ -218,6 +220,9 @@ def details(moment: Moment, name: str) -> str:
         return ""
     if moment.kind == EventKind.VERDICT:
         code = str(moment.data.get("code", ""))
+        return no_picture_texts.causes(name).get(code, code)
+    if moment.kind == EventKind.WAITING:
+        code = str(moment.data.get("because", ""))
         return no_picture_texts.causes(name).get(code, code)
     if moment.kind == EventKind.CHECK:
         return device_check_texts.summary(moment.data)

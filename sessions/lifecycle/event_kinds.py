@@ -73,6 +73,8 @@ class EventKind(StrEnum):
     RATED = "rated"
     PLAYBACK_BLOCKED = "playback_blocked"
     PLAYBACK_STARTED = "playback_started"
+    WAITING = "waiting"
+    WAITING_OVER = "waiting_over"
     FROZEN = "frozen"
     LADDER = "ladder"
     VERDICT = "verdict"

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from avatars.models import Persona
 from heygen_portal.providers.contract.provider import ProviderSession
-from sessions.lifecycle import broadcast, coverage, events
+from sessions.lifecycle import broadcast, coverage, events, first_frame
 from sessions.lifecycle.end_evidence import Evidence
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
@@ -35,8 +35,6 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 
 # The provider has 30 s to answer `new`. After this time no process waits for the answer any more.
 CREATION_TIMEOUT = timedelta(seconds=45)
-# From Start to the first frame. The page informs the user much sooner.
-FIRST_FRAME_TIMEOUT = timedelta(seconds=60)
 # How long the caller that requested a stop has to finish it before the worker takes over.
 STOP_TIMEOUT = timedelta(seconds=40)
 # From the last tab's closing to the stop: long enough for a reload.
@@ -360,19 +358,22 @@ def end_all(session_ids: Collection[UUID]) -> None:
             transition_all(stopping, Status.ENDED, ended_at=timezone.now(), deadline_at=None)
 
 
-def next_check_at(session: StreamingSession, *, is_live: bool) -> datetime:
+def next_check_at(
+    session: StreamingSession, *, is_live: bool, first_frame_deadline: first_frame.Deadline | None = None
+) -> datetime:
     """Return the deadline of a running session.
 
-    It is its next warning, limit, or end of the tab's grace period.
+    It is its next warning, limit, or end of the tab's grace period. `first_frame_deadline` is read from the session's
+    record unless given.
     """
     now = timezone.now()
-    if is_live:
-        limits = (session.ends_at, session.active_at + session.idle_timeout)
-        moments = [limit - ahead for limit in limits for ahead in (*WARNING_LEAD_TIMES, timedelta(0))]
-    else:
-        moments = [session.created_at + FIRST_FRAME_TIMEOUT, session.ends_at]
-    if session.abandoned_at:
-        moments.append(session.abandoned_at + TAB_GRACE)
+    grace_ends_at = [session.abandoned_at + TAB_GRACE] if session.abandoned_at else []
+    if not is_live:
+        first = first_frame_deadline or first_frame.deadline(session, now)
+        return max(now, min(first.at, session.ends_at, *grace_ends_at))
+    limits = (session.ends_at, session.active_at + session.idle_timeout)
+    moments = [limit - ahead for limit in limits for ahead in (*WARNING_LEAD_TIMES, timedelta(0))]
+    moments += grace_ends_at
     return min((moment for moment in moments if moment > now), default=now)
 
 

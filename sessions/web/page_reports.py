@@ -234,6 +234,11 @@ async def _store_line(session_id: UUID, who: Utterance.Who, kind: str, data: dic
         return  # another tab reported the same line, or the session's speech has been erased
 
 
+async def _waiting(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    entry = Entry(kind, report_fields.accepted(kind, data), events.Source.BROWSER, at)
+    await in_thread(deadlines.record_waiting)(session_id, entry)
+
+
 async def _rated(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
     if data.get("rating") not in report_fields.RATINGS:
         raise errors.BadMessage
@@ -258,6 +263,8 @@ EFFECTS: dict[str, Effect] = {
     EventKind.RATED: _rated,
     EventKind.PLAYBACK_BLOCKED: _store_event,
     EventKind.PLAYBACK_STARTED: _store_event,
+    EventKind.WAITING: _waiting,
+    EventKind.WAITING_OVER: _waiting,
     EventKind.FROZEN: _store_event,
     EventKind.LADDER: _ladder_step_reached,
     EventKind.VERDICT: _verdict_reached,

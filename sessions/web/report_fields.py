@@ -99,6 +99,7 @@ FIELDS: Mapping[str, Mapping[str, Accepts]] = {
     EventKind.RATED: {"rating": one_of(RATINGS)},
     EventKind.LADDER: {"step": STEP, "from": STEP, "because": CAUSE},
     EventKind.VERDICT: {"code": CAUSE, "stage": STEP, "room": matching(IDENTIFIER), "is_final": is_flag},
+    EventKind.WAITING: {"because": one_of(("hidden", "playback_blocked"))},
     EventKind.CHECK: {
         **dict.fromkeys(device_check_texts.CHECKS, is_finding),
         "way": matching(ROUTE),
@@ -106,7 +107,7 @@ FIELDS: Mapping[str, Mapping[str, Accepts]] = {
         "checked_at": is_timestamp,
     },
     EventKind.MICROPHONE: {
-        "state": one_of(("on", "off", "refused", "absent", "busy", "silent", "insecure")),
+        "state": one_of(("on", "off", "refused", "absent", "busy", "silent", "unheard", "interrupted", "insecure")),
         "mode": one_of(("hold", "hands_free")),
         "gate": one_of(("off", "on", "failed")),
     },

@@ -11,7 +11,7 @@ import { LiveKit } from "./lib/livekit.js";
 import { readCapabilities, readWords } from "./lib/page-data.js";
 import { PortalSocket } from "./lib/socket.js";
 import { browserFacts } from "./recovery/browser-facts.js";
-import { FrameWatch } from "./recovery/frame-watch.js";
+import { FrameWatch, isUnseen } from "./recovery/frame-watch.js";
 import { TICK_MS } from "./recovery/recovery.js";
 import { AvatarRoom } from "./room/room.js";
 import { setUpAfterEnd } from "./views/after-end.js";
@@ -46,6 +46,7 @@ const conversation = new Conversation({
   onLeave: (isContinued) => voice.onLeave(isContinued),
   readCheck: () => recallCheck(Date.now()),
   readBrowser: () => browserFacts(frames),
+  isUnseen: () => isUnseen(document, stage.video),
 });
 const announcer = new AnnouncerView(words.transcript);
 const captions = new CaptionView(conversation, stage.audio);
@@ -223,7 +224,7 @@ setUpTranscriptExport({
 setInterval(() => conversation.state.session && draw(), 1_000);
 
 page.dispatchEvent(new CustomEvent("room:open", { detail: { conversation, room, socket } }));
-setInterval(() => conversation.recovery.tick(), TICK_MS);
+setInterval(() => conversation.tick(), TICK_MS);
 one("#insecure", HTMLElement).hidden = isSecureContext;
 
 conversation.open(socket, room);

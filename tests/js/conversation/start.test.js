@@ -198,3 +198,32 @@ test("access to one session's room is never used for another (requirement 63)", 
   }
   assert.deepEqual(joined, ["ws://one", "ws://two"]);
 });
+
+test("the portal learns at once that the page is hidden while it connects", () => {
+  let isUnseen = false;
+  const reports = [];
+  const hidden = new Conversation({
+    savedSession: { recall: () => null, keep: () => {}, forget: () => {} },
+    onChange: () => {},
+    newRef: () => "r1",
+    clock: () => 0,
+    isUnseen: () => isUnseen,
+  });
+  const send = ({ type, kind, data }) => type === "event.report" && reports.push([kind, data]);
+  hidden.open(
+    { isOpen: true, open: () => {}, send, sendFirst: send },
+    { join: async () => {}, leave: () => {}, facts: () => OUTSIDE },
+  );
+  hidden.start(0);
+  hidden.onMessage({ type: "session.status", session_id: "s1", status: "creating", now: "1970-01-01T00:00:00Z" });
+  hidden.tick();
+  assert.deepEqual(reports, []);
+  isUnseen = true;
+  hidden.tick();
+  isUnseen = false;
+  hidden.tick();
+  assert.deepEqual(reports, [
+    ["waiting", { because: "hidden" }],
+    ["waiting_over", {}],
+  ]);
+});

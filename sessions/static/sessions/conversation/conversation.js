@@ -14,9 +14,10 @@ import { Reports } from "./reports.js";
 import { handleRoomEvent } from "./room-events.js";
 import { isOpen, READY, reduce, takesTasks } from "./state.js";
 import { Transcript } from "./transcript.js";
+import { Waiting } from "./waiting.js";
 
 /** Reports sent at once. All others may wait for the first frame. */
-const URGENT = ["first_frame", "ladder", "verdict"];
+const URGENT = ["first_frame", "ladder", "verdict", "waiting", "waiting_over"];
 
 /** The portal refuses reports of longer lines. */
 const MAX_LINE_CODE_POINTS = 10_000;
@@ -33,6 +34,8 @@ export class Conversation {
   #onChange;
   #onLeave;
   #readCheck;
+  #isUnseen;
+  #waiting = new Waiting();
   #checkedFor = ""; // ID of the session whose record has the device check
   /** @type {import("../lib/socket.js").PortalSocket | undefined} */
   #socket;
@@ -47,6 +50,7 @@ export class Conversation {
    * @param {(isContinued: boolean) => void} [parts.onLeave]  the tab left its session; a new one may continue it
    * @param {() => Record<string, unknown> | null} [parts.readCheck]  the last check of this device
    * @param {() => import("../recovery/browser-facts.js").BrowserFacts} [parts.readBrowser]
+   * @param {() => boolean} [parts.isUnseen]  whether the page or the video in it is hidden
    * @param {() => number} [parts.clock]  milliseconds since 1970
    * @param {() => number} [parts.monotonicClock]  milliseconds
    */
@@ -57,6 +61,7 @@ export class Conversation {
     onLeave = () => {},
     readCheck = () => null,
     readBrowser,
+    isUnseen = () => false,
     clock = Date.now,
     monotonicClock,
   }) {
@@ -64,6 +69,7 @@ export class Conversation {
     this.#onChange = onChange;
     this.#onLeave = onLeave;
     this.#readCheck = readCheck;
+    this.#isUnseen = isUnseen;
     this.clock = clock;
     this.outbox = new Outbox(newRef);
     this.transcript = new Transcript();
@@ -119,6 +125,14 @@ export class Conversation {
    */
   report(kind, data = {}) {
     this.reports.add(kind, data, this.clock(), !this.#state.hasPicture && !URGENT.includes(kind));
+  }
+
+  /** Check the video, and whether it waits for the user. Call every TICK_MS while the page is open. */
+  tick() {
+    this.recovery.tick();
+    const reason = this.#waiting.next(this.#state, this.#isUnseen());
+    if (reason) this.report("waiting", { because: reason });
+    else if (reason === "") this.report("waiting_over");
   }
 
   /** Add the last check of this device to the session's record, once per session. */

@@ -89,7 +89,7 @@ export class Recovery {
     this.#advance("end");
   }
 
-  /** Check the video. Call every TICK_MS while the page is open. */
+  /** Check the video. */
   tick() {
     if (this.#ladder.step === "off") return;
     if (this.#mustReplace()) return this.#replace();
