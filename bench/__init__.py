@@ -1,1 +1,4 @@
-"""Benchmarks. `bin/bench NAME` runs `bench/NAME.py`; modules with a leading underscore are shared."""
+"""Benchmarks.
+
+`bin/bench NAME` runs `bench/NAME.py`; modules with a leading underscore are shared.
+"""

@@ -1,4 +1,7 @@
-"""Thousands of live sessions in the database and at the emulator. Import after Django is set up."""
+"""Thousands of live sessions in the database and at the emulator.
+
+Import after Django is set up.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ async def open_at_emulator(emulator: Emulator, count: int) -> list[str]:
 
 
 def store(provider_session_ids: Iterable[str | None]) -> list[StreamingSession]:
-    """Store a live session of a separate user for each ID, with nothing due for an hour."""
+    """Store a live session of a separate user for each ID.
+
+    Nothing is due for an hour.
+    """
     persona = Persona.objects.published().select_related("avatar__account")[0]
     names = list(provider_session_ids)
     people = User.objects.bulk_create((User(username=uuid4().hex) for _ in names), batch_size=BATCH_ROWS)
@@ -80,14 +86,17 @@ def make_due(sessions: list[StreamingSession], moments: Iterable[datetime]) -> N
 
 
 def lateness(sessions: list[StreamingSession]) -> list[float] | None:
-    """Return the seconds from limit to end for each session, provider included, or None while one is open."""
+    """Return the seconds from limit to confirmed end for each session.
+
+    Return None while one is open.
+    """
     rows = StreamingSession.objects.filter(pk__in=[session.pk for session in sessions])
     ended = [(row.ended_at, row.ends_at) for row in rows if row.ended_at]
     return [(at - limit).total_seconds() for at, limit in ended] if len(ended) == len(sessions) else None
 
 
 def rows_written() -> int:
-    """Return the number of rows that PostgreSQL has inserted, updated or deleted so far."""
+    """Return PostgreSQL's count of rows inserted, updated or deleted."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_stat_force_next_flush()")  # what this connection has written itself
         cursor.execute("SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables")

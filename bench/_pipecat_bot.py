@@ -1,4 +1,6 @@
-"""A Pipecat bot with HeyGen's video service, as in its documentation. Runs in a separate environment.
+"""A Pipecat bot with HeyGen's video service, as in its documentation.
+
+Runs in a separate environment.
 
 Sends a tone of two seconds to the avatar and counts what returns until the tone has ended.
 """
@@ -96,7 +98,7 @@ async def main(url: str, api_key: str, avatar_id: str) -> None:
 
 
 async def talk(worker: PipelineWorker, watcher: Watcher) -> None:
-    while not watcher.seen.is_set():  # until the pipeline has begun, nobody hears that the transport is ready
+    while not watcher.seen.is_set():  # before the pipeline has started, the ready frame is lost
         await watcher.ready()
         await asyncio.sleep(0.1)
     wave = [round(8000 * math.sin(2 * math.pi * 440 * n / SAMPLE_RATE)) for n in range(int(SAMPLE_RATE * TONE_S))]

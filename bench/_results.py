@@ -17,7 +17,10 @@ from sessions.models import SessionEvent, StreamingSession
 
 
 def create_signed_in_users(count: int, slots: int) -> list[str]:
-    """Create end users and a provider account for them. Return a login cookie of each."""
+    """Create end users and a provider account for them.
+
+    Return a login cookie of each.
+    """
     ProviderAccount.objects.update(concurrency_limit=slots, is_exclusive=True)
     group, cookies = Group.objects.get(name=roles.END_USER.group), []
     for person in User.objects.bulk_create(User(username=uuid4().hex) for _ in range(count)):
@@ -48,7 +51,10 @@ def count_sessions(seen: Sequence[str], closed: Mapping[str, float], lasted: Map
 
 
 def _seconds_ratio(rows: Sequence[StreamingSession], lasted: Mapping[str, float]) -> float | None:
-    """Return provider seconds beyond the portal's, for sessions the emulator knows. A restart forgets them."""
+    """Return provider seconds beyond the portal's, for sessions the emulator knows.
+
+    A restart forgets them.
+    """
     known = [row for row in rows if row.provider_session_id in lasted and row.ended_at]
     ours = sum((row.ended_at - row.created_at).total_seconds() for row in known if row.ended_at)
     return round(sum(lasted[str(row.provider_session_id)] for row in known) / ours, 3) if ours else None

@@ -41,7 +41,10 @@ class Person:
         self.is_done = False
 
     async def run(self, http: aiohttp.ClientSession, give_up_at: float) -> None:
-        """Run until the conversation is over. Reconnect broken sockets with the page's delays."""
+        """Run until the conversation is over.
+
+        Reconnect broken sockets with the page's delays.
+        """
         try:
             while not self.is_done and time.monotonic() < give_up_at:
                 with suppress(*CONNECTION_ERRORS):

@@ -1,4 +1,4 @@
-"""Cost of attacks on a real server, whose memory and /health are watched meanwhile.
+"""Cost of attacks on a real server: its memory and /health meanwhile.
 
 Redis, PostgreSQL (or SQLite) and the emulator without media. An attack is held if it got the expected response, the web
 process grew by at most 50 MB, and /health, requested 20 times a second by a separate process, never took more than
@@ -76,7 +76,10 @@ class Target:
         return "\r\n".join(lines).encode()
 
     async def answer(self, *parts: bytes) -> str:
-        """Send data while the server accepts it. Return everything received until the server closes."""
+        """Send data while the server accepts it.
+
+        Return everything received until the server closes.
+        """
         reader, writer = await self.connect()
         reading = asyncio.create_task(read_to_end(reader))  # as browsers do, which hear a refusal while they send
         try:
@@ -213,7 +216,10 @@ async def slow_headers(target: Target) -> bool:
 
 
 async def read_nothing(target: Target, count: int, ask: bytes, *, for_s: float = ATTACK_TIMEOUT_S) -> bool:
-    """Send requests and read no responses, until the time is over or all connections are cut off."""
+    """Send requests without reading responses.
+
+    Return when the time is over or all connections are cut off.
+    """
 
     async def one(number: int) -> bool:
         _reader, writer = await target.connect(receive_buffer=4096)
@@ -337,7 +343,10 @@ async def unread_errors(target: Target) -> bool:
 
 
 async def start_session(target: Target, cookie: str) -> tuple[Any, Any]:
-    """Start a session on a new socket and wait until it connects. Later messages are read and dropped."""
+    """Start a session on a new socket and wait until it connects.
+
+    Later messages are read and dropped.
+    """
     reader, writer = await open_socket(target, cookie, "/ws/personas/lucia/?lang=en")
     writer.write(frame(json.dumps({"type": "session.start", "take_over": True}).encode()))
     seen = b""
@@ -349,7 +358,7 @@ async def start_session(target: Target, cookie: str) -> tuple[Any, Any]:
 
 
 async def send_messages(target: Target, cookie: str, messages: list[dict[str, Any]]) -> bytes:
-    """Send messages as fast as possible, reading answers, until all are answered or dropped.
+    """Send messages as fast as possible until all are answered or dropped.
 
     Return the end of what came back.
     """

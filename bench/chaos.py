@@ -70,7 +70,10 @@ async def run_users(
     chance: random.Random,
     options: argparse.Namespace,
 ) -> tuple[list[Any], int]:
-    """Let users talk while processes are killed. Return them `SETTLE_S` after the last kill, with the kill count."""
+    """Let users talk while processes are killed.
+
+    Return them `SETTLE_S` after the last kill, with the kill count.
+    """
     from bench._simulated_users import Person
 
     people = [Person(portal, cookie, random.Random(chance.random()), watches=options.media) for cookie in cookies]
@@ -140,7 +143,7 @@ async def lose_answers(emulator_url: str) -> None:
 
 
 async def emulator_sessions(emulator_url: str) -> tuple[int, dict[str, float]]:
-    """Return the emulator's number of open sessions, and the seconds that each known session lasted."""
+    """Return the emulator's open sessions, and how long each known session lasted."""
     async with aiohttp.ClientSession() as http, http.get(f"{emulator_url}/_emulator/sessions?all=1") as answer:
         known = (await answer.json())["sessions"]
     is_open = [session for session in known if session["ends_in"] is not None]

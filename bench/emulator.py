@@ -101,7 +101,10 @@ async def _start_session(http: aiohttp.ClientSession) -> dict[str, str]:
 
 
 async def _talk(http: aiohttp.ClientSession, session_id: str) -> None:
-    """Let an avatar talk for longer than the window. It may still be joining, as with real clients."""
+    """Let an avatar talk for longer than the window.
+
+    It may still be joining, as with real clients.
+    """
     for _ in range(RETRIES):
         with suppress(RuntimeError):
             await _post(http, "task", session_id=session_id, text=WORDS * 8, task_type="repeat")
@@ -172,7 +175,10 @@ class Viewer:
 
 
 async def measure_creation(url: str, key: str, pid: int, sessions: int) -> dict[str, float]:
-    """Create and start sessions over a few connections. Return the rate and the emulator's memory."""
+    """Create and start sessions over a few connections.
+
+    Return the rate and the emulator's memory.
+    """
     left = iter(range(sessions))
     connector = aiohttp.TCPConnector(limit=CLIENTS)
     async with aiohttp.ClientSession(url, headers={"X-Api-Key": key}, connector=connector) as http:

@@ -1,4 +1,4 @@
-"""A hundred thousand invalid and partly valid inputs to all routes and sockets of the emulator.
+"""100,000 invalid and partly valid inputs to the emulator's routes and sockets.
 
 The emulator must stay alive, answer each in the service's format, and not leak memory.
 """

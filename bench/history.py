@@ -1,4 +1,6 @@
-"""Page times over 1,000 sessions and over 1,000,000 sessions with 10,000,000 events.
+"""Page times with 1,000 sessions and with 1,000,000 sessions.
+
+The longer history has 10,000,000 events.
 
 PostgreSQL, one server with two databases, both with a thousand sessions a day; the longer history has more days. Django
 answers in this process, as an administrator. The databases alternate, so that both get the same conditions, and every

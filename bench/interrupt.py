@@ -1,4 +1,4 @@
-"""Time from the click on Interrupt to silence, measured on the avatar's audio in the browser.
+"""Time from the click on Interrupt to silence, measured in the browser.
 
 In one session the avatar reads long texts aloud and is interrupted repeatedly. The time runs from the click's time
 stamp to the last loud sample before 700 ms of silence.

@@ -64,7 +64,10 @@ def create_sessions(emulator: servers.Emulator, live: int) -> list[Any]:
 
 
 def idle_writes(live: int, seconds: float) -> float:
-    """Return the rows written per minute and idle session while a web process holds the tabs."""
+    """Return the rows written per minute and idle session.
+
+    A web process holds the tabs meanwhile.
+    """
     from bench import _live_sessions
     from sessions.capacity.leases import this_process
 

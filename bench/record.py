@@ -176,7 +176,10 @@ def measure_export() -> dict[str, float]:
 
 
 def write_export(export_id: str) -> None:
-    """Write an export and print this process's peak memory in kilobytes. Runs in its own process."""
+    """Write an export and print this process's peak memory in kilobytes.
+
+    Runs in its own process.
+    """
     set_up()
     from sessions.exports import list_export as exports
 

@@ -148,7 +148,10 @@ async def measure(through_portal: Send, directly: Send, rate: int, seconds: floa
 
 
 async def open_loop(send: Send, rate: int, seconds: float) -> list[float]:
-    """Send at a fixed rate without waiting. Return each task's milliseconds from its scheduled time."""
+    """Send at a fixed rate without waiting.
+
+    Return each task's milliseconds from its scheduled time.
+    """
     begun = time.perf_counter()
 
     async def one(number: int) -> float:
@@ -164,7 +167,7 @@ async def open_loop(send: Send, rate: int, seconds: float) -> list[float]:
 
 
 async def find_capacity(through_portal: Send, directly: Send, at_rate: Times, seconds: float) -> int:
-    """Return the highest rate at which the portal's p99 is under twice the direct one, or 0."""
+    """Return the highest rate with a p99 under twice the direct one, or 0."""
     best, times = 0, at_rate
     for rate in (BASE_RATE, *HIGHER_RATES):
         if rate != BASE_RATE:

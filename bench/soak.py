@@ -46,7 +46,7 @@ MB = 1024 * 1024
 
 
 class Yardstick:
-    """Measures the CPU time of a fixed computation, to normalise for the machine's speed."""
+    """Measures the CPU time of a fixed computation, as a unit of machine speed."""
 
     def __init__(self) -> None:
         self._taken: list[float] = []
@@ -234,7 +234,10 @@ class LoadedPortal:
                     await asyncio.gather(*(talker.until("session.status", status="ended") for talker in talkers))
 
     async def reconnects(self, times: int) -> None:
-        """Disconnect all Redis clients repeatedly, waiting each time until web and worker have recovered."""
+        """Disconnect all Redis clients repeatedly.
+
+        Wait each time until web and worker have recovered.
+        """
         async with AsyncExitStack() as stack:
             talker = await self.talker(self.cookies[0], stack)  # of its own: limits end what the others began
             await talker.start()
@@ -249,7 +252,10 @@ class LoadedPortal:
             await talker.until("session.status", status="ended")
 
     async def _await_recovery(self, talker: Talker) -> None:
-        """Wait until a message passes through Redis to the socket. Messages published meanwhile are lost."""
+        """Wait until a message passes through Redis to the socket.
+
+        Messages published meanwhile are lost.
+        """
         async with asyncio.timeout(WAIT_TIMEOUT_S):
             while True:
                 await talker.socket.send_json({"type": "session.stay"})

@@ -65,7 +65,7 @@ def contracts() -> list[dict[str, Any]]:
 
 
 def imports_back_up(imports: Imports, contract: dict[str, Any]) -> int:
-    """Count the imports that go up from a layer to a higher one, or across to one beside it."""
+    """Count imports from a layer to a higher one, or to one beside it."""
     layers: dict[str, tuple[int, str]] = {}
     for container in contract.get("containers", [""]):
         for number, layer in enumerate(contract["layers"]):

@@ -1,4 +1,7 @@
-"""Admin modules of the app, for Django's autodiscovery. Each registers its own pages."""
+"""Admin modules of the app, for Django's autodiscovery.
+
+Each registers its own pages.
+"""
 
 from heygen_portal.people import admin as people_admin
 from heygen_portal.people.invitations import admin as invitation_admin

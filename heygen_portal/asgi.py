@@ -1,4 +1,7 @@
-"""The ASGI application: HTTP and WebSocket. Served by `python -m heygen_portal.server`."""
+"""The ASGI application: HTTP and WebSocket.
+
+Served by `python -m heygen_portal.server`.
+"""
 
 import asyncio
 import gc

@@ -1,4 +1,7 @@
-"""The Celery application. `celery -A heygen_portal worker`, `celery -A heygen_portal beat`."""
+"""The Celery application.
+
+`celery -A heygen_portal worker`, `celery -A heygen_portal beat`.
+"""
 
 import os
 from typing import Any

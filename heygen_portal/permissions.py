@@ -6,7 +6,10 @@ from enum import StrEnum
 
 
 class Permission(StrEnum):
-    """Django's permissions under the product's names. `people.access.roles` assigns them to roles."""
+    """Django's permissions under the product's names.
+
+    `people.access.roles` assigns them to roles.
+    """
 
     # Sessions
     START_SESSION = "avatar_sessions.start_streamingsession"

@@ -1,4 +1,4 @@
-"""Whether this portal is in production, and which settings would be unsafe there."""
+"""Whether this is production, and which settings would be unsafe there."""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Commands behind `bin/`. Standard library only, because they run before anything is installed."""
+"""Commands behind `bin/`.
+
+Standard library only, because they run before anything is installed.
+"""

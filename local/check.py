@@ -19,7 +19,10 @@ ALL_BUT_PROOFS = ["-m", "not proof"]
 
 
 def run_all() -> NoReturn:
-    """Run `bin/test`: all checks, then all tests but the proofs. With arguments, run only pytest with them."""
+    """Run `bin/test`: all checks, then all tests but the proofs.
+
+    With arguments, run only pytest with them.
+    """
     _run([] if sys.argv[1:] else ALL_BUT_PROOFS)
 
 
@@ -42,7 +45,10 @@ def _run(selection: list[str]) -> NoReturn:
 
 
 def checks() -> list[tuple[str, list[str]]]:
-    """Return the checks that do not run the portal, the quickest first, as titles and commands."""
+    """Return the checks that do not run the portal, quickest first.
+
+    Each is a title and a command.
+    """
     tools, python = VENV / "bin", str(VENV_PYTHON)
     found = [
         ("format", [f"{tools}/ruff", "format", "--check", "--quiet", "."]),
@@ -62,7 +68,10 @@ def checks() -> list[tuple[str, list[str]]]:
 
 
 def _failed(checks: list[tuple[str, list[str]]]) -> list[str]:
-    """Run the checks in parallel, print their output in order, and return the titles that failed."""
+    """Run the checks in parallel and print their output in order.
+
+    Return the titles that failed.
+    """
     failed = []
     with ExitStack() as stack:
         processes = [(title, stack.enter_context(_started(command))) for title, command in checks]

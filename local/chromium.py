@@ -50,7 +50,10 @@ def _find() -> Path | None:
 
 
 def _runs(program: str | Path) -> bool:
-    """Whether the program runs. On Ubuntu the name may be a script that only suggests a snap."""
+    """Whether the program runs.
+
+    On Ubuntu the name may be a script that only suggests a snap.
+    """
     try:
         result = subprocess.run([program, "--version"], capture_output=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):

@@ -58,7 +58,10 @@ class Progress:
 def run(
     progress: Progress, command: Sequence[str | Path], log_name: str, *, cure: str, env: Mapping[str, str] | None = None
 ) -> None:
-    """Run a program, writing its output to a log and showing its last line. Raises StepFailed."""
+    """Run a program, writing its output to a log and showing its last line.
+
+    Raises StepFailed.
+    """
     log = LOGS / f"{log_name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     lines = [""]

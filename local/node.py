@@ -21,7 +21,7 @@ CURE = "Is the npm registry reachable from here (`npm config get registry` shows
 
 
 def node() -> list[str] | None:
-    """Return the command for Node from PATH, if recent enough, else from the wheel, or None."""
+    """Return the command for Node from PATH or the wheel, or None."""
     if _is_recent(shutil.which("node")):
         return ["node"]
     wheel = program_file(f"{WHEEL}/bin/node")
@@ -68,7 +68,10 @@ def install(progress: Progress, *, tests: bool) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Return an environment with the wheel's Node on PATH, because npm's scripts call `node` by name."""
+    """Return an environment with the wheel's Node on PATH.
+
+    npm's scripts call `node` by name.
+    """
     folder = program_file(f"{WHEEL}/bin")
     path = os.environ.get("PATH", os.defpath)
     return {**os.environ, "PATH": f"{path}{os.pathsep}{folder}" if folder else path}

@@ -24,7 +24,10 @@ def environment() -> dict[str, str]:
 
 @dataclass
 class Plan:
-    """Servers to start and their environment. Servers that the environment names are not started."""
+    """Servers to start and their environment.
+
+    Servers that the environment names are not started.
+    """
 
     var: Path
     env: dict[str, str]

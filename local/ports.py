@@ -9,7 +9,10 @@ LOOPBACK = "127.0.0.1"
 
 
 class PortTaken(Exception):
-    """A port set explicitly is not available. The message names it and says what to do."""
+    """A port set explicitly is not available.
+
+    The message names it and says what to do.
+    """
 
 
 def own_address() -> str:
@@ -34,7 +37,10 @@ def is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """Return a port that is free now. Another program may still take it before it is bound."""
+    """Return a port that is free now.
+
+    Another program may still take it before it is bound.
+    """
     return free_ports(1, kind)[0]
 
 

@@ -23,7 +23,10 @@ def folder() -> Path | None:
 
 
 def as_ordinary_user() -> list[str]:
-    """Return a command prefix that drops root privileges, because PostgreSQL refuses to run as root."""
+    """Return a command prefix that drops root privileges.
+
+    PostgreSQL refuses to run as root.
+    """
     if os.geteuid() or sys.platform != "linux":
         return []
     return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"]

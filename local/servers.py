@@ -44,7 +44,10 @@ def livekit_server() -> Path | None:
 
 
 def command(name: str, env: Mapping[str, str]) -> list[str]:
-    """Return the Procfile's call of this name, with the variables of `env` and the program's whole path."""
+    """Return the Procfile's command of this name.
+
+    Variables come from `env`; the program has its whole path.
+    """
     match = re.search(rf"^{name}: *(.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
     assert match is not None, f"the Procfile has no {name}"
     # Split first: a folder's name may hold a space.

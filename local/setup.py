@@ -1,4 +1,7 @@
-"""Installs what is missing to run or test the portal. Can be repeated and interrupted."""
+"""Installs what is missing to run or test the portal.
+
+Can be repeated and interrupted.
+"""
 
 import argparse
 import fcntl
@@ -55,7 +58,10 @@ def steps(*, tests: bool) -> list[Step]:
 
 
 def run_in_venv(module: str, arguments: Sequence[str]) -> NoReturn:
-    """Set up what is missing, then run a module in the virtual environment with the same process ID."""
+    """Set up what is missing, then become a module in the virtual environment.
+
+    The process ID stays the same.
+    """
     ensure()
     os.chdir(ROOT)
     os.execv(VENV_PYTHON, [str(VENV_PYTHON), "-m", module, *arguments])
@@ -66,7 +72,10 @@ def _install_valkey(progress: Progress) -> None:
 
 
 def ensure(*, tests: bool = False) -> bool:
-    """Run the steps that are not done. Return whether there were any. Exits with a message on failure."""
+    """Run the steps that are not done.
+
+    Return whether there were any. Exits with a message on failure.
+    """
     end_as_on_ctrl_c()
     wanted = steps(tests=tests)
     if all(step.is_done() for step in wanted):

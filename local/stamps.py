@@ -1,4 +1,4 @@
-"""Stamps of finished steps, keyed by the content of their inputs, so that repeating set-up is quick."""
+"""Stamps of finished steps, keyed by their inputs, so set-up repeats quickly."""
 
 import hashlib
 from collections.abc import Collection, Iterable
@@ -33,5 +33,8 @@ def mark_done(name: str, key: str, folder: Path | None = None) -> None:
 
 
 def forget(name: str, folder: Path | None = None) -> None:
-    """Delete a stamp. Call before the work, so that an interrupted step counts as not done."""
+    """Delete a stamp.
+
+    Call before the work, so that an interrupted step counts as not done.
+    """
     ((folder or FOLDER) / f"{name}.stamp").unlink(missing_ok=True)

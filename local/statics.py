@@ -1,4 +1,7 @@
-"""Collects the static files into var/static, hashed and compressed. Writes only changed files."""
+"""Collects the static files into var/static, hashed and compressed.
+
+Writes only changed files.
+"""
 
 from pathlib import Path
 

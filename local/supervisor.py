@@ -1,4 +1,7 @@
-"""Runs several programs in one terminal, prefixing output with their names. All end together."""
+"""Runs several programs in one terminal, prefixing output with their names.
+
+All end together.
+"""
 
 import subprocess
 import sys
@@ -43,7 +46,10 @@ class Supervisor:
         self._readers[-1].start()
 
     def wait_until(self, is_ready: Callable[[], bool], what: str, *, seconds: float = 60) -> None:
-        """Wait until a program is ready. Raises ChildEnded if any program ends, or after `seconds`."""
+        """Wait until a program is ready.
+
+        Raises ChildEnded if any program ends, or after `seconds`.
+        """
         deadline = time.monotonic() + seconds
         while not is_ready():
             self.check()

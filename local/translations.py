@@ -1,4 +1,7 @@
-"""Compiles the translations without gettext's tools. Runs in the virtual environment."""
+"""Compiles the translations without gettext's tools.
+
+Runs in the virtual environment.
+"""
 
 from pathlib import Path
 

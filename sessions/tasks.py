@@ -140,7 +140,10 @@ def rehearse() -> None:
 
 @shared_task
 def erase_old_speech() -> None:
-    """Erase speech past its retention, and what closed accounts left behind. Scheduled nightly."""
+    """Erase speech past its retention, and what closed accounts left behind.
+
+    Scheduled nightly.
+    """
     erasure.erase_expired(timezone.now())
     erasure.erase_of_closed_accounts()
 

@@ -15,7 +15,7 @@ SPANISH = Path(settings.LOCALE_PATHS[0]) / "es" / "LC_MESSAGES" / "django.po"
 
 
 def plain(text: str) -> str:
-    """Return text in lower case without accents, so that "sesión" is found in "sesiones"."""
+    """Return text in lower case without accents."""
     decomposed = unicodedata.normalize("NFD", text.casefold())
     return "".join(char for char in decomposed if unicodedata.category(char) != "Mn")
 
@@ -42,7 +42,10 @@ def never(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def messages() -> list[tuple[str, str]]:
-    """Return pairs of English and Spanish, with plural forms joined and without placeholders and tags."""
+    """Return pairs of English and Spanish messages.
+
+    Plural forms are joined; placeholders and tags are removed.
+    """
     pairs = []
     for entry in polib.pofile(str(SPANISH)):
         english = f"{entry.msgid} {entry.msgid_plural or ''}"

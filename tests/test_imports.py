@@ -1,4 +1,4 @@
-"""Imports follow the contracts in pyproject.toml, and production needs none of the emulator's packages."""
+"""Imports follow the contracts, and production needs no emulator packages."""
 
 from __future__ import annotations
 

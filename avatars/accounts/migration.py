@@ -174,7 +174,7 @@ def _move(persona: Persona, found: Plan) -> Move:
         if match and match.new:
             changes[name] = match.new
         elif match and match.is_to_be_copied:
-            changes[name] = match.old  # stands for its copy
+            changes[name] = match.old  # replaced by its copy later
         elif old:
             obstacles.append(_("No match for %(name)s: choose one.") % {"name": old})
     if not obstacles:

@@ -70,7 +70,9 @@ def as_markdown(texts: KnowledgeText) -> str:
 
 
 def read(content: bytes, path: str) -> KnowledgeText:
-    """Parse a file. Without a name in the front matter, the file name becomes the name.
+    """Parse a file.
+
+    Without a name in the front matter, the file name becomes the name.
 
     Raises ValidationError.
     """
@@ -161,7 +163,7 @@ def _split(text: str, path: str) -> tuple[dict[str, str], str]:
 
 
 def _front_matter(front: str, path: str) -> dict[str, str]:
-    """Return the fields of a front matter, or none if it is not one of ours.
+    """Return the fields of a front matter, or none if it has another format.
 
     YAML is only composed to nodes, which builds no objects and repeats no aliases.
     """

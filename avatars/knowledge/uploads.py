@@ -56,7 +56,9 @@ class Upload:
 
 
 def unpack(file: BinaryIO, name: str) -> Upload:
-    """Return the files of an uploaded file or archive. Files that systems add on their own are left out.
+    """Return the files of an uploaded file or archive.
+
+    Files that systems add on their own are left out.
 
     Raises ValidationError if invalid, damaged or too large.
     """
@@ -101,7 +103,10 @@ def _read_entries(
 
 
 def _path(entry: zipfile.ZipInfo) -> str:
-    """Return an entry's path. Many programs write names in UTF-8 or a DOS code page without saying so."""
+    """Return an entry's path.
+
+    Many programs write names in UTF-8 or a DOS code page without saying so.
+    """
     path = entry.filename
     if not entry.flag_bits & UTF_8_NAME:
         path = _decoded(path)

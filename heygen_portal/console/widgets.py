@@ -27,12 +27,18 @@ class ReadOnly(NoDelete):
 
 
 def confirm_dialog(question: Any, answer: Any) -> dict[str, Any]:
-    """Return the theme's settings for a confirmation dialog. Without one, an action would be a plain link (GET)."""
+    """Return the theme's settings for a confirmation dialog.
+
+    Without one, an action would be a plain link (GET).
+    """
     return {"title": question, "description": "", "form_class": None, "form_submit_text": answer}
 
 
 def object_or_404(model_admin: Any, request: HttpRequest, object_id: str) -> Any:
-    """Return the row that a detail action is about, if the user may see it. Raises Http404."""
+    """Return the row that a detail action is about, if the user may see it.
+
+    Raises Http404.
+    """
     if row := model_admin.get_object(request, object_id):
         return row
     raise Http404

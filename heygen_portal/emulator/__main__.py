@@ -57,7 +57,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def rules_of(options: argparse.Namespace) -> Rules:
-    """Return the rules with the command line's changes. Raises ValueError for an unknown rule."""
+    """Return the rules with the command line's changes.
+
+    Raises ValueError for an unknown rule.
+    """
     changes: dict[str, object] = {}
     for pair in options.rule:
         name, _, value = pair.partition("=")
@@ -68,7 +71,10 @@ def rules_of(options: argparse.Namespace) -> Rules:
 
 
 def api_key_of(options: argparse.Namespace, env: Mapping[str, str]) -> str:
-    """Return the account's key, or an empty string if none is given. The command line precedes the environment."""
+    """Return the account's key, or an empty string if none is given.
+
+    The command line precedes the environment.
+    """
     if options.api_key or options.api_key_file:
         return options.api_key or read_key(options.api_key_file)
     if env.get("EMULATOR_API_KEY") or not env.get("EMULATOR_API_KEY_FILE"):

@@ -51,7 +51,10 @@ KEY_ONLY_PATHS: Final = ("/v1/streaming.create_token", "/v1/streaming.list")
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of the emulator process. Settings of the emulated services are in `Rules`."""
+    """Settings of the emulator process.
+
+    Settings of the emulated services are in `Rules`.
+    """
 
     api_key: str = field(repr=False)
     rules: Rules = field(default_factory=Rules)
@@ -63,7 +66,10 @@ class Config:
 
 
 def create_app(config: Config, performer_factory: PerformerFactory) -> web.Application:
-    """Create the application. `performer_factory` creates a performer for each session."""
+    """Create the application.
+
+    `performer_factory` creates a performer for each session.
+    """
     rooms = Rooms(config.livekit, has_server=config.has_media)
     service = HeyGenService(config.rules, rooms, performer_factory)
     app = web.Application(

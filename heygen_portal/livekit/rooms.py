@@ -27,7 +27,10 @@ T = TypeVar("T")
 
 
 class LiveKitAway(NotSent):
-    """Our LiveKit server did not answer or refused. Nothing was requested from the provider."""
+    """Our LiveKit server did not answer or refused.
+
+    Nothing was requested from the provider.
+    """
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,10 @@ def is_set_up() -> bool:
 
 
 def room_prefix() -> str:
-    """Return the prefix of this portal's room names. Several portals may share a LiveKit server."""
+    """Return the prefix of this portal's room names.
+
+    Several portals may share a LiveKit server.
+    """
     return f"portal-{salted_hmac('heygen_portal.livekit', 'rooms', algorithm='sha256').hexdigest()[:8]}-"
 
 
@@ -54,7 +60,10 @@ def new_room_name() -> str:
 
 
 async def create_room(room: str) -> None:
-    """Create a room if it does not exist. Raises LiveKitAway, after REQUEST_TIMEOUT at the latest."""
+    """Create a room if it does not exist.
+
+    Raises LiveKitAway, after REQUEST_TIMEOUT at the latest.
+    """
     request = api.CreateRoomRequest(
         name=room,
         empty_timeout=int(EMPTY_ROOM_TIMEOUT.total_seconds()),
@@ -64,7 +73,10 @@ async def create_room(room: str) -> None:
 
 
 async def delete_room(room: str) -> None:
-    """Delete a room and disconnect its participants, if it exists. Raises LiveKitAway."""
+    """Delete a room and disconnect its participants, if it exists.
+
+    Raises LiveKitAway.
+    """
     await _call("delete a room", _client().room.delete_room(api.DeleteRoomRequest(room=room)), ignore_missing=True)
 
 
@@ -87,7 +99,10 @@ async def list_own_rooms() -> list[OwnRoom]:
 
 
 async def diagnose() -> str:
-    """Make an authenticated call to our server. Return the error, or an empty string. Opens its own connection."""
+    """Make an authenticated call to our server.
+
+    Return the error, or an empty string. Opens its own connection.
+    """
     keys = settings.LIVEKIT_API_KEY, settings.LIVEKIT_API_SECRET
     try:
         async with api.LiveKitAPI(settings.LIVEKIT_URL, *keys, timeout=REQUEST_TIMEOUT) as client:

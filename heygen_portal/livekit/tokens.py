@@ -45,7 +45,10 @@ def for_person(room: str) -> RoomAccess:
 
 
 def for_observer(room: str, seat: str) -> RoomAccess:
-    """Return access for a hidden, subscribe-only observer. Webhooks report the seat in the identity."""
+    """Return access for a hidden, subscribe-only observer.
+
+    Webhooks report the seat in the identity.
+    """
     grants = api.VideoGrants(
         room_join=True, room=room, can_subscribe=True, can_publish=False, can_publish_data=False, hidden=True
     )

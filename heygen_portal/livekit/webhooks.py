@@ -26,7 +26,10 @@ class UntrustedWebhook(Exception):
 
 @dataclass(frozen=True)
 class Webhook:
-    """A verified webhook. `sid` identifies one connection of a participant; `track` is a track's kind."""
+    """A verified webhook.
+
+    `sid` identifies one connection of a participant; `track` is a track's kind.
+    """
 
     id: str = field(repr=False)
     kind: str
@@ -38,7 +41,10 @@ class Webhook:
 
 
 def read_webhook(body: bytes, authorization: str) -> Webhook:
-    """Verify and parse a webhook. Raises UntrustedWebhook unless our server signed this body recently."""
+    """Verify and parse a webhook.
+
+    Raises UntrustedWebhook unless our server signed this body recently.
+    """
     if not is_set_up():
         raise UntrustedWebhook("no LiveKit server is set up")
     verifier = api.TokenVerifier(settings.LIVEKIT_API_KEY, settings.LIVEKIT_API_SECRET)

@@ -44,7 +44,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 
 
 class Invitation(models.Model):
-    """Permission for one address to become a user with one role, once, until it expires.
+    """Allows one address to create a user with one role, once, until it expires.
 
     The signed link is not stored. An invitation ends when its author may no longer invite.
     """

@@ -12,7 +12,10 @@ DEFAULT_ORGANISATION = 1
 
 
 class Organisation(models.Model):
-    """Owner of provider accounts, personas, staff and quotas. There is one; nothing separates several yet."""
+    """Owner of provider accounts, personas, staff and quotas.
+
+    There is one; nothing separates several yet.
+    """
 
     name = models.CharField(_("name"), max_length=80, unique=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)

@@ -77,7 +77,9 @@ def password_reset_from_key(request: HttpRequest, uidb36: str, key: str) -> Http
 
 @login_not_required
 def single_sign_on(request: HttpRequest, provider_id: str) -> HttpResponseBase:
-    """Redirect to the directory. Only POST: a link leads to the sign-in page with its button.
+    """Redirect to the directory.
+
+    Only POST: a link leads to the sign-in page with its button.
 
     allauth's `process` parameter, which could connect another person's directory account, is refused.
     """
@@ -95,7 +97,10 @@ def single_sign_on_done(request: HttpRequest, provider_id: str) -> HttpResponseB
 
 
 def _ask_directory(view: Callable[..., HttpResponseBase], request: HttpRequest, provider_id: str) -> HttpResponseBase:
-    """Call a view that contacts the directory, and show an error page if it does not answer."""
+    """Call a view that contacts the directory.
+
+    Show an error page if the directory does not answer.
+    """
     try:
         return view(request, provider_id)
     except RequestException as exc:

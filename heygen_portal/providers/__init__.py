@@ -1,4 +1,7 @@
-"""Providers of streaming avatars. Call `for_account`; `contract.provider` has the interface."""
+"""Providers of streaming avatars.
+
+Call `for_account`; `contract.provider` has the interface.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ class _OpenProvider:
 
 
 def capabilities_of(kind: str) -> Capabilities:
-    """Return the capabilities of a kind of provider, without an account or a network call."""
+    """Return the capabilities of a kind of provider, without a network call."""
     return KINDS[kind].capabilities
 
 

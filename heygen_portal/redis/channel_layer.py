@@ -1,4 +1,4 @@
-"""channels-redis' publish/subscribe layer, with its leaks during Redis outages fixed.
+"""channels-redis' publish/subscribe layer without its leaks in Redis outages.
 
 channels-redis keeps a queue for each tab that failed to subscribe, and after an outage subscribes again for tabs that
 left meanwhile. During an outage pages reconnect every few seconds, so both would grow.
@@ -71,7 +71,10 @@ class PortalLoopLayer(RedisPubSubLoopLayer):
 
 class PortalPubSub(PubSub):
     async def execute_command(self, *args: Any) -> None:
-        """Send a command. Raises RedisError if the receiving task is restoring the connection."""
+        """Send a command.
+
+        Raises RedisError if the receiving task is restoring the connection.
+        """
         try:
             await super().execute_command(*args)
         except RuntimeError as exc:  # both tasks wait for the answer to the handshake

@@ -16,7 +16,10 @@ _shutdown_hooks: set[Callable[[], Coroutine[Any, Any, None]]] = set()
 
 
 def spawn(work: Coroutine[Any, Any, None] | asyncio.Future[None]) -> asyncio.Future[None]:
-    """Run a coroutine in the background. Keep a reference, because the event loop holds only a weak one."""
+    """Run a coroutine in the background.
+
+    Keep a reference, because the event loop holds only a weak one.
+    """
     task = asyncio.ensure_future(work)
     _running.add(task)
     task.add_done_callback(_running.discard)
@@ -29,7 +32,10 @@ def call_later(wait: timedelta, begin: Callable[[], Coroutine[Any, Any, None]]) 
 
 
 async def finish() -> None:
-    """Wait up to FINISH_TIMEOUT for background tasks, including those started meanwhile."""
+    """Wait up to FINISH_TIMEOUT for background tasks.
+
+    Tasks started meanwhile are included.
+    """
     with suppress(TimeoutError):
         async with asyncio.timeout(FINISH_TIMEOUT.total_seconds()):
             while others := _running - {asyncio.current_task()}:

@@ -138,7 +138,10 @@ def clear_all() -> None:
 
 
 def rates_of(name: str, scope: str) -> list[RateLimitItem]:
-    """Return the rates of a budget with overrides applied. Raises ValueError if a rate cannot be parsed."""
+    """Return the rates of a budget with overrides applied.
+
+    Raises ValueError if a rate cannot be parsed.
+    """
     text = settings.BUDGETS.get(f"{name}.{scope}", BUDGETS[name][scope])
     return _parse(text, settings.BUDGET_FACTOR)
 
@@ -149,7 +152,7 @@ def _parse(text: str, factor: float) -> list[RateLimitItem]:
 
 
 def invalid_names() -> list[str]:
-    """Return the names in the setting BUDGETS that are unknown or have an invalid rate."""
+    """Return unknown names in BUDGETS, and those with an invalid rate."""
     known = {f"{name}.{scope}" for name, scopes in BUDGETS.items() for scope in scopes}
     invalid = []
     for name, text in settings.BUDGETS.items():
@@ -199,7 +202,10 @@ def _spend_one(name: str, rate: RateLimitItem, key: str, cost: int) -> None:
 def _wait(
     rate: RateLimitItem, cost: int, previous: int, previous_ends: float, current: int, current_ends: float
 ) -> float:
-    """Return the seconds until `cost` fits, from counts and remaining seconds of the last two windows."""
+    """Return the seconds until `cost` fits.
+
+    Computed from the counts and remaining seconds of the last two windows.
+    """
     expiry, room = rate.get_expiry(), rate.amount - cost
     if current <= room and previous:
         return previous_ends - (room + 1 - current) * expiry / previous

@@ -20,7 +20,9 @@ _BASE_URL = re.compile(rf"https?://(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|{_LABEL}(?:\.{_
 
 
 def of(request: HttpRequest) -> str | None:
-    """Return the client's address behind PROXY_COUNT proxies, or None for a Unix socket without a proxy.
+    """Return the client's address behind PROXY_COUNT proxies.
+
+    None for a Unix socket without a proxy.
 
     Each proxy appends the address of its peer to X-Forwarded-For. Entries before those can be forged.
     """
@@ -34,7 +36,7 @@ def of_socket(scope: Mapping[str, Any]) -> str | None:
 
 
 def of_connection(forwarded: Iterable[bytes], peer: str) -> str | None:
-    """Return the client's address from X-Forwarded-For headers and the connection's peer. See `of`."""
+    """Return the client's address from X-Forwarded-For and the peer. See `of`."""
     return _behind_proxies(",".join(value.decode("latin-1") for value in forwarded), peer)
 
 
@@ -73,7 +75,10 @@ def client_network(address: str) -> str:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a URL's host is this machine. Names are not resolved; only `localhost` counts."""
+    """Whether a URL's host is this machine.
+
+    Names are not resolved; only `localhost` counts.
+    """
     try:
         return host == "localhost" or ip_address(host or "").is_loopback
     except ValueError:

@@ -64,7 +64,10 @@ async def read_range(path: Path, first: int, length: int) -> AsyncIterator[bytes
 
 
 async def read_chunks(body: BinaryIO, length: int | None = None) -> AsyncIterator[bytes]:
-    """Read an open file from its position, up to `length` bytes or to its end, and close it."""
+    """Read an open file in chunks, and close it.
+
+    From its position, up to `length` bytes or to its end.
+    """
     left = length if length is not None else sys.maxsize
     try:
         while left > 0 and (chunk := await asyncio.to_thread(body.read, min(CHUNK_BYTES, left))):

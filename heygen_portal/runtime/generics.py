@@ -25,6 +25,9 @@ else:
 
 
 def name_of_field(model: type[models.Model], name: str) -> str:
-    """Return a field's verbose name. The stubs allow for reverse relations, which have none."""
+    """Return a field's verbose name.
+
+    The stubs allow for reverse relations, which have none.
+    """
     field: Any = model._meta.get_field(name)
     return str(field.verbose_name)

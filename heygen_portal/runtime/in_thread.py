@@ -57,7 +57,7 @@ def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
 
 
 def call_after_return(send: Send) -> bool:
-    """Let the event loop that awaits this thread await `send` once the function has returned.
+    """Let the event loop that awaits this thread await `send` afterwards.
 
     Return False if no loop is waiting. Waiting for the loop here would keep other threads from the database.
     """

@@ -1,4 +1,4 @@
-"""HTTP 429 responses for used-up budgets, as a page or as JSON, with the time to wait."""
+"""HTTP 429 responses for used-up budgets, as a page or JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from heygen_portal.runtime.budgets import TooManyRequests
 
 
 def retry_message(wait_seconds: int) -> str:
-    """Return when to try again, in the active language, for pages whose heading gives the reason."""
+    """Return when to try again, for pages whose heading gives the reason."""
     if wait_seconds < 90:
         words = ngettext("Try again in %(n)s second.", "Try again in %(n)s seconds.", wait_seconds)
         return words % {"n": wait_seconds}

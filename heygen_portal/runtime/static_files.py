@@ -61,7 +61,10 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
 
 @cache
 def modules_of(entry: str) -> tuple[str, ...]:
-    """Return a module and all its direct and indirect imports, or nothing if it does not exist."""
+    """Return a module and all modules that it imports, directly or indirectly.
+
+    Return nothing if it does not exist.
+    """
     found: dict[str, None] = {}
     waiting = [entry]
     while waiting:

@@ -1,4 +1,7 @@
-"""Run the server: `python -m heygen_portal.server -b 127.0.0.1 -p 8000`. Takes Daphne's options."""
+"""Run the server: `python -m heygen_portal.server -b 127.0.0.1 -p 8000`.
+
+Takes Daphne's options.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Daphne's server with the portal's protocols and bounded queues between them and the application."""
+"""Daphne's server with the portal's protocols and bounded queues."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ class RequestInbox(asyncio.Queue[Message]):
 
 
 class SocketInbox(asyncio.Queue[Message]):
-    """Receive queue of a WebSocket application. While it is full, the connection is not read."""
+    """Receive queue of a WebSocket application.
+
+    While it is full, the connection is not read.
+    """
 
     def __init__(self, socket: websocket.Socket) -> None:
         super().__init__()

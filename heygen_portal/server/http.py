@@ -112,7 +112,10 @@ class Channel(HTTPChannel):
         super().connectionLost(reason)
 
     def accepts(self, data: bytes) -> bool:
-        """Count a part of the body. Refuse the request and return False if the body is too large."""
+        """Count a part of the body.
+
+        Refuse the request and return False if the body is too large.
+        """
         if self._is_refused:
             return False
         self._body_bytes += len(data)
@@ -157,7 +160,10 @@ class Channel(HTTPChannel):
             self._upload_network = None
 
     def _client_network(self) -> str:
-        """Return the network that a large body counts for. Unix-socket clients without a proxy share one."""
+        """Return the network that a large body counts for.
+
+        Unix-socket clients without a proxy share one.
+        """
         forwarded = self.requests[-1].requestHeaders.getRawHeaders(b"X-Forwarded-For") or []
         peer = getattr(self.transport.getPeer(), "host", "")
         return client_address.client_network(client_address.of_connection(forwarded, peer) or "")
@@ -193,7 +199,10 @@ class Channel(HTTPChannel):
 
 
 class Request(WebRequest):
-    """One request. Its body is passed on in chunks; its response waits for the client to read."""
+    """One request.
+
+    Its body is passed on in chunks; its response waits for the client to read.
+    """
 
     def __init__(self, channel: Channel, queued: Any = None) -> None:
         # Otherwise Twisted parses forms in memory, into a field that Daphne never reads.

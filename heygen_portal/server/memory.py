@@ -11,7 +11,9 @@ ARENAS = 2
 
 
 def return_freed_blocks() -> None:
-    """Make glibc return large blocks to the system when they are freed. No effect with other C libraries.
+    """Make glibc return large blocks to the system when they are freed.
+
+    No effect with other C libraries.
 
     By default glibc raises its mmap threshold whenever a large block is freed and keeps smaller blocks, in up to eight
     arenas per processor, so a process keeps many times the memory of its peak.

@@ -25,7 +25,10 @@ class OwnOriginMiddleware:
 
 
 def is_own_origin(scope: Any) -> bool:
-    """Whether Origin matches the request's own origin, judged as Django does, including proxy headers."""
+    """Whether Origin is the request's own origin.
+
+    Judged as Django does, including proxy headers.
+    """
     scheme = SCHEMES.get(scope.get("scheme", "ws"), "http")
     request = ASGIRequest({**scope, "type": "http", "method": "GET", "scheme": scheme}, BytesIO())
     origin = request.META.get("HTTP_ORIGIN", "").lower()

@@ -13,7 +13,7 @@ from django.db import connections
 
 
 class PageHandler(ASGIHandler):
-    """Frees each response once it is sent, and each database connection once the response is built.
+    """Frees responses once sent, and database connections once they are built.
 
     Django waits for a disconnection in a task that ends with an exception. The traceback refers to the frame that holds
     the task, so the response stays in memory until garbage collection, which counts objects and not bytes: a hundred
@@ -32,7 +32,10 @@ class PageHandler(ASGIHandler):
             await sync_to_async(connections.close_all)()
 
     async def listen_for_disconnect(self, receive: Any) -> None:
-        """Return once the client has disconnected. Django's method raises, which its caller treats the same."""
+        """Return once the client has disconnected.
+
+        Django's method raises, which its caller treats the same.
+        """
         with suppress(RequestAborted):
             await super().listen_for_disconnect(receive)
 

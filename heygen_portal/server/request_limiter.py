@@ -19,7 +19,9 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class RequestLimiter:
-    """Runs a limited number of requests concurrently. The others wait, first come, first served.
+    """Runs a limited number of requests concurrently.
+
+    The others wait, first come, first served.
 
     A request's slot is free once its response starts, so slow readers block no one.
     """
@@ -29,7 +31,10 @@ class RequestLimiter:
         self._waiting = 0
 
     async def run(self, application: Any, scope: Any, receive: Any, send: Send) -> None:
-        """Run the application once a slot is free. Respond with 503 if too many requests wait."""
+        """Run the application once a slot is free.
+
+        Respond with 503 if too many requests wait.
+        """
         if self._waiting >= MAX_WAITING_REQUESTS:
             await send({"type": "http.response.start", "status": 503, "headers": BUSY_HEADERS})
             await send({"type": "http.response.body", "body": BUSY})

@@ -1,4 +1,4 @@
-"""WebSocket protocol with bounded buffers in both directions and a limit on control frames."""
+"""WebSocket protocol with bounded buffers and a limit on control frames."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ HIDDEN_KEYS = (
     "rows", audit_log.IS_COMPLETE, audit_log.USER_KEY, audit_log.INVITATION_KEY, audit_log.IS_RENAMED,
     audit_log.RENAMED,
 )  # fmt: skip
-"""Keys for programs: rows of other tables that the entry vouches for, and the IDs of whom it is about."""
+"""Keys for programs: rows of other tables that the entry covers, and the IDs of the users it is about."""
 
 
 def describe(entry: AuditEntry) -> str:

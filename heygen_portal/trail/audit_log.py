@@ -213,7 +213,7 @@ STORED_COLUMNS = (
     "previous_hash", "hash",
 )  # fmt: skip
 UNREADABLE = object()
-"""Stands in for data that is not JSON. No hash matches it."""
+"""Replaces data that is not JSON. No hash matches it."""
 
 
 def _read(renamed: RenamedHashes, *numbers: int) -> Iterator[StoredEntry]:

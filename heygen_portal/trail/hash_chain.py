@@ -22,7 +22,10 @@ canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii
 
 
 def storable(value: Any) -> Any:
-    """Return JSON data in the form that both databases return unchanged, so that its hash stays valid."""
+    """Return JSON data in a form that both databases return unchanged.
+
+    Its hash stays valid.
+    """
     match value:
         case bool() | None:
             return value
@@ -66,7 +69,10 @@ def first_mismatch(known: str, names: Sequence[str], values: Sequence[str]) -> s
 
 
 def negative_zero_variants(value: Any) -> Iterable[Any]:
-    """Yield the data with every combination of zeros made negative, in case the database dropped their signs."""
+    """Yield the data with every combination of zeros made negative.
+
+    A database may have dropped their signs.
+    """
     places = list(_zero_paths(value, ()))
     if not 0 < len(places) <= MAX_ZEROS:
         return
@@ -104,13 +110,16 @@ class Row(Protocol):
     @property
     def hash(self) -> str: ...
     def matches_hash(self, number: int | None = None, previous_hash: str | None = None) -> bool:
-        """Whether the stored hash matches the content, at this number and after this hash if given."""
+        """Whether the stored hash matches the content.
+
+        If given, at this number and after this hash.
+        """
 
     def hashes_to(self, expected: str) -> bool:
         """Whether the content has the expected hash, whatever the stored hash is."""
 
     def changed_column(self) -> str:
-        """Return the column that was changed according to the checksums, or an empty string."""
+        """Return the changed column according to the checksums, or an empty string."""
 
 
 Finding = tuple[Tampering, int, str]

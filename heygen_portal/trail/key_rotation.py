@@ -1,4 +1,6 @@
-"""Re-encryption with the current keys, in bounded batches. Signatures are never made again.
+"""Re-encryption with the current keys, in bounded batches.
+
+Signatures are never made again.
 
 A value encrypted with a retired key stays readable until it is rotated, so an interrupted run can simply be
 repeated. `sessions.speech.keys` adds the keys of speech.
@@ -29,7 +31,10 @@ class Unreadable(Exception):
 
 @dataclass
 class Progress:
-    """Counts of a store's encrypted values. A dry run counts values to rotate as `left`."""
+    """Counts of a store's encrypted values.
+
+    A dry run counts values to rotate as `left`.
+    """
 
     current: int = 0
     rotated: int = 0
@@ -46,7 +51,10 @@ class Store(Protocol):
         """Return the rows that hold an encrypted value."""
 
     def reencrypt(self, row: Any) -> Any:
-        """Return the value encrypted with the current key, or None if it already is. Raises Unreadable."""
+        """Return the value encrypted with the current key, or None if it already is.
+
+        Raises Unreadable.
+        """
 
     def store(self, row: Any, value: Any) -> None: ...
 
@@ -77,7 +85,10 @@ def rotate(store: Store, *, is_dry: bool = False, on_progress: Callable[[Progres
 
 
 def _batches(rows: QuerySet[Any]) -> Iterator[Sequence[Any]]:
-    """Yield all rows in primary-key order. Each batch's transaction ends when the next batch is requested."""
+    """Yield all rows in primary-key order.
+
+    Each batch's transaction ends when the next batch is requested.
+    """
     after = None
     while True:
         with transaction.atomic():
@@ -97,7 +108,10 @@ class FieldKeys:
         return [Fernet(key) for key in EncryptedTextField().keys]
 
     def reencrypt(self, token: str) -> str | None:
-        """Return the token encrypted with the current key, or None if it already is. Raises Unreadable."""
+        """Return the token encrypted with the current key, or None if it already is.
+
+        Raises Unreadable.
+        """
         current, *retired = self._keys
         if _opened(current, token) is not None:
             return None

@@ -40,7 +40,10 @@ class AsText(Func):
 
 
 class IsoText(Func):
-    """A datetime as `isoformat` writes it. Values beyond Python's range (infinity, BC, year 10000) stay as stored."""
+    """A datetime as `isoformat` writes it.
+
+    Values beyond Python's range (infinity, BC, year 10000) stay as stored.
+    """
 
     output_field = TextField()
 
@@ -105,7 +108,10 @@ class AddressText(Func):
 
 
 def blob(value: Any) -> bytes:
-    """Return a binary value, or raise TypeError. `bytes` of a large integer would exhaust memory."""
+    """Return a binary value, or raise TypeError.
+
+    `bytes` of a large integer would exhaust memory.
+    """
     if not isinstance(value, (bytes, memoryview)):
         raise TypeError(type(value))
     return bytes(value)

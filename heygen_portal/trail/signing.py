@@ -1,4 +1,4 @@
-"""Keys derived from `FIELD_ENCRYPTION_KEY`, and signatures that only this portal can make. Knows no models.
+"""Keys derived from `FIELD_ENCRYPTION_KEY`, and this portal's signatures.
 
 The newest key signs and wraps. Keys in `FIELD_ENCRYPTION_KEY_FALLBACKS` are retired: they still verify and
 unwrap what was made with them, and are never removed from the list while anything made with them is kept.
@@ -39,7 +39,10 @@ def is_signed(signature: str, *values: object) -> bool:
 
 
 def key(purpose: str) -> bytes:
-    """Return the current key for one purpose. Keys of different purposes reveal nothing about each other."""
+    """Return the current key for one purpose.
+
+    Keys of different purposes reveal nothing about each other.
+    """
     return _derived(purpose, settings.FIELD_ENCRYPTION_KEY)
 
 

@@ -1,4 +1,4 @@
-"""Reasons that staff give for reading, searching, exporting, stopping, or closing an account."""
+"""Reasons that staff must give, for example for reading a transcript."""
 
 from __future__ import annotations
 

@@ -302,7 +302,7 @@ class StartAttempt:
     async def _requeue(self, session: StreamingSession, refusal: LimitReached) -> StreamingSession | None:
         """End a session that the provider has no slot for, and queue again.
 
-        The person waits before everybody who started later. Return None if the session was stopped meanwhile or the
+        The user's position is before all who started later. Return None if the session was stopped meanwhile or the
         attempt was given up.
         """
         await self.tab.unfollow()  # the page is informed about the queue, not about this session's end

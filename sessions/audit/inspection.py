@@ -56,7 +56,7 @@ class Line:
     at: datetime
     is_interrupted: bool
     characters: int
-    # Value of `line_standing.Standing`: who vouches for it.
+    # Value of `line_standing.Standing`: where it comes from, and whether it is confirmed.
     standing: str
     # It is only in the provider's transcript.
     is_unreported: bool

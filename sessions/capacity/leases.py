@@ -45,7 +45,10 @@ class WebProcess:
         self._queue_entries.pop(channel, None)
 
     async def hold_lease(self) -> None:
-        """Take the lease, and renew it for as long as the event loop runs. Safe to repeat."""
+        """Take the lease, and renew it for as long as the event loop runs.
+
+        Safe to repeat.
+        """
         renewing = self._renewing
         if renewing is None or renewing.done() or renewing.get_loop() is not asyncio.get_running_loop():
             await in_thread(tabs.renew_lease)(self.id)

@@ -14,7 +14,10 @@ from heygen_portal.people.access.live_access import Claim, Condition, Loss
 
 
 def loss(claim: Claim) -> Loss | None:
-    """Return why one claim no longer holds, as `losses` does, or None if it holds. One query: each text pays for it."""
+    """Return why one claim no longer holds, as `losses` does, or None if it holds.
+
+    One query: each text pays for it.
+    """
     ids = sorted(claim.persona_ids)
     published = Persona.Status.PUBLISHED.value
     more = Condition(_may_talk(len(ids)), [published, *ids, len(ids)], Loss.PERSONA) if ids else None

@@ -242,7 +242,10 @@ def join_queue(user_id: int, persona: Persona, tab: TabAddress, request: StartRe
 def hold_slot(
     user_id: int, persona: Persona, tab: TabAddress, request: StartRequest, until: datetime, *, joins_at_end: bool
 ) -> QueueEntry:
-    """Hold a slot as `queue.hold_slot` does, for a user who may still start sessions. Raises QueueFull, AccessEnded."""
+    """Hold a slot as `queue.hold_slot` does, for a user who may still start sessions.
+
+    Raises QueueFull, AccessEnded.
+    """
     with transaction.atomic():
         queue.lock(persona.avatar.account_id)
         _require_access(_access_of(user_id, persona, request.purpose))
@@ -293,7 +296,10 @@ def _access_facts(user_id: int, persona: Persona, purpose: Purpose) -> dict[str,
 
 
 def _access_of(user_id: int, persona: Persona, purpose: Purpose) -> Any:
-    """Return the access facts in one query. Call it under the account's lock, so that they stay true."""
+    """Return the access facts in one query.
+
+    Call it under the account's lock, so that they stay true.
+    """
     asked = _access_facts(user_id, persona, purpose)
     rows = ProviderAccount.objects.annotate(**asked).values_list(*asked, named=True)
     return rows.get(pk=persona.avatar.account_id)

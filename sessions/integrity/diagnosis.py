@@ -30,7 +30,7 @@ TEXT_PROVING_KINDS = {
 HASHED_FIELDS = ("source", "kind", "data", "at")
 # From an event to its seal. A seal is made in the same transaction.
 MAX_SEALING_TIME = timedelta(minutes=1)
-# Stands for data that is not JSON.
+# Replaces data that is not JSON.
 UNREADABLE = object()
 
 

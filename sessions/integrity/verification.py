@@ -578,7 +578,7 @@ def rows_of(table: Table, session: UUID | str | None) -> QuerySet[Any]:
 
 SUM_COLUMNS = ("sessions", "time", "wasted", "estimated")
 DAY_KEY = ("day", "account_id", "persona_id")
-# Stand for a column: the sums of a day are missing, or no session contributes to them.
+# Used in place of a column: the sums of a day are missing, or no session contributes to them.
 MISSING_SUMS, SURPLUS_SUMS = "-", "+"
 # Day, account and persona of daily sums.
 DayKey = tuple[str, int, int]

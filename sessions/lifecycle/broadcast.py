@@ -159,7 +159,7 @@ class Staying(Event):
 class Observed(Event):
     """Whether staff observe.
 
-    `until` (ISO 8601): nobody has joined yet, and the token expires then.
+    `until` (ISO 8601): no observer has joined yet, and the token expires then.
     """
 
     type: ClassVar[str] = "session.observed"

@@ -31,7 +31,7 @@ CLAIM_TEXTS: dict[str, str | Promise] = {
     "unlisted_at": _("The provider’s list was not available at %(unlisted_at)s."),
 }
 
-# Labels that address the user; other reasons have the same label for everybody.
+# Labels that address the user; other reasons have one label for all readers.
 OWN_LABELS: dict[str, str | Promise] = {
     EndReason.USER_STOPPED: _("You ended the conversation"),
     EndReason.TAKEN_OVER: _("You continued on another device"),

@@ -22,7 +22,7 @@ class LegalHoldQuerySet(models.QuerySet["LegalHold"]):
 
 
 class LegalHold(models.Model):
-    """An order to keep a session's speech, whoever requests its erasure.
+    """An order to keep a session's speech despite any request to erase it.
 
     Released, never deleted.
     """

@@ -35,7 +35,7 @@ from sessions.models import (
     Utterance,
 )
 
-# Stands for no limit in comparisons by the database.
+# Means no limit, in comparisons by the database.
 UNLIMITED_DAYS = 1_000_000
 # A start in flight may store its session this long after its user's account was closed. It is stopped at once.
 STORED_WHILE_CLOSING = timedelta(minutes=1)

@@ -42,7 +42,7 @@ register.filter(durations.measured)
 
 @register.filter
 def on_clock(since: timedelta) -> str:
-    """Seconds since the beginning, to the millisecond; days where somebody looked long after."""
+    """Seconds since the beginning, to the millisecond, or in days for much later events."""
     if since.days:
         return f"{since.days} d"
     return formats.number_format(since.total_seconds(), 3, use_l10n=True, force_grouping=False)

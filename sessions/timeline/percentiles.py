@@ -23,6 +23,9 @@ def median(measured: Iterable[timedelta]) -> timedelta | None:
 
 
 def p95(measured: Iterable[timedelta]) -> timedelta | None:
-    """Return the smallest value that 95 % of the values do not exceed, or None with too few values."""
+    """Return the 95th percentile, or None with too few values.
+
+    It is the smallest value that 95 % of the values do not exceed.
+    """
     ordered = sorted(measured)
     return ordered[ceil(0.95 * len(ordered)) - 1] if len(ordered) >= MIN_VALUES_FOR_P95 else None

@@ -175,7 +175,10 @@ BUTTONS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Message:
-    """`content` makes a permitted message receive an answer, usually an error about invalid content."""
+    """A message that a page may send.
+
+    `content` makes a permitted message receive an answer, usually an error about invalid content.
+    """
 
     who: str
     content: dict[str, Any] = field(default_factory=dict)

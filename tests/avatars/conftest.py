@@ -28,7 +28,10 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (4, 3), **options: Any) -
 
 @pytest.fixture(autouse=True)
 def no_provider(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make key checks and syncs fail, because accounts in tests have no provider unless a test asks for one."""
+    """Make key checks and syncs fail.
+
+    Accounts in tests have no provider unless a test asks for one.
+    """
 
     async def away(account: ProviderAccount) -> None:
         raise NotSent("nowhere")

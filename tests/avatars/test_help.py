@@ -1,4 +1,4 @@
-"""Each persona's card, its page and the help page show whether it takes text or voice."""
+"""Cards, persona pages and the help page show whether text or voice is accepted."""
 
 from __future__ import annotations
 

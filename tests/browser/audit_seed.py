@@ -1,4 +1,4 @@
-"""Two recorded sessions for the auditor's page, one successful and one with problems."""
+"""Two sessions for the auditor's page: one successful, one with problems."""
 
 SEED = """
 from datetime import datetime, timedelta, UTC

@@ -70,7 +70,7 @@ async def stage(livekit: servers.LiveKit, emulator: servers.Emulator, chromium: 
         if not os.environ.get("PICTURES"):
             portal.manage("shell", "-v0", "-c", SMALL_VIDEO)
         portal.use_rooms(os.environ.get("ROOMS", "provider"))  # ROOMS=own: the whole suite in rooms of our own LiveKit
-        # Once for all: each new password would sign out whoever has the cookies.
+        # Set once, because each new password would invalidate the cookies.
         demo = Person("demo", password(portal, "demo"))
         page = await chromium.new_page()
         await demo.sign_in(page, portal)

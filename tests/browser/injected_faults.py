@@ -54,7 +54,7 @@ print(json.dumps(records))
 @dataclass(frozen=True)
 class Fault:
     run: Callable[[RoomPage], Awaitable[None]]
-    # A fault of the session that is opened next: it is opened before anybody else's.
+    # The fault affects the next session, so no other one may be opened before it.
     order: Mapping[str, Any] = field(default_factory=dict)
     # Runs in the page before any script of its own.
     init: str = ""
@@ -70,7 +70,10 @@ def reported(room: RoomPage, kind: str, key: str) -> list[str]:
 
 
 async def wait_for_room(room: RoomPage, number: int = 1) -> str:
-    """Wait until the page has received its n-th room, and return the provider's session ID."""
+    """Wait until the page has received its n-th room.
+
+    Return the provider's session ID.
+    """
 
     async def is_handed() -> bool:
         return len(messages_of(room, "session.room")) >= number
@@ -173,7 +176,10 @@ async def wait_for_verdict(room: RoomPage, *codes: str) -> None:
 
 
 async def run_faults(chromium: Browser, stage: Stage, causes: Mapping[str, Fault]) -> dict[str, Any]:
-    """Run each fault with a user of its name, side by side, and return the records of their sessions."""
+    """Run each fault in parallel, with a user of its name.
+
+    Return the records of their sessions.
+    """
     async with people(chromium, stage, {name: cause.init for name, cause in causes.items()}) as rooms:
         for name in (name for name, cause in causes.items() if cause.order):
             await inject_fault(rooms[name], **causes[name].order)

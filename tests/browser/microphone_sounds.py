@@ -1,4 +1,4 @@
-"""Synthetic microphone input, speech and noises, so that no recording has to be stored."""
+"""Synthetic speech and noises as microphone input, so no recording is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check pages for accessibility with axe and on a narrow phone, and take pictures for the documentation."""
+"""Check pages with axe and on a narrow phone, and take pictures of them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ def axe_source() -> str:
 
 @dataclass
 class PageChecks:
-    """Collect the problems of all states of one page, so that one run reports all of them."""
+    """Collect the problems of all states of one page.
+
+    One run reports all of them.
+    """
 
     page: Page
     language: str
@@ -55,7 +58,7 @@ class PageChecks:
     seen: set[str] = field(default_factory=set)
 
     async def check(self, state: str, *, picture: str = "", part: str = "") -> None:
-        """Check that axe finds nothing in either theme and that nothing scrolls sideways at 360 px.
+        """Check with axe in both themes, and that nothing scrolls sideways at 360 px.
 
         `picture` is the theme, or "narrow", of a picture to save. `part` limits axe to a part of the page.
         """
@@ -79,7 +82,7 @@ class PageChecks:
 
 
 async def save_picture(page: Page, name: str, theme: str = "light") -> None:
-    """Save a picture of a real state for the documentation, if PICTURES names a folder."""
+    """Save a picture for the documentation, if PICTURES names a folder."""
     if folder := os.environ.get("PICTURES"):
         await page.evaluate(SET_THEME, theme)
         await page.screenshot(path=Path(folder) / f"{name}-es-{theme}.jpg", type="jpeg", quality=55)

@@ -83,7 +83,9 @@ class RoomPage:
         slug: str = "lucia",
         **context: Any,
     ) -> AsyncIterator[RoomPage]:
-        """Open a persona's room, signed in, and wait at the end until the session has ended.
+        """Open a persona's room, signed in.
+
+        Wait at the end until the session has ended.
 
         `context` has Playwright's options. Its `init` runs in the page before the page's own scripts.
         """

@@ -165,7 +165,7 @@ async def test_invitation_and_second_factor_pages_are_accessible(
     await page.select_option("select[name=group]", index=1)
     await page.locator("button[name=_save]").first.click()
     link = await page.locator("code", has_text="/accounts/invitation/").inner_text()
-    await page.context.clear_cookies()  # somebody else, on another day
+    await page.context.clear_cookies()  # another user, on another day
     page_checks = PageChecks(page, language, Path(os.environ.get("PICTURES") or tmp_path))
     await page.set_viewport_size(WIDE)
     await page.goto(link)

@@ -1,4 +1,7 @@
-"""The portal in Firefox, which plays no H.264 here and gathers no loopback candidates."""
+"""The portal in Firefox.
+
+Here it plays no H.264 and gathers no loopback candidates.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ pathfinder = User.objects.create_user("pathfinder", password="a-word-for-tests",
 pathfinder.groups.add(Group.objects.get(name="End users"))
 """
 LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen."
-# Firefox tells its own console of these, and nobody else.
+# Firefox reports these only in its own console.
 FORBIDDEN = """addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) =>
   console.error(`${effectiveDirective} forbids ${blockedURI}`))"""
 # Five seconds of pictures: after three without one, the page would have given the picture up.

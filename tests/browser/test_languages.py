@@ -1,4 +1,4 @@
-"""A conversation that continues in another language and on another device, and is rated."""
+"""A conversation continues in another language and on another device."""
 
 from __future__ import annotations
 

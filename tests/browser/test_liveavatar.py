@@ -1,4 +1,7 @@
-"""A conversation with LiveAvatar, whose start returns the room and whose commands and events travel in it."""
+"""A conversation with LiveAvatar.
+
+Its start returns the room; commands and events travel in the room.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,7 @@ async def test_push_to_talk_and_a_refused_press(with_microphone: Browser, stage:
         await page.keyboard.down("Space")
         await page.evaluate(PRESS_TWICE)
         await expect(page.get_by_text("could not listen")).to_be_visible()
-        for loud in ("=== 0", "> 0", "=== 0"):  # the whole of what is said, wherever the recording stands
+        for loud in ("=== 0", "> 0", "=== 0"):  # the whole utterance, at any position of the recording
             await room.wait_for(f"{LEVEL} {loud}")
         await page.keyboard.up("Space")
         await expect(page.locator(".line--you").first).to_contain_text("by voice")

@@ -22,7 +22,7 @@ guide.groups.add(Group.objects.get(name="End users"))
 """
 QUESTION = {"es": "¿Cuál es el horario?", "en": "Where is my invoice?"}
 SLUG = {"es": "lucia", "en": "daniel"}
-# Pictures of all states, shared between the languages; `dark` and `narrow` stand among them.
+# Pictures of all states, shared between the languages; `dark` and `narrow` are among them.
 PICTURES = {
     ("es", "ready"): "light", ("es", "connecting"): "dark", ("en", "queue"): "light", ("es", "take-over"): "light",
     ("en", "live"): "light", ("es", "live"): "narrow", ("es", "ending"): "light", ("en", "ended"): "dark",

@@ -65,7 +65,10 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Office:
-    """A portal with a LiveKit server as in the example, reached through opened connections only."""
+    """A portal with a LiveKit server as in the example.
+
+    Only opened ports reach it.
+    """
 
     stage: Stage
     livekit: servers.LiveKit
@@ -87,7 +90,10 @@ class Office:
 
     @asynccontextmanager
     async def behind(self, *routes: str) -> AsyncIterator[Browser]:
-        """Return a browser that reaches the portal, LiveKit's signalling, and media by these routes only."""
+        """Return a browser whose media can use only these routes.
+
+        It also reaches the portal and LiveKit's signalling.
+        """
         settings = self.settings()
         turn = settings.get("turn", {})
         doors = {
@@ -107,7 +113,7 @@ class Office:
 
 
 def use_example(folder: Path, settings: dict[str, Any]) -> None:
-    """Use the example's settings for LiveKit, with this machine's address, ports, keys and certificate."""
+    """Configure LiveKit as in the example, with this machine's addresses and keys."""
     example = yaml.safe_load((EXAMPLES / "livekit.yaml").read_text())
     certificate = trustme.CA().issue_cert(NAME)
     certificate.private_key_pem.write_to_path(str(folder / "turn.key"))
@@ -244,7 +250,7 @@ async def test_a_blocked_network_fails_the_check_and_ends_the_room(
 
 
 async def check_given_up(room: RoomPage) -> None:
-    """Check that the page takes all recovery steps, blames the network, and shows a remedy."""
+    """Check the page's recovery steps, its verdict on the network, and the remedy."""
     await room.page.click("#start")
     await room.page.wait_for_selector("body[data-state=failed]", timeout=2 * WAIT_TIMEOUT_S * 1000)
     await expect(room.page.locator("#cause")).to_have_text("Tu red bloquea el vídeo en directo.")

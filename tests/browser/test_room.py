@@ -185,7 +185,7 @@ async def test_blocked_playback_asks_for_a_tap(stage: Stage) -> None:
     ):
         await room.page.click("#start")
         await room.state("live", "tap")
-        await room.page.reload()  # nobody has pressed anything on the page that comes back
+        await room.page.reload()  # no key or button was pressed on the reloaded page
         await room.wait_for_report("playback_blocked")
         await room.state("tap")
         await room.page.click("#tap")
@@ -207,7 +207,7 @@ async def test_a_refusal_of_the_provider_is_explained(room: RoomPage, tmp_path: 
     report = json.loads((tmp_path / "report.json").read_text())
     number = await room.page.text_content("#report code")
     assert (report["cause"], report["session_id"]) == ("provider_refused", number)
-    await room.write("Hola", "repeat")  # kept, and sent when there is somebody to hear it
+    await room.write("Hola", "repeat")  # kept, and sent once the avatar is present
     await room.page.click("#retry")
     await room.wait_for_line("Hola")
     assert room.last_session()["tasks"] == ["Hola"]

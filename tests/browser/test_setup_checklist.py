@@ -68,7 +68,7 @@ class AdminBrowser:
 
 @pytest.fixture(scope="module")
 def servers_without_provider() -> Iterator[tuple[servers.Portal, servers.Emulator]]:
-    """A portal without a provider account, its LiveKit server, and an unrelated emulator."""
+    """A portal without an account, its LiveKit server, and an unrelated emulator."""
     with (
         servers.livekit() as livekit,
         servers.emulator(livekit, args=["--control"]) as emulator,

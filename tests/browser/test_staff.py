@@ -63,7 +63,7 @@ async def test_an_editor_changes_tries_publishes_and_rolls_back(
         page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
         await Person("editor", "a-word-for-tests").sign_in(page, portal)
 
-        # Change: what cannot work is explained, what is saved is met by nobody yet.
+        # Change: errors are explained, and users do not see a saved draft yet.
         pk = portal.manage("shell", "-v0", "-c", WHICH % SLUG[language]).split()[-1]
         address = f"{portal.url}/admin/avatars/persona/{pk}/change/"
         await page.goto(address)

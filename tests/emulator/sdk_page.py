@@ -52,7 +52,10 @@ async def call(page: Page, name: str, *args: Any) -> Any:
 
 
 def microphone_switches(recording: Path) -> tuple[str, ...]:
-    """Browser switches for a microphone that plays a file in a loop, with permission granted."""
+    """Return browser switches for a microphone that plays a file in a loop.
+
+    The permission is granted.
+    """
     return (
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
@@ -61,7 +64,10 @@ def microphone_switches(recording: Path) -> tuple[str, ...]:
 
 
 def record(text: str, path: Path, *, pause_s: int = 4) -> None:
-    """Write speech followed by a pause, as the browser's microphone plays it in a loop."""
+    """Write speech followed by a pause.
+
+    The browser's microphone plays it in a loop.
+    """
     speech = speak(text, Voice(language="en"))
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)

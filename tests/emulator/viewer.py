@@ -1,4 +1,4 @@
-"""A participant that records the avatar's video, audio and data packets with their times."""
+"""A participant that records the avatar's video, audio and data packets."""
 
 from __future__ import annotations
 

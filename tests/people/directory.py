@@ -1,4 +1,4 @@
-"""A small OpenID Connect provider on a loopback port, with a code flow, PKCE and signed tokens."""
+"""A small OpenID Connect provider on loopback: code flow, PKCE, signed tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports, roles, keys and second factors need a recent proof of identity, and no form is lost."""
+"""Sensitive actions need a recent proof of identity, and no form is lost."""
 
 from __future__ import annotations
 

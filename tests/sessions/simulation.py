@@ -1,7 +1,7 @@
-"""The portal's own services, advanced one step at a time by the owner of the simulation.
+"""The portal's services, advanced one step at a time by a test.
 
 A step is one short database function, or one call of the provider's. Between any two of them anything may happen:
-other work, a crash of the process that does it, minutes of time. Nothing runs unless it is told to.
+other work, a crash of the process that does it, minutes of time. Nothing runs on its own.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ class Step:
 
 @dataclass(eq=False)
 class Call:
-    """A request on its way to the provider, which may have acted on it already, or the response on its way back."""
+    """A request on its way to the provider, or its response on the way back.
+
+    The provider may already have acted on the request.
+    """
 
     process: Process
     path: str
@@ -122,12 +125,15 @@ class Simulation:
         self.steps.remove(step)
         try:
             step.answer.set_result(step.run())
-        except Exception as exc:  # noqa: BLE001 - it belongs to whoever waits for the step
+        except Exception as exc:  # noqa: BLE001 - raised where the step is awaited
             step.answer.set_exception(exc)
         self._settle()
 
     def answer(self, call: Call, *, is_lost: bool = False) -> None:
-        """Deliver the provider's response, or lose it. The provider acts on the call unless the request was lost."""
+        """Deliver the provider's response, or lose it.
+
+        The provider acts on the call unless the request was lost.
+        """
         self.calls.remove(call)
         if not is_lost:
             call.take()
@@ -147,7 +153,10 @@ class Simulation:
         self._settle()
 
     def kill(self, process: Process) -> None:
-        """End a process between two steps. Its requests to the provider are on their way all the same."""
+        """End a process between two steps.
+
+        Its requests to the provider are on their way all the same.
+        """
         process.is_alive = False
         self.steps = [step for step in self.steps if step.process.is_alive]
 
@@ -173,7 +182,7 @@ class Simulation:
 
 
 class RememberingProvider:
-    """An account at a provider that knows its open sessions, and which stops were requested."""
+    """A provider account that remembers open sessions and requested stops."""
 
     def __init__(self, simulation: Simulation, prefix: str, *, places: int) -> None:
         self._simulation = simulation

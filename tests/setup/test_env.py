@@ -10,7 +10,10 @@ from heygen_portal import env
 
 @pytest.fixture
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the path of a `.env` for the test, with the secret unset in the environment."""
+    """Return the path of a `.env` file.
+
+    The secret is not set in the environment.
+    """
     for name in ("DJANGO_SECRET_KEY", "DJANGO_SECRET_KEY_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(env, "env", Env())

@@ -1,4 +1,4 @@
-"""The examples for operators are consistent with each other and with the tested versions."""
+"""The examples for operators match each other and the tested versions."""
 
 from __future__ import annotations
 

@@ -17,7 +17,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def addresses_of(pid: int, *protocols: str) -> set[str]:
-    """Return the addresses on which a process listens (TCP and UDP by default), as hexadecimal from /proc."""
+    """Return the addresses on which a process listens.
+
+    TCP and UDP by default, in hexadecimal as in /proc.
+    """
     inodes = set()
     for file in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed meanwhile

@@ -1,4 +1,7 @@
-"""Management commands in one process that has loaded Django, which takes a second each time."""
+"""Management commands in one process.
+
+Loading Django takes a second each time.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ class Console:
         self._log = log
 
     def run(self, *args: str) -> str:
-        """Run a command with this portal's settings and return its output. Raises StartFailed if it fails."""
+        """Run a command with this portal's settings and return its output.
+
+        Raises StartFailed if it fails.
+        """
         assert self._process.stdin
         assert self._process.stdout
         print(json.dumps(args), file=self._process.stdin, flush=True)

@@ -30,7 +30,10 @@ class UserFactory(DjangoModelFactory[User]):
 
 
 def sync_roles() -> None:
-    """Store roles and permissions where they are missing. PostgreSQL's tables start empty."""
+    """Store roles and permissions where they are missing.
+
+    PostgreSQL's tables start empty.
+    """
     if not Permission.objects.filter(codename="start_streamingsession").exists():
         ContentType.objects.clear_cache()
         for app in apps.get_app_configs():
@@ -155,7 +158,10 @@ class StreamingSessionFactory(DjangoModelFactory[StreamingSession]):
 
     @classmethod
     def _create(cls, model_class: type[StreamingSession], *args: Any, **kwargs: Any) -> StreamingSession:
-        """Store a session with a signed, empty record, and a conversation unless it continues one."""
+        """Store a session with a signed, empty record.
+
+        It gets a conversation unless it continues one.
+        """
         if continues := kwargs.get("continues"):
             kwargs.setdefault("conversation", continues.conversation)
         kwargs.setdefault("id", uuid4())

@@ -1,4 +1,4 @@
-"""A migrated SQLite database and PostgreSQL cluster that are created once and then copied."""
+"""A migrated SQLite database and PostgreSQL cluster, created once and copied."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def copy_to(path: Path) -> None:
 
 @contextmanager
 def cluster(programs: Path, make: Callable[[Path], None]) -> Iterator[Path]:
-    """Yield the data folder of a stopped PostgreSQL cluster, to be copied. `make` creates one with these programs."""
+    """Yield the data folder of a stopped PostgreSQL cluster, to be copied.
+
+    `make` creates one with these programs.
+    """
     with _made(".postgres", make, str(programs)) as made:
         yield made
 

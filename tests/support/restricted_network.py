@@ -1,4 +1,4 @@
-"""A network with a few open ports, as behind a strict firewall, to run a browser in.
+"""A network with a few open ports, as behind a strict firewall.
 
 It is a network namespace of the kernel, so nothing but the ports is reachable by any protocol. Each port leads to a
 port on this machine's loopback interface.
@@ -54,7 +54,10 @@ def is_supported() -> bool:
 
 @asynccontextmanager
 async def network(folder: Path, *ports: OpenPort) -> AsyncIterator[Callable[[str], str]]:
-    """Create the network. Yield a function that wraps a program in a script in `folder` that runs it inside."""
+    """Create the network.
+
+    Yield a function that wraps a program in a script in `folder` that runs it inside.
+    """
     ours, theirs = socket.socketpair()
     port_names = [f"{port.kind}:{port.inside}" for port in ports]
     command = [*UNSHARE, sys.executable, "-m", "tests.support.restricted_network", str(theirs.fileno()), *port_names]
@@ -141,7 +144,10 @@ async def _udp(inside: socket.socket, port: int) -> AsyncIterator[None]:
 
 
 def _keep(fd: int, port_names: list[str]) -> None:
-    """Inside the new network, create interfaces, pass out a socket for each port, and wait for the end."""
+    """Set up the new network from inside.
+
+    Create interfaces, pass out a socket for each port, and wait for the end.
+    """
     for words in INTERFACES:
         subprocess.run(["ip", *words.split()], check=True)
     sockets = []

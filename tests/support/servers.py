@@ -1,4 +1,6 @@
-"""Real servers on free loopback ports, for tests and benchmarks. Each ends with its `with` block.
+"""Real servers on free loopback ports, for tests and benchmarks.
+
+Each ends with its `with` block.
 
 with servers.livekit() as livekit, servers.emulator(livekit) as emulator, servers.portal(emulator, livekit) as portal:
     ...
@@ -66,7 +68,10 @@ def folder() -> Iterator[Path]:
 
 @contextmanager
 def running(make: Callable[[], tuple[Child, Callable[[], bool]]]) -> Iterator[Child]:
-    """Start a child and wait until it is ready. Make another one if its port was taken meanwhile."""
+    """Start a child and wait until it is ready.
+
+    Make another one if its port was taken meanwhile.
+    """
     for last_try in (*[False] * (TRIES - 1), True):
         child, is_ready = make()
         try:
@@ -172,7 +177,7 @@ def _answers_sql(url: str) -> bool:
 
 @contextmanager
 def livekit(change: Callable[[dict[str, Any]], None] = lambda _: None, *, own_address: str = "") -> Iterator[LiveKit]:
-    """Run a LiveKit server with its own keys, on loopback and on `own_address` if given.
+    """Run a LiveKit server with its own keys, on loopback and `own_address`.
 
     `change` may alter its configuration.
     """
@@ -197,7 +202,10 @@ def livekit(change: Callable[[dict[str, Any]], None] = lambda _: None, *, own_ad
 
 @contextmanager
 def emulator(livekit: LiveKit | None = None, *, media: bool = True, args: Sequence[str] = ()) -> Iterator[Emulator]:
-    """Run the emulator. It has no media without a LiveKit server or with `media=False`."""
+    """Run the emulator.
+
+    It has no media without a LiveKit server or with `media=False`.
+    """
     key, url = secrets.token_urlsafe(24), ""
     options = [*args] if livekit and media else ["--no-media", *args]
     with folder() as here:

@@ -1,4 +1,7 @@
-"""Creates the dumps of this folder: see README.md. Runs in a checkout of the commit to dump."""
+"""Creates the dumps of this folder: see README.md.
+
+Runs in a checkout of the commit to dump.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Microphone tracks of the users in the room. The newest track of each is transcribed."""
+"""Microphone tracks of the users in the room.
+
+The newest track of each is transcribed.
+"""
 
 import asyncio
 import json
@@ -14,7 +17,10 @@ _PUSH_TO_TALK: Final = {"push_to_talk:start": True, "push_to_talk:stop": False}
 
 
 class Microphones:
-    """Transcribes users' audio tracks. Subscribes to none unless `listens`, to save processing."""
+    """Transcribes users' audio tracks.
+
+    Subscribes to none unless `listens`, to save processing.
+    """
 
     def __init__(
         self,

@@ -70,7 +70,10 @@ class Fault:
 
 @dataclass
 class Faults:
-    """All active faults. The random seed is fixed, so that failing tests are repeatable."""
+    """All active faults.
+
+    The random seed is fixed, so that failing tests are repeatable.
+    """
 
     active: dict[int, Fault] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: count(1))

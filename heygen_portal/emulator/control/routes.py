@@ -1,4 +1,7 @@
-"""Control routes below `/_emulator/`: sessions, clock and faults. Loopback only, with --control."""
+"""Control routes below `/_emulator/`: sessions, clock and faults.
+
+Loopback only, with --control.
+"""
 
 import asyncio
 import ipaddress

@@ -20,7 +20,10 @@ _STEPS: Final = 24
 
 
 def curve(start: Point, *segments: Sequence[Point]) -> Shape:
-    """Return a line from `start`. One point adds a segment, three a cubic Bézier curve."""
+    """Return a line from `start`.
+
+    One point adds a segment, three a cubic Bézier curve.
+    """
     points = [start]
     for segment in segments:
         if len(segment) == 1:
@@ -92,7 +95,10 @@ class Canvas:
     def fill(
         self, shape: Shape, colour: Colour, *, blur: float = 0, inside: Shape | None = None, opacity: int = 255
     ) -> None:
-        """Fill a closed shape. `blur` softens its edge, `inside` clips it to another shape."""
+        """Fill a closed shape.
+
+        `blur` softens its edge, `inside` clips it to another shape.
+        """
         points = self._pixels(shape)
         box = self._bounds(points, margin=blur * 3 * self._scale + 2)
         if box is None:

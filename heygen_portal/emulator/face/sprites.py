@@ -221,7 +221,10 @@ def _shapes(width: int, height: int) -> list[tuple[int, ...]]:
 
 
 def _stored(path: Path, shapes: list[tuple[int, ...]]) -> list[Bytes] | None:
-    """Memory-map the arrays of a file. Processes share them, and unused images take no memory."""
+    """Memory-map the arrays of a file.
+
+    Processes share them, and unused images take no memory.
+    """
     try:
         flat = np.load(path, mmap_mode="r")
         ends = np.cumsum([prod(shape) for shape in shapes])

@@ -20,7 +20,10 @@ MAX_PROMPT_CHARACTERS: Final = 50_000
 
 @routes.get("/v1/streaming/avatar.list")
 async def streaming_avatars(request: web.Request) -> web.Response:
-    """List the avatars, one of them twice, as the real service may. The newest row counts."""
+    """List the avatars, one of them twice, as the real service may.
+
+    The newest row counts.
+    """
     listed = [avatar for avatar in _avatars(request) if avatar.streams and not avatar.deprecated]
     earlier = replace(listed[0], name=f"{listed[0].name} (2025)", created_at=listed[0].created_at - YEAR_SECONDS)
     return ok([_streaming(request, avatar) for avatar in (earlier, *listed)])

@@ -69,7 +69,9 @@ class Chat:
                 self._hear(frame)
 
     def _answer(self, text: str) -> None:
-        """Answer a text. The socket cannot refuse: invalid texts are dropped, long ones cut.
+        """Answer a text.
+
+        The socket cannot refuse: invalid texts are dropped, long ones cut.
 
         A client may know that the session is ready before we do, so texts are kept until it is connected.
         """

@@ -21,7 +21,10 @@ MAX_BUFFERED_BYTES: Final = 24_000 * 2 * 600  # ten minutes of sound
 @routes.get("/v2-alpha/interactive-avatar/session/{id}")
 @routes.get("/v1-alpha/realtime/{id}")
 async def realtime(request: web.Request) -> web.WebSocketResponse:
-    """Accept a realtime socket. Its URL, known only from `streaming.new`, authorizes it."""
+    """Accept a realtime socket.
+
+    Its URL, known only from `streaming.new`, authorizes it.
+    """
     service = request.app[HEYGEN]
     session = service.store.find(request.match_info["id"])
     if session.state not in OPEN:

@@ -123,7 +123,10 @@ async def list_open(request: web.Request) -> web.Response:
 
 @routes.get("/v2/streaming.list")
 async def list_all(request: web.Request) -> web.Response:
-    """List all remembered sessions, newest first, in pages. `token` continues a listing."""
+    """List all remembered sessions, newest first, in pages.
+
+    `token` continues a listing.
+    """
     store = request.app[HEYGEN].store
     page, size, offset = _paging(request)
     wanted = list(_filtered(request, reversed(list(store.sessions.values()))))

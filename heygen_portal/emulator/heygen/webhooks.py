@@ -46,7 +46,10 @@ class Webhooks:
         self.endpoints: dict[str, Endpoint] = {}
 
     async def send(self, event_type: str, data: dict[str, Any], *, callback_url: str | None = None) -> None:
-        """Deliver an event to subscribed endpoints and `callback_url`. Failures are logged only."""
+        """Deliver an event to subscribed endpoints and `callback_url`.
+
+        Failures are logged only.
+        """
         body = json.dumps({"event_type": event_type, "event_data": data}).encode()
         wanted = [
             endpoint for endpoint in self.endpoints.values() if not endpoint.events or event_type in endpoint.events

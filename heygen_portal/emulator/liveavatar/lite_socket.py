@@ -21,7 +21,10 @@ MAX_MESSAGE_BYTES: Final = 1024 * 1024
 
 @routes.get(SOCKETS + "{key}")
 async def lite(request: web.Request) -> web.WebSocketResponse:
-    """Accept a LITE socket. Its URL, known only from the start response, authorizes it."""
+    """Accept a LITE socket.
+
+    Its URL, known only from the start response, authorizes it.
+    """
     service = request.app[LIVEAVATAR]
     session = service.store.find(service.sockets.get(request.match_info["key"], ""))
     return await Lite(request, service, session).serve()

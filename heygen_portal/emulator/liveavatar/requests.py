@@ -26,7 +26,10 @@ LITE_COST_FACTOR: Final = 0.5  # share of the cost of FULL
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """Configuration of a session token. References are checked when the session starts."""
+    """Configuration of a session token.
+
+    References are checked when the session starts.
+    """
 
     mode: Mode
     avatar_id: str

@@ -57,7 +57,10 @@ class RoomConversation:
 
 
 class LiveAvatarService(SessionService):
-    """LiveAvatar's sessions. Each method is an action of the API and may raise Refusal."""
+    """LiveAvatar's sessions.
+
+    Each method is an action of the API and may raise Refusal.
+    """
 
     NAME = "liveavatar"
 
@@ -73,7 +76,10 @@ class LiveAvatarService(SessionService):
     # Actions ------------------------------------------------------------------------------------------------
 
     def create_token(self, body: dict[str, Any]) -> tuple[str, str]:
-        """Return a session ID and the token that starts it. Nothing is billed or reserved yet."""
+        """Return a session ID and the token that starts it.
+
+        Nothing is billed or reserved yet.
+        """
         token_request, session_id = parse_token_request(body, self.store.rules), str(uuid4())
         if len(self.pending) >= MAX_PENDING_SESSIONS:
             del self.pending[next(iter(self.pending))]

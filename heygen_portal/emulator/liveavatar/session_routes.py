@@ -23,7 +23,10 @@ async def token(request: web.Request) -> web.Response:
 
 @routes.post("/v1/sessions/start")
 async def start(request: web.Request) -> web.Response:
-    """Start the token's session. Clients send no body, an empty object or the session ID."""
+    """Start the token's session.
+
+    Clients send no body, an empty object or the session ID.
+    """
     service = request.app[LIVEAVATAR]
     session = service.open(request[TOKEN_SESSION])
     options, rooms = options_of(session), service.rooms

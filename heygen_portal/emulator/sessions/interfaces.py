@@ -7,7 +7,10 @@ from typing import Any, Literal, Protocol
 
 @dataclass(frozen=True)
 class Voice:
-    """Voice of an avatar. `variant` is an espeak-ng variant, `pitch` espeak's 0 to 99."""
+    """Voice of an avatar.
+
+    `variant` is an espeak-ng variant, `pitch` espeak's 0 to 99.
+    """
 
     language: str = "en"
     pitch: int = 50
@@ -18,7 +21,10 @@ class Voice:
 
 @dataclass
 class HearingSettings:
-    """How the user is heard. The chat socket sets it, possibly while the session runs."""
+    """How the user is heard.
+
+    The chat socket sets it, possibly while the session runs.
+    """
 
     language: str = ""  # spoken by the user; empty: the voice's
     push_to_talk: bool = False  # hears only while pressed
@@ -113,7 +119,10 @@ class Performer(Protocol):
         """
 
     def notice_user(self) -> None:
-        """Count a user as present who is in the room but has not been announced. Idempotent."""
+        """Count a user as present who is in the room but has not been announced.
+
+        Idempotent.
+        """
 
     async def leave(self) -> None:
         """Leave the room. Safe to call twice."""

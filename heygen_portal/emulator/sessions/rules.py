@@ -38,7 +38,10 @@ class Rules:
         )
 
     def with_changes(self, **changes: Any) -> Self:
-        """Return a copy with other values. Raises ValueError for an unknown name or a bad value."""
+        """Return a copy with other values.
+
+        Raises ValueError for an unknown name or a bad value.
+        """
         known = {field.name: type(getattr(self, field.name)) for field in fields(self)}
         for name, value in changes.items():
             if name not in known:

@@ -132,7 +132,10 @@ class SessionService:
         self.performer(session).listen(on)
 
     async def end(self, session: Session, reason: str) -> None:
-        """Close a session: performer, room and sockets. Only the first call has an effect."""
+        """Close a session: performer, room and sockets.
+
+        Only the first call has an effect.
+        """
         if not self.store.move(session, State.CLOSING, reason):
             return
         self._tell_state(session)
@@ -157,7 +160,10 @@ class SessionService:
         return self.rooms.has_server
 
     async def _deliver_reason(self, session: Session, runtime: SessionRuntime) -> None:
-        """Wait briefly until the room has received the end reason. Overridden by LiveAvatar."""
+        """Wait briefly until the room has received the end reason.
+
+        Overridden by LiveAvatar.
+        """
 
     async def _leave_room(self, runtime: SessionRuntime) -> None:
         for participant in (runtime.performer, runtime.agent):
@@ -196,7 +202,10 @@ class SessionService:
         return f"{session.id}-task-{session.tasks}"
 
     def subscribe(self, session: Session, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with every event of the session. Return a function that unsubscribes."""
+        """Call `listener` with every event of the session.
+
+        Return a function that unsubscribes.
+        """
         listeners = self.runtimes[session.id].listeners
         listeners.append(listener)
         return lambda: listeners.remove(listener)

@@ -97,7 +97,10 @@ ACTIONS: Final[dict[str, dict[State, str | None]]] = {
 
 
 class Refusal(Exception):
-    """A refused request. Each wire maps `key` to its own error; `detail` extends the message."""
+    """A refused request.
+
+    Each wire maps `key` to its own error; `detail` extends the message.
+    """
 
     def __init__(self, key: str, detail: str = "") -> None:
         self.key = key

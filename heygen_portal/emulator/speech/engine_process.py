@@ -1,4 +1,6 @@
-"""Child process of a recognition engine. Reads length and samples, writes a line of JSON.
+"""Child process of a recognition engine.
+
+Reads length and samples, writes a line of JSON.
 
 Started as `python -m heygen_portal.emulator.speech.engine_process ENGINE LANGUAGE`; ends when its input ends.
 """

@@ -22,7 +22,10 @@ _languages_reported: set[str] = set()  # languages already logged
 
 
 class SpeechRecognizer:
-    """Recognizes one microphone. Reports to `tell` in the order of the data channel's messages."""
+    """Recognizes one microphone.
+
+    Reports to `tell` in the order of the data channel's messages.
+    """
 
     def __init__(
         self,
@@ -61,7 +64,10 @@ class SpeechRecognizer:
         self._watch_for_gap()
 
     def press(self, on: bool) -> None:
-        """Set push to talk. Audio between True and False is one utterance, despite pauses."""
+        """Set push to talk.
+
+        Audio between True and False is one utterance, despite pauses.
+        """
         self._hearing.push_to_talk = True
         if on and self._pressed is None:
             self._pressed = bytearray()

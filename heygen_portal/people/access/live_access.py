@@ -1,4 +1,4 @@
-"""Access checks for open sockets, made on each use and repeatedly while a socket is open."""
+"""Access checks for open sockets, on each use and repeatedly in between."""
 
 from __future__ import annotations
 
@@ -61,7 +61,10 @@ class _Person:
 
 
 def losses(claims: Collection[Claim]) -> dict[Claim, Loss]:
-    """Return the claims that no longer hold, with the causes. Makes two queries for any number of claims."""
+    """Return the claims that no longer hold, with the causes.
+
+    Makes two queries for any number of claims.
+    """
     keys = {claim.login_key for claim in claims}
     rows = Session.objects.filter(pk__in=keys, expire_date__gt=timezone.now())
     logins = dict(rows.values_list("session_key", "session_data"))
@@ -163,7 +166,7 @@ def _loss(claim: Claim, logins: Mapping[str, str], person: _Person | None) -> Lo
 
 
 def _is_signed_in(claim: Claim, login: str | None, person: _Person) -> bool:
-    """Whether the login session belongs to this user and was created with the current password."""
+    """Whether the login session is this user's and has the current password."""
     stored = SessionStore().decode(login) if login else {}
     if str(stored.get(SESSION_KEY)) != str(claim.user_id):
         return False

@@ -12,7 +12,10 @@ ROWS_PER_PAGE = 1_000
 
 
 def sessions_of(user_id: int) -> Iterator[Session]:
-    """Yield a user's login sessions. Rows do not name the user, so all sessions are read, page by page."""
+    """Yield a user's login sessions.
+
+    Rows do not name the user, so all sessions are read, page by page.
+    """
     rows = Session.objects.filter(expire_date__gt=timezone.now()).order_by("pk")
     page: list[Session] = []
     while page := list((rows.filter(pk__gt=page[-1].pk) if page else rows)[:ROWS_PER_PAGE]):
@@ -20,7 +23,9 @@ def sessions_of(user_id: int) -> Iterator[Session]:
 
 
 def end_all(user_id: int, except_key: str | None = None) -> int:
-    """End a user's login sessions except the one with `except_key`. Return how many ended.
+    """End a user's login sessions except the one with `except_key`.
+
+    Return how many ended.
 
     Open sockets close at their next access check. A request in progress cannot restore a deleted session.
     """

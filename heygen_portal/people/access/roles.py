@@ -1,4 +1,7 @@
-"""Roles and their permissions. `manage.py sync_roles` copies this table into Django's groups."""
+"""Roles and their permissions.
+
+`manage.py sync_roles` copies this table into Django's groups.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ from heygen_portal.permissions import Permission
 
 @dataclass(frozen=True)
 class Role:
-    """A group (stored by its English name, translated when shown) and its members' permissions."""
+    """A group and its members' permissions.
+
+    It is stored by its English name and translated when shown.
+    """
 
     group: str
     is_staff: bool
@@ -132,7 +138,10 @@ STAFF_GROUPS = frozenset(role.group for role in ROLES if role.is_staff)
 
 
 def sync() -> None:
-    """Set the groups' permissions from ROLES. Idempotent. Other groups are not touched."""
+    """Set the groups' permissions from ROLES.
+
+    Idempotent. Other groups are not touched.
+    """
     stored = {
         f"{permission.content_type.app_label}.{permission.codename}": permission
         for permission in StoredPermission.objects.select_related("content_type")
@@ -145,7 +154,10 @@ def sync() -> None:
 
 
 def ensure_organisation() -> None:
-    """Create the default organisation if missing (as after a flush) and enrol staff without a membership."""
+    """Create the default organisation if missing, and enrol staff.
+
+    It is missing after a flush. Staff with a membership keep it.
+    """
     if Organisation._meta.db_table not in connection.introspection.table_names():
         return  # migrated to an older version
     if not Organisation.objects.exists():
@@ -158,7 +170,10 @@ def ensure_organisation() -> None:
 
 
 def enrol(user: User) -> None:
-    """Make a staff user a member of the organisation. Idempotent. Ignores other users."""
+    """Make a staff user a member of the organisation.
+
+    Idempotent. Ignores other users.
+    """
     if user.is_staff:
         Membership.objects.get_or_create(user=user)
 

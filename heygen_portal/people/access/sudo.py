@@ -35,7 +35,10 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def is_confirmed(request: HttpRequest) -> bool:
-    """Whether the user has proved their identity within ACCOUNT_REAUTHENTICATION_TIMEOUT."""
+    """Whether the user's last proof of identity is recent enough.
+
+    ACCOUNT_REAUTHENTICATION_TIMEOUT is the limit.
+    """
     records = get_authentication_records(request, request.user)
     newest = max((record["at"] for record in records), default=0.0)
     return 0 <= time.time() - newest < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
@@ -53,7 +56,7 @@ def required(view: View) -> View:
 
 
 class SudoToSave:
-    """Mixin for admin classes whose forms need a recent proof of identity to be saved."""
+    """Mixin: saving a form needs a recent proof of identity."""
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if request.method == "POST" and not is_confirmed(request):
@@ -63,7 +66,10 @@ class SudoToSave:
 
 
 def ask(request: HttpRequest, return_to: str = "") -> HttpResponse:
-    """Redirect to the proof of identity, and afterwards to `return_to` or back to repeat this request."""
+    """Redirect to the proof of identity.
+
+    Afterwards return to `return_to`, or repeat this request.
+    """
     methods = get_adapter(request).get_reauthentication_methods(request.user)
     if not methods:
         return render(request, "people/no_way_to_confirm.html", status=403)
@@ -102,7 +108,9 @@ def resume(request: HttpRequest, state: dict[str, str]) -> HttpResponseBase:
 
 
 def confirm_by_directory(request: HttpRequest, login: SocialLogin) -> None:
-    """Record a fresh sign-in at the directory as proof. Raises ImmediateHttpResponse if it is not one.
+    """Record a fresh sign-in at the directory as proof.
+
+    Raises ImmediateHttpResponse if it is not one.
 
     The directory reports when the sign-in took place in `auth_time`; a missing `auth_time` is accepted.
     """

@@ -29,7 +29,10 @@ LINK = "shown_link"  # attribute of an invitation, from get_object to the page
 
 
 class RoleField(AnyModelChoiceField):
-    """The portal's roles, in the user's language. Other groups are assigned on the user's page."""
+    """The portal's roles, in the user's language.
+
+    Other groups are assigned on the user's page.
+    """
 
     widget = UnfoldAdminSelectWidget
 

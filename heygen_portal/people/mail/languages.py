@@ -1,4 +1,4 @@
-"""The language a user last used, for mail that is sent without a request of theirs."""
+"""The language a user last used, for mail that they did not request."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class ChangePasswordForm(PortalLabels, PasswordChangeForm):
 
 
 class CountedCode:
-    """Mixin for second-factor forms that counts each attempt before the code is checked."""
+    """Mixin for second-factor forms: counts each attempt before checking the code."""
 
     user: User
 

@@ -19,7 +19,10 @@ SIGN_IN_LOGS = (AccessAttempt, AccessFailureLog, AccessLog)
 
 
 def delete_old(now: datetime) -> int:
-    """Delete sign-in attempts older than SIGN_IN_LOG_DAYS and expired login sessions. Return the row count."""
+    """Delete sign-in attempts older than SIGN_IN_LOG_DAYS and expired login sessions.
+
+    Return the row count.
+    """
     oldest = now - timedelta(days=settings.SIGN_IN_LOG_DAYS)
     logs = sum(_delete(log._default_manager.filter(attempt_time__lt=oldest)) for log in SIGN_IN_LOGS)
     return logs + _delete(Session.objects.filter(expire_date__lt=now))

@@ -1,4 +1,7 @@
-"""Links rows of the sign-in log to users. The log stores the typed name, which may change hands."""
+"""Links rows of the sign-in log to users.
+
+The log stores the typed name, which may change hands.
+"""
 
 from __future__ import annotations
 

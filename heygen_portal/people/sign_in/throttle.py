@@ -1,4 +1,4 @@
-"""Limits on password and second-factor attempts that do not let strangers lock a user out.
+"""Limits on sign-in attempts that do not let strangers lock a user out.
 
 Failed attempts are counted by origin. A device or address that the user has signed in with has its own count; all other
 origins share one count per name. A stranger can only use up the shared count: the user still gets in from a known
@@ -57,7 +57,10 @@ def admit(request: HttpRequest, name: str) -> None:
 
 
 def admit_code(request: HttpRequest, user: User) -> None:
-    """Count a second-factor attempt before the code is checked. Raises TooManyRequests."""
+    """Count a second-factor attempt before the code is checked.
+
+    Raises TooManyRequests.
+    """
     _admit(request, CODE, user.get_username(), user)
 
 
@@ -138,7 +141,10 @@ def forget(user: User, names: Collection[str]) -> None:
 
 
 def admit_mail(request: HttpRequest, email: str) -> None:
-    """Count a request for mail. Raises TooManyRequests for known and unknown addresses alike."""
+    """Count a request for mail.
+
+    Raises TooManyRequests for known and unknown addresses alike.
+    """
     recipient = _name_key(email)
     try:
         budgets.spend_sync("password_mail", address=client_address.of(request), recipient=recipient)
@@ -164,7 +170,7 @@ def remember(request: HttpRequest, response: HttpResponseBase, user: User) -> No
 
 
 def _known_device(request: HttpRequest, person: User | None) -> str:
-    """Return this browser's key if it is a known device of the user, else an empty string."""
+    """Return this browser's key if the user knows it, else an empty string."""
     if person is None:
         return ""
     found = (f"{entry[0]}:{entry[1]}" for entry in _remembered(request) if _is_current(entry, person))
@@ -188,7 +194,7 @@ def _fingerprint(user: User) -> str:
 
 
 def _known_address(person: User | None, address: str | None) -> str:
-    """Return a key for this address if the user has signed in from it, else an empty string."""
+    """Return this address's key if the user knows it, else an empty string."""
     if person is None or address is None:
         return ""
     known = SignIn.objects.filter(user=person, succeeded__ip_address=address)

@@ -1,4 +1,6 @@
-"""Errors that a provider raises. Every class exists because some caller catches it.
+"""Errors that a provider raises.
+
+Every class exists because some caller catches it.
 
 * ProviderError
   - ProviderUnreachable   no usable response; the call may or may not have taken effect

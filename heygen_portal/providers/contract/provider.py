@@ -137,7 +137,10 @@ class SessionRequest:
 
 @dataclass(frozen=True)
 class RoomAccess:
-    """URL of a LiveKit room and a participant's token. Only our own rooms have a `name`."""
+    """URL of a LiveKit room and a participant's token.
+
+    Only our own rooms have a `name`.
+    """
 
     url: str
     token: str = field(repr=False)
@@ -146,7 +149,10 @@ class RoomAccess:
 
 @dataclass(frozen=True)
 class ProviderSession:
-    """A session as the provider created it. `credential` authorizes calls for this session only."""
+    """A session as the provider created it.
+
+    `credential` authorizes calls for this session only.
+    """
 
     provider_session_id: str
     room: RoomAccess | None
@@ -166,7 +172,10 @@ class OpenSession:
 
 @dataclass(frozen=True)
 class Delivered:
-    """The provider accepted the task. `duration` is the length of the speech, if reported."""
+    """The provider accepted the task.
+
+    `duration` is the length of the speech, if reported.
+    """
 
     provider_task_id: str = ""
     duration: timedelta | None = None

@@ -46,7 +46,7 @@ REFUSALS = parsing.RefusalTable(
         "400599": CredentialRefused,  # the plan has no API
         "400631": CredentialRefused,  # account blocked
     },
-    # For undocumented codes, and for 400006, which stands for every wrong state.
+    # For undocumented codes, and for 400006, which every wrong state has.
     by_message=(
         ("session not found", SessionGone),
         ("closed", SessionGone),

@@ -29,7 +29,10 @@ def _tls_context() -> ssl.SSLContext:
 
 
 class ApiClient:
-    """Sends requests with the account's key or a session's token. Raises only ProviderError."""
+    """Sends requests with the account's key or a session's token.
+
+    Raises only ProviderError.
+    """
 
     def __init__(
         self,
@@ -66,7 +69,10 @@ class ApiClient:
         token: str = "",
         may_quote: bool = True,
     ) -> Any:
-        """Return `data` of the response. Pass `may_quote=False` for requests that carry speech."""
+        """Return `data` of the response.
+
+        Pass `may_quote=False` for requests that carry speech.
+        """
         return await self._call("POST", path, json=payload, within=within, token=token, may_quote=may_quote)
 
     async def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""Downloads of files that a provider links to, without access to the private network."""
+"""Downloads of linked files, without access to the private network."""
 
 from __future__ import annotations
 

@@ -178,7 +178,10 @@ def text(value: Any) -> str:
 
 
 def identifier(value: Any, name: str) -> str:
-    """Return an ID short enough to store. Raises ProviderUnreachable if it is missing."""
+    """Return an ID short enough to store.
+
+    Raises ProviderUnreachable if it is missing.
+    """
     if not isinstance(value, str) or not value or len(value) > MAX_ID_CHARACTERS:
         raise ProviderUnreachable(f"{name} is missing")
     return value

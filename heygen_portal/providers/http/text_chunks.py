@@ -16,7 +16,10 @@ BREAKS = (
 
 
 def split_text(text: str, max_characters: int) -> list[str]:
-    """Split a text into chunks of at most `max_characters` code points. Joined, they equal the text."""
+    """Split a text into chunks of at most `max_characters` code points.
+
+    Joined, they equal the text.
+    """
     chunks = []
     while len(text) > max_characters:
         cut = next((end for pattern in BREAKS if (end := _last_end(pattern, text, max_characters))), 0)

@@ -12,7 +12,9 @@ MAX_CLOCK_OFFSET = timedelta(days=1)
 
 
 def parse_times(numbers: Sequence[float], started_at: datetime | None) -> list[datetime | None]:
-    """Convert Unix times in seconds or milliseconds, whichever unit is near the start.
+    """Convert Unix times in seconds or milliseconds.
+
+    The unit is the one that brings them near the start.
 
     Return None for each if neither unit fits.
     """

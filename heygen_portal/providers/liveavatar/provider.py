@@ -265,7 +265,10 @@ class LiveAvatar(Provider):
         return [row for row in rows if row.get("role") in wire.SPEAKERS]
 
     async def _pages(self, path: str, **params: str | int) -> list[dict[str, Any]]:
-        """Return the rows of all pages. Raises ProviderUnreachable if the list does not end."""
+        """Return the rows of all pages.
+
+        Raises ProviderUnreachable if the list does not end.
+        """
         found: list[dict[str, Any]] = []
         for page in range(1, MAX_PAGES + 1):
             data = parsing.mapping(await self._get_with_retry(path, {**params, "page": page, "page_size": PAGE_SIZE}))
@@ -285,7 +288,10 @@ class LiveAvatar(Provider):
 
 
 def _merge(public: Iterable[dict[str, Any]], own: Iterable[dict[str, Any]]) -> Iterable[tuple[dict[str, Any], bool]]:
-    """Return each row once, with whether it is the account's own. Own rows take precedence."""
+    """Return each row once, with whether it is the account's own.
+
+    Own rows take precedence.
+    """
     return {
         parsing.text(row["id"]): (row, is_own) for is_own, rows in ((False, public), (True, own)) for row in rows
     }.values()

@@ -11,7 +11,10 @@ Row = TypeVar("Row", bound=Model)
 
 
 def lock_unclaimed(rows: QuerySet[Row]) -> QuerySet[Row]:
-    """Lock the rows for the rest of the transaction, skipping rows that another worker has locked."""
+    """Lock the rows until the transaction ends.
+
+    Skip rows that another worker has locked.
+    """
     return rows.select_for_update(skip_locked=True, of=("self",))
 
 

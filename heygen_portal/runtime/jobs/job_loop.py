@@ -85,7 +85,9 @@ _starting = threading.Lock()
 
 
 def run(work: Coroutine[Any, Any, T], timeout: timedelta) -> T:
-    """Run a coroutine in this process's loop and return its result. Do not call from an event loop.
+    """Run a coroutine in this process's loop and return its result.
+
+    Do not call from an event loop.
 
     Raises JobTimeout after `timeout`. Any exception that interrupts the wait cancels the coroutine.
     """
@@ -105,7 +107,10 @@ def run(work: Coroutine[Any, Any, T], timeout: timedelta) -> T:
 
 
 def close(*cleanup_hooks: CleanupHook) -> None:
-    """Await the hooks in the loop, then end it. Does nothing without a loop; a later `run` starts another."""
+    """Await the hooks in the loop, then end it.
+
+    Does nothing without a loop; a later `run` starts another.
+    """
     global _current
     with _starting:
         ended, _current = _current, None

@@ -1,4 +1,4 @@
-"""A Celery beat scheduler that tolerates clock changes, and a task class that drops duplicate jobs.
+"""A beat scheduler for changing clocks, and a task class without duplicates.
 
 Celery's own scheduler compares the system clock with the times in its file: after the clock is set back, it sends
 nothing until the clock has caught up. `expires` compares the worker's clock with beat's.
@@ -127,7 +127,10 @@ class SteadyScheduler(Scheduler):
         self._next_at[entry.name] = max(self._next_at.get(entry.name, now) + every, now)
 
     def _has_work(self, entry: Entry) -> bool:
-        """Whether to send a job. It is not asked at its heartbeat, nor for a while after it could not answer."""
+        """Whether to send a job.
+
+        It is not asked at its heartbeat, nor for a while after it could not answer.
+        """
         now = self._clock()
         has_work = getattr(self.app.tasks.get(entry.task), "has_work", None)
         is_heartbeat = now - self._sent_at.get(entry.name, -HEARTBEAT_S) >= HEARTBEAT_S
@@ -196,7 +199,9 @@ def _pause_s(entry: Entry) -> float:
 
 
 class PortalTask(Task[Any, Any]):
-    """Base class of all jobs. Skips a job from beat if the same job has just started on any machine.
+    """Base class of all jobs.
+
+    Skips a job from beat if the same job has just started on any machine.
 
     So jobs that piled up while no worker was free run once.
     """
@@ -211,7 +216,7 @@ class PortalTask(Task[Any, Any]):
 
 
 def _began_recently(name: str, pause_s: float) -> bool:
-    """Record that a job starts, and return whether one started less than `pause_s` ago.
+    """Record a start, and return whether one happened less than `pause_s` ago.
 
     Return False if Redis does not answer.
     """

@@ -1,4 +1,4 @@
-"""A flag, shared by all processes of a Celery worker, that the worker was asked to end."""
+"""A flag, shared by a worker's processes, that the worker was asked to end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from multiprocessing.synchronize import Event
 
 
 class WorkerShutdown:
-    """Shutdown flag. Web processes never create it, so for them `is_ending` is always false."""
+    """Shutdown flag.
+
+    Web processes never create it, so for them `is_ending` is always false.
+    """
 
     def __init__(self) -> None:
         self._requested: Event | None = None

@@ -1,4 +1,7 @@
-"""Proxies write addresses in several formats. Sign-in works with all, and the right address is stored."""
+"""Proxies write addresses in several formats.
+
+Sign-in works with all, and the right address is stored.
+"""
 
 from __future__ import annotations
 

@@ -44,7 +44,10 @@ at_any_speed = hypothesis_settings(deadline=None, suppress_health_check=[HealthC
 
 
 def cells(sent: bytes, separator: str) -> list[str]:
-    """Return every cell that a program may find, parsing CSV correctly or by splitting only."""
+    """Return every cell that a program may find.
+
+    Programs parse CSV correctly, or only split lines.
+    """
     text = sent.decode("utf-8-sig")
     read = [cell for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) for cell in row]
     return [*read, *re.split(f"[{re.escape(separator)}\r\n\v\f\x1c-\x1f\x85\u2028\u2029]", text)]
@@ -78,7 +81,10 @@ def test_a_lone_surrogate_breaks_no_export(text: str) -> None:
 
 @pytest.fixture
 def auditor(transactional_db: None) -> User:
-    """Return a user who exports. Tests commit, because files are deleted when an erasure is committed."""
+    """Return a user who exports.
+
+    Tests commit, because files are deleted when an erasure is committed.
+    """
     return UserFactory.create()
 
 
@@ -201,7 +207,10 @@ def test_a_disk_that_is_really_full_leaves_no_text_behind(auditor: User, form: s
 
 
 class Limited:
-    """A file that cannot grow. The limit applies while it is written, not to the database."""
+    """A file that cannot grow.
+
+    The limit applies while it is written, not to the database.
+    """
 
     def __init__(self, file: IO[bytes], limits: tuple[int, int]) -> None:
         self._file, self._limits = file, limits

@@ -1,4 +1,4 @@
-"""Thieves of a password or login session can neither lock out its owner nor guess without limit."""
+"""Guessing second-factor codes is limited, without locking the owner out."""
 
 from __future__ import annotations
 

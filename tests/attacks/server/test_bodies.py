@@ -1,4 +1,4 @@
-"""The server itself refuses requests that are too large or too slow, before reading them."""
+"""The server refuses requests that are too large or too slow before reading them."""
 
 from __future__ import annotations
 
@@ -200,7 +200,10 @@ def masked(opcode: int, payload: bytes = b"") -> bytes:
 
 
 def is_cut_off(client: socket.socket, data: bytes) -> bool:
-    """Send, then read to the end, because small frames may all be sent before the server closes."""
+    """Send, then read to the end.
+
+    Small frames may all be sent before the server closes.
+    """
     try:
         for _ in range(300):
             client.sendall(data)

@@ -1,4 +1,4 @@
-"""Clients that request much and read little use bounded memory and are cut off if they read nothing."""
+"""Slow readers use bounded memory, and clients that read nothing are cut off."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def target(provider: Mock) -> ProviderAccount:
-    """An account of the other provider with the same avatars, another voice, and no knowledge base."""
+    """Another provider's account: same avatars, another voice, no knowledge base."""
     account: ProviderAccount = ProviderAccountFactory.create(name="LiveAvatar", kind="liveavatar")
     AvatarFactory.create(account=account, name="LUCIA", provider_avatar_id="new-lucia")
     VoiceFactory.create(account=account, name="Marta", gender="female", provider_voice_id="new-marta")

@@ -78,7 +78,7 @@ def test_only_the_admin_has_the_looser_script_policy(admin_client: Client) -> No
         connects = rules.pop("connect-src", "")  # to the avatars' rooms, and nowhere else
         assert all(".livekit.cloud" in place for place in connects.split() if place.endswith(".cloud"))
         assert rules["default-src"] == "'self'"
-        assert not any("http" in rule for rule in rules.values())  # nobody else's scripts, styles or pictures
+        assert not any("http" in rule for rule in rules.values())  # no foreign scripts, styles or pictures
 
 
 def test_a_persona_is_created_from_choices(admin_client: Client) -> None:
@@ -105,7 +105,7 @@ def test_publishing_reports_what_is_missing_or_the_new_version(admin_client: Cli
 def test_publishing_refreshes_the_catalogue(
     admin_client: Client, provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A knowledge base deleted at the provider is found and named before the persona is published."""
+    """A knowledge base deleted at the provider is found before publishing."""
     monkeypatch.setattr("avatars.personas.admin.refresh_catalogue", sync.refresh_catalogue)
     voice = VoiceFactory.create(provider_voice_id="V1")
     persona = PersonaFactory.create(

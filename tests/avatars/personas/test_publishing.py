@@ -49,7 +49,7 @@ REMEDIES = {
 
 
 def change(persona: Persona, **values: Any) -> Persona:
-    """Set values on the persona or, with `avatar__` and similar prefixes, on its parts."""
+    """Set values on the persona, or on its parts with `avatar__` and similar."""
     for name, value in values.items():
         *parts, field = name.split("__")
         target = reduce(getattr, parts, persona)

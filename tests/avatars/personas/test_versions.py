@@ -1,4 +1,4 @@
-"""Each save is a draft version until it is published, and any version can be restored."""
+"""Each save is a draft version until published; any version can be restored."""
 
 from __future__ import annotations
 

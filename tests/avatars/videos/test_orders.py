@@ -65,7 +65,10 @@ def make_video_row(**changes: Any) -> Video:
 
 
 async def run_worker(video: Video, times: int = 1, later: timedelta = timedelta(minutes=2)) -> Video:
-    """Run the worker a number of times, each time after the row is due, and return the video."""
+    """Run the worker several times, each time after the row is due.
+
+    Return the video.
+    """
     for _ in range(times):
         await orders.process_due(timezone.now() + later)
     await video.arefresh_from_db()

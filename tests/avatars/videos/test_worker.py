@@ -1,4 +1,4 @@
-"""Recorded videos with a real worker that is killed, and the emulator's Video API. Requirement 74."""
+"""Recorded videos with a worker that is killed. Requirement 74."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ def until(portal: Portal, status: str, *, has_file: bool = False) -> None:
 
 
 def orders(emulator: Emulator) -> list[object]:
-    """Return the accepted orders from the emulator's list, which lacks an order that is still on its way."""
+    """Return the accepted orders from the emulator's list.
+
+    An order that is still on its way is missing.
+    """
     key = {"X-Api-Key": emulator.api_key}
     answer = httpx.get(f"{emulator.url}/v1/video.list", headers=key, trust_env=False)
     return list(answer.json()["data"]["videos"])

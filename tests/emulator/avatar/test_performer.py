@@ -206,7 +206,7 @@ async def test_leaving_twice_leaves_once(livekit: servers.LiveKit) -> None:
 async def test_cancelling_a_join_while_publishing_logs_no_stack_trace(
     livekit: servers.LiveKit, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """LiveKit's client logs errors for events of tracks whose publication was aborted."""
+    """Events of tracks whose publication was aborted log no errors."""
     async with performer_outside_room(livekit) as setup:
         joining = asyncio.create_task(setup.performer.join())
         while not setup.performer._publications:

@@ -29,7 +29,7 @@ async def test_a_late_avatar_joins_when_it_is_due(livekit: servers.LiveKit) -> N
 async def test_a_cancelled_late_avatar_never_joins(livekit: servers.LiveKit) -> None:
     async with performer_outside_room(livekit, late_s=3600) as setup:
         joining = asyncio.create_task(setup.performer.join())
-        await setup.viewer.send("hello")  # time enough for somebody who is not late to begin
+        await setup.viewer.send("hello")  # enough time for an avatar that is not late
         joining.cancel()
         await asyncio.wait({joining})
         await setup.performer.leave()

@@ -66,7 +66,7 @@ def test_the_clock_moves_only_by_a_number(wire: Wire) -> None:
 
 
 def test_another_site_cannot_reach_control_through_a_browser(wire: Wire) -> None:
-    # By DNS rebinding, the page's own name stands for this machine; a form cannot send JSON; CORS is not offered.
+    # By DNS rebinding, the page's own name leads to this machine; a form cannot send JSON; CORS is not offered.
     assert wire.http.get("/_emulator/sessions", headers={"Host": "evil.example"}).status_code == 404
     assert wire.http.post("/_emulator/reset", content=b"{}", headers={"Content-Type": "text/plain"}).status_code == 415
     assert "Access-Control-Allow-Origin" not in wire.http.get("/_emulator/sessions").headers

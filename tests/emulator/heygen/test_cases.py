@@ -1,4 +1,7 @@
-"""Every documented request and refusal, asked of the emulator and, with --live, of the real service."""
+"""Every documented request and refusal, of the emulator and the real service.
+
+The real service is called with --live.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,7 @@ def real_session(live: Wire, state: str) -> Iterator[str]:
 
 @contextmanager
 def in_room(url: str, token: str) -> Iterator[None]:
-    """Be the person in the room, from the moment both of the avatar's tracks are there."""
+    """Join as the user, from the moment both of the avatar's tracks are published."""
     with asyncio.Runner() as runner:
         room = runner.run(_join(url, token))
         try:

@@ -1,4 +1,4 @@
-"""The chat socket, without media: what the avatar says is told there too, so that it can be seen."""
+"""The chat socket, without media: it also reports the avatar's speech."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vendor's own JavaScript SDK, unchanged, in a browser that finds the emulator where the service was."""
+"""The vendor's unmodified JavaScript SDK in a browser, against the emulator."""
 
 from __future__ import annotations
 
@@ -100,7 +100,10 @@ async def test_the_published_sdk_talks_through_data_packets(secure_emulator: ser
 async def test_the_published_sdks_push_to_talk_is_heard_only_while_pressed(
     secure_emulator: servers.Emulator, tmp_path: Path
 ) -> None:
-    """The microphone plays speech all the time, and is open for seconds when `startVoiceChat` returns."""
+    """The microphone always plays speech.
+
+    It stays open for seconds after `startVoiceChat` returns.
+    """
     microphone = tmp_path / "microphone.wav"
     record("One two three four five. Six seven eight nine ten.", microphone, pause_s=0)
     request = {**REQUEST, "voiceChatTransport": "livekit", "enablePushToTalk": True}
@@ -123,7 +126,10 @@ async def test_the_published_sdks_push_to_talk_is_heard_only_while_pressed(
 async def test_the_published_sdks_voice_chat_is_heard_and_answered(
     secure_emulator: servers.Emulator, tmp_path: Path
 ) -> None:
-    """The SDK sends the microphone over the chat socket, and is told there what was understood."""
+    """The SDK sends the microphone's audio over the chat socket.
+
+    The socket returns the recognised text.
+    """
     microphone = tmp_path / "microphone.wav"
     record("Hello. Good morning. How are you today?", microphone)
     with Wire(secure_emulator.url, secure_emulator.api_key) as wire:

@@ -1,4 +1,7 @@
-"""Every documented call of LiveAvatar against the emulator and, with --live, the real service."""
+"""Every documented call of LiveAvatar.
+
+The emulator answers and, with --live, the real service.
+"""
 
 from __future__ import annotations
 

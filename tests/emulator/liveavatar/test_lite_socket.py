@@ -29,7 +29,10 @@ async def lite(live: LiveWire, **body: Any) -> AsyncIterator[tuple[str, Client]]
 
 
 def steps(client: Client) -> list[str]:
-    """Return the messages since the session connected, pose changes by their new pose."""
+    """Return the messages since the session connected.
+
+    A change of pose is given as the new pose.
+    """
     kinds = [message.get("new_state") or message["type"].removeprefix("agent.") for message in client.seen]
     return [kind for kind in kinds if not kind.startswith("session.")]
 

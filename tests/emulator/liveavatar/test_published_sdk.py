@@ -1,4 +1,4 @@
-"""The vendor's unmodified LiveAvatar web SDK in a browser, with the emulator's URL."""
+"""The vendor's unmodified LiveAvatar web SDK in a browser, on the emulator."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ async def test_the_room_can_be_deleted_while_in_use(real: Wire) -> None:
 
 
 async def test_an_ended_session_leaves_no_task_running(livekit: servers.LiveKit) -> None:
-    """An avatar that was disconnected instead of leaving would leak a task of LiveKit's client."""
+    """Disconnecting instead of leaving would leak a task of LiveKit's client."""
     rooms = Rooms(LiveKit(livekit.url, livekit.api_key, livekit.api_secret), has_server=True)
     service, before = HeyGenService(Rules(), rooms, RoomPerformer), asyncio.all_tasks()
     for _ in range(5):

@@ -34,7 +34,7 @@ def test_timed_words_join_to_the_text_and_are_in_order(text: str, language: str)
 
 
 def test_each_word_is_timed_when_it_is_heard() -> None:
-    """A long pause after the first sentence must hold the caption of the second one back."""
+    """The second sentence's caption must wait for the pause after the first."""
     speech = speak("One. Two.", Voice("en"))
     (_, (second, word)) = speech.timed_words
     samples = np.abs(np.frombuffer(speech.pcm, np.int16).astype(np.int32))

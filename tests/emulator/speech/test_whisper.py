@@ -1,4 +1,9 @@
-"""faster-whisper as the emulator calls it. Models are too large for tests: a stand-in tells what it was asked."""
+"""faster-whisper as the emulator calls it.
+
+Models are too large for tests, so a stand-in reports its arguments.
+
+Models are too large for tests: a stand-in tells what it was asked.
+"""
 
 from __future__ import annotations
 

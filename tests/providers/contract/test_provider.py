@@ -1,4 +1,7 @@
-"""Contract tests of every provider against the emulator and, with --live, the real service."""
+"""Contract tests of every provider.
+
+They run against the emulator and, with --live, the real service.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ UNKNOWN_ID = "5f3c0f9e-0000-41ef-8000-000000000000"
 
 @dataclass
 class Account:
-    """Connection settings. On a live service, sandbox sessions are used if there are any."""
+    """Connection settings.
+
+    On a live service, sandbox sessions are used if there are any.
+    """
 
     kind: str
     base_url: str

@@ -1,4 +1,4 @@
-"""A third provider, added as a single class, as an example and a test of the contract."""
+"""A third provider as a single class: an example and a test of the contract."""
 
 from __future__ import annotations
 

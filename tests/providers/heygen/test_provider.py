@@ -1,4 +1,7 @@
-"""Requests and responses of the HeyGen client. Requirements are numbered as in docs/requirements.md."""
+"""Requests and responses of the HeyGen client.
+
+Requirements are numbered as in docs/requirements.md.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ from tests.providers.heygen_wire import FULL_REQUEST, KEY, OPENED, Wire
 async def test_a_continued_conversation_sends_its_history_in_place_of_the_knowledge_base(
     heygen: HeyGen, wire: Wire
 ) -> None:
-    """If the text of the knowledge base is unknown, its ID is sent and the history is not."""
+    """Without the knowledge base's text, its ID is sent in place of the history."""
     going_on = replace(FULL_REQUEST, conversation_history="You: Hello")
     known, without = replace(going_on, knowledge="We open at eight."), replace(going_on, knowledge_base_id="")
     for request in (known, without, going_on):

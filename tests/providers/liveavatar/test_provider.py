@@ -1,4 +1,7 @@
-"""Requests and responses of the LiveAvatar client. Requirements are numbered as in docs/requirements.md."""
+"""Requests and responses of the LiveAvatar client.
+
+Requirements are numbered as in docs/requirements.md.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,10 @@ def page(*rows: dict[str, Any], following: str | None = None) -> httpx.Response:
 
 
 class Wire:
-    """A fake of LiveAvatar's API. Returns successful responses or a test's `answers`, and records requests."""
+    """A fake of LiveAvatar's API.
+
+    Returns successful responses or a test's `answers`, and records requests.
+    """
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []

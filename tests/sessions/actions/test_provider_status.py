@@ -44,7 +44,7 @@ async def test_a_verdict_queries_the_provider_and_records_its_answer(provider: M
 async def test_an_unlisted_session_is_missing_and_with_a_silent_provider_unknown(
     provider: Mock, is_silent: bool
 ) -> None:
-    """Requirement 57: a page in a room that is not its session's is told so."""
+    """Requirement 57: a page in a room of another session is informed."""
     if is_silent:
         provider.list_sessions.side_effect = ProviderUnreachable("streaming.list: ReadTimeout")
     async with browser(await a_person(), (await a_persona()).slug) as tab:

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @sync_to_async
 def opened(**persona: object) -> StreamingSession:
-    """Create a session whose row is stored and whose provider has not been called yet."""
+    """Create a session whose provider has not been called yet."""
     return transitions.request(PersonaFactory.create(published=True, **persona), UserFactory.create().pk)
 
 

@@ -67,7 +67,7 @@ async def an_attempt(page: APage, **persona: Any) -> StartAttempt:
 async def test_a_start_that_is_given_up_while_its_session_is_stored_is_called_off(
     provider: Mock, page: APage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The session is stored and holds a slot, but nobody wants it: the provider must not be asked."""
+    """The session holds a slot, but the provider must not be called."""
     attempt, loop, store = await an_attempt(page), asyncio.get_running_loop(), slots.open_in_tab
 
     def store_and_give_up(*args: Any) -> StreamingSession:

@@ -1,4 +1,4 @@
-"""Session history in the admin is read-only, except that running sessions can be stopped."""
+"""Session history in the admin is read-only, apart from stopping sessions."""
 
 from __future__ import annotations
 

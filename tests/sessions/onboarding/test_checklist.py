@@ -1,4 +1,4 @@
-"""The setup checklist follows stored events, and the connection check names failing calls."""
+"""The setup checklist follows stored events; the connection check names causes."""
 
 from __future__ import annotations
 

@@ -448,7 +448,7 @@ def test_two_people_named_in_one_entry_can_both_close_their_accounts(person: Use
 
 
 def test_a_start_that_was_checked_before_the_closing_stores_nothing_after_it(visitor: Client, person: User) -> None:
-    """The page's access check and the persona are read first; the account is closed before the slot is taken."""
+    """The account is closed after the access check and before the slot is taken."""
     persona = PersonaFactory.create(published=True)
     visitor.post(CLOSE, {"username": NAME})
     tab = TabAddress(uuid4(), "the-tab")
@@ -496,7 +496,10 @@ def test_a_refused_session_does_not_queue_a_deactivated_user(person: User) -> No
 def test_a_start_that_is_being_stored_while_the_account_is_closed_is_stopped(
     postgres: None, person: User, administrator: User
 ) -> None:
-    """The start holds its account's lock and has read that the user is active when the closing is committed."""
+    """The start has read that the user is active, and the closing then commits.
+
+    The start holds its account's lock meanwhile.
+    """
     persona = PersonaFactory.create(published=True)
     has_read, is_closed = Event(), Event()
     request = transitions.request

@@ -84,7 +84,7 @@ def test_a_refused_persona_is_hidden_and_staff_are_notified(
     page = admin_client.get(f"/admin/avatars/persona/{persona.pk}/change/", headers=ENGLISH).content.decode()
     assert "refused by the provider (ProviderRejected, 404, 10012)" in page
     run_checks()
-    assert len(mail.outbox) == 1  # the same news is told once
+    assert len(mail.outbox) == 1  # the same result is mailed once
     provider.new_session.side_effect = None
     assert outcome() == Outcome.PASSED
     assert client.get("/personas/lucia/").status_code == 200

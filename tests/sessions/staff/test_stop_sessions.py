@@ -80,7 +80,10 @@ async def test_a_session_being_created_is_closed_when_its_answer_is_overdue(
 async def test_staff_do_not_wait_for_a_slow_provider_whose_answer_still_counts(
     provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The page responds before the provider does, whose later answer still ends the sessions."""
+    """The page responds before the provider.
+
+    The provider's later answer still ends the sessions.
+    """
     monkeypatch.setattr(stop_sessions, "OUTCOME_TIMEOUT_S", 0.05)
     may_answer = asyncio.Event()
     provider.stop_session.side_effect = waiting_for(may_answer)
