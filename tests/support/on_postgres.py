@@ -53,13 +53,19 @@ def server() -> Iterator[str]:
         yield url
 
 
+# Permissions and their content types are the same in every test and take long to create.
+KEPT = ("auth_permission", "django_content_type")
+
+
 def flush(url: str) -> None:
-    """Delete all rows except those the portal requires.
+    """Delete all rows except permissions and those the portal requires.
 
     Django's flush truncates every table, which recreates hundreds of files.
     """
     with as_default(url):
         names = connection.introspection.django_table_names(only_existing=True, include_views=False)
+        names = [name for name in names if name not in KEPT]
+        kept_sequences = [f"{name}_id_seq" for name in ("django_migrations", *KEPT)]
         filled = " UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT FROM \"{name}\")" for name in names)
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL session_replication_role = replica")  # neither guards nor foreign keys
@@ -68,7 +74,8 @@ def flush(url: str) -> None:
                 cursor.execute(f'DELETE FROM "{name}"')
             cursor.execute(
                 "SELECT setval(quote_ident(schemaname) || '.' || quote_ident(sequencename), start_value, false)"
-                " FROM pg_sequences WHERE last_value IS NOT NULL AND sequencename <> 'django_migrations_id_seq'"
+                " FROM pg_sequences WHERE last_value IS NOT NULL AND sequencename <> ALL (%s)",
+                [kept_sequences],
             )
         audit_log.lock_head()
         roles.ensure_organisation()

@@ -21,16 +21,14 @@ from heygen_portal.trail import db_triggers
 from sessions.integrity import scope, verification
 from sessions.models import Conversation, QueueEntry, SessionEvent, StreamingSession
 from tests.support import on_postgres
+from tests.support.databases import BOTH
 
 HERE = Path(__file__).parent / "before_conversations"
 KEY = "a-key-for-the-dumps-and-for-nothing-else"
-CIRCLE = """
+CIRCLE_AND_OFFER = """
     UPDATE avatar_sessions_streamingsession SET continues_id = (
         SELECT id FROM avatar_sessions_streamingsession WHERE provider_session_id = 'their-session-8'
-    ) WHERE provider_session_id = 'their-session-4'
-"""
-
-OFFER = """
+    ) WHERE provider_session_id = 'their-session-4';
     INSERT INTO avatar_sessions_serverprocess (id, lease_ends_at)
     VALUES ('0123456789abcdef0123456789abcdef', '2026-11-29 20:00:20+00:00');
     INSERT INTO avatar_sessions_queueplace
@@ -47,12 +45,10 @@ def dump(name: str) -> str:
     return gzip.decompress((HERE / name).read_bytes()).decode()
 
 
-def on_sqlite(folder: Path, change: str) -> str:
-    path = folder / "before.sqlite3"
+def fill_file(path: Path, change: str) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.executescript(dump("sqlite.sql.gz"))
         database.executescript(change)
-    return f"sqlite:///{path}"
 
 
 def in_postgres(server_url: str, change: str) -> str:
@@ -67,9 +63,16 @@ def in_postgres(server_url: str, change: str) -> str:
     return url
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(scope="module")
+def migrated_files() -> dict[str, bytes]:
+    """Return the SQLite databases migrated so far, by the change made before."""
+    return {}
+
+
+@pytest.fixture(params=BOTH)
 def migrated(
     request: pytest.FixtureRequest,
+    migrated_files: dict[str, bytes],
     tmp_path: Path,
     settings: Any,
     announced: object,
@@ -82,12 +85,18 @@ def migrated(
     with ExitStack() as stack:
 
         def migrate(change: str = "SELECT 1") -> None:
+            stack.enter_context(django_db_blocker.unblock())
             if request.param == "postgres":
                 url = in_postgres(request.getfixturevalue("postgres_url"), change)
+                on_postgres.migrate(url)
             else:
-                url = on_sqlite(tmp_path, change)
-            stack.enter_context(django_db_blocker.unblock())
-            on_postgres.migrate(url)
+                path = tmp_path / "before.sqlite3"
+                url = f"sqlite:///{path}"
+                if change not in migrated_files:
+                    fill_file(path, change)
+                    on_postgres.migrate(url)
+                    migrated_files[change] = path.read_bytes()
+                path.write_bytes(migrated_files[change])
             stack.enter_context(on_postgres.as_default(url))
 
         yield migrate
@@ -139,14 +148,14 @@ def test_an_upgrade_adds_conversations_to_records_that_stated_every_row(migrated
 
 
 def test_sessions_that_continue_each_other_in_a_cycle_get_a_conversation(migrated: Migrate) -> None:
-    migrated(CIRCLE)
+    migrated(CIRCLE_AND_OFFER)
     rows = StreamingSession.objects.filter(user__username="person-4")
     assert rows.count() == 4
     assert len(set(rows.values_list("conversation", flat=True))) == 1
 
 
 def test_an_upgrade_keeps_the_offers_of_queue_entries(migrated: Migrate) -> None:
-    migrated(OFFER)
+    migrated(CIRCLE_AND_OFFER)
     entry = QueueEntry.objects.get()
     assert entry.offer_expires_at == datetime(2026, 11, 29, 20, 0, 10, tzinfo=UTC)
     assert list(entry.account.queue_entries.all()) == [entry]

@@ -35,6 +35,7 @@ from sessions.models import (
     Utterance,
 )
 from tests.support import on_postgres
+from tests.support.databases import BOTH
 
 HERE = Path(__file__).parent
 LINES = [
@@ -90,7 +91,7 @@ def copied_database(server_url: str) -> str:
     return f"{server_url.rpartition('/')[0]}/yesterday"
 
 
-@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+@pytest.fixture(autouse=True, params=BOTH)
 def yesterday(
     request: pytest.FixtureRequest, tmp_path: Path, settings: Any, announced: object, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[None]:
@@ -161,6 +162,7 @@ def test_an_upgrade_keeps_stored_permissions_of_renamed_models() -> None:
     assert len(stored) == 2
 
 
+@pytest.mark.both_databases
 def test_an_upgrade_covers_earlier_rows_and_verification_reports_since_when() -> None:
     count = scope.CheckCounts()
     assert list(verification.faults(count)) == []

@@ -24,10 +24,11 @@ from sessions.models import SessionEvent, SessionHead, StreamingSession
 from sessions.timeline import page_clock
 from sessions.web import incoming, page_reports
 from tests.sessions.tampering import execute_as_owner, running_session
+from tests.support.databases import BOTH
 from tests.support.factories import StreamingSessionFactory
 
 
-@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+@pytest.fixture(autouse=True, params=BOTH)
 def database(request: pytest.FixtureRequest, transactional_db: None, announced: object) -> None:
     if request.param == "postgres":
         request.getfixturevalue("postgres")
@@ -38,6 +39,7 @@ def report(session: StreamingSession, data: dict[str, Any], at: Any = None) -> N
     asyncio.run(page_reports.take(session.pk, message, page_clock.PageClock()))
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("value", [-0.0, 1e308, 5e-324, 2**53, 10**400, -(10**16), 1e-7, 123456789012345.0, "\ufffd"])
 def test_numbers_that_a_database_alters_still_verify(value: Any) -> None:
     session = StreamingSessionFactory.create()
@@ -45,6 +47,7 @@ def test_numbers_that_a_database_alters_still_verify(value: Any) -> None:
     assert list(verification.faults()) == []
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(
     "data", [{"x": {"deep": [-0.0, 1e20]}}, {"x": float("nan")}, {"x": "half \ud800"}, {"x": "a\0b"}]
 )
@@ -126,6 +129,7 @@ UNREADABLE = {
 }  # fmt: skip
 
 
+@pytest.mark.both_databases
 def test_an_unreadable_audit_entry_is_reported_and_does_not_end_verification() -> None:
     for number in range(3):
         audit_log.record_by(None, "192.0.2.7", AuditEntry.Kind.KEY_SET, f"Account {number}")

@@ -36,13 +36,14 @@ from sessions.models import (
     Utterance,
 )
 from sessions.retention import erasure
-from tests.sessions.integrity.test_tampering_columns import World, world
+from tests.sessions.integrity.test_tampering_columns import World, built_worlds, world
 from tests.sessions.tampering import ended_session, running_session
+from tests.support.databases import BOTH
 
-__all__ = ["world"]
+__all__ = ["built_worlds", "world"]
 
 
-@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+@pytest.fixture(autouse=True, params=BOTH)
 def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
     if request.param == "postgres":
         request.getfixturevalue("postgres")
@@ -169,13 +170,14 @@ def test_a_lost_anchors_file_is_not_overwritten(left: str, tmp_path: Path, setti
     assert (path.read_text() if path.exists() else None) == before
 
 
+@pytest.mark.both_databases
 def test_a_record_verifies_after_erasure(world: World) -> None:
     assert erasure.erase(world.session.pk, Erasure.Cause.RETENTION)
     assert list(verification.faults()) == []
     assert db_triggers.missing(connection) == []
 
 
-@pytest.mark.parametrize("stated", [scope.STATED_ROWS_IN_MEMORY, 2])
+@pytest.mark.parametrize("stated", [scope.STATED_ROWS_IN_MEMORY, 8, pytest.param(2, marks=pytest.mark.proof)])
 def test_tampered_exports_and_checks_are_found_in_any_number_of_passes(world: World, stated: int) -> None:
     limits = scope.MemoryLimits(batch_rows=2, stated_rows=stated)
     assert list(verification.faults(limits=limits)) == []
@@ -196,6 +198,7 @@ def test_tampered_exports_and_checks_are_found_in_any_number_of_passes(world: Wo
     ]
 
 
+@pytest.mark.both_databases
 def test_an_exports_progress_may_change_only_until_it_is_done(
     world: World, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
 ) -> None:

@@ -36,10 +36,11 @@ from sessions.retention import erasure
 from tests.sessions import tampering
 from tests.sessions.integrity.test_tampering_columns import live_session, send_text
 from tests.sessions.tampering import Rows, restate, rewrite_record
+from tests.support.databases import BOTH
 from tests.support.factories import WHY, PersonaFactory, UserFactory
 
 
-@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+@pytest.fixture(autouse=True, params=BOTH)
 def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
     if request.param == "postgres":
         request.getfixturevalue("postgres")
@@ -205,6 +206,7 @@ def test_a_rewritten_audit_log_stays_broken_when_entries_follow(cut: int, head: 
         assert wrong[1] == len(kept) + 1
 
 
+@pytest.mark.both_databases
 def test_a_hold_lasts_until_the_record_states_its_release(ended: StreamingSession) -> None:
     held = erasure.hold(ended.pk, "Litigation", ended.user_id)
     moments = ["infinity", "-infinity"] if connection.vendor == "postgresql" else ["9999-12-31 00:00:00", "x"]

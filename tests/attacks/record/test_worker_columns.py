@@ -17,13 +17,14 @@ from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionTotal, Status, StreamingSession
 from tests.sessions.tampering import ended_session, execute_as_owner, running_session
+from tests.support.databases import BOTH
 from tests.support.factories import StreamingSessionFactory
 
 SESSIONS = "avatar_sessions_streamingsession"
 LATER = "2099-01-01 00:00:00"
 
 
-@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+@pytest.fixture(autouse=True, params=BOTH)
 def database(request: pytest.FixtureRequest, transactional_db: None, announced: object) -> str:
     if request.param == "postgres":
         request.getfixturevalue("postgres")

@@ -12,10 +12,11 @@ from sessions.lifecycle import transitions
 from sessions.models import EndReason, SessionTask, StreamingSession, Utterance
 from tests.sessions.integrity.test_tampering_columns import live_session
 from tests.sessions.tampering import running_session
+from tests.support.databases import BOTH
 from tests.support.factories import WHY, PersonaFactory
 
 
-@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+@pytest.fixture(autouse=True, params=BOTH)
 def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
     if request.param == "postgres":
         request.getfixturevalue("postgres")
@@ -80,6 +81,7 @@ def test_a_running_session_has_no_text_from_the_future_or_from_before_its_start(
     assert named <= NAMED
 
 
+@pytest.mark.both_databases
 def test_a_text_in_flight_is_no_fault_even_if_the_end_overtook_it(session: StreamingSession) -> None:
     insert(session, timedelta(0))
     assert found() == set()

@@ -420,7 +420,7 @@ def run(max_examples: int, steps: int) -> None:
 
 @pytest.mark.django_db
 def test_reports_of_two_browsers_do_not_change_the_facts() -> None:
-    run(max_examples=20, steps=25)
+    run(max_examples=8, steps=25)
 
 
 @pytest.mark.proof

@@ -427,13 +427,13 @@ class Portal(RuleBasedStateMachine):
 @pytest.mark.django_db(transaction=True)
 def test_no_session_stays_open_in_any_order_of_events() -> None:
     """Complaints 2 to 7."""
-    run(max_examples=20)
+    run(max_examples=8)
 
 
 @pytest.mark.usefixtures("postgres")
 def test_no_session_stays_open_in_any_order_of_events_on_postgresql() -> None:
     """Complaints 2 to 7."""
-    run(max_examples=10)
+    run(max_examples=4)
 
 
 @pytest.mark.proof

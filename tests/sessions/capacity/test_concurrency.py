@@ -26,6 +26,7 @@ from sessions.models import Conversation, EndReason, QueueEntry, ServerProcess, 
 from sessions.presence import tabs
 from sessions.staff import stop_sessions
 from tests.support.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.usefixtures("postgres", "announced")
 
@@ -41,7 +42,7 @@ def concurrently(*work: Callable[[], T]) -> list[T]:
         try:
             with transaction.atomic():
                 connection.cursor().execute("SELECT 1")  # connected, so that only the work itself is concurrent
-            ready.wait(10)
+            ready.wait(WAIT_TIMEOUT_S)
             return one()
         finally:
             connection.close()

@@ -7,6 +7,7 @@ below with the reason why it is not shown.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,11 +35,12 @@ from sessions.costs import ledger, provider_record
 from sessions.exports import list_export, session_export
 from sessions.integrity import audit_statements, nightly_check, verification
 from sessions.integrity.fault import Fault
-from sessions.lifecycle import coverage, transitions
+from sessions.lifecycle import coverage, events, transitions
 from sessions.models import EndReason, Erasure, Export, ProviderErasure, SessionTask, StreamingSession
 from sessions.retention import erasure, provider_erasure
 from sessions.timeline import page_clock
 from sessions.web import page_reports
+from tests.support.databases import BOTH
 from tests.support.factories import PersonaFactory, UserFactory
 
 # Models that the record does not cover, with the reason.
@@ -92,7 +94,7 @@ TABLE_OF = {
 }
 
 
-@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+@pytest.fixture(autouse=True, params=BOTH)
 def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
     if request.param == "postgres":
         request.getfixturevalue("postgres")
@@ -116,9 +118,36 @@ class World(NamedTuple):
     other: StreamingSession
 
 
+@pytest.fixture(scope="session")
+def built_worlds() -> Iterator[list[tuple[sqlite3.Connection, World]]]:
+    """Return the SQLite database with a world, once a test has built one."""
+    built: list[tuple[sqlite3.Connection, World]] = []
+    yield built
+    for database, _world in built:
+        database.close()
+
+
 @pytest.fixture
-def world(announced: object, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(
+    announced: object, monkeypatch: pytest.MonkeyPatch, built_worlds: list[tuple[sqlite3.Connection, World]]
+) -> World:
+    """Build a world or, on SQLite, restore the one that an earlier test has built."""
     monkeypatch.setattr(erasure, "_at_provider", lambda session: Erasure.AtProvider.ASKED)
+    if connection.vendor != "sqlite":
+        return build_world()
+    connection.ensure_connection()
+    if not built_worlds:
+        world = build_world()
+        copy = sqlite3.connect(":memory:", check_same_thread=False)
+        connection.connection.backup(copy)
+        built_worlds.append((copy, world))
+    ((stored, world),) = built_worlds
+    stored.backup(connection.connection)
+    events._last_appended.clear()  # those of an earlier test
+    return World(*(StreamingSession.objects.get(pk=session.pk) for session in world))
+
+
+def build_world() -> World:
     staff, persona = UserFactory.create(), PersonaFactory.create(published=True)
     one, two = live_session(persona, "one"), live_session(persona, "two")
     for session in (one, two):
@@ -309,6 +338,7 @@ def test_a_changed_column_is_named_with_its_row(world: World) -> None:
     assert not unnamed, "\n".join(map(str, unnamed))
 
 
+@pytest.mark.both_databases
 def test_a_changed_column_of_a_list_export_is_named_with_its_row(world: World) -> None:
     pk = Export.objects.filter(session=None).values_list("pk", flat=True).get()
     for field in coverage.EXPORT.fields.values():

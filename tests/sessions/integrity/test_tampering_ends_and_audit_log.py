@@ -21,9 +21,10 @@ from sessions.lifecycle.events import Entry
 from sessions.models import Erasure, HistoryCheck, SessionHead, SpeechKey, StreamingSession
 from sessions.retention import erasure
 from tests.sessions.tampering import ended_session, event_row, running_session
+from tests.support.databases import BOTH
 
 
-@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+@pytest.fixture(autouse=True, params=BOTH)
 def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
     if request.param == "postgres":
         request.getfixturevalue("postgres")
@@ -270,6 +271,7 @@ def test_a_later_entry_does_not_hide_deleted_ones() -> None:
     assert audit_log.check() == (3, ("deleted", 3, ""))
 
 
+@pytest.mark.both_databases
 def test_a_rolled_back_audit_log_is_found_by_its_anchor(tmp_path: Path, settings: Any) -> None:
     settings.HISTORY_ANCHOR_FILE = str(tmp_path / "anchors")
     audit_log.record(None, AuditEntry.Kind.KEY_SET, "Ours")

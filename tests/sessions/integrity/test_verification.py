@@ -38,10 +38,11 @@ from sessions.models import (
 )
 from sessions.retention import erasure
 from tests.sessions.tampering import EVENTS, at_number, ended_session, event_row, execute_as_owner, overwrite
+from tests.support.databases import BOTH
 from tests.support.factories import StreamingSessionFactory
 
 
-@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+@pytest.fixture(autouse=True, params=BOTH)
 def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
     if request.param == "postgres":
         request.getfixturevalue("postgres")
@@ -190,6 +191,7 @@ def test_tampering_with_a_record_is_found_and_the_row_named(
         call_command("verify_history", str(sessions[1].pk))
 
 
+@pytest.mark.both_databases
 def test_the_database_refuses_to_change_or_delete_records() -> None:
     session = ended_session()
     audit_log.record(None, AuditEntry.Kind.KEY_SET, "Ours")
@@ -205,6 +207,7 @@ def test_the_database_refuses_to_change_or_delete_records() -> None:
     assert list(verification.faults()) == []
 
 
+@pytest.mark.both_databases
 def test_missing_triggers_are_reported() -> None:
     db_triggers.remove(connection)
     found = list(verification.faults())
@@ -347,6 +350,7 @@ def test_the_check_page_shows_what_was_read_and_covered(
     assert expected[2] not in page
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("microsecond", [0, 1, 120_000, 999_999])
 def test_timestamps_are_verified_to_the_microsecond(microsecond: int) -> None:
     session = ended_session()
@@ -357,6 +361,7 @@ def test_timestamps_are_verified_to_the_microsecond(microsecond: int) -> None:
     assert [fault.kind for fault in verification.faults()] == ["changed"]
 
 
+@pytest.mark.both_databases
 def test_verify_history_confirms_an_intact_record() -> None:
     ended_session()
     output = StringIO()
@@ -365,6 +370,7 @@ def test_verify_history_confirms_an_intact_record() -> None:
     assert output.getvalue().endswith("No faults found.\n")
 
 
+@pytest.mark.both_databases
 def test_fifty_concurrent_writers_leave_an_intact_chain() -> None:
     session = StreamingSessionFactory.create()
 

@@ -38,10 +38,11 @@ from sessions.models import (
 from sessions.presence import tabs
 from sessions.retention import erasure, provider_erasure
 from tests.sessions.integrity.test_tampering_columns import report_avatar_line, send_text
+from tests.support.databases import BOTH
 from tests.support.factories import WHY, PersonaFactory, UserFactory
 
 
-@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+@pytest.fixture(autouse=True, params=BOTH)
 def database(request: pytest.FixtureRequest, transactional_db: None, announced: object) -> None:
     if request.param == "postgres":
         request.getfixturevalue("postgres")
@@ -116,6 +117,7 @@ def test_the_record_covers_a_session_before_it_is_live_and_its_continuation() ->
     fits(lambda: transitions.request(persona, user.pk, continues=failed))
 
 
+@pytest.mark.both_databases
 def test_the_record_covers_changes_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(erasure, "_at_provider", lambda session: Erasure.AtProvider.ASKED)
     session = begun()
