@@ -18,6 +18,7 @@ from avatars import tasks
 from avatars.catalogue import voice_samples
 from avatars.videos import orders
 from heygen_portal.redis import cache as cache_module
+from heygen_portal.runtime import budgets
 from tests.support import servers
 from tests.support.factories import VideoFactory, VoiceFactory
 
@@ -26,8 +27,9 @@ RIGHT, NEW = "right horse battery", "another horse battery"
 
 @pytest.fixture(params=[signal.SIGSTOP, signal.SIGKILL], ids=["silent", "gone"])
 def away(request: pytest.FixtureRequest, transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(cache_module, "REDIS_TIMEOUT_S", 0.5)
-    monkeypatch.setattr(cache_module, "REDIS_RETRY_S", 600.0)  # Redis is asked once, however slow the machine is
+    for module in (cache_module, budgets):
+        monkeypatch.setattr(module, "REDIS_TIMEOUT_S", 0.5)
+        monkeypatch.setattr(module, "REDIS_RETRY_S", 600.0)  # Redis is asked once, however slow the machine is
     with servers.redis_process() as redis:
         caches: Any = {"default": {**settings.CACHES["default"], "LOCATION": redis.url}}
         with override_settings(REDIS_URL=redis.url, CACHES=caches):
