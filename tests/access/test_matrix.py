@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import nullcontext
 from copy import deepcopy
+from functools import cache
 from typing import Any
 from unittest.mock import AsyncMock, Mock, PropertyMock
 
@@ -17,6 +19,7 @@ from django.contrib import admin
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import transaction
 from django.http import HttpResponse
+from django.template import loader
 from django.template.response import SimpleTemplateResponse
 from django.test import Client, RequestFactory, override_settings
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -35,6 +38,9 @@ PARTS = ("changelist", "add", "history", "delete", "change")
 def no_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip rendering and calls to providers, which are not needed to see whether a page is permitted."""
     monkeypatch.setattr(SimpleTemplateResponse, "rendered_content", PropertyMock(return_value=""))
+    monkeypatch.setattr(loader, "render_to_string", lambda *args, **kwargs: "")
+    monkeypatch.setattr(admin.site, "each_context", lambda request: {})  # the frame around pages
+    monkeypatch.setattr(logging.getLogger("django.request"), "disabled", True)  # a traceback for each refusal
     away = Mock(spec=Provider)
     for name in ("list_sessions", "list_avatars", "list_voices", "list_knowledge_bases", "credits", "past_sessions"):
         setattr(away, name, AsyncMock(side_effect=NotSent("nowhere")))
@@ -58,6 +64,7 @@ def full_settings() -> Iterator[None]:
 # What there is
 
 
+@cache
 def addresses() -> dict[str, set[str]]:
     """Return the argument names of every address, by its name or, without a name, by its route."""
     found: dict[str, set[str]] = {}

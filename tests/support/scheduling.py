@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatch
+from functools import cache
 
 from xdist.scheduler import LoadFileScheduling
 
@@ -48,7 +49,11 @@ TOGETHER = {
 
 def unit(test: str) -> str:
     """Return the unit of a test. Tests of one unit run in one process. The default unit is the file."""
-    file = test.partition("::")[0]
+    return _unit_of_file(test.partition("::")[0])
+
+
+@cache
+def _unit_of_file(file: str) -> str:
     return next((name for name, files in TOGETHER.items() if any(fnmatch(file, each) for each in files)), file)
 
 

@@ -137,7 +137,7 @@ def test_a_preview_of_another_format_is_fetched_again(account: ProviderAccount, 
         b"\x89PNG\r\n\x1a\n<script>",
         picture()[:40],
         picture("GIF"),
-        picture(size=(8_000, 6_000)),
+        picture(size=(8_000, 6_000), mode="1"),  # one bit per pixel is drawn quickly
     ],
     ids=("page", "drawing", "nothing", "disguise", "half", "gif", "huge"),
 )
