@@ -20,7 +20,8 @@ SPOKEN_TEXT = "What is the weather today?"  # in a synthetic voice, which the em
 PERSONAS = """
 from datetime import timedelta
 from avatars.models import Persona
-copies = {"brief": {"duration_limit": timedelta(seconds=18)}, "quiet": {"idle_timeout": timedelta(seconds=18)},
+copies = {"fleeting": {"duration_limit": timedelta(seconds=3)}, "still": {"idle_timeout": timedelta(seconds=3)},
+          "brief": {"duration_limit": timedelta(seconds=18)}, "quiet": {"idle_timeout": timedelta(seconds=18)},
           "unhearing": {"is_voice_enabled": False}, "small": {"quality": "low"}}
 for slug, changes in copies.items():
     persona = Persona.objects.get(slug="daniel")

@@ -19,7 +19,7 @@ from tests.people.phone import code
 from tests.support import servers
 from tests.support.browsing import sign_in
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="package")]
+pytestmark = [pytest.mark.browser, pytest.mark.proof, pytest.mark.asyncio(loop_scope="package")]
 
 PAGES = (
     "/admin/",
@@ -45,7 +45,7 @@ async def cookies(portal: servers.Portal, chromium: Browser) -> StorageState:
         return await context.storage_state()
 
 
-@pytest_asyncio.fixture(params=["es", pytest.param("en", marks=pytest.mark.proof)], loop_scope="package")
+@pytest_asyncio.fixture(params=["es", "en"], loop_scope="package")
 async def page(
     request: pytest.FixtureRequest, portal: servers.Portal, cookies: StorageState, chromium: Browser
 ) -> AsyncIterator[Page]:
@@ -191,7 +191,6 @@ async def test_invitation_and_second_factor_pages_are_accessible(
     assert page_checks.problems == []
 
 
-@pytest.mark.proof
 async def test_the_live_board_shows_fifty_sessions(page: Page, portal: servers.Portal, pictures: Path) -> None:
     """Also the costs and the start page: axe finds nothing, nothing scrolls sideways, no policy violation."""
     portal.manage("shell", "-v0", "-c", board_seed.SEED)

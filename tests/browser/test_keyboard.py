@@ -25,6 +25,7 @@ async def tab_to(page: Page, selector: str) -> None:
     pytest.fail(f"{selector} cannot be reached with the Tab key")
 
 
+@pytest.mark.proof
 async def test_a_conversation_by_keyboard_alone(chromium: Browser, stage: Stage) -> None:
     async with RoomPage.opened(chromium, stage) as room:
         page, press = room.page, room.page.keyboard.press

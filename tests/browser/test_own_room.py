@@ -42,7 +42,6 @@ async def own_room(chromium: Browser, stage: Stage) -> AsyncIterator[RoomPage]:
 ROOMS = "from avatars.models import ProviderAccount; print(ProviderAccount.objects.first().rooms)"
 
 
-@pytest.mark.proof
 async def test_the_room_is_joined_before_start_and_closed_at_the_end(
     own_room: RoomPage, livekit: servers.LiveKit, chromium: Browser
 ) -> None:

@@ -31,7 +31,7 @@ PICTURES = {
     ("en", "sign-in"): "narrow", ("en", "debug"): "light",
 }  # fmt: skip
 # The personas that only the tests have.
-ONLY_STARTERS = """for (const slug of ["brief", "quiet", "unhearing", "small", "nora", "amara"])
+ONLY_STARTERS = """for (const slug of ["fleeting", "still", "brief", "quiet", "unhearing", "small", "nora", "amara"])
   for (const one of document.querySelectorAll(`.person:has([href*="/${slug}/"]), [data-persona=${slug}]`)) one.remove();
 """
 SAID = """
@@ -40,7 +40,7 @@ from datetime import datetime, timedelta, UTC
 from django.contrib.auth.models import User
 from avatars.models import Persona
 from sessions.models import Conversation, StreamingSession
-if not StreamingSession.objects.filter(end_reason="idle").exists():
+if not StreamingSession.objects.filter(provider_session_id="said-lucia").exists():
     user = User.objects.get(username="demo")
     english = [
         ("avatar", "voice", "Hi, I’m Daniel. What can I sort out for you?", False),

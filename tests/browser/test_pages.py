@@ -18,6 +18,7 @@ async def test_switching_the_language_stays_on_the_page(chromium: Browser, stage
         assert await room.page.get_attribute("html", "lang") == "es"
 
 
+@pytest.mark.proof
 async def test_the_theme_is_remembered(chromium: Browser, stage: Stage) -> None:
     async with RoomPage.opened(chromium, stage, color_scheme="light") as room:
         switch = room.page.locator(".roombar > [data-theme-switch]")
@@ -40,6 +41,7 @@ async def test_signing_out_leads_to_the_sign_in_page(chromium: Browser, stage: S
         await expect(room.page.locator("[popovertarget=menu]")).to_be_hidden()
 
 
+@pytest.mark.proof
 async def test_a_filter_works_with_and_without_javascript(chromium: Browser, stage: Stage) -> None:
     portal = stage.portal
     for has_script in (True, False):
@@ -54,6 +56,7 @@ async def test_a_filter_works_with_and_without_javascript(chromium: Browser, sta
         await context.close()
 
 
+@pytest.mark.proof
 async def test_an_unreachable_portal_is_reported_until_it_returns(chromium: Browser, stage: Stage) -> None:
     is_away = True
 

@@ -208,6 +208,7 @@ SPOILT = {
     "black": Fault(black),
     "not_spread": Fault(not_spread, init=NOT_SPREAD),
 }
+DAILY = {"expired": ORDERED["expired"], "black": SPOILT["black"]}
 VERDICTS = {
     "another_room": "token",
     "late": "early",
@@ -227,8 +228,14 @@ AFTER = {
 }
 
 
-@pytest.mark.proof
-@pytest.mark.parametrize("causes", [ORDERED, SPOILT], ids=["ordered", "spoilt"])
+@pytest.mark.parametrize(
+    "causes",
+    [
+        pytest.param(ORDERED, id="ordered", marks=pytest.mark.proof),
+        pytest.param(SPOILT, id="spoilt", marks=pytest.mark.proof),
+        pytest.param(DAILY, id="daily"),
+    ],
+)
 async def test_faults_before_the_first_frame(chromium: Browser, stage: Stage, causes: Mapping[str, Fault]) -> None:
     records = await run_faults(chromium, stage, causes)
     assert {name: sessions[-1]["status"] for name, sessions in records.items()} == dict.fromkeys(causes, "live")

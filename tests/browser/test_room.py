@@ -21,6 +21,8 @@ operator.groups.add(Group.objects.get(name="Operators"))
 """
 LONG = "Uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciséis diecisiete."
 
+# The page itself presses Start: nobody has touched it.
+START_WITHOUT_GESTURE = 'addEventListener("load", () => document.querySelector("#start").click())'
 # The page itself presses Cancel while it joins the room: on a busy machine a click from outside may come too late.
 CANCEL_WHILE_JOINING = """() => {
   const timer = setInterval(() => {
@@ -58,6 +60,7 @@ async def test_a_text_is_read_aloud_verbatim(room: RoomPage) -> None:
     await room.wait_for_events("room_connected", "first_frame", "avatar_start_talking")
 
 
+@pytest.mark.proof
 async def test_a_question_is_answered_from_the_knowledge_base(room: RoomPage) -> None:
     await room.start()
     await room.write("¿Cuál es el horario?")
@@ -78,6 +81,7 @@ async def test_lines_written_while_connecting_are_sent_once_and_in_order(room: R
     assert room.last_session()["tasks"] == lines
 
 
+@pytest.mark.proof
 async def test_interrupting_silences_the_avatar_and_marks_the_line(room: RoomPage) -> None:
     """Complaint 12; later speech is audible again."""
     await room.start()
@@ -106,6 +110,7 @@ async def test_ending_is_shown_and_releases_the_provider(room: RoomPage) -> None
     await room.state("live")
 
 
+@pytest.mark.proof
 async def test_cancelling_while_connecting_leaves_nothing_open(room: RoomPage) -> None:
     """Complaint 21."""
     await room.page.evaluate(CANCEL_WHILE_JOINING)
@@ -123,6 +128,7 @@ async def test_a_closed_tab_ends_the_session(room: RoomPage) -> None:
     assert (record["status"], record["reason"]) == ("ended", "tab_closed")
 
 
+@pytest.mark.proof
 async def test_the_page_explains_that_staff_ended_the_session(room: RoomPage, chromium: Browser) -> None:
     portal = room.stage.portal
     await room.start()
@@ -141,6 +147,7 @@ async def test_the_page_explains_that_staff_ended_the_session(room: RoomPage, ch
     assert room.last_session()["reason"] == "staff_stopped"
 
 
+@pytest.mark.proof
 async def test_a_reload_returns_to_the_same_conversation(room: RoomPage) -> None:
     await room.start()
     await room.write("Hola ¿cómo estás?", "repeat")
@@ -168,6 +175,7 @@ async def test_the_time_limit_is_announced_and_ends_the_session(chromium: Browse
         await room.wait_until_all_ended()
 
 
+@pytest.mark.proof
 async def test_staying_after_the_idle_warning_continues_the_session(chromium: Browser, stage: Stage) -> None:
     async with RoomPage.opened(chromium, stage, slug="quiet", locale="en") as room:
         await room.start()
@@ -181,11 +189,8 @@ async def test_blocked_playback_asks_for_a_tap(stage: Stage) -> None:
     """Requirements 59 and 67, complaint 9."""
     async with (
         browser("--autoplay-policy=user-gesture-required") as chromium,
-        RoomPage.opened(chromium, stage) as room,
+        RoomPage.opened(chromium, stage, init=START_WITHOUT_GESTURE) as room,
     ):
-        await room.page.click("#start")
-        await room.state("live", "tap")
-        await room.page.reload()  # no key or button was pressed on the reloaded page
         await room.wait_for_report("playback_blocked")
         await room.state("tap")
         await room.page.click("#tap")

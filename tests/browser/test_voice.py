@@ -54,6 +54,22 @@ class Line:
         await self._page.close(code=1012)
 
 
+async def test_a_typed_and_a_spoken_turn_are_answered(with_microphone: Browser, stage: Stage) -> None:
+    """Requirements 2, 73 and 76."""
+    async with RoomPage.opened(with_microphone, stage, slug="daniel", locale="en", permissions=["microphone"]) as room:
+        page = room.page
+        await room.start()
+        await room.write("When do you open?")
+        await expect(room.lines("avatar")).to_have_count(2)
+        await page.click("#mic-more")
+        await page.check("input[name=voice-mode][value=hands_free]")
+        await page.keyboard.press("Escape")
+        await page.click("#mic")
+        spoken = page.locator(".line--you", has_text=re.compile("weather"))
+        await expect(spoken.first).to_contain_text("by voice")
+        await expect(room.lines("avatar").nth(2)).not_to_be_empty()
+
+
 @pytest.mark.proof
 async def test_typed_and_spoken_turns_are_answered(with_microphone: Browser, stage: Stage) -> None:
     """Requirements 2, 8, 59, 73 and 76, complaint 8: refused, then allowed; hands-free, then push to talk."""
@@ -160,6 +176,7 @@ async def test_a_missing_microphone_is_explained(chromium: Browser, stage: Stage
         await expect(room.page.get_by_text("No se encuentra ningún micrófono")).to_be_visible()
 
 
+@pytest.mark.proof
 async def test_the_microphone_control_explains_a_text_only_persona(chromium: Browser, stage: Stage) -> None:
     """Requirement 77."""
     async with RoomPage.opened(chromium, stage, slug="unhearing", locale="en") as room:

@@ -18,7 +18,7 @@ from tests.emulator.sdk_page import microphone_switches, record
 from tests.support import servers
 from tests.support.browsing import ALLOW_SOUND, browser
 
-pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.proof]
+pytestmark = [pytest.mark.browser, pytest.mark.media]
 
 
 @pytest.fixture
