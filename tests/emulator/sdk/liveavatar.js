@@ -8,7 +8,8 @@ let session;
 /** Start a session; resolves when the SDK says so and the picture is there. */
 async function start(token, config) {
   session = new LiveAvatarSession(token, config);
-  for (const kind of Object.values(AgentEventsEnum)) session.on(kind, (event) => received.push({ kind, text: event.text }));
+  for (const kind of Object.values(AgentEventsEnum))
+    session.on(kind, (event) => received.push({ kind, text: event.text }));
   session.on(SessionEvent.SESSION_DISCONNECTED, (reason) => received.push({ kind: "disconnected", text: reason }));
   const ready = new Promise((resolve) => session.on(SessionEvent.SESSION_STREAM_READY, resolve));
   await session.start();

@@ -122,7 +122,8 @@ for (const [language, text] of [
     captions.begin("t1", 0);
     captions.add("t1", text, 0);
     const shown = new Set();
-    for (let now = 100; captions.reached < text.length; now += 100) {
+    const longestMs = 200 * text.length; // three letters' time for each character, and a reserve
+    for (let now = 100; now < longestMs; now += 100) {
       captions.advance(now);
       shown.add(captions.caption.said);
     }

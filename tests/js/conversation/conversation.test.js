@@ -208,7 +208,7 @@ test("what the avatar says is shown in fragments and reported whole", () => {
   goLive();
   for (const message of ["Buenas ", "tardes."])
     conversation.onRoomEvent({ type: "avatar_talking_message", taskId: "t1", message });
-  assert.equal(conversation.captions.text, "Buenas tardes.");
+  assert.equal(conversation.captions.caption.next, "Buenas tardes.");
   conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t1", message: "" });
   assert.deepEqual(sent.at(-1).data, { task_id: "t1", message: "Buenas tardes.", interrupted: false });
 });

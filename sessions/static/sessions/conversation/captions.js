@@ -26,21 +26,35 @@ const SENTENCE_CHARACTERS = 40; // shorter sentences share a caption
 /** @typedef {import("../lib/text-pieces.js").Piece} Piece */
 
 export class Captions {
-  constructor() {
-    this.taskId = "";
-    this.text = "";
-    this.reached = 0; // characters spoken
-    this.isSpeaking = false;
-    this.isOver = false;
-    this.firstAt = 0;
-    this.now = 0;
-    this.paused = 0;
-    /** @type {{ text: string, pieces: Piece[] }} */
-    this.cut = { text: "", pieces: [] };
+  #taskId = "";
+  #text = "";
+  #spokenCharacters = 0;
+  #isSpeaking = false;
+  #isOver = false;
+  #firstAt = 0;
+  #now = 0;
+  #pausedMs = 0;
+  /** @type {{ text: string, pieces: Piece[] }} */
+  #split = { text: "", pieces: [] };
+
+  get isSpeaking() {
+    return this.#isSpeaking;
+  }
+
+  /** Whether the avatar has spoken the whole line. */
+  get isOver() {
+    return this.#isOver;
   }
 
   clear() {
-    Object.assign(this, new Captions());
+    this.#taskId = "";
+    this.#text = "";
+    this.#spokenCharacters = 0;
+    this.#isSpeaking = false;
+    this.#isOver = false;
+    this.#firstAt = 0;
+    this.#now = 0;
+    this.#pausedMs = 0;
   }
 
   /**
@@ -50,9 +64,9 @@ export class Captions {
    * @param {number} now
    */
   begin(taskId, now) {
-    this.switchTo(taskId);
-    this.isSpeaking = true;
-    this.now = now;
+    this.#switchTo(taskId);
+    this.#isSpeaking = true;
+    this.#now = now;
   }
 
   /**
@@ -61,12 +75,12 @@ export class Captions {
    * @param {number} now
    */
   add(taskId, fragment, now) {
-    this.switchTo(taskId);
-    if (!this.text) this.firstAt = now;
+    this.#switchTo(taskId);
+    if (!this.#text) this.#firstAt = now;
     this.advance(now);
-    this.text += fragment;
+    this.#text += fragment;
     // The message that speech began may be lost: if more words arrive, they are being spoken.
-    if (!this.isSpeaking && now - this.firstAt > EARLIEST_MS) this.begin(taskId, now);
+    if (!this.#isSpeaking && now - this.#firstAt > EARLIEST_MS) this.begin(taskId, now);
   }
 
   /**
@@ -75,10 +89,10 @@ export class Captions {
    * @param {string} taskId
    */
   end(taskId) {
-    if (taskId !== this.taskId) return;
-    this.reached = this.text.length;
-    this.isSpeaking = false;
-    this.isOver = true;
+    if (taskId !== this.#taskId) return;
+    this.#spokenCharacters = this.#text.length;
+    this.#isSpeaking = false;
+    this.#isOver = true;
   }
 
   /**
@@ -88,37 +102,37 @@ export class Captions {
    * @param {boolean | null} [isSounding]  null if it is not measured
    */
   advance(now, isSounding = null) {
-    const passed = Math.max(0, now - this.now);
-    this.now = now;
-    if (!this.isSpeaking) return;
-    this.paused = isSounding === false ? this.paused + passed : 0;
-    if (this.paused > 0 && this.paused <= LONGEST_PAUSE_MS) return;
+    const passed = Math.max(0, now - this.#now);
+    this.#now = now;
+    if (!this.#isSpeaking) return;
+    this.#pausedMs = isSounding === false ? this.#pausedMs + passed : 0;
+    if (this.#pausedMs > 0 && this.#pausedMs <= LONGEST_PAUSE_MS) return;
     const pace =
       (PACE * (this.isAhead ? 1 : CATCH_UP)) /
-      (SYLLABIC.test(this.text.charAt(this.reached)) ? LETTERS_IN_SYLLABLE : 1);
-    this.reached = Math.min(this.text.length, this.reached + passed * pace);
+      (SYLLABIC.test(this.#text.charAt(this.#spokenCharacters)) ? LETTERS_IN_SYLLABLE : 1);
+    this.#spokenCharacters = Math.min(this.#text.length, this.#spokenCharacters + passed * pace);
   }
 
   /** Whether more words are known than can have been spoken. */
   get isAhead() {
-    return this.text.length - this.reached > JITTER_CHARACTERS;
+    return this.#text.length - this.#spokenCharacters > JITTER_CHARACTERS;
   }
 
   /** @returns {Caption} the words spoken, and those that follow in the same caption */
   get caption() {
-    const { text } = this;
-    if (this.cut.text !== text) this.cut = { text, pieces: textPieces(text) };
-    const { pieces } = this.cut;
-    const upTo = this.isSpeaking || this.isOver ? wordEnd(pieces, this.reached) : 0;
+    const text = this.#text;
+    if (this.#split.text !== text) this.#split = { text, pieces: textPieces(text) };
+    const { pieces } = this.#split;
+    const upTo = this.#isSpeaking || this.#isOver ? wordEnd(pieces, this.#spokenCharacters) : 0;
     const [begin, end] = captionAt(pieces, Math.max(0, upTo - 1));
     return { said: text.slice(begin, upTo).trim(), next: text.slice(upTo, end).trim() };
   }
 
   /** @param {string} taskId */
-  switchTo(taskId) {
-    if (this.taskId === taskId && !this.isOver) return;
+  #switchTo(taskId) {
+    if (this.#taskId === taskId && !this.#isOver) return;
     this.clear();
-    this.taskId = taskId;
+    this.#taskId = taskId;
   }
 }
 

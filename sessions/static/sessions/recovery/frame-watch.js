@@ -7,12 +7,10 @@ const MAX_GAP_MS = 5_000; // the frame rate between measurements further apart t
 
 /** The frame rate of one conversation, while its video was visible. */
 export class FrameRate {
-  constructor() {
-    this.frames = 0;
-    this.ms = 0;
-    /** @type {{ total: number, at: number } | null} */
-    this.last = null;
-  }
+  #frames = 0;
+  #ms = 0;
+  /** @type {{ total: number, at: number } | null} */
+  #last = null;
 
   /**
    * @param {number} total  number of frames
@@ -20,18 +18,18 @@ export class FrameRate {
    * @param {boolean} isSeen
    */
   add(total, at, isSeen) {
-    const { last } = this;
+    const last = this.#last;
     if (isSeen && last && total > last.total && at - last.at < MAX_GAP_MS) {
-      this.frames += total - last.total;
-      this.ms += at - last.at;
+      this.#frames += total - last.total;
+      this.#ms += at - last.at;
     }
-    this.last = isSeen ? { total, at } : null;
+    this.#last = isSeen ? { total, at } : null;
   }
 
   /** Return the frame rate and reset. @returns {{ fps: number, seconds: number } | null} null if there was no video */
   take() {
-    const { frames, ms } = this;
-    Object.assign(this, new FrameRate());
+    const [frames, ms] = [this.#frames, this.#ms];
+    [this.#frames, this.#ms, this.#last] = [0, 0, null];
     return ms ? { fps: Math.round((frames * 10_000) / ms) / 10, seconds: Math.round(ms / 1_000) } : null;
   }
 }
@@ -40,13 +38,13 @@ export class FrameWatch {
   #video;
   #context;
   #callbacks = 0;
+  #frames = -1;
+  #isDark = false;
 
   /** @param {HTMLVideoElement} video */
   constructor(video) {
     this.rate = new FrameRate();
     this.#video = video;
-    this.frames = -1;
-    this.isDark = false;
     const canvas = Object.assign(document.createElement("canvas"), { width: WIDTH, height: HEIGHT });
     this.#context = canvas.getContext("2d", { willReadFrequently: true });
     const count = () => {
@@ -54,6 +52,11 @@ export class FrameWatch {
       video.requestVideoFrameCallback(count);
     };
     video.requestVideoFrameCallback(count);
+  }
+
+  /** Whether the last new frame was black. */
+  get isDark() {
+    return this.#isDark;
   }
 
   /** Number of frames. Firefox does not count those of a MediaStream, so callbacks count as well. */
@@ -64,12 +67,12 @@ export class FrameWatch {
   /** @returns {{ hasMoved: boolean, isHidden: boolean }} since the last call */
   measure() {
     const total = this.#total();
-    const isNew = this.frames >= 0 && total !== this.frames && this.#video.videoWidth > 0;
-    this.frames = total;
-    if (isNew) this.isDark = this.isFrameDark();
+    const isNew = this.#frames >= 0 && total !== this.#frames && this.#video.videoWidth > 0;
+    this.#frames = total;
+    if (isNew) this.#isDark = this.isFrameDark();
     const isHidden = isUnseen(document, this.#video);
     this.rate.add(total, performance.now(), !isHidden && this.#video.videoWidth > 0);
-    return { hasMoved: isNew && !this.isDark, isHidden };
+    return { hasMoved: isNew && !this.#isDark, isHidden };
   }
 
   /** Whether the current frame is black. */
@@ -81,7 +84,7 @@ export class FrameWatch {
 }
 
 /**
- * Whether nobody can see the video. In a picture-in-picture window it is visible while its page is hidden.
+ * Whether the video cannot be seen. In a picture-in-picture window it is visible while its page is hidden.
  *
  * @param {Pick<Document, "hidden" | "pictureInPictureElement">} page
  * @param {Pick<HTMLVideoElement, "checkVisibility">} video

@@ -1,4 +1,4 @@
-/** Tells screen readers what is new in the transcript, in a live region that nobody sees. */
+/** Tells screen readers what is new in the transcript, in an invisible live region. */
 
 import { Announcements } from "../conversation/announcements.js";
 import { one } from "../lib/dom.js";

@@ -34,7 +34,7 @@ export class BarView {
       this.left.dateTime = `PT${seconds}S`;
     }
     this.drawConnection(socketDrops ? "reconnecting" : connection);
-    // A single drop is over before anybody could read about it.
+    // A single drop is over before a message about it could be read.
     const problem = conversation.state.problem || (socketDrops > 1 ? this.words.causes.portal_away : "") || "";
     say(this.problem, problem);
     this.problem.hidden = !problem;

@@ -1,6 +1,6 @@
 /**
  * Continues a conversation on the persona's page in another language. The tab's session storage passes it on, as a URL
- * could come from anybody.
+ * could come from any site.
  */
 
 import { all } from "../lib/dom.js";

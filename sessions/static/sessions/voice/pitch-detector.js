@@ -7,7 +7,7 @@ const HOP_S = 0.01;
 /** Range of speaking voices. */
 const LOWEST_HZ = 75;
 const HIGHEST_HZ = 400;
-/** Mean power (-50 dB) below which a sound is not somebody at the microphone. */
+/** Mean power (-50 dB) below which a sound is too quiet to be speech at the microphone. */
 const FAINTEST = 1e-5;
 
 export class PitchDetector {
