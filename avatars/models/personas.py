@@ -280,7 +280,7 @@ class PersonaCheck(models.Model):
 
     persona = models.ForeignKey(Persona, models.CASCADE, related_name="checks", verbose_name=_("persona"))
     version = models.PositiveIntegerField(_("version"))
-    at = models.DateTimeField(_("at"), default=timezone.now)
+    at = models.DateTimeField(_("time"), default=timezone.now)
     outcome = models.CharField(_("result"), max_length=10, choices=Outcome)
     # The provider's answer.
     detail = models.CharField(_("provider’s message"), max_length=300, blank=True)

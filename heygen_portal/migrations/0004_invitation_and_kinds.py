@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
                     ("sessions_stopped", "sessions stopped"),
                     ("exported", "exported"),
                     ("invited", "user invited"),
-                    ("invitation_revoked", "invitation revoked"),
+                    ("invitation_revoked", "invitation withdrawn"),
                     ("joined", "invitation accepted"),
                     ("second_factor_on", "second factor set up"),
                     ("second_factor_off", "second factor removed"),
@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
                 ),
                 ("expires_at", models.DateTimeField(editable=False, verbose_name="expires")),
                 ("used_at", models.DateTimeField(blank=True, editable=False, null=True, verbose_name="accepted")),
-                ("revoked_at", models.DateTimeField(blank=True, editable=False, null=True, verbose_name="revoked")),
+                ("revoked_at", models.DateTimeField(blank=True, editable=False, null=True, verbose_name="withdrawn")),
                 (
                     "group",
                     models.ForeignKey(

@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
                     ("exported", "exported"),
                     ("searched", "transcripts searched"),
                     ("invited", "user invited"),
-                    ("invitation_revoked", "invitation revoked"),
+                    ("invitation_revoked", "invitation withdrawn"),
                     ("joined", "invitation accepted"),
                     ("second_factor_on", "second factor set up"),
                     ("second_factor_off", "second factor removed"),

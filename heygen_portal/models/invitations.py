@@ -67,7 +67,7 @@ class Invitation(models.Model):
         editable=False,
         verbose_name=_("user"),
     )
-    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
+    revoked_at = models.DateTimeField(_("withdrawn"), null=True, blank=True, editable=False)
 
     objects = InvitationQuerySet.as_manager()
 

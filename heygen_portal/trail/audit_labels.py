@@ -32,7 +32,7 @@ CHOICES_BY_KIND: Mapping[str, str] = {
 """The model whose choices the single values in an entry of this kind are."""
 LABELS: Mapping[str, Any] = {
     "roles": _("roles"),
-    "username": _("username"),
+    "username": _("user name"),
     "email": _("e-mail address"),
     "groups": _("restricted to"),
     "is_active": _("may sign in"),

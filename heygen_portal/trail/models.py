@@ -27,7 +27,7 @@ class AuditEntry(models.Model):
         EXPORTED = "exported", _("exported")
         SEARCHED = "searched", _("transcripts searched")
         INVITED = "invited", _("user invited")
-        INVITATION_REVOKED = "invitation_revoked", _("invitation revoked")
+        INVITATION_REVOKED = "invitation_revoked", _("invitation withdrawn")
         JOINED = "joined", _("invitation accepted")
         SECOND_FACTOR_ON = "second_factor_on", _("second factor set up")
         SECOND_FACTOR_OFF = "second_factor_off", _("second factor removed")
@@ -47,7 +47,7 @@ class AuditEntry(models.Model):
         ACCOUNT_CLOSED = "account_closed", _("account closed")
 
     number = models.PositiveIntegerField(_("number"), unique=True)
-    at = models.DateTimeField(_("at"), default=timezone.now)
+    at = models.DateTimeField(_("time"), default=timezone.now)
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
     # None for a command on the server.
     by = models.ForeignKey(

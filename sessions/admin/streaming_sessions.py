@@ -66,7 +66,7 @@ class History(ReadOnly, TabularInline):
     hide_title = True
     readonly_fields: tuple[str, ...] = ("moment",)
 
-    @display(description=_("at"))
+    @display(description=_("time"))
     def moment(self, row: SessionEvent | SessionTask | Utterance) -> str:
         """Return the time with milliseconds, so that auditors see the order of events."""
         at = row.created_at if isinstance(row, SessionTask) else row.at

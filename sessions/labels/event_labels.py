@@ -163,10 +163,10 @@ TROUBLE_KINDS = {
 
 DETAIL_LABELS: dict[str, Words] = {
     "version": _("version"), "kind": _("kind"), "status": _("status"), "task_id": _("provider’s task"),
-    "characters": _("characters"), "step": _("step"), "because": _("because"), "ms": _("milliseconds"),
+    "characters": _("characters"), "step": _("step"), "because": _("cause"), "ms": _("milliseconds"),
     "duration_ms": _("milliseconds"), "identity": _("participant"), "who": _("who"), "state": _("state"),
     "credits": _("credits"), "seconds": _("seconds"), "added": _("lines added"), "lines": _("provider lines"),
-    "end_reason": _("provider’s reason"), "failure": _("failure"), "sign": _("sign"), "reason": _("reason"),
+    "end_reason": _("provider’s reason"), "failure": _("failure"), "sign": _("symptom"), "reason": _("reason"),
     "from": _("IP address"), "mode": _("mode"), "width": _("width"), "height": _("height"), "persona": _("persona"),
     "quality": _("quality"), "fps": _("frames per second"), "rating": _("rating"),
     "count": _("number"), "local": _("user’s side"), "remote": _("room’s side"), "protocol": _("protocol"),

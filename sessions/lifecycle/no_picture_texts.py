@@ -22,7 +22,7 @@ def causes(name: str) -> dict[str, str]:
         % named,
         "avatar_left": _("%(name)s left the room.") % named,
         "no_track": _("The avatar service sends no video. The problem is in its session, not on your device."),
-        "black": _("The avatar service sends a black picture."),
+        "black": _("The avatar service sends black video."),
         "frozen": _("The video froze."),
         "playback_blocked": _("Your browser blocks video and sound until you tap."),
         "hidden": _("The video arrived, but the window was hidden."),

@@ -195,7 +195,7 @@ class Migration(migrations.Migration):
                 ),
                 ("kind", models.CharField(max_length=40, verbose_name="kind")),
                 ("data", models.JSONField(default=dict, verbose_name="data")),
-                ("at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="at")),
+                ("at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="time")),
                 ("previous_hash", models.CharField(editable=False, max_length=64)),
                 ("hash", models.CharField(editable=False, max_length=64)),
                 (
@@ -269,7 +269,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("provider_task_id", models.CharField(blank=True, max_length=200, verbose_name="provider’s task")),
-                ("at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="at")),
+                ("at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="time")),
                 (
                     "session",
                     models.ForeignKey(

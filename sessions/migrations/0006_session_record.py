@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="streamingsession",
             name="record_due_at",
-            field=models.DateTimeField(blank=True, editable=False, null=True, verbose_name="record to be read"),
+            field=models.DateTimeField(blank=True, editable=False, null=True, verbose_name="provider record due"),
         ),
         migrations.AddIndex(
             model_name="streamingsession",

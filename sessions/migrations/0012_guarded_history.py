@@ -63,7 +63,7 @@ class Migration(migrations.Migration):
                 ("number", models.PositiveIntegerField(verbose_name="events")),
                 ("hash", models.CharField(max_length=64)),
                 ("signature", models.CharField(max_length=64)),
-                ("at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="at")),
+                ("at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="time")),
                 (
                     "session",
                     models.ForeignKey(

@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
             name="Erasure",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="at")),
+                ("at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="time")),
                 (
                     "cause",
                     models.CharField(
@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("reason", models.CharField(max_length=300, verbose_name="reason")),
-                ("at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="at")),
+                ("at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="time")),
                 ("released_at", models.DateTimeField(blank=True, null=True, verbose_name="released")),
                 (
                     "by",

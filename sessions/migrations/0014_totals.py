@@ -74,14 +74,14 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("month", models.DateField(verbose_name="month")),
                 ("share", models.PositiveSmallIntegerField(verbose_name="share")),
-                ("at", models.DateTimeField(verbose_name="at")),
+                ("at", models.DateTimeField(verbose_name="time")),
                 ("mailed_at", models.DateTimeField(blank=True, null=True, verbose_name="e-mail sent")),
             ],
         ),
         migrations.AddField(
             model_name="streamingsession",
             name="booked_at",
-            field=models.DateTimeField(blank=True, editable=False, null=True, verbose_name="booked"),
+            field=models.DateTimeField(blank=True, editable=False, null=True, verbose_name="added to totals"),
         ),
         migrations.AddIndex(
             model_name="streamingsession",

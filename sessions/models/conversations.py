@@ -205,7 +205,7 @@ class StreamingSession(models.Model):
     # Stored so that one indexed query finds everything that is due.
     deadline_at = models.DateTimeField(_("next check"), null=True, blank=True)
     # Next time the worker reads the provider's record, after the end. Empty once it was read, or if there is none.
-    record_due_at = models.DateTimeField(_("record to be read"), null=True, blank=True, editable=False)
+    record_due_at = models.DateTimeField(_("provider record due"), null=True, blank=True, editable=False)
     stop_attempts = models.PositiveIntegerField(_("stop attempts"), default=0)
     # Why the last attempt was not confirmed, in the format of `end_evidence`.
     stop_trouble = models.JSONField(_("not confirmed because"), default=dict, blank=True, editable=False)
@@ -213,7 +213,7 @@ class StreamingSession(models.Model):
     # (`sessions.lifecycle.coverage`).
     record_format = models.PositiveSmallIntegerField(default=1, db_default=1, editable=False)
     # When it was added to the totals, soon after its end.
-    booked_at = models.DateTimeField(_("booked"), null=True, blank=True, editable=False)
+    booked_at = models.DateTimeField(_("added to totals"), null=True, blank=True, editable=False)
 
     wrapped_key: bytes | None  # of its speech, on rows that were read with it
 
@@ -379,7 +379,7 @@ class SessionEvent(models.Model):
     source = models.CharField(_("source"), max_length=10, choices=Source)
     kind = models.CharField(_("kind"), max_length=40)
     data = models.JSONField(_("data"), default=dict)
-    at = models.DateTimeField(_("at"), default=timezone.now)
+    at = models.DateTimeField(_("time"), default=timezone.now)
     # Checksums of source, kind, data and at, which tell which one was changed. Empty in older rows.
     prints = models.CharField(max_length=40, default="", db_default="", editable=False)
     previous_hash = models.CharField(max_length=64, editable=False)
@@ -414,7 +414,7 @@ class Utterance(Spoken):
     is_interrupted = models.BooleanField(_("interrupted"), default=False)
     source = models.CharField(_("source"), max_length=10, choices=SessionEvent.Source)
     provider_task_id = models.CharField(_("provider’s task"), max_length=200, blank=True)
-    at = models.DateTimeField(_("at"), default=timezone.now)
+    at = models.DateTimeField(_("time"), default=timezone.now)
 
     # Set by `lifecycle.line_standing`:
     standing: str  # a `line_standing.Standing`

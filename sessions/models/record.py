@@ -59,7 +59,7 @@ class SessionSeal(models.Model):
     number = models.PositiveIntegerField(_("events"))
     hash = models.CharField(max_length=64)
     signature = models.CharField(max_length=64)
-    at = models.DateTimeField(_("at"), default=timezone.now)
+    at = models.DateTimeField(_("time"), default=timezone.now)
 
     class Meta:
         verbose_name = _("seal")

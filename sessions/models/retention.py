@@ -30,7 +30,7 @@ class LegalHold(models.Model):
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="holds", verbose_name=_("session"))
     reason = models.CharField(_("reason"), max_length=300)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("done by"))
-    at = models.DateTimeField(_("at"), default=timezone.now)
+    at = models.DateTimeField(_("time"), default=timezone.now)
     released_at = models.DateTimeField(_("released"), null=True, blank=True)
     released_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("released by")
@@ -69,7 +69,7 @@ class Erasure(models.Model):
         NEVER_THERE = "never_there", _("never stored at the provider")
 
     session = models.OneToOneField(StreamingSession, models.PROTECT, related_name="erasure", verbose_name=_("session"))
-    at = models.DateTimeField(_("at"), default=timezone.now)
+    at = models.DateTimeField(_("time"), default=timezone.now)
     cause = models.CharField(_("why"), max_length=10, choices=Cause)
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("done by")

@@ -76,7 +76,7 @@ class SpendAlarm(models.Model):
     account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="alarms", verbose_name=_("account"))
     month = models.DateField(_("month"))
     share = models.PositiveSmallIntegerField(_("share"))  # percent of the cap
-    at = models.DateTimeField(_("at"))
+    at = models.DateTimeField(_("time"))
     mailed_at = models.DateTimeField(_("e-mail sent"), null=True, blank=True)
 
     class Meta:

@@ -16,7 +16,7 @@ now, chance = timezone.now(), random.Random(1)
 StreamingSession.objects.open().update(status="ended", end_reason="staff_stopped", ended_at=now, deadline_at=None)
 QueueEntry.objects.all().delete()
 seen = {"id": "a71c-of-another-program", "status": "connected", "seen_at": now.isoformat()}
-silent, _ = ProviderAccount.objects.update_or_create(  # nobody answers there: nothing is compared with its list
+silent, _ = ProviderAccount.objects.update_or_create(  # it never answers, so its list is not compared
     name="Main", defaults={"base_url": "http://127.0.0.1:9", "api_key": "k", "concurrency_limit": 49,
                            "monthly_cap": 500, "alarm_share": 40, "unknown_sessions": [seen]})
 personas = list(Persona.objects.filter(slug__in=("lucia", "daniel")).select_related("avatar__account"))

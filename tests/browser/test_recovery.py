@@ -93,7 +93,7 @@ async def black(room: RoomPage) -> None:
     """Requirement 54: black video does not count, and the session is not live before real video."""
     await room.page.click("#start")
     await inject_fault(room, "black", session=await wait_for_room(room))
-    await expect(room.page.locator(WHY)).to_contain_text("imagen negra")
+    await expect(room.page.locator(WHY)).to_contain_text("vídeo en negro")
     await wait_for_verdict(room, "black")
     assert not any(message["status"] == "live" for message in messages_of(room, "session.status"))
     await room.state("live")
