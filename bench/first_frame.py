@@ -129,14 +129,14 @@ async def time_portal(page: Page, address: str) -> float:
     return ms
 
 
-async def open_client_page(page: Page, origin: str) -> None:
-    """Open the bare client on the provider's origin, so that no preflight slows it down."""
+async def open_client_page(page: Page, origin: str, html: str = PAGE) -> None:
+    """Open a bare client on the provider's origin, so that no preflight slows it down."""
 
     async def answer(route: Route, request: Request) -> None:
         if request.url.endswith(".js"):
             await route.fulfill(path=LIVEKIT_CLIENT, content_type="text/javascript")
         else:
-            await route.fulfill(body=PAGE, content_type="text/html")
+            await route.fulfill(body=html, content_type="text/html")
 
     await page.route(f"{origin}/livekit-client.js", answer)
     await page.route(f"{origin}/bench", answer)

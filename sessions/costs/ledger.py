@@ -39,7 +39,15 @@ RETURN_KINDS = (
     EventKind.PARTICIPANT_JOINED,
 )
 RECORD = EventKind.PROVIDER_RECORD
-COST_KINDS = (*DEPARTURE_KINDS, *RETURN_KINDS, *SPEECH, EventKind.LADDER, EventKind.INTERRUPTED, RECORD)
+COST_KINDS = (
+    *DEPARTURE_KINDS,
+    *RETURN_KINDS,
+    *SPEECH,
+    EventKind.FIRST_SOUND,
+    EventKind.LADDER,
+    EventKind.INTERRUPTED,
+    RECORD,
+)
 
 logger = logging.getLogger(__name__)
 

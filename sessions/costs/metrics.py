@@ -5,10 +5,12 @@ No query slows down as history grows: past days are in the totals, and times are
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 
 from django.db.models import Count, OuterRef, Q, Subquery, Sum
 
@@ -16,10 +18,15 @@ from avatars.models import ProviderAccount
 from sessions.capacity import quotas
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import DayTotal, EndReason, SessionEvent, SessionTotal, StreamingSession
+from sessions.timeline.moments import Moment
 from sessions.timeline.percentiles import median, p95
+from sessions.timeline.turns import greeting_sound
 
 # The newest sessions over which times are measured.
 MAX_MEASURED_SESSIONS = 500
+# For the greeting, the newest sessions and the first events of each: it is among those.
+MAX_GREETED_SESSIONS = 100
+EVENTS_UNTIL_GREETED = 200
 
 
 @dataclass(frozen=True)
@@ -52,11 +59,12 @@ class Today:
     # Label of the end reason, and number of sessions; the most frequent first.
     failures: list[tuple[str, int]]
     first_frame: Spread
+    greeting: Spread
     response_times: Spread
 
 
 def today(now: datetime) -> Today:
-    """Return today's figures. Four queries."""
+    """Return today's figures. Six queries."""
     rows = StreamingSession.objects.filter(created_at__gte=quotas.day_of(now)).order_by()
     reasons = dict(rows.values_list("end_reason").annotate(count=Count("pk")))
     failures = EndReason.technical_failures()
@@ -66,6 +74,7 @@ def today(now: datetime) -> Today:
         open=StreamingSession.objects.open().count(),
         failures=sorted(failed, key=lambda failure: failure[1], reverse=True),
         first_frame=first_frame(now),
+        greeting=greeting(now),
         response_times=response_times(now),
     )
 
@@ -80,6 +89,19 @@ def first_frame(now: datetime) -> Spread:
     shown = live.annotate(frame_at=Subquery(frames.values("at")[:1])).order_by("-created_at")
     moments = shown.values_list("created_at", "frame_at")[:MAX_MEASURED_SESSIONS]
     return Spread.of(max(frame_at - began, timedelta(0)) for began, frame_at in moments if frame_at)
+
+
+def greeting(now: datetime) -> Spread:
+    """Return the times from Start to the greeting's first sound, in today's newest sessions. Two queries."""
+    today = StreamingSession.objects.filter(created_at__gte=quotas.day_of(now)).order_by("-created_at")
+    newest = list(today.values_list("pk", flat=True)[:MAX_GREETED_SESSIONS])
+    sounds = SessionEvent.objects.filter(
+        session__in=newest, number__lte=EVENTS_UNTIL_GREETED, kind=EventKind.FIRST_SOUND
+    ).order_by("session", "number")
+    moments: dict[UUID, list[Moment]] = defaultdict(list)
+    for event in sounds:
+        moments[event.session_id].append(Moment(event.at, event.source, event.kind, event.data))
+    return Spread.of(wait for heard in moments.values() if (wait := greeting_sound(heard)) is not None)
 
 
 def response_times(now: datetime) -> Spread:

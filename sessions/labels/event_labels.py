@@ -46,6 +46,7 @@ TITLES: dict[str, Words] = {
     EventKind.TRACK_SUBSCRIBED: _("Track received"),
     EventKind.TRACK_UNSUBSCRIBED: _("Track ended"),
     EventKind.FIRST_FRAME: _("First frame shown"),
+    EventKind.FIRST_SOUND: _("Avatar heard"),
     EventKind.WAY: _("Media route"),
     EventKind.PICTURE: _("Video quality report"),
     EventKind.RATED: _("User rated video and sound"),
@@ -170,7 +171,7 @@ DETAIL_LABELS: dict[str, Words] = {
     "from": _("IP address"), "mode": _("mode"), "width": _("width"), "height": _("height"), "persona": _("persona"),
     "quality": _("quality"), "fps": _("frames per second"), "rating": _("rating"),
     "count": _("number"), "local": _("user’s side"), "remote": _("room’s side"), "protocol": _("protocol"),
-    "round_trip_ms": _("round trip in milliseconds"),
+    "round_trip_ms": _("round trip in milliseconds"), "after": _("counted from"),
 }  # fmt: skip
 
 
@@ -183,6 +184,7 @@ VALUE_LABELS: dict[str, Words] = {
     "host": _("direct"), "srflx": _("direct, behind NAT"), "prflx": _("direct, behind NAT"),
     "relay": _("relayed"), "udp": "UDP", "tcp": "TCP", "tls": "TLS",
     "rate": _("too many at once"), "maximum": _("maximum per session"),
+    "start": _("pressing Start"), "typed": _("a typed text"), "spoken": _("a spoken sentence"),
     "connected": _("connected"), "missing": _("not in the provider’s list"), "good": _("good"), "poor": _("poor"),
 }  # fmt: skip
 RATINGS: dict[str, Words] = {"good": _("Good"), "fair": _("Fair"), "poor": _("Poor")}

@@ -68,6 +68,7 @@ class EventKind(StrEnum):
     TRACK_SUBSCRIBED = "track_subscribed"
     TRACK_UNSUBSCRIBED = "track_unsubscribed"
     FIRST_FRAME = "first_frame"
+    FIRST_SOUND = "first_sound"
     WAY = "way"
     PICTURE = "picture"
     RATED = "rated"

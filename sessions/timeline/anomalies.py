@@ -128,6 +128,7 @@ def _silences(moments: Sequence[Moment], turns: Iterable[Turn]) -> Iterator[Anom
         return
     ended = next(status_changes(moments, "stopping", "ended"), moments[-1])
     for turn in turns:
-        waited = (turn.heard_at or ended.at) - turn.asked_at
+        is_heard = turn.latency is not None
+        waited = turn.latency if turn.latency is not None else ended.at - turn.asked_at
         if waited > SILENCE_LIMIT and not turn.is_cancelled:
-            yield Anomaly("silent", turn.asked_at, {"seconds": waited.total_seconds(), "is_heard": bool(turn.heard_at)})
+            yield Anomaly("silent", turn.asked_at, {"seconds": waited.total_seconds(), "is_heard": is_heard})

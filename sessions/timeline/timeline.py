@@ -13,7 +13,7 @@ from sessions.lifecycle.event_kinds import EventKind
 from sessions.timeline.anomalies import Anomaly, find_anomalies
 from sessions.timeline.moments import BROWSER, LIVEKIT, PORTAL, PROVIDER, Moment, first, in_order, last
 from sessions.timeline.percentiles import median, p95
-from sessions.timeline.turns import Turn, turns_of
+from sessions.timeline.turns import Turn, greeting_sound, turns_of
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,11 @@ class Timeline:
         """Time from Start to the first frame; None if there was none."""
         frame = self.stages[-1]
         return frame.begins + frame.took if frame.took is not None else None
+
+    @property
+    def time_to_greeting(self) -> timedelta | None:
+        """Time from Start to the greeting's first sound, as the browser measured it; None if it did not."""
+        return greeting_sound(self.moments)
 
     @property
     def failing_stage(self) -> str:

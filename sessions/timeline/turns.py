@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sessions.lifecycle.event_kinds import EventKind
@@ -22,11 +22,23 @@ class Turn:
     heard_at: datetime | None = None
     # No sound was expected: interrupted, refused, or the user only reads.
     is_cancelled: bool = False
+    # From the end of the input to the first sound, as the browser measured it on the sound.
+    sound: timedelta | None = None
 
     @property
     def latency(self) -> timedelta | None:
+        """Return the time on the sound itself, else until the room's message that the avatar speaks."""
+        if self.sound is not None:
+            return self.sound
         return self.heard_at - self.asked_at if self.heard_at else None
 
+
+# What a first sound follows, by the `by` of its turn: `start` is Start, followed by the greeting.
+SOUND_CAUSES = {"start": "", "typed": "text", "spoken": "voice"}
+# A browser that claims a longer wait did not measure one turn.
+MAX_SOUND_WAIT = timedelta(seconds=60)
+# How far the portal's estimate of the page's clock may be off.
+CLOCK_TOLERANCE = timedelta(seconds=1)
 
 SPEECH = (EventKind.USER_START, EventKind.USER_STOP, EventKind.USER_END_MESSAGE, EventKind.AVATAR_START_TALKING)
 
@@ -78,4 +90,39 @@ def turns_of(moments: Sequence[Moment]) -> Iterator[Turn]:
             for entry in (named or unnamed)[:1]:
                 waiting.remove(entry)
                 done.append(Turn(entry[0].by, entry[0].asked_at, moment.at))
-    yield from sorted([*done, *(turn for turn, _ in waiting)], key=lambda turn: (turn.asked_at, turn.by))
+    turns = sorted([*done, *(turn for turn, _ in waiting)], key=lambda turn: (turn.asked_at, turn.by))
+    yield from _with_sounds(turns, moments)
+
+
+def greeting_sound(moments: Sequence[Moment]) -> timedelta | None:
+    """Return the time from Start to the greeting's first sound, as the browser measured it."""
+    waits = (wait for moment in moments if (wait := _sound_wait(moment)) is not None and _cause(moment) == "start")
+    return next(waits, None)
+
+
+def _with_sounds(turns: list[Turn], moments: Sequence[Moment]) -> Iterator[Turn]:
+    """Give each measured sound to the newest turn of its kind before it."""
+    measured = list(turns)
+    for moment in moments:
+        wait, by = _sound_wait(moment), SOUND_CAUSES.get(_cause(moment))
+        if wait is None or not by:
+            continue
+        since, until = moment.at - MAX_SOUND_WAIT, moment.at + CLOCK_TOLERANCE
+        for index in reversed(range(len(measured))):
+            turn = measured[index]
+            if turn.by == by and not turn.is_cancelled and since <= turn.asked_at <= until:
+                if turn.sound is None:
+                    measured[index] = replace(turn, sound=wait)
+                break
+    yield from measured
+
+
+def _cause(moment: Moment) -> str:
+    return str(moment.data.get("after", ""))
+
+
+def _sound_wait(moment: Moment) -> timedelta | None:
+    """Return the measured wait of a first sound, or None for anything else."""
+    ms = moment.data.get("ms") if moment.kind == EventKind.FIRST_SOUND and moment.source == BROWSER else None
+    wait = timedelta(milliseconds=ms) if isinstance(ms, int | float) else None
+    return wait if wait is not None and timedelta(0) <= wait <= MAX_SOUND_WAIT else None

@@ -258,6 +258,7 @@ EFFECTS: dict[str, Effect] = {
     EventKind.TRACK_SUBSCRIBED: _store_event,
     EventKind.TRACK_UNSUBSCRIBED: _store_event,
     EventKind.FIRST_FRAME: _first_frame,
+    EventKind.FIRST_SOUND: _store_event,
     EventKind.WAY: _store_event,
     EventKind.PICTURE: _store_event,
     EventKind.RATED: _rated,

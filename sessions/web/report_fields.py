@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from heygen_portal.trail import hash_chain
@@ -16,6 +16,7 @@ from sessions.labels import device_check_texts
 from sessions.lifecycle import no_picture_texts
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.timeline.page_clock import PAGE_AT
+from sessions.timeline.turns import MAX_SOUND_WAIT, SOUND_CAUSES
 
 # JavaScript's largest exact integer.
 MAX_SAFE_INTEGER = 2**53
@@ -55,6 +56,11 @@ def is_number(value: Any) -> bool:
     return value is None or (isinstance(value, float) and abs(value) < hash_chain.MAX_EXACT_FLOAT)
 
 
+def is_waiting_time(value: Any) -> bool:
+    """Return whether this is a number of milliseconds that a user may have waited for a sound."""
+    return value is not None and is_number(value) and 0 <= value <= MAX_SOUND_WAIT / timedelta(milliseconds=1)
+
+
 def is_flag(value: Any) -> bool:
     return isinstance(value, bool)
 
@@ -89,6 +95,7 @@ FIELDS: Mapping[str, Mapping[str, Accepts]] = {
     EventKind.TRACK_SUBSCRIBED: {**TRACK, "identity": matching(IDENTIFIER)},
     EventKind.TRACK_UNSUBSCRIBED: TRACK,
     EventKind.FIRST_FRAME: {"width": is_number, "height": is_number, "ms": is_number},
+    EventKind.FIRST_SOUND: {"after": one_of(SOUND_CAUSES), "ms": is_waiting_time},
     EventKind.WAY: {
         "local": CANDIDATE_TYPE,
         "remote": CANDIDATE_TYPE,

@@ -14,6 +14,7 @@ import { browserFacts } from "./recovery/browser-facts.js";
 import { FrameWatch, isUnseen } from "./recovery/frame-watch.js";
 import { TICK_MS } from "./recovery/recovery.js";
 import { AvatarRoom } from "./room/room.js";
+import { SoundWatch } from "./room/sound-watch.js";
 import { setUpAfterEnd } from "./views/after-end.js";
 import { AnnouncerView } from "./views/announcer.js";
 import { BarView } from "./views/bar.js";
@@ -38,12 +39,20 @@ const words = readWords();
 
 const stage = new StageView();
 const frames = new FrameWatch(stage.video);
+const sound = new SoundWatch(
+  (at) => conversation.firstSound.heard(at),
+  () => conversation.firstSound.forget(),
+);
 const wakeLock = new ScreenWakeLock(navigator.wakeLock, document);
 const conversation = new Conversation({
   savedSession: new SavedSession(sessionStorage, socketPath),
   newRef: () => Date.now().toString(36) + Math.random().toString(36).slice(2),
   onChange: draw,
-  onLeave: (isContinued) => voice.onLeave(isContinued),
+  onLeave: (isContinued) => {
+    sound.close();
+    voice.onLeave(isContinued);
+  },
+  onWatchSound: (isWatched) => sound.watch(isWatched),
   readCheck: () => recallCheck(Date.now()),
   readBrowser: () => browserFacts(frames),
   isUnseen: () => isUnseen(document, stage.video),
@@ -73,6 +82,7 @@ const room = new AvatarRoom({
     voice.onRoomEvent(event);
   },
   isDark: () => frames.isFrameDark(),
+  onAudio: (track) => sound.listen(track),
 });
 const voice = setUpVoice({ conversation, room, can, storage: localStorage });
 const socket = new PortalSocket(socketAddress(), {

@@ -19,6 +19,7 @@ SECRET = "I have diabetes"
 KEPT: dict[str, dict[str, Any]] = {
     "way": {"local": "host", "remote": "relay", "protocol": "tls", "round_trip_ms": 31.5},
     "first_frame": {"width": 1280, "height": 720, "ms": 640},
+    "first_sound": {"after": "typed", "ms": 310},
     "ladder": {"step": "renew", "from": "picture", "because": "frozen"},
     "verdict": {"code": "no_track", "stage": "rejoin", "room": "room-7f3a"},
     "microphone": {"state": "on", "mode": "hands_free", "gate": "failed"},

@@ -60,6 +60,26 @@ def page_of(session: StreamingSession) -> str:
     return f"/admin/avatar_sessions/streamingsession/{session.pk}/audit/"
 
 
+def test_the_greetings_and_each_turns_sound_are_shown_as_the_browsers_measurement(session: StreamingSession) -> None:
+    client, _ = signed_in(roles.AUDITOR)
+
+    def shown() -> str:
+        return client.get(page_of(session), headers=ENGLISH).content.decode()
+
+    def record(*moments: tuple[float, str, dict[str, Any]]) -> None:
+        for after_s, kind, data in moments:
+            at = session.created_at + timedelta(seconds=after_s)
+            events.record(session.pk, Entry(kind, data, events.Source.BROWSER, at))
+
+    record((4, "user_start", {}), (5, "user_stop", {}), (6, "avatar_start_talking", {"task_id": "a"}))
+    assert "measured by the browser" not in shown()
+    record((2, "first_sound", {"after": "start", "ms": 1310}), (6, "first_sound", {"after": "spoken", "ms": 1470}))
+    page = shown()
+    assert page.count("measured by the browser") == 2
+    assert "1.31 s" in page
+    assert "1.47 s" in page
+
+
 SEES = {
     roles.END_USER: (404, False),
     roles.EDITOR: (403, False),

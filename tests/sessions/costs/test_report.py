@@ -90,9 +90,10 @@ def test_response_times_are_stored_with_the_session() -> None:
         (40, "user_start", {}),
         (41, "user_stop", {}),
         (41.8, "avatar_start_talking", {"task_id": "b"}),
+        (41.9, "first_sound", {"after": "spoken", "ms": 950}),  # measured by the browser on the sound itself
     )
     ledger.book_all()
-    assert SessionTotal.objects.get().answers_ms == [1200, 800]
+    assert SessionTotal.objects.get().answers_ms == [1200, 950]
 
 
 @pytest.mark.parametrize("is_booked_first", [True, False])
@@ -208,6 +209,7 @@ def test_the_dashboard_shows_each_role_what_it_may_see(
     record_events(
         ended,
         (1.5, "first_frame", {}),
+        (2, "first_sound", {"after": "start", "ms": 1900}),
         (20, "user_start", {}),
         (22, "user_stop", {}),
         (23.2, "avatar_start_talking", {"task_id": "a"}),
@@ -219,8 +221,9 @@ def test_the_dashboard_shows_each_role_what_it_may_see(
     if sees_sessions:
         today = shown["today"]
         assert (today.sessions, today.open, today.failures) == (1, 0, [("El vídeo no llegó", 1)])
-        assert (today.first_frame.median, today.response_times.median) == (
+        assert (today.first_frame.median, today.greeting.median, today.response_times.median) == (
             timedelta(seconds=1.5),
+            timedelta(seconds=1.9),
             timedelta(seconds=1.2),
         )
     if sees_costs:

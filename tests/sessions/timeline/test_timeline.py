@@ -122,6 +122,36 @@ def test_events_from_browser_and_provider_make_one_turn() -> None:
         assert [turn.latency for turn in result.turns] == [timedelta(seconds=1.2)]
 
 
+def test_the_browsers_measurement_of_the_sound_is_a_turns_time() -> None:
+    def sound(at: float, after: str, ms: object, source: str = BROWSER) -> Moment:
+        return moment("first_sound", at, source, after=after, ms=ms)
+
+    asked = (moment("text_sent", 5, task_id="t", status="sent"), moment("text_sent", 20, task_id="u", status="sent"))
+    spoken = (moment("user_start", 40, BROWSER), moment("user_stop", 42, BROWSER))
+    told = moment("avatar_start_talking", 5.3, BROWSER, task_id="t")
+    heard = (
+        sound(1.9, "start", 1850),
+        sound(5.2, "typed", 230),
+        sound(19.9, "typed", 180),
+        sound(42.4, "spoken", 1400),
+    )
+    result = timeline_of(*START, *asked, told, *spoken, *heard, *END)
+    assert result.time_to_greeting == timedelta(seconds=1.85)
+    assert [turn.latency for turn in result.turns] == [timedelta(milliseconds=ms) for ms in (230, 180, 1400)]
+
+    for claim in (
+        sound(5.2, "typed", -1),
+        sound(5.2, "typed", 60_001),
+        sound(5.2, "typed", "soon"),
+        sound(5.2, "typed", 230, PORTAL),
+        sound(5.2, "spoken", 230),
+        sound(90, "typed", 230),
+    ):
+        result = timeline_of(*START, asked[0], told, claim, *END)
+        assert (result.time_to_greeting, [turn.sound for turn in result.turns]) == (None, [None])
+        assert [turn.latency for turn in result.turns] == [timedelta(milliseconds=300)]
+
+
 def test_a_silent_avatar_is_marked_unless_the_turn_was_cancelled() -> None:
     asked = moment("text_sent", 5, task_id="t", status="sent")
     assert anomaly_codes(timeline_of(*START, asked, *END)) == ["silent"]

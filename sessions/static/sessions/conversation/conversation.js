@@ -6,6 +6,7 @@
 import { shortened } from "../lib/characters.js";
 import { Recovery } from "../recovery/recovery.js";
 import { Captions } from "./captions.js";
+import { FirstSound } from "./first-sound.js";
 import { HeardUser } from "./heard-user.js";
 import { MuteUntilSilent } from "./mute-until-silent.js";
 import { Outbox } from "./outbox.js";
@@ -48,6 +49,7 @@ export class Conversation {
    * @param {() => void} parts.onChange
    * @param {() => string} parts.newRef
    * @param {(isContinued: boolean) => void} [parts.onLeave]  the tab left its session; a new one may continue it
+   * @param {(isWatched: boolean) => void} [parts.onWatchSound]  whether the avatar's sound is to be watched
    * @param {() => Record<string, unknown> | null} [parts.readCheck]  the last check of this device
    * @param {() => import("../recovery/browser-facts.js").BrowserFacts} [parts.readBrowser]
    * @param {() => boolean} [parts.isUnseen]  whether the page or the video in it is hidden
@@ -59,6 +61,7 @@ export class Conversation {
     onChange,
     newRef,
     onLeave = () => {},
+    onWatchSound = () => {},
     readCheck = () => null,
     readBrowser,
     isUnseen = () => false,
@@ -77,6 +80,7 @@ export class Conversation {
     this.heardUser = new HeardUser();
     this.muting = new MuteUntilSilent((isMuted) => this.#room?.mute(isMuted));
     this.reports = new Reports((message) => this.send(message), clock);
+    this.firstSound = new FirstSound((data) => this.report("first_sound", data), onWatchSound);
     this.recovery = new Recovery(this, { readBrowser, clock: monotonicClock });
   }
 
@@ -187,6 +191,7 @@ export class Conversation {
     if (!leavingId) this.requestSession(); // before drawing, so that the portal can work meanwhile
     if (!formerId || options.continues !== formerId) this.transcript.clear();
     this.reports.begin();
+    if (!options.continues) this.firstSound.begin(pressedAt); // a continued conversation has no greeting
     this.#onChange();
   }
 
@@ -235,6 +240,7 @@ export class Conversation {
    */
   leave(isContinued = false) {
     this.recovery.end();
+    this.firstSound.forget();
     this.endAllLines();
     this.#onLeave(isContinued);
     this.reports.flush();
@@ -263,6 +269,7 @@ export class Conversation {
   /** Mute the avatar at once and ask the provider to stop it. */
   interrupt() {
     this.muting.begin();
+    this.firstSound.forget();
     this.captions.clear();
     this.transcript.interrupted();
     this.send({ type: "task.interrupt" });
@@ -274,8 +281,13 @@ export class Conversation {
    * @param {string} text
    */
   say(kind, text) {
+    if (this.#sendsTasks) this.firstSound.texted(performance.now());
     this.transcript.written(this.outbox.add(kind, text), this.now());
     this.flush();
+  }
+
+  get #sendsTasks() {
+    return takesTasks(this.#state) && this.isOnline && this.#state.isJoined;
   }
 
   /** @param {string} ref */
@@ -287,7 +299,7 @@ export class Conversation {
 
   /** Send the texts that wait, if the session takes them now. */
   flush() {
-    if (takesTasks(this.#state) && this.isOnline && this.#state.isJoined) {
+    if (this.#sendsTasks) {
       for (const item of this.outbox.take()) {
         this.send({ type: "task.send", ref: item.ref, kind: item.kind, text: item.text });
         this.transcript.written(item, this.now());

@@ -66,6 +66,7 @@ const HANDLERS = {
   // What the avatar says
   avatar_start_talking: (conversation, { taskId }) => {
     conversation.report("avatar_start_talking", { task_id: taskId });
+    conversation.firstSound.talking(true, performance.now());
     conversation.muting.end();
     conversation.captions.begin(taskId, conversation.clock());
     conversation.dispatch({ type: "user_talking", isTalking: false });
@@ -83,6 +84,7 @@ const HANDLERS = {
   },
   avatar_stop_talking: (conversation, { taskId, durationMs }) => {
     conversation.report("avatar_stop_talking", { task_id: taskId, duration_ms: durationMs });
+    conversation.firstSound.talking(false, performance.now());
     conversation.muting.confirmed();
     conversation.captions.end(taskId);
     conversation.dispatch({ type: "avatar_talking", isTalking: false });
@@ -97,6 +99,7 @@ const HANDLERS = {
   user_stop: (conversation, { taskId }) => {
     conversation.dispatch({ type: "user_talking", isTalking: false });
     conversation.report("user_stop", { task_id: taskId });
+    conversation.firstSound.spoke(performance.now());
   },
   user_talking_message: (conversation, { taskId, message }) => conversation.heardUser.add(taskId, message),
   user_end_message: (conversation, { taskId, message }) => {

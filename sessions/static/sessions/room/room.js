@@ -32,6 +32,7 @@ export class AvatarRoom {
   #audio;
   #onEvent;
   #isDark;
+  #onAudio;
   #dataChannel = new AvatarEvents();
   #state = OUT;
 
@@ -42,13 +43,15 @@ export class AvatarRoom {
    * @param {HTMLAudioElement} parts.audio
    * @param {(event: RoomEvent) => void} parts.onEvent
    * @param {() => boolean} [parts.isDark]  whether the current video frame is black
+   * @param {(track: MediaStreamTrack) => void} [parts.onAudio]  the avatar's sound arrives
    */
-  constructor({ LiveKit, video, audio, onEvent, isDark = () => false }) {
+  constructor({ LiveKit, video, audio, onEvent, isDark = () => false, onAudio = () => {} }) {
     this.#LiveKit = LiveKit;
     this.#video = video;
     this.#audio = audio;
     this.#onEvent = onEvent;
     this.#isDark = isDark;
+    this.#onAudio = onAudio;
     // Not adaptive: the only video is always wanted, and measuring its element first would delay it.
     this.#room = new LiveKit.Room({ adaptiveStream: false });
     this.#listen();
@@ -264,6 +267,7 @@ export class AvatarRoom {
     this.#watchPlayback(track);
     track.attach(isVideo ? this.#video : this.#audio);
     this.#applyMute();
+    if (!isVideo) this.#onAudio(track.mediaStreamTrack);
     this.#report({ type: "track_subscribed", kind: track.kind, identity });
   }
 

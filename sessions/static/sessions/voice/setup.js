@@ -10,6 +10,9 @@ import { SoundMeter } from "./sound-meter.js";
 import { SpeechOnly } from "./speech-only.js";
 import { Voice } from "./voice.js";
 
+/** The level of a voice near the microphone, well above a quiet room's. */
+const VOICE_LEVEL = 3;
+
 /**
  * @param {object} parts
  * @param {import("../conversation/conversation.js").Conversation} parts.conversation
@@ -27,7 +30,10 @@ export function setUpVoice({ conversation, room, can, storage }) {
     gateFor: (stream, onChange, onLost) => SpeechOnly.of(stream, worklet, onChange, onLost),
     onChange: () => view.draw(),
   });
-  const meter = new SoundMeter((level, now) => voice.onLevel(level, now));
+  const meter = new SoundMeter((level, now) => {
+    if (level >= VOICE_LEVEL && voice.isSent) conversation.firstSound.voiced(now);
+    voice.onLevel(level, now);
+  });
   const voice = new Voice({
     microphone,
     outgoing,

@@ -76,6 +76,11 @@ export class Voice {
     return this.microphone.isOpen;
   }
 
+  /** Whether the microphone's sound is to be sent. */
+  get isSent() {
+    return this.mode === "hands_free" || this.pushToTalk.isSending;
+  }
+
   /** The microphone's button was pressed. */
   async toggle() {
     if (this.isOpen || this.state === "asking") this.close();
@@ -199,7 +204,7 @@ export class Voice {
   }
 
   #applyMode() {
-    this.outgoing.send(this.mode === "hands_free" || this.pushToTalk.isSending);
+    this.outgoing.send(this.isSent);
   }
 
   /** @param {MicrophoneState} state */
