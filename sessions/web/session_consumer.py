@@ -265,8 +265,10 @@ class SessionConsumer(PageSocket):
             raise errors.BadMessage
         session_id = self.current_session_id()
         async with send_task.session_lock(session_id):
-            await self.check_access()
-            await self.spend("task")  # inside the lock, so that texts keep their order
+            # Inside the lock, so that texts keep their order. Side by side, because every answer waits for both.
+            for outcome in await asyncio.gather(self.check_access(), self.spend("task"), return_exceptions=True):
+                if outcome:
+                    raise outcome
             earlier = await send_task.send_task(
                 session_id,
                 text=text,

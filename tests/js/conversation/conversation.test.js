@@ -64,8 +64,8 @@ function goLive() {
 test("the room is joined when it is named, and the first frame is timed from the click", () => {
   goLive();
   assert.deepEqual(joined, [["ws://room", "secret", ""]]);
-  assert.deepEqual(types(), ["session.start", "room_connected", "first_frame"]);
-  assert.deepEqual(sent.at(-1).data, { width: 1280, height: 720, ms: 350 });
+  assert.deepEqual(types(), ["session.start", "first_frame", "room_connected"]);
+  assert.deepEqual(sent[1].data, { width: 1280, height: 720, ms: 350 });
 });
 
 test("the page links to older lines that were left out, until the next conversation", () => {

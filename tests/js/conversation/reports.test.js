@@ -11,11 +11,24 @@ test("held reports are sent before an urgent one, in order and with their times"
   reports.add("room_connected", {}, 1, true);
   reports.add("track_subscribed", { kind: "video" }, 2, true);
   assert.deepEqual(sent, []);
-  reports.add("first_frame", {}, 3, false);
-  assert.deepEqual(kinds(sent), ["room_connected", "track_subscribed", "first_frame"]);
+  reports.add("verdict", {}, 3, false);
+  assert.deepEqual(kinds(sent), ["room_connected", "track_subscribed", "verdict"]);
   assert.deepEqual(
     sent.map(({ at }) => at),
     [1, 2, 3],
+  );
+});
+
+test("the first frame, which the greeting waits for, is sent before the reports that were held", () => {
+  const sent = [];
+  const reports = new Reports((message) => sent.push(message));
+  reports.add("room_connected", {}, 1, true);
+  reports.add("track_subscribed", { kind: "video" }, 2, true);
+  reports.addFirst("first_frame", {}, 3);
+  assert.deepEqual(kinds(sent), ["first_frame", "room_connected", "track_subscribed"]);
+  assert.deepEqual(
+    sent.map(({ at }) => at),
+    [3, 1, 2],
   );
 });
 

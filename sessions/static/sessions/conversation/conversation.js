@@ -18,7 +18,7 @@ import { Transcript } from "./transcript.js";
 import { Waiting } from "./waiting.js";
 
 /** Reports sent at once. All others may wait for the first frame. */
-const URGENT = ["first_frame", "ladder", "verdict", "waiting", "waiting_over"];
+const URGENT = ["ladder", "verdict", "waiting", "waiting_over"];
 
 /** The portal refuses reports of longer lines. */
 const MAX_LINE_CODE_POINTS = 10_000;
@@ -128,7 +128,8 @@ export class Conversation {
    * @param {Record<string, unknown>} [data]
    */
   report(kind, data = {}) {
-    this.reports.add(kind, data, this.clock(), !this.#state.hasPicture && !URGENT.includes(kind));
+    if (kind === "first_frame") this.reports.addFirst(kind, data, this.clock());
+    else this.reports.add(kind, data, this.clock(), !this.#state.hasPicture && !URGENT.includes(kind));
   }
 
   /** Check the video, and whether it waits for the user. Call every TICK_MS while the page is open. */

@@ -1,6 +1,6 @@
 /**
  * What happened in this page, reported to the portal for its record. Until the first frame, reports wait so that they
- * do not delay it; they are sent together with it, or after HOLD_MS.
+ * do not delay it; they are sent right after it, or after HOLD_MS. Each carries its own time, so the record keeps the order.
  */
 
 const HOLD_MS = 2_000;
@@ -47,6 +47,20 @@ export class Reports {
     this.#held.push({ type: "event.report", kind, data, at });
     if (!mayWait) this.flush();
     else if (this.#held.length === 1) setTimeout(() => this.flush(), HOLD_MS);
+  }
+
+  /**
+   * Send a report before those that are held: the portal stores one after the other, and the avatar greets after this.
+   *
+   * @param {string} kind
+   * @param {Record<string, unknown>} data
+   * @param {number} at
+   */
+  addFirst(kind, data, at) {
+    const held = this.#held.splice(0);
+    this.add(kind, data, at, false);
+    this.#held.unshift(...held);
+    this.flush();
   }
 
   flush() {

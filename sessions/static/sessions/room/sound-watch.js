@@ -6,7 +6,7 @@ const LOUD = 0.005;
 
 export class SoundWatch {
   #onHeard;
-  #onHidden;
+  #onLost;
   /** @type {AudioContext | null} */
   #context = null;
   /** @type {AnalyserNode | null} */
@@ -14,7 +14,7 @@ export class SoundWatch {
   /** @type {MediaStreamAudioSourceNode | null} */
   #source = null;
   #samples = new Float32Array(1024);
-  #wasSilent = false; // since watching began: the analyser still holds what was heard before
+  #isFirstLook = true; // since watching began
   /** @type {MediaStreamTrack | null} */
   #track = null;
   /** @type {ReturnType<typeof setInterval> | undefined} */
@@ -22,11 +22,11 @@ export class SoundWatch {
 
   /**
    * @param {(at: number) => void} onHeard
-   * @param {() => void} onHidden  the page is hidden, where timers are too slow to measure
+   * @param {() => void} onLost  it cannot be measured: the page is hidden, or the avatar is heard already
    */
-  constructor(onHeard, onHidden) {
+  constructor(onHeard, onLost) {
     this.#onHeard = onHeard;
-    this.#onHidden = onHidden;
+    this.#onLost = onLost;
   }
 
   /** @param {MediaStreamTrack} track  the avatar's sound */
@@ -42,10 +42,10 @@ export class SoundWatch {
    */
   watch(isWatched) {
     clearInterval(this.#timer);
-    this.#wasSilent = false;
-    if (!isWatched) return void this.#context?.suspend();
+    this.#isFirstLook = true;
+    if (!isWatched) return; // the context runs on: to resume it takes longer than an answer
     if (!this.#context) this.#open();
-    void this.#context?.resume();
+    if (this.#context?.state === "suspended") void this.#context.resume();
     this.#timer = setInterval(() => this.#look(), EVERY_MS);
   }
 
@@ -66,12 +66,13 @@ export class SoundWatch {
   }
 
   #look() {
-    if (document.hidden) return this.#onHidden();
+    if (document.hidden) return this.#onLost();
     if (!this.#source || this.#context?.state !== "running") return;
     this.#analyser?.getFloatTimeDomainData(this.#samples);
     const isLoud = this.#samples.some((sample) => Math.abs(sample) > LOUD);
-    if (isLoud && this.#wasSilent) this.#onHeard(performance.now());
-    else if (!isLoud) this.#wasSilent = true;
+    const isFirstLook = this.#isFirstLook;
+    this.#isFirstLook = false;
+    if (isLoud) isFirstLook ? this.#onLost() : this.#onHeard(performance.now());
   }
 
   /** The session is over. */
