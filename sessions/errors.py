@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.runtime import refusals
@@ -83,7 +85,10 @@ class NotReleased(SessionError):
 
 class QuotaUsed(SessionError):
     code = "quota_used"
-    words = _("You have used up your time for this month.")
+    words = format_lazy(
+        _("You have used up your time for this month. Months are counted in the time zone {zone}."),
+        zone=settings.TIME_ZONE,
+    )
 
 
 class SpendCap(SessionError):

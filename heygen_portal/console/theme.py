@@ -7,6 +7,8 @@ from typing import Any
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
+from django.utils.timezone import get_current_timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.permissions import Permission
@@ -36,13 +38,21 @@ def name_as_in_menu(app_list: list[dict[str, Any]]) -> None:
         app["models"].sort(key=lambda model: str(model["name"]).casefold())
 
 
+def zone_of_times(request: HttpRequest) -> str:
+    """Return which zone the moments on the page are in."""
+    return gettext("Times in %(zone)s") % {"zone": str(get_current_timezone()).replace("_", " ")}
+
+
 UNFOLD = {
     "SITE_TITLE": "HeyGen Portal",
     "SITE_HEADER": "HeyGen Portal",
+    # Beside every list and form, because nearly all of them show moments.
+    "SITE_SUBHEADER": "heygen_portal.console.theme.zone_of_times",
     "SITE_SYMBOL": "forum",
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("portal/favicon.svg")},
     ],
+    "SCRIPTS": [lambda request: static("portal/time-zone.js")],
     "STYLES": [lambda request: static("portal/admin.css")],
     "DASHBOARD_CALLBACK": "sessions.staff.dashboard.context",
     "SHOW_HISTORY": True,

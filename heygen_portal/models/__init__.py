@@ -2,7 +2,7 @@
 
 from heygen_portal.models.invitations import Invitation, holders_of
 from heygen_portal.models.organisation import DEFAULT_ORGANISATION, Membership, Organisation
-from heygen_portal.models.sign_in import PreferredLanguage, SignIn
+from heygen_portal.models.sign_in import PreferredLanguage, PreferredTimeZone, SignIn
 from heygen_portal.trail.models import AuditEntry, AuditHead
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Membership",
     "Organisation",
     "PreferredLanguage",
+    "PreferredTimeZone",
     "SignIn",
     "holders_of",
 ]

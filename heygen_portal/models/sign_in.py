@@ -24,6 +24,22 @@ class PreferredLanguage(models.Model):
         return f"{self.user_id} {self.code}"
 
 
+class PreferredTimeZone(models.Model):
+    """The time zone that a person's browser last reported. Their exports and mail use it."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+", verbose_name=_("user")
+    )
+    name = models.CharField(_("time zone"), max_length=64)
+
+    class Meta:
+        verbose_name = _("preferred time zone")
+        verbose_name_plural = _("preferred time zones")
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.name}"
+
+
 class SignIn(models.Model):
     """The person that a row of the sign-in log is about. Deleted together with that row."""
 

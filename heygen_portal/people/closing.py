@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 from django.http import HttpRequest
 
-from heygen_portal.models import Invitation, Membership, PreferredLanguage
+from heygen_portal.models import Invitation, Membership, PreferredLanguage, PreferredTimeZone
 from heygen_portal.models.invitations import holders_of
 from heygen_portal.people.access import logins
 from heygen_portal.people.invitations import inviting
@@ -80,7 +80,8 @@ def _label(user_id: int) -> str:
 
 
 def _delete_ways_in(user: User) -> None:
-    for model in (EmailAddress, Authenticator, SocialAccount, Membership, PreferredLanguage):
+    personal = (EmailAddress, Authenticator, SocialAccount, Membership, PreferredLanguage, PreferredTimeZone)
+    for model in personal:
         model._default_manager.filter(user=user).delete()
     logins.end_all(user.pk)
 

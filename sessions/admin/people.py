@@ -16,7 +16,7 @@ from unfold.decorators import action, display
 
 from heygen_portal.console.durations import readable
 from heygen_portal.console.widgets import object_or_404
-from heygen_portal.people import closing
+from heygen_portal.people import closing, time_zones
 from heygen_portal.people.access import roles
 from heygen_portal.people.admin import UserAdmin
 from heygen_portal.permissions import Permission
@@ -65,7 +65,9 @@ class PersonAdmin(UserAdmin):
         used, quota = quotas.used_by(user.pk, timezone.now()), quotas.monthly_quota(user.pk)
         if quota is None:
             return gettext("%(used)s; no quota") % {"used": readable(used)}
-        return gettext("%(used)s of %(given)s") % {"used": readable(used), "given": readable(quota)}
+        zone = time_zones.label(timezone.get_default_timezone())
+        words = gettext("%(used)s of %(given)s; months are counted in %(zone)s")
+        return words % {"used": readable(used), "given": readable(quota), "zone": zone}
 
     @display(description=_("quota"))
     def quota_row(self, user: User) -> str:

@@ -38,12 +38,17 @@ class Spending:
 
 def month_of(moment: datetime) -> datetime:
     """Return the start of the calendar month, in the portal's time zone."""
-    return timezone.localtime(moment).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return _portal_time(moment).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def day_of(moment: datetime) -> datetime:
     """Return the start of the day, in the portal's time zone."""
-    return timezone.localtime(moment).replace(hour=0, minute=0, second=0, microsecond=0)
+    return _portal_time(moment).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _portal_time(moment: datetime) -> datetime:
+    """Return a moment in the portal's zone, whatever zone the reader of the page is in."""
+    return timezone.localtime(moment, timezone.get_default_timezone())
 
 
 def terms(

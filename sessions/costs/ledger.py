@@ -154,7 +154,7 @@ def _total(session: StreamingSession, moments: list[Moment]) -> SessionTotal:
         session=session,
         account=session.account,
         persona_id=session.persona_id,
-        day=timezone.localdate(session.created_at),
+        day=timezone.localdate(session.created_at, timezone.get_default_timezone()),
         time=open_for,
         estimated=_rounded(quotas.credits_for(session.account, open_for)),
         wasted=unattended_time(moments, session.ended_at) if open_for else timedelta(0),

@@ -35,7 +35,7 @@ class Month:
         try:
             first = date.fromisoformat(f"{name}-01")
         except ValueError:
-            first = timezone.localdate(now).replace(day=1)
+            first = timezone.localdate(now, timezone.get_default_timezone()).replace(day=1)
         return cls(first)
 
     @property
@@ -52,7 +52,7 @@ class Month:
 
     def is_before(self, now: datetime) -> bool:
         """Return whether the month is over."""
-        return self.following.first <= timezone.localdate(now)
+        return self.following.first <= timezone.localdate(now, timezone.get_default_timezone())
 
     @property
     def days(self) -> list[date]:

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO, Any
@@ -189,13 +189,13 @@ def _in_caption(text: str) -> str:
     return html.escape(on_one_line(text), quote=False)
 
 
-def json_value(value: Any) -> Any:
+def json_value(value: Any, zone: tzinfo = UTC) -> Any:
     """Return a value for JSON.
 
-    Datetimes become ISO 8601, durations seconds, UUIDs text.
+    Datetimes become ISO 8601 with the offset of the zone, durations seconds, UUIDs text.
     """
     if isinstance(value, datetime):
-        return value.isoformat()
+        return value.astimezone(zone).isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
     return str(value) if isinstance(value, UUID) else value

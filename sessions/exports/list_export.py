@@ -14,7 +14,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, Any, cast
@@ -25,6 +25,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, transacti
 from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
+from heygen_portal.people import time_zones
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 from sessions.exports import filters as export_filters
@@ -417,10 +418,12 @@ def _body(export: Export, rows: Iterable[Row]) -> bytes:
 def _pages(export: Export) -> Iterator[tuple[list[Row], Any]]:
     """Yield pages of rows in order, each with the key of its last row."""
     columns, key, after = COLUMNS[export.what], export.last_key, PAGE_QUERIES[export.what]
+    # Tables are for people, JSON is for programs and keeps UTC, in which events were hashed.
+    zone = UTC if export.format == Format.JSONL else time_zones.of(export.asked_by_id)
     while rows := _read(export, after(_rows(export), key)[:PAGE_ROWS], columns):
         last = rows[-1]
         key = [last["created_at"].isoformat(), str(last["pk"])] if export.what == What.SESSIONS else last["pk"]
-        yield [{_column_name(column): formats.json_value(row[column]) for column in columns} for row in rows], key
+        yield [{_column_name(column): formats.json_value(row[column], zone) for column in columns} for row in rows], key
         if len(rows) < PAGE_ROWS:
             return
 

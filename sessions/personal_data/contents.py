@@ -29,6 +29,7 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models import CatalogueSync, KnowledgeVersion, PersonaVersion, Video
 from heygen_portal.models import Invitation, Membership
+from heygen_portal.people import time_zones
 from heygen_portal.people.access import logins
 from heygen_portal.people.mail import languages
 from heygen_portal.people.sign_in import personal_logs
@@ -171,9 +172,8 @@ def _json_list(rows: Iterator[Row]) -> Iterator[bytes]:
 def _account(user: User) -> Iterator[Row]:
     membership = Membership.objects.select_related("organisation").filter(user=user).first()
     organisation = membership.organisation.name if membership else None
-    yield (
-        _fields(user, user) | audit_log.access_of(user) | {"language": languages.of(user), "organisation": organisation}
-    )
+    preferences = {"language": languages.of(user), "time_zone": str(time_zones.of(user.pk))}
+    yield _fields(user, user) | audit_log.access_of(user) | preferences | {"organisation": organisation}
 
 
 def _rows_naming(

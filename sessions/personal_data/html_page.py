@@ -69,7 +69,7 @@ LABELS: dict[str, str | Promise] = {
     "http_accept": _("accepted formats"), "attempt_time": _("time"), "logout_time": _("signed out"),
     "get_data": _("query parameters"), "failures_since_start": _("failed attempts"),
     "locked_out": _("locked out"), "roles": _("roles"), "permissions": _("individual permissions"),
-    "language": _("language"),
+    "language": _("language"), "time_zone": _("time zone"),
     "is_staff": _("staff access"), "used_this_month_s": _("used this month"),
     "quota_s": _("monthly quota"), "version": _("saved version"), "record_format": _("format of the record"),
     "seal_format": _("format of the stored text"), "prints": _("fingerprints"), "touched_at": _("last written"),

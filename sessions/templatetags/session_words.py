@@ -6,11 +6,12 @@ import re
 from datetime import timedelta
 
 from django import template
-from django.utils import formats
+from django.utils import formats, timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from heygen_portal.console import durations
+from heygen_portal.people import time_zones
 from sessions.labels import event_labels, readable_data
 from sessions.lifecycle import end_evidence
 from sessions.models import SessionEvent
@@ -61,3 +62,9 @@ def marked(text: str, query: str) -> str | SafeString:
 
 def _mark(piece: str, place: int) -> str | SafeString:
     return format_html("<mark>{}</mark>", piece) if place % 2 else piece
+
+
+@register.simple_tag
+def portal_zone() -> str:
+    """Return the name of the time zone in which days, months and quotas are counted."""
+    return time_zones.label(timezone.get_default_timezone())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, tzinfo
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from avatars.models import Persona
+from heygen_portal.people import time_zones
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.in_thread import iterate_in_thread
@@ -107,8 +108,10 @@ def transcript(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
     session = _own_session(request, session_id)
     budgets.spend_sync("transcript", person=request.user.pk, address=client_address.of(request))
     names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: _("You")}
-    pieces = _transcript_parts(session.pk, names, translation.get_language() or settings.LANGUAGE_CODE)
-    body = [next(pieces, b"")]
+    language, zone = translation.get_language() or settings.LANGUAGE_CODE, timezone.get_current_timezone()
+    pieces = _transcript_parts(session.pk, names, language, zone)
+    title = _("Times are in %(zone)s.") % {"zone": time_zones.label(zone)}
+    body = [f"{title}\n\n".encode(), next(pieces, b"")]
     response: HttpResponseBase
     if queries.lines_to_read(session.pk)[queries.LINES_PER_BATCH : queries.LINES_PER_BATCH + 1].exists():
         pieces = itertools.chain(body, pieces)
@@ -139,9 +142,9 @@ def erase(request: HttpRequest) -> HttpResponse:
     return render(request, "sessions/erase.html", context)
 
 
-def _transcript_parts(session_id: UUID, names: dict[Any, str], language: str) -> Iterator[bytes]:
+def _transcript_parts(session_id: UUID, names: dict[Any, str], language: str, zone: tzinfo) -> Iterator[bytes]:
     for lines in queries.transcript_batches(session_id):
-        with translation.override(language):
+        with translation.override(language), timezone.override(zone):
             piece = "".join(_line(line, names) for line in lines).encode("utf-8", "replace")
         lines.clear()  # keep only the bytes while the client reads
         yield piece

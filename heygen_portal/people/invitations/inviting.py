@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from heygen_portal.models import Invitation
+from heygen_portal.people import time_zones
 from heygen_portal.people.invitations import joining
 from heygen_portal.people.mail import outgoing
 from heygen_portal.runtime import budgets, client_address
@@ -65,6 +66,8 @@ def send_mail(request: HttpRequest, invitation: Invitation) -> bool:
     if not outgoing.is_set_up():
         return False
     by = invitation.invited_by.get_full_name() or invitation.invited_by.get_username()
+    zone = timezone.get_default_timezone()  # the portal does not know the invited person's yet
     context = {"invitation": invitation, "link": link(request, invitation), "by": bidi.isolated(by)}
-    letter = render_to_string("people/invitation_letter.txt", context).strip()
+    with timezone.override(zone):
+        letter = render_to_string("people/invitation_letter.txt", context | {"zone": time_zones.label(zone)}).strip()
     return outgoing.send(invitation.email, _("Invitation to HeyGen Portal"), letter)

@@ -16,6 +16,7 @@ from django.utils import timezone, translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.people import time_zones
 from heygen_portal.people.mail import languages, outgoing
 from heygen_portal.runtime import client_address
 from heygen_portal.runtime.text import bidi
@@ -42,16 +43,18 @@ def send(request: HttpRequest, user: User, change: Change, *, addresses: Iterabl
     to = sorted(filter(None, addresses or [user.email]))
     if not (outgoing.is_set_up() and to):
         return
+    zone = time_zones.of(user.pk)
     by_id = request.user.pk or user.pk  # signed out: following a password reset link
     context = {
         "change": change,
         "is_own": by_id == user.pk,
         "username": bidi.isolated(user.get_username()),
-        "at": timezone.localtime(),
+        "at": timezone.now(),
+        "zone": time_zones.label(zone),
         "address": client_address.of(request),
         "page": request.build_absolute_uri(reverse("mfa_index")),
     }
-    with translation.override(languages.for_change_by(user, by_id)):
+    with translation.override(languages.for_change_by(user, by_id)), timezone.override(zone):
         subject = f"HeyGen Portal · {SUBJECTS[change]}"
         body = render_to_string("people/security_letter.txt", context).strip()
     for address in to:

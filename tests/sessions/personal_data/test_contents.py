@@ -43,6 +43,7 @@ READ_WITH_ACCOUNT = {
     "auth.User_user_permissions",
     "heygen_portal.Membership",
     "heygen_portal.PreferredLanguage",
+    "heygen_portal.PreferredTimeZone",
 }
 READ_BY_SECTIONS = {
     "account.EmailAddress",

@@ -119,7 +119,8 @@ def test_sessions_of_one_conversation_link_to_each_other(browser_client: Client,
 def test_a_transcript_is_downloaded_as_text(browser_client: Client, person: User) -> None:
     session = make_conversation(person, "Hola ¿cómo estás?", "Bien", created_at=datetime(2026, 1, 10, 12, tzinfo=UTC))
     answer = browser_client.get(f"/conversations/{session.pk}/transcript.txt", headers={"accept-language": "es"})
-    assert answer.content.decode() == "[12:00:00] Tú: Hola ¿cómo estás?\n[12:00:01] Lucía: Bien\n"
+    title = "Las horas son las de UTC.\n\n"
+    assert answer.content.decode() == f"{title}[12:00:00] Tú: Hola ¿cómo estás?\n[12:00:01] Lucía: Bien\n"
     assert answer["Content-Disposition"] == f'attachment; filename="{session.persona.slug}-2026-01-10T1200.txt"'
     assert "no-store" in answer["Cache-Control"]
 
