@@ -10,7 +10,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from avatars.catalogue import voice_samples
-from avatars.models import Avatar, Persona, Voice
+from avatars.models import Avatar, Persona, ProviderAccount, Voice
 from heygen_portal.people.access import roles
 from heygen_portal.permissions import Permission
 
@@ -47,6 +47,7 @@ def help_page(request: HttpRequest) -> HttpResponse:
         "takes_text": any(persona.takes_text for persona in personas),
         "takes_voice": any(takes_voice),
         "all_take_voice": all(takes_voice),
+        "makes_videos": any(account.capabilities.makes_videos for account in ProviderAccount.objects.all()),
     }
     return render(request, "avatars/help.html", context)
 

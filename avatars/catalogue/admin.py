@@ -146,21 +146,23 @@ class AvatarPartAdmin(CatalogueAdmin):
 
 @admin.register(Voice)
 class VoiceAdmin(ReadOnly, AvatarPartAdmin):
-    list_display = ("name", "listen", "language", "gender_text", "has_emotions", "is_own", "account", "news")
+    list_display = ("name", "listen", "spoken", "gender_text", "has_emotions", "is_live", "is_own", "account", "news")
     list_filter = (
         *CatalogueAdmin.list_filter,
         ("language", AllValuesCheckboxFilter),
         ("gender", AllValuesCheckboxFilter),
         "has_emotions",
+        "is_live",
         "is_own",
     )
     fields = (
         "name",
         "account",
         "provider_voice_id",
-        "language",
+        "spoken",
         "gender_text",
         "has_emotions",
+        "is_live",
         "is_own",
         "listen",
         "appeared_at",
@@ -168,6 +170,13 @@ class VoiceAdmin(ReadOnly, AvatarPartAdmin):
         "last_seen_at",
         "gone_at",
     )
+
+    def usable(self, queryset: QuerySet[Voice]) -> QuerySet[Voice]:
+        return super().usable(queryset).filter(is_live=True)
+
+    @display(description=_("language"), ordering="language")
+    def spoken(self, voice: Voice) -> str:
+        return voice.language_label if voice.language else gettext("several languages")
 
     @display(description=_("gender"), ordering="gender")
     def gender_text(self, voice: Voice) -> str:

@@ -175,6 +175,7 @@ def _voice(offer: CatalogueVoice) -> dict[str, Any]:
         "language": _storable(offer.language)[:20],
         "gender": _storable(offer.gender)[:20],
         "has_emotions": offer.has_emotions,
+        "is_live": offer.is_live,
         "is_own": offer.is_own,
         "preview_url": _storable(offer.preview_url) if len(offer.preview_url) <= MAX_URL_LENGTH else "",
     }

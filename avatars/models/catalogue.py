@@ -21,6 +21,16 @@ NEWS_PERIOD = timedelta(days=7)
 GENDERS = {"male": _("male"), "female": _("female"), "neutral": _("neutral"), "unknown": _("unknown")}
 
 
+# Languages of voices that Django has no name for, by code.
+LANGUAGE_NAMES = {
+    "am": _("Amharic"), "fil": _("Filipino"), "gu": _("Gujarati"), "ha": _("Hausa"), "ht": _("Haitian Creole"),
+    "jv": _("Javanese"), "lo": _("Lao"), "mt": _("Maltese"), "ps": _("Pashto"), "si": _("Sinhala"), "so": _("Somali"),
+    "su": _("Sundanese"), "yo": _("Yoruba"), "zh": _("Chinese"), "zu": _("Zulu"), "xh": _("Xhosa"), "sd": _("Sindhi"),
+    "mi": _("Māori"), "mg": _("Malagasy"), "sn": _("Shona"), "la": _("Latin"), "yi": _("Yiddish"),
+    "ku": _("Kurdish"), "or": _("Odia"), "as": _("Assamese"), "rw": _("Kinyarwanda"), "iu": _("Inuktitut"),
+}  # fmt: skip
+
+
 class News(models.TextChoices):
     """How an entry differs from the previous sync."""
 
@@ -97,6 +107,7 @@ class Voice(CatalogueEntry):
     language = models.CharField(_("language"), max_length=20, blank=True, help_text=_("Empty: several languages."))
     gender = models.CharField(_("gender"), max_length=20, blank=True)
     has_emotions = models.BooleanField(_("supports emotions"), default=False)
+    is_live = models.BooleanField(_("usable in live conversations"), default=True, db_default=True)
     is_own = models.BooleanField(_("the account’s own"), default=False)
     preview_url = models.URLField(_("sample"), max_length=500, blank=True)
 
@@ -111,6 +122,8 @@ class Voice(CatalogueEntry):
     @property
     def language_label(self) -> str:
         """Return the language's name in the user's language, or as stored if unknown."""
+        if name := LANGUAGE_NAMES.get(self.language):
+            return str(name)
         try:
             return str(get_language_info(self.language)["name_translated"])
         except KeyError:

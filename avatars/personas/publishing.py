@@ -140,10 +140,13 @@ def _check_voice(persona: Persona, capabilities: Capabilities, found: Problems) 
     if not persona.voice and not persona.avatar.default_provider_voice_id:
         found["voice"].append(_("This avatar has no voice of its own. Choose one."))
     voice = persona.voice or voices.default_voice(persona.avatar)
+    if voice and not voice.is_live:
+        words = _("The provider offers the voice %(voice)s for recorded videos only. Choose another one.")
+        found["voice"].append(words % {"voice": voice.name})
     if voice and voice.language and voice.language != persona.language:
         found["voice"].append(
             _("The voice speaks another language: %(language)s. Choose a matching voice.")
-            % {"language": voice.language}
+            % {"language": voice.language_label}
         )
     slowest, fastest = capabilities.voice_rate
     if not slowest <= float(persona.voice_rate) <= fastest:

@@ -67,6 +67,16 @@ def test_an_avatars_page_shows_its_supported_uses(
     assert ("recorded video from text; sound files are not accepted" in page) is videos
 
 
+@pytest.mark.parametrize("videos", [True, False])
+def test_the_help_page_promises_recorded_videos_only_where_a_provider_makes_them(
+    user_client: Client, monkeypatch: pytest.MonkeyPatch, videos: bool
+) -> None:
+    can = replace(capabilities_of("heygen"), makes_videos=videos)
+    monkeypatch.setattr(accounts, "capabilities_of", lambda kind: can)
+    PersonaFactory.create(published=True)
+    assert ("ecorded video" in page_of(user_client, "/help/")) is videos
+
+
 @pytest.mark.parametrize("voice", [True, False])
 def test_the_gallery_promises_no_microphone_only_without_voice(
     user_client: Client, monkeypatch: pytest.MonkeyPatch, voice: bool

@@ -29,6 +29,8 @@ class CatalogueVoice:
     preview_url: str
     has_emotions: bool
     is_own: bool = False
+    # False if the provider offers it for recorded videos only.
+    is_live: bool = True
 
 
 @dataclass(frozen=True)

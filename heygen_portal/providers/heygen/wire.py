@@ -80,6 +80,7 @@ def voice(row: dict[str, Any]) -> CatalogueVoice:
         gender=parsing.text(row.get("gender")).lower(),
         preview_url=parsing.text(row.get("preview_audio")),
         has_emotions=row.get("emotion_support") is True,
+        is_live=row.get("support_interactive_avatar") is not False,
     )
 
 

@@ -9,6 +9,7 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.test import Client
 from PIL import Image
 
 from avatars.catalogue.sync import Changes, SyncResult, sync_catalogue
@@ -43,6 +44,21 @@ def test_the_catalogue_is_stored(account: ProviderAccount, provider: Mock) -> No
     assert (base.opening, base.prompt) == ("Hola", "Somos…")
     account.refresh_from_db()
     assert account.synced_at
+
+
+def test_a_voice_that_stops_working_live_is_not_offered(
+    account: ProviderAccount, provider: Mock, admin_client: Client
+) -> None:
+    def offered() -> bool:
+        query = {"app_label": "avatars", "model_name": "persona", "field_name": "voice", "term": "clara"}
+        return bool(admin_client.get("/admin/autocomplete/", query).json()["results"])
+
+    sync(account)
+    assert offered()
+    [voice] = provider.list_voices.return_value
+    provider.list_voices.return_value = [replace(voice, is_live=False)]
+    assert sync(account).voices == Changes(listed=1, changed=1)
+    assert not offered()
 
 
 def test_an_unlisted_entry_is_gone_until_listed_again(account: ProviderAccount, provider: Mock) -> None:

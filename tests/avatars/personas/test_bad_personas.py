@@ -31,7 +31,10 @@ BAD: dict[str, Bad] = {
         {"avatar__gone_at": timezone.now()}, "avatar", "no longer offers this avatar", "ya no ofrece este avatar",
     ),
     "a voice of another language": (
-        {"voice__language": "en"}, "voice", "speaks another language: en", "habla otro idioma: en",
+        {"voice__language": "en"}, "voice", "speaks another language: English", "habla otro idioma: Inglés",
+    ),
+    "a voice for recorded videos only": (
+        {"voice__is_live": False}, "voice", "Clara for recorded videos only", "Clara solo para vídeos grabados",
     ),
     "a picture in VP8 only": ({}, "avatar", "recent iPhones cannot play", "los iPhone recientes no"),
     "an avatar made of a photograph, without a voice": (

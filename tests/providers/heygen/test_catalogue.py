@@ -7,7 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+from django.utils import translation
 
+from avatars.models import Voice
 from heygen_portal.providers.contract.provider import (
     CatalogueAvatar,
     CatalogueKnowledgeBase,
@@ -15,6 +17,7 @@ from heygen_portal.providers.contract.provider import (
     ProviderUnreachable,
 )
 from heygen_portal.providers.heygen.provider import HeyGen
+from heygen_portal.providers.http import languages
 from heygen_portal.providers.http.languages import language_code
 
 IMAGE = b"\x89PNG\r\n\x1a\n..."
@@ -67,11 +70,41 @@ async def test_voices_have_a_language_code() -> None:
         ("en", "en"),
         ("Multilingual", ""),
         ("", ""),
-        ("Klingon", "klingon"),
+        ("Multilingual v2", ""),
+        ("Filipino", "fil"),
+        ("fil-PH", "fil"),
+        ("Mandarin Chinese", "zh"),
+        ("Chinese (Cantonese, Traditional)", "zh"),
+        ("cmn-CN", "zh"),
+        ("Brazilian Portuguese", "pt"),
+        ("Mexican Spanish", "es"),
+        ("Serbian (Latin)", "sr"),
+        ("Norwegian Bokmål", "no"),
+        ("Spanish/English", ""),
+        ("Klingon", ""),
+        ("xx", ""),
+        ("v2", ""),
     ],
 )
 def test_every_spelling_of_a_language_gives_its_code(name: str, code: str) -> None:
     assert language_code(name) == code
+
+
+@pytest.mark.parametrize(("claimed", "is_live"), [(False, False), (True, True), (None, True)])
+async def test_voices_for_recorded_videos_only_are_known_as_such(claimed: bool | None, is_live: bool) -> None:
+    row: dict[str, object] = {"voice_id": "V1", "name": "Lucía", "language": "Spanish"}
+    if claimed is not None:
+        row["support_interactive_avatar"] = claimed
+    heygen = client_answering({"/v2/voices": {"error": None, "data": {"voices": [row]}}})
+    [voice] = await heygen.list_voices()
+    assert voice.is_live is is_live
+
+
+def test_every_language_of_voices_has_a_name() -> None:
+    for code in languages.CODES:
+        for language in ("es", "en"):
+            with translation.override(language):
+                assert Voice(language=code).language_label != code
 
 
 async def test_knowledge_bases_have_texts_if_the_list_includes_them() -> None:
