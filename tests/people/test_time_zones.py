@@ -43,7 +43,7 @@ def page(client: Client, address: str, zone: str = "") -> str:
     if zone:
         client.cookies[time_zones.COOKIE] = zone
     response = client.get(address, headers=ENGLISH)
-    return b"".join(response).decode()  # type: ignore[arg-type]  # the test client's stubs lack iteration
+    return b"".join(response).decode()
 
 
 @pytest.mark.parametrize(
