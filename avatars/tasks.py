@@ -1,4 +1,7 @@
-"""Celery tasks of the catalogue and recorded videos."""
+"""Celery tasks of the catalogue and recorded videos.
+
+They keep the names under which earlier versions sent them.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,8 @@ def _has_due_videos() -> bool:
     return Video.objects.due(timezone.now()).exists()
 
 
-@shared_task(base=PortalTask, has_work=staticmethod(_has_due_videos))
-def look_after_videos() -> None:
+@shared_task(name="avatars.tasks.look_after_videos", base=PortalTask, has_work=staticmethod(_has_due_videos))
+def process_videos() -> None:
     """Take the next step with each video that is due. Checked every three seconds.
 
     Only one run at a time in the whole portal: fetching a video takes minutes, and the other workers must enforce
@@ -37,14 +40,14 @@ def look_after_videos() -> None:
     token = uuid.uuid4().hex
     if cache.add(LOCK_KEY, token, LOCK_SECONDS):
         try:
-            job_loop.run(_process_videos(), VIDEOS_TIMEOUT)
+            job_loop.run(_process_due_videos(), VIDEOS_TIMEOUT)
         finally:
             if cache.get(LOCK_KEY) == token:
                 cache.delete(LOCK_KEY)
 
 
-@shared_task
-def sync_all() -> None:
+@shared_task(name="avatars.tasks.sync_all")
+def sync_catalogues() -> None:
     """Sync every catalogue. Scheduled nightly."""
     for account in ProviderAccount.objects.all():
         sync, is_new = sync_runs.begin(account)
@@ -52,7 +55,7 @@ def sync_all() -> None:
             sync_runs.sync_account.delay(sync.pk)
 
 
-async def _process_videos() -> None:
+async def _process_due_videos() -> None:
     keeping = asyncio.create_task(_keep_lock())
     try:
         await orders.process_due(timezone.now())

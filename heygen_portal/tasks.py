@@ -1,4 +1,4 @@
-"""Celery jobs that do not concern sessions."""
+"""Celery tasks that do not concern sessions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.utils import timezone
 from heygen_portal.people.sign_in import retention
 
 
-@shared_task
-def forget_sign_ins() -> None:
-    """Delete old sign-in attempts and expired login sessions; beat sends this once a night."""
+@shared_task(name="heygen_portal.tasks.forget_sign_ins")
+def delete_old_sign_ins() -> None:
+    """Delete old sign-in attempts and expired login sessions. Scheduled nightly."""
     retention.delete_old(timezone.now())

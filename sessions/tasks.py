@@ -2,7 +2,8 @@
 
 The database is the retry queue: the next tick makes up for a lost task. No task has `expires`, which would compare the
 clocks of two machines. Instead `heygen_portal.runtime.jobs.scheduler` skips tasks that have piled up. Beat calls a
-task's `has_work` first, and sends a task without work only as a heartbeat.
+task's `has_work` first, and sends a task without work only as a heartbeat. Some tasks keep the name under which earlier
+versions sent them.
 """
 
 from __future__ import annotations
@@ -61,27 +62,27 @@ def read_records() -> None:
     job_loop.run(provider_record.read_due(timezone.now()), JOB_TIMEOUT)
 
 
-def _books_are_due() -> bool:
+def _bookings_are_due() -> bool:
     return ledger.has_unbooked() or deadlines.has_stale_tasks(timezone.now())
 
 
-@shared_task(base=PortalTask, has_work=staticmethod(_books_are_due))
-def keep_books() -> None:
+@shared_task(name="sessions.tasks.keep_books", base=PortalTask, has_work=staticmethod(_bookings_are_due))
+def book_ended_sessions() -> None:
     """Add ended sessions to the totals. Checked every five seconds."""
     deadlines.fail_stale_tasks(timezone.now())
     ledger.book_all()
 
 
-@shared_task
-def look_at_spending() -> None:
+@shared_task(name="sessions.tasks.look_at_spending")
+def send_spend_alerts() -> None:
     """Notify staff of accounts close to their spending cap. Scheduled once a minute."""
     spend_alerts.raise_alerts(timezone.now())
 
 
-@shared_task
-def read_bills() -> None:
+@shared_task(name="sessions.tasks.read_bills")
+def read_provider_costs() -> None:
     """Read the costs that providers report. Scheduled once an hour."""
-    job_loop.run(_read_all_bills(), JOB_TIMEOUT)
+    job_loop.run(_read_costs_of_all_accounts(), JOB_TIMEOUT)
 
 
 @shared_task
@@ -94,8 +95,8 @@ def write_export(export_id: str) -> None:
         write_export.delay(export_id)
 
 
-@shared_task
-def look_after_exports() -> None:
+@shared_task(name="sessions.tasks.look_after_exports")
+def maintain_exports() -> None:
     """Continue exports whose task was lost, and delete expired files.
 
     Scheduled once a minute.
@@ -132,8 +133,8 @@ def verify_history() -> None:
     record_upgrade.upgrade(UPGRADE_SECONDS_PER_NIGHT)
 
 
-@shared_task
-def rehearse() -> None:
+@shared_task(name="sessions.tasks.rehearse")
+def check_personas() -> None:
     """Check whether every published persona still works. Scheduled nightly."""
     job_loop.run(persona_checks.check_published_personas(), NIGHT_TIMEOUT)
 
@@ -148,16 +149,16 @@ def erase_old_speech() -> None:
     erasure.erase_of_closed_accounts()
 
 
-async def _read_all_bills() -> None:
+async def _read_costs_of_all_accounts() -> None:
     for account in await in_thread(lambda: list(ProviderAccount.objects.all()))():
         try:
             await provider_costs.read(account, timezone.now())
         except ProviderError as exc:
-            logger.warning("account %s: its bill could not be read: %s", account.pk, stop.error_for_log(exc))
+            logger.warning("account %s: its costs could not be read: %s", account.pk, stop.error_for_log(exc))
 
 
-@shared_task
-def forget_at_providers() -> None:
+@shared_task(name="sessions.tasks.forget_at_providers")
+def erase_at_providers() -> None:
     """Have providers delete what was erased here. Scheduled twice a minute."""
     job_loop.run(provider_erasure.request_due(timezone.now()), JOB_TIMEOUT)
 

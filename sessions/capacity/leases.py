@@ -86,11 +86,11 @@ class WebProcess:
     def _renew(self, entries: list[QueueEntry]) -> bool:
         """Return whether the lease had run out."""
         with transaction.atomic():  # no tab finds the process alive and its entry missing
-            had_run_out = tabs.renew_lease(self.id)
-            if had_run_out:
+            was_expired = tabs.renew_lease(self.id)
+            if was_expired:
                 for entry in sorted(entries, key=lambda entry: (entry.account_id, entry.created_at)):
                     queue.restore(entry)
-        return had_run_out
+        return was_expired
 
 
 this_process = WebProcess()

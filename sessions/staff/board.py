@@ -63,7 +63,7 @@ NETWORK_LABELS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class SessionRow:
     """One open session. Times are in ISO 8601, and the page counts up from them."""
 
     id: str
@@ -89,8 +89,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class QueuedPerson:
-    """One user in the queue."""
+class QueueRow:
+    """One queue entry."""
 
     id: int
     place: int
@@ -102,8 +102,8 @@ class QueuedPerson:
 
 @dataclass(frozen=True)
 class Board:
-    sessions: dict[str, Row]
-    queue: list[QueuedPerson]
+    sessions: dict[str, SessionRow]
+    queue: list[QueueRow]
     strangers: list[dict[str, str]]
     figures: dict[str, Any]
 
@@ -172,7 +172,7 @@ def _page_states(sessions: Iterable[StreamingSession]) -> Mapping[UUID, dict[str
     return states
 
 
-def _row(session: StreamingSession, page_state: Mapping[str, Any], viewer: User) -> Row:
+def _row(session: StreamingSession, page_state: Mapping[str, Any], viewer: User) -> SessionRow:
     network = _network(session, page_state)
     tone, stage = _stage(session, page_state)
     is_stopping = session.status == Status.STOPPING
@@ -181,7 +181,7 @@ def _row(session: StreamingSession, page_state: Mapping[str, Any], viewer: User)
         session.room and session.status in (Status.CONNECTING, Status.LIVE) and viewer.has_perm(roles.OBSERVE_SESSION)
     )
     shows_costs = viewer.has_perm(Permission.VIEW_COSTS) and session.provider_session_id
-    return Row(
+    return SessionRow(
         id=str(session.pk),
         user=session.user.get_username(),
         persona=session.persona.name,
@@ -238,27 +238,25 @@ def _network(session: StreamingSession, page_state: Mapping[str, Any]) -> str:
     return quality if quality in ("good", "poor", "lost") else "unknown"
 
 
-def _queue(now: datetime) -> list[QueuedPerson]:
+def _queue(now: datetime) -> list[QueueRow]:
     """Return all queued users, account by account, in queue order."""
     by_account: dict[int, list[QueueEntry]] = defaultdict(list)
-    for place in QueueEntry.objects.select_related("user", "persona"):
-        by_account[place.account_id].append(place)
+    for entry in QueueEntry.objects.select_related("user", "persona"):
+        by_account[entry.account_id].append(entry)
     people = []
-    for account_id, places in by_account.items():
-        waits = queue.expected_waits(account_id, places, now)
-        for number, (place, wait) in enumerate(zip(places, waits, strict=True), start=1):
-            expected = _("slot offered") if place.offer_expires_at else how_long(wait) or "–"
-            names = {"user": place.user.get_username(), "persona": place.persona.name}
-            people.append(
-                QueuedPerson(place.pk, number, **names, since=place.created_at.isoformat(), expected=expected)
-            )
+    for account_id, entries in by_account.items():
+        waits = queue.expected_waits(account_id, entries, now)
+        for number, (entry, wait) in enumerate(zip(entries, waits, strict=True), start=1):
+            expected = _("slot offered") if entry.offer_expires_at else how_long(wait) or "–"
+            names = {"user": entry.user.get_username(), "persona": entry.persona.name}
+            people.append(QueueRow(entry.pk, number, **names, since=entry.created_at.isoformat(), expected=expected))
     return people
 
 
 def _figures(
     accounts: list[ProviderAccount],
     sessions: list[StreamingSession],
-    queued: list[QueuedPerson],
+    queued: list[QueueRow],
     viewer: User,
     now: datetime,
 ) -> dict[str, Any]:

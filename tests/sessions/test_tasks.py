@@ -56,16 +56,16 @@ def a_due_video() -> None:
 
 
 JOBS: list[PortalTask] = [
-    tasks.enforce_limits, tasks.keep_books, tasks.read_records, avatars_tasks.look_after_videos,
+    tasks.enforce_limits, tasks.book_ended_sessions, tasks.read_records, avatars_tasks.process_videos,
 ]  # fmt: skip
 WORK = [
     (tasks.enforce_limits, a_due_session),
     (tasks.enforce_limits, an_expired_process),
     (tasks.enforce_limits, a_waiting_person),
-    (tasks.keep_books, an_unbooked_session),
-    (tasks.keep_books, a_task_left_behind),
+    (tasks.book_ended_sessions, an_unbooked_session),
+    (tasks.book_ended_sessions, a_task_left_behind),
     (tasks.read_records, a_record_to_read),
-    (avatars_tasks.look_after_videos, a_due_video),
+    (avatars_tasks.process_videos, a_due_video),
 ]
 
 

@@ -127,7 +127,7 @@ def test_sign_in_data_is_not_kept_forever(model: Any, fields: dict[str, Any]) ->
         old = model.objects.create(**fields)
         model.objects.filter(pk=old.pk).update(attempt_time=now - timedelta(days=91))
         kept = model.objects.create(**fields | {"ip_address": "192.0.2.8"})
-    tasks.forget_sign_ins()
+    tasks.delete_old_sign_ins()
     assert list(model.objects.all()) == [kept]
 
 

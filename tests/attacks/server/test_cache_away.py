@@ -108,7 +108,7 @@ def test_video_jobs_and_voice_samples_work_while_redis_is_down(away: None, monke
     assert sample.content_type == "audio/mpeg"
     VideoFactory.create(due_at=timezone.now())
     for number in range(1, 3):  # the lock is released
-        tasks.look_after_videos()
+        tasks.process_videos()
         assert len(looks) == number
 
 

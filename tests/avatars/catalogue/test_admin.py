@@ -113,7 +113,7 @@ def test_a_lost_sync_does_not_block_a_new_one(account: ProviderAccount, provider
 def test_every_catalogue_is_synced_nightly(provider: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
     ProviderAccountFactory.create_batch(2)
     monkeypatch.setattr(sync_runs.sync_account, "delay", sync_runs.sync_account)
-    tasks.sync_all()
+    tasks.sync_catalogues()
     assert list(CatalogueSync.objects.values_list("step", flat=True)) == [Step.DONE, Step.DONE]
 
 
