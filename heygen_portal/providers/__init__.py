@@ -6,7 +6,7 @@ Call `for_account`; `contract.provider` has the interface.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -36,6 +36,11 @@ class _OpenProvider:
 def capabilities_of(kind: str) -> Capabilities:
     """Return the capabilities of a kind of provider, without a network call."""
     return KINDS[kind].capabilities
+
+
+def sent_as(kind: str) -> Mapping[str, str]:
+    """Return under which names a kind of provider is sent the settings of a session."""
+    return KINDS[kind].sent_as if kind in KINDS else {}
 
 
 def for_account(account: Account) -> Provider:

@@ -156,7 +156,7 @@ async def _create(session: StreamingSession, provider: Provider, own_room: OwnRo
 
     If the provider has no free slot, close unused sessions there and try once more.
     """
-    request = replace(_request(session), room=own_room)
+    request = replace(request_for(session), room=own_room)
     if session.continues_id and session.account.capabilities.accepts_history:
         knowledge, conversation_history = await in_thread(queries.conversation_memory)(session)
         request = replace(request, knowledge=knowledge, conversation_history=conversation_history)
@@ -179,7 +179,8 @@ async def _end_after_failure(session: StreamingSession, provider: Provider, exc:
         await finish_stop(session, provider)
 
 
-def _request(session: StreamingSession) -> SessionRequest:
+def request_for(session: StreamingSession) -> SessionRequest:
+    """Return the request for a session with its stored settings."""
     settings = session.started_with
     return SessionRequest(
         avatar_id=settings.avatar_id,

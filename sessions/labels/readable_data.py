@@ -41,7 +41,7 @@ KEY_LABELS: dict[str, str | Promise] = {
     "seal_format": _("format of the stored text"), "avatar_id": _("avatar"), "voice_id": _("voice"),
     "knowledge_base_id": _("knowledge base"), "takes_voice": _("voice input allowed"),
     "duration_limit_s": _("duration limit, in s"), "idle_timeout_s": _("idle limit, in s"),
-    "sealed": _("text"), "confirmed": _("confirmed"), "to": _("after"),
+    "sent": _("sent to the provider"), "sealed": _("text"), "confirmed": _("confirmed"), "to": _("after"),
 }  # fmt: skip
 
 # Events that record a change of status.

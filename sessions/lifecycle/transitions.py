@@ -242,7 +242,9 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
         "record_due_at": timezone.now() if session.account.capabilities.has_session_records else None,
     }
     steps = [Entry(EventKind.PROVIDER_AUTHENTICATED)] if answer.credential else []
-    steps.append(Entry(EventKind.PROVIDER_CREATED, {"is_paid": answer.is_paid, "opened_at": opened_at.isoformat()}))
+    created: dict[str, Any] = {"is_paid": answer.is_paid, "opened_at": opened_at.isoformat()}
+    created |= {"sent": dict(answer.sent)} if answer.sent else {}
+    steps.append(Entry(EventKind.PROVIDER_CREATED, created))
     with transaction.atomic(savepoint=False):
         _refresh(session, lock=True)
         if session.status == Status.CREATING:

@@ -13,12 +13,12 @@ from typing import Any
 from uuid import UUID
 
 from django.core.cache import cache
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models import Avatar, Persona, PersonaVersion, ProviderAccount
-from heygen_portal import livekit
+from heygen_portal import livekit, providers
 from heygen_portal.trail.models import AuditEntry
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Source
@@ -31,11 +31,12 @@ from sessions.models import (
     StreamingSession,
     Utterance,
 )
+from sessions.timeline import sent_values
+from sessions.timeline.sent_values import SentValue
 
 RECENT_SESSIONS = 50
 # Cache key set by each webhook of our own LiveKit server. The sessions' records contain webhooks as well.
 WEBHOOK_SEEN = "livekit-webhook-seen"
-COMPARED_SETTINGS = ("avatar_id", "voice_id", "quality")
 # Events of sessions in which something went wrong.
 TROUBLE = (EventKind.ROOM_RECONNECTING, EventKind.FROZEN, EventKind.VERDICT)
 QUALITIES = {"high": _("high quality"), "medium": _("medium quality"), "low": _("low quality")}
@@ -47,12 +48,13 @@ MIN_VARIANTS_TRIED = 2
 class Item:
     """One step of the checklist. `is_done` is None if the step is not needed here.
 
-    `missing` says what an open step still lacks.
+    `missing` says what an open step still lacks, and `sent_values` what the provider was last sent.
     """
 
     code: str
     is_done: bool | None
     missing: tuple[str, ...] = ()
+    sent_values: tuple[SentValue, ...] = ()
 
 
 class Facts:
@@ -101,13 +103,23 @@ class Facts:
     def is_synced(self) -> bool:
         return Avatar.objects.filter(gone_at=None, account__synced_at__isnull=False).exists()
 
-    def is_created_as_chosen(self) -> bool:
-        """Return whether the provider created a session as staff had chosen.
+    @cached_property
+    def sent_values(self) -> list[list[SentValue]]:
+        """Return the compared settings of each session that the provider created, the newest first."""
+        rows = SessionEvent.objects.filter(session__in=[one.pk for one in self.sessions])
+        rows = rows.filter(kind=EventKind.PROVIDER_CREATED, data__has_key="sent")
+        sent = dict(rows.order_by("number").values_list("session", "data__sent"))
+        version = Q(pk__in=[session.version_id for session in self.sessions if session.pk in sent])
+        versions = PersonaVersion.objects.filter(version).select_related("avatar", "voice").in_bulk()
+        return [
+            _compare(session, versions.get(session.version_id or 0), sent[session.pk])
+            for session in self.sessions
+            if session.pk in sent
+        ]
 
-        Avatar, voice and quality are compared.
-        """
-        made = [session for session in self.sessions if session.provider_session_id]
-        return self.has(EventKind.PROVIDER_CREATED) and any(_is_as_chosen(session) for session in made)
+    def is_created_as_chosen(self) -> bool:
+        """Return whether the provider was sent what staff had chosen: avatar, voice, quality and the like."""
+        return any(all(value.is_same for value in values) for values in self.sent_values if values)
 
     def is_text_sent_and_video_shown(self) -> bool:
         """Return whether a text was sent in a session whose first frame was shown."""
@@ -188,7 +200,7 @@ def items(livekit_trouble: str | None) -> list[Item]:
     return [
         Item("key", facts.is_key_accepted()),
         Item("token", facts.has(EventKind.PROVIDER_AUTHENTICATED)),
-        Item("made", facts.is_created_as_chosen()),
+        Item("made", facts.is_created_as_chosen(), sent_values=tuple(next(iter(facts.sent_values), ()))),
         Item("started", facts.has(EventKind.PROVIDER_STARTED)),
         Item("joined", facts.has(EventKind.ROOM_CONNECTED)),
         Item("frame", facts.is_text_sent_and_video_shown()),
@@ -240,15 +252,12 @@ def _voice_of(version: PersonaVersion) -> tuple[Any, ...]:
     return (version.voice_id, version.voice_rate, version.voice_emotion, *sorted(version.voice_settings.items()))
 
 
-def _is_as_chosen(session: StreamingSession) -> bool:
-    """Return whether a session was created with its persona version's settings."""
-    version = PersonaVersion.objects.filter(persona=session.persona_id, number=session.persona_version)
-    found = version.select_related("avatar", "voice").first()
-    if found is None:
-        return False
-    chosen: dict[str, Any] = {
-        "avatar_id": found.avatar.provider_avatar_id,
-        "voice_id": found.voice.provider_voice_id if found.voice else "",
-        "quality": found.quality,
-    }
-    return all(session.persona_settings[name] == chosen[name] for name in COMPARED_SETTINGS)
+def _compare(session: StreamingSession, version: PersonaVersion | None, sent: Mapping[str, Any]) -> list[SentValue]:
+    """Compare what was sent with the persona's version. The user may have chosen another quality."""
+    chosen = dict(session.persona_settings)
+    if version:
+        chosen["avatar_id"] = version.avatar.provider_avatar_id
+        chosen["voice_id"] = version.voice.provider_voice_id if version.voice else ""
+    values = sent_values.compare(chosen, sent, providers.sent_as(session.account.kind))
+    # A continued conversation may be sent the text of its knowledge base instead, together with its history.
+    return [value for value in values if not (session.continues_id and value.name == "knowledge_base_id")]

@@ -5,6 +5,7 @@ It shows which steps are done, and for the others what to do and where.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,15 @@ from asgiref.sync import async_to_sync
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 
 from avatars.models import Persona, ProviderAccount
 from heygen_portal import livekit
+from sessions.labels import readable_data
 from sessions.onboarding import checklist
+from sessions.timeline.sent_values import SentValue
 
 # For each item: its title, what to do while it is not done, and the label of its link.
 TEXTS: dict[str, tuple[Any, Any, Any]] = {
@@ -115,6 +119,8 @@ class ItemView:
     link: str
     link_name: Any
     detail: str = ""
+    # Label, what was chosen, the provider's field, what was sent, and whether they are equal.
+    sent_values: Sequence[tuple[str, str, str, str, bool]] = ()
 
 
 @never_cache
@@ -131,12 +137,19 @@ def page(request: HttpRequest) -> HttpResponse:
             links[item.code],
             TEXTS[item.code][2],
             details.get(item.code, "") or ", ".join(item.missing),
+            [_sent_value(value) for value in item.sent_values],
         )
         for item in checklist.items(trouble)
     ]
     needed = [view for view in views if view.is_done is not None]
     done = sum(bool(view.is_done) for view in needed)
     return render(request, "sessions/setup_checklist.html", {"items": views, "done": done, "needed": len(needed)})
+
+
+def _sent_value(value: SentValue) -> tuple[str, str, str, str, bool]:
+    label = capfirst(readable_data.event_label(value.name))
+    shown = readable_data.value_of(value.chosen), value.field, readable_data.value_of(value.sent)
+    return (label, *shown, value.is_same)
 
 
 def _links() -> dict[str, str]:

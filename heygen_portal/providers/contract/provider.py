@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import BinaryIO, ClassVar, Protocol, Self
+from typing import Any, BinaryIO, ClassVar, Protocol, Self
 
 from heygen_portal.providers.contract.capabilities import (
     Capabilities,
@@ -159,6 +159,8 @@ class ProviderSession:
     duration_limit: timedelta | None = None
     is_paid: bool | None = None
     credential: str = field(default="", repr=False)
+    # Fields of the request as they were sent, with dotted names. None in place of texts and secrets.
+    sent: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,8 @@ class Provider(ABC):
     # Default base URL of the API; an account can override it.
     address: ClassVar[str]
     capabilities: ClassVar[Capabilities]
+    # The names in `ProviderSession.sent` of the settings of a session, by the names of our own.
+    sent_as: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     @abstractmethod

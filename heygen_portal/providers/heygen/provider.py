@@ -74,6 +74,8 @@ class HeyGen(Provider):
         voice_settings=tuple(map(VoiceSetting, ("stability", "similarity_boost", "style"))),
     )
 
+    sent_as = wire.SENT_AS
+
     def __init__(
         self,
         base_url: str,
@@ -222,15 +224,15 @@ class HeyGen(Provider):
         return parsing.required_text(data.get("token"), "streaming.create_token: data.token")
 
     async def _new_session(self, request: SessionRequest) -> ProviderSession:
-        data = parsing.mapping(
-            await self._post("streaming.new", wire.new_session_body(request), within=SLOW_ANSWER_SECONDS)
-        )
+        body = wire.new_session_body(request)
+        data = parsing.mapping(await self._post("streaming.new", body, within=SLOW_ANSWER_SECONDS))
         return ProviderSession(
             provider_session_id=parsing.identifier(data.get("session_id"), "streaming.new: data.session_id"),
             # None for sessions in a room of our own.
             room=wire.room(data),
             duration_limit=parsing.duration(data.get("session_duration_limit"), timedelta(seconds=1)),
             is_paid=data["is_paid"] if isinstance(data.get("is_paid"), bool) else None,
+            sent=parsing.as_sent(body),
         )
 
     async def _post(

@@ -126,6 +126,17 @@ def _knowledge(request: SessionRequest) -> dict[str, str]:
     return {"knowledge_base_id": request.knowledge_base_id}
 
 
+SENT_AS = {
+    "avatar_id": "avatar_id",
+    "voice_id": "voice.voice_id",
+    "voice_rate": "voice.rate",
+    "voice_emotion": "voice.emotion",
+    "language": "language",
+    "quality": "quality",
+    "knowledge_base_id": "knowledge_base_id",
+}
+
+
 def new_session_body(request: SessionRequest) -> dict[str, Any]:
     """Return the body of `streaming.new`, with documented names and chosen options only."""
     voice = {

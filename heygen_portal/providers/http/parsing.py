@@ -24,6 +24,7 @@ from heygen_portal.providers.contract.provider import (
 )
 
 NO_CONTENT = 204
+WITHHELD_FIELDS = frozenset({"token", "livekit_token", "knowledge_base", "prompt", "opening_text"})
 MAX_MESSAGE_CHARACTERS, MAX_CODE_CHARACTERS, MAX_ID_CHARACTERS = 200, 40, 200
 
 
@@ -202,6 +203,17 @@ def path_segment(identifier: str) -> str:
 def without_empty(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that have a value. Some servers treat null as a value."""
     return {name: value for name, value in fields.items() if value not in ("", None, {})}
+
+
+def as_sent(body: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the fields of a request for the record, with dotted names, and None for texts and secrets."""
+    fields: dict[str, Any] = {}
+    for name, value in body.items():
+        if isinstance(value, Mapping):
+            fields |= as_sent(value, f"{prefix}{name}.")
+        else:
+            fields[f"{prefix}{name}"] = None if name in WITHHELD_FIELDS else value
+    return fields
 
 
 def credit_amount(value: Any, *, per: int = 1) -> Decimal | None:

@@ -83,6 +83,8 @@ class LiveAvatar(Provider):
         voice_settings=tuple(map(VoiceSetting, ("stability", "similarity_boost", "style"))),
     )
 
+    sent_as = wire.SENT_AS
+
     def __init__(
         self,
         base_url: str,
@@ -99,12 +101,14 @@ class LiveAvatar(Provider):
         return cls(account.base_url, account.api_key, is_sandbox=account.is_sandbox)
 
     async def new_session(self, request: SessionRequest) -> ProviderSession:
-        data = parsing.mapping(await self._create_token(wire.token_body(request, self._sandbox_limit)))
+        body = wire.token_body(request, self._sandbox_limit)
+        data = parsing.mapping(await self._create_token(body))
         return ProviderSession(
             provider_session_id=parsing.identifier(data.get("session_id"), "sessions/token: data.session_id"),
             room=None,  # returned by start
             is_paid=self._sandbox_limit is None,
             credential=parsing.required_text(data.get("session_token"), "sessions/token: data.session_token"),
+            sent=parsing.as_sent(body),
         )
 
     async def start_session(self, session: ProviderSession) -> ProviderSession:

@@ -106,6 +106,16 @@ def past_session(row: dict[str, Any]) -> PastSession:
     )
 
 
+SENT_AS = {
+    "avatar_id": "avatar_id",
+    "voice_id": "avatar_persona.voice_id",
+    "voice_rate": "avatar_persona.voice_settings.speed",
+    "language": "avatar_persona.language",
+    "quality": "video_settings.quality",
+    "knowledge_base_id": "avatar_persona.context_id",
+}
+
+
 def token_body(request: SessionRequest, sandbox_limit: timedelta | None) -> dict[str, Any]:
     """Return the body of `sessions/token`, with documented names and chosen options only.
 

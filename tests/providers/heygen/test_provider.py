@@ -118,6 +118,20 @@ async def test_a_new_session_sends_every_chosen_option(
     }
 
 
+async def test_the_record_has_the_fields_as_they_were_sent(heygen: HeyGen, wire: Wire) -> None:
+    """Requirement 45: read from the request's body, without the room's token and texts."""
+    room = OwnRoom("wss://rooms.test", "room-1", "secret-token")
+    sent = (await heygen.new_session(replace(FULL_REQUEST, room=room))).sent
+    body = wire.body("new")
+    assert {name: value for name, value in sent.items() if "." not in name} == {
+        name: value for name, value in body.items() if not isinstance(value, dict)
+    }
+    assert {name: sent[f"voice.{name}"] for name in body["voice"]} == body["voice"]
+    assert sent["livekit_settings.room"] == "room-1"
+    assert sent["livekit_settings.token"] is None
+    assert set(heygen.sent_as.values()) <= set(sent)
+
+
 async def test_a_new_session_omits_options_that_were_not_chosen(
     heygen: HeyGen, wire: Wire
 ) -> None:  # requirements 15, 19, 20

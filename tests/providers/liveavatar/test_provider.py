@@ -131,6 +131,16 @@ async def test_a_new_session_sends_every_chosen_option(provider: LiveAvatar, wir
     }
 
 
+async def test_the_record_has_the_fields_as_they_were_sent(provider: LiveAvatar, wire: Wire) -> None:
+    """Requirement 45."""
+    sent = (await provider.new_session(FULL_REQUEST)).sent
+    body = wire.body("token")
+    assert sent["avatar_id"] == body["avatar_id"]
+    assert sent["avatar_persona.voice_id"] == body["avatar_persona"]["voice_id"]
+    assert sent["video_settings.quality"] == body["video_settings"]["quality"]
+    assert set(provider.sent_as.values()) <= set(sent)
+
+
 async def test_a_new_session_omits_options_that_were_not_chosen(provider: LiveAvatar, wire: Wire) -> None:
     """Requirements 15, 20."""
     request = SessionRequest(avatar_id="A1", voice_rate=1.0, interactivity=Interactivity.PUSH_TO_TALK)

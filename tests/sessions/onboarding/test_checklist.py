@@ -16,6 +16,10 @@ from avatars.models import ProviderAccount
 from avatars.personas import versions
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import CredentialRefused, NotSent, Provider, ProviderRejected
+from heygen_portal.providers.heygen import wire
+from heygen_portal.providers.http import parsing
+from sessions.actions import provision
+from sessions.labels import readable_data
 from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry, Source
 from sessions.models import SessionTotal, Status, StreamingSession
@@ -39,6 +43,7 @@ FOUNDING = [
     "measured",
 ]
 OURS = ["catalogue", "persona", "answer", "livekit", "webhook"]
+ABSENT: Any = None
 PAGE = "/admin/avatars/provideraccount/setup-checklist/"
 OWN = {"LIVEKIT_URL": "ws://127.0.0.1:1", "LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "secret"}
 
@@ -55,6 +60,11 @@ def live_session() -> StreamingSession:
     persona.refresh_from_db()
     session: StreamingSession = StreamingSessionFactory.create(persona=persona, version=persona.current)
     return session
+
+
+def sent_for(session: StreamingSession) -> dict[str, Any]:
+    """Return what HeyGen is sent for a session."""
+    return parsing.as_sent(wire.new_session_body(provision.request_for(session)))
 
 
 def at_second(seconds: int) -> datetime:
@@ -103,7 +113,7 @@ def test_each_item_is_done_by_its_own_event() -> None:
     known = {"key", "catalogue", "persona"}
     assert done_codes() == known
     for kind, item in steps:
-        events.append(session.pk, Entry(kind))
+        events.append(session.pk, Entry(kind, {"sent": sent_for(session)} if item == "made" else {}))
         assert done_codes() == (known := known | {item})
     with override_settings(**OWN):
         assert done_codes("") == (known := known | {"livekit"})
@@ -214,16 +224,47 @@ def test_what_has_not_been_tried_or_measured_is_named(live_session: StreamingSes
     assert {"variety", "measured"} <= done_codes()
 
 
-def test_a_session_with_another_avatar_than_chosen_does_not_count() -> None:
-    """Requirement 45: the session's settings are compared with the persona's version."""
-    persona = PersonaFactory.create(published=True)
-    versions.save_version(persona)
-    persona.refresh_from_db()
-    session = StreamingSessionFactory.create(persona=persona)
-    events.append(session.pk, Entry("provider_created"))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"avatar_id": "somebody-else"},
+        {"avatar_id": ABSENT},
+        {"voice.voice_id": ABSENT},
+        {"voice.voice_id": "another"},
+        {"voice.rate": 1.5},
+        {"quality": "low"},
+        {"quality": ABSENT},
+        {"language": "en"},
+    ],
+    ids=str,
+)
+def test_a_session_counts_only_if_the_provider_was_sent_what_staff_chose(
+    live_session: StreamingSession, admin_client: Client, changes: dict[str, Any]
+) -> None:
+    """Requirement 45: the fields of the request are compared with the persona's version, and both are shown."""
+    assert "made" not in done_codes()
+    sent = {name: value for name, value in (sent_for(live_session) | changes).items() if value is not ABSENT}
+    events.append(live_session.pk, Entry("provider_created", {"sent": sent}))
+    assert "made" not in done_codes()
+    page = admin_client.get(PAGE, headers={"accept-language": "en"}).content.decode()
+    [(field, value)] = changes.items()
+    row = next(row for row in page.split("<tr") if f"<code>{field}</code>" in row)
+    assert "differs" in row
+    assert value is ABSENT or readable_data.value_of(value) in row
+    other = StreamingSessionFactory.create(persona=live_session.persona, version=live_session.version)
+    events.append(other.pk, Entry("provider_created", {"sent": sent_for(other)}))
     assert "made" in done_codes()
-    session.persona_settings["avatar_id"] = "somebody-else"
-    session.save()
+    assert ">differs<" not in admin_client.get(PAGE, headers={"accept-language": "en"}).content.decode()
+
+
+@pytest.mark.parametrize("name", ["avatar_id", "voice_id"])
+def test_a_session_that_was_stored_with_other_settings_does_not_count(
+    live_session: StreamingSession, name: str
+) -> None:
+    """Requirement 45: what was sent is compared with the persona's version, not with the session's own row."""
+    live_session.persona_settings[name] = "somebody-else"
+    live_session.save()
+    events.append(live_session.pk, Entry("provider_created", {"sent": sent_for(live_session)}))
     assert "made" not in done_codes()
 
 
