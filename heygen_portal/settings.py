@@ -25,6 +25,7 @@ INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",  # the admin theme, without its own site class
     "unfold.contrib.filters",
     "heygen_portal.console.app.PortalAdminConfig",
+    "heygen_portal.people.access",  # before Django's app, whose createsuperuser it replaces
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -19,9 +19,10 @@ from avatars.accounts import connection_page, migration_admin, provider_history_
 from avatars.accounts.forms import ProviderAccountForm
 from avatars.catalogue import sync_admin
 from avatars.models import ProviderAccount
+from avatars.models.stated import ACCOUNT
 from heygen_portal.console.widgets import NoDelete, object_or_404
 from heygen_portal.people.access import sudo
-from heygen_portal.trail import audit_log, change_log
+from heygen_portal.trail import audit_log, change_log, statements
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 
@@ -108,7 +109,8 @@ class ProviderAccountAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
         stored = ProviderAccount.objects.select_for_update().filter(pk=obj.pk).first() if change else None
         super().save_model(request, obj, form, change)
         changes = change_log.diff(stored, obj, change_log.editable_columns(ProviderAccount, exclude=["api_key"]))
-        change_log.record(Actor.of(request), AuditEntry.Kind.ACCOUNT_CHANGED, obj, changes)
+        stated = statements.changed(ACCOUNT, stored, obj)
+        change_log.record(Actor.of(request), AuditEntry.Kind.ACCOUNT_CHANGED, obj, changes, stated)
         if "api_key" in form.changed_data:
             audit_log.record(request, AuditEntry.Kind.KEY_SET, obj, accepted=[None, not form.is_unchecked])
         if form.is_unchecked:

@@ -22,12 +22,15 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from avatars.models import Avatar, CatalogueEntry, KnowledgeBase, Persona, ProviderAccount, Voice
+from avatars.models.stated import KNOWLEDGE_BASE
 from avatars.personas import publishing, versions
 from heygen_portal import providers
 from heygen_portal.runtime.accents import fold_accents
 from heygen_portal.runtime.generics import name_of_field
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.trail import audit_log, statements
 from heygen_portal.trail.change_log import SERVER, Actor
+from heygen_portal.trail.models import AuditEntry
 
 Row = TypeVar("Row", bound=CatalogueEntry)
 # Matches chosen by staff: (kind, primary key of the old row) → primary key of the new row.
@@ -219,13 +222,17 @@ def _obstacles(persona: Persona, changes: Mapping[str, Any], found: Plan) -> lis
 
 
 def _store_copy(target: ProviderAccount, old: KnowledgeBase, made: str) -> KnowledgeBase:
-    return KnowledgeBase.objects.create(
-        account=target,
-        name=old.name,
-        prompt=old.prompt,
-        provider_knowledge_base_id=made,
-        last_seen_at=timezone.now(),
-    )
+    with transaction.atomic():
+        base = KnowledgeBase.objects.create(
+            account=target,
+            name=old.name,
+            prompt=old.prompt,
+            provider_knowledge_base_id=made,
+            last_seen_at=timezone.now(),
+        )
+        stated = statements.state(KNOWLEDGE_BASE, base)
+        audit_log.record_by(None, None, AuditEntry.Kind.KNOWLEDGE_SAVED, base, **stated)
+    return base
 
 
 def _move_all(planned: Plan, chosen: Choices, actor: Actor) -> list[str]:

@@ -11,10 +11,12 @@ from decimal import Decimal
 from typing import Any
 
 from django.core.files.base import ContentFile
+from django.db import transaction
 from django.utils import timezone
 
 from avatars.catalogue import previews
-from avatars.models import Avatar, CatalogueEntry, KnowledgeBase, ProviderAccount, Voice
+from avatars.models import Avatar, ProviderAccount
+from avatars.models.stated import AVATAR, KNOWLEDGE_BASE, VOICE
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import (
     CatalogueAvatar,
@@ -25,6 +27,9 @@ from heygen_portal.providers.contract.provider import (
     ProviderRejected,
 )
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.trail import audit_log, statements
+from heygen_portal.trail.models import AuditEntry
+from heygen_portal.trail.statements import Table
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +38,8 @@ Progress = Callable[[int, int], Awaitable[None]]
 DOWNLOADS_IN_PARALLEL = 4
 MAX_ID_LENGTH = MAX_NAME_LENGTH = 200
 MAX_URL_LENGTH = 500
+# Entries that one audit entry states.
+ROWS_PER_ENTRY = 200
 
 
 @dataclass(frozen=True)
@@ -108,38 +115,41 @@ def _store(
     bases: Sequence[CatalogueKnowledgeBase],
 ) -> SyncResult:
     result = SyncResult(
-        _store_kind(account, Avatar, "provider_avatar_id", [_avatar(offer) for offer in avatars]),
-        _store_kind(account, Voice, "provider_voice_id", [_voice(offer) for offer in voices]),
-        _store_kind(account, KnowledgeBase, "provider_knowledge_base_id", [_base(offer) for offer in bases]),
+        _store_kind(account, AVATAR, "provider_avatar_id", [_avatar(offer) for offer in avatars]),
+        _store_kind(account, VOICE, "provider_voice_id", [_voice(offer) for offer in voices]),
+        _store_kind(account, KNOWLEDGE_BASE, "provider_knowledge_base_id", [_base(offer) for offer in bases]),
     )
     account.synced_at = timezone.now()
     account.save(update_fields=["synced_at", "credits_left"])
     return result
 
 
-def _store_kind(
-    account: ProviderAccount, model: type[CatalogueEntry], key: str, offers: list[dict[str, Any]]
-) -> Changes:
-    """Store the entries of one kind, in a fixed number of queries."""
+@transaction.atomic
+def _store_kind(account: ProviderAccount, table: Table, key: str, offers: list[dict[str, Any]]) -> Changes:
+    """Store the entries of one kind, in a number of queries that does not grow with unchanged entries."""
+    model: Any = table.model
     now = timezone.now()
     mine = model._default_manager.filter(account=account)
     known = {
         row[key]: row for row in mine.values(key, "gone_at", "appeared_at", "changed_at", *_listed_columns(offers, key))
     }
-    rows, new, changed = {}, 0, 0
+    rows, new, changed, to_state = {}, 0, 0, {}
     for offer in offers:
         if not _is_id(offer[key]) or offer[key] in rows:
             continue
         before = known.get(offer[key])
         offer |= {name: before[name] if before else "" for name, value in offer.items() if value is None}
         is_new = before is None or before["gone_at"] is not None
-        is_changed = before is not None and any(before[name] != value for name, value in offer.items())
+        differing = [name for name, value in offer.items() if before and before[name] != value]
+        is_changed = bool(differing)
         marks = {
             "appeared_at": now if is_new and account.synced_at else before and before["appeared_at"],
             "changed_at": now if is_changed else before and before["changed_at"],
         }
         rows[offer[key]] = model(**offer, **marks, account=account, last_seen_at=now)
         new, changed = new + is_new, changed + (is_changed and not is_new)
+        if before is None or is_changed:
+            to_state[offer[key]] = differing
     if rows:
         model._default_manager.bulk_create(
             rows.values(),
@@ -149,7 +159,20 @@ def _store_kind(
             batch_size=500,
         )
     gone = mine.filter(gone_at=None, last_seen_at__lt=now).update(gone_at=now)
+    _record_changes(account, table, key, to_state)
     return Changes(len(rows), new, changed, gone)
+
+
+def _record_changes(account: ProviderAccount, table: Table, key: str, to_state: dict[str, list[str]]) -> None:
+    """Append audit entries that state new entries, and the changed columns of others."""
+    keys = list(to_state)
+    for start in range(0, len(keys), ROWS_PER_ENTRY):
+        part = keys[start : start + ROWS_PER_ENTRY]
+        rows: Any = table.model._default_manager.filter(account=account, **{f"{key}__in": part})
+        stated = statements.merged(*(statements.state(table, row, *to_state[getattr(row, key)]) for row in rows))
+        audit_log.record_by(
+            None, None, AuditEntry.Kind.CATALOGUE_SYNCED, account, what=table.name, count=len(part), **stated
+        )
 
 
 def _listed_columns(offers: list[dict[str, Any]], key: str) -> list[str]:

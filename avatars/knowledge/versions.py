@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from avatars.knowledge.files import KnowledgeText
 from avatars.models import KnowledgeBase, KnowledgeVersion, Persona, ProviderAccount
 from avatars.models.knowledge import TEXT_FIELDS
+from avatars.models.stated import KNOWLEDGE_BASE, KNOWLEDGE_VERSION
 from avatars.personas import publishing
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import (
@@ -31,6 +32,8 @@ from heygen_portal.providers.contract.provider import (
     ProviderUnreachable,
 )
 from heygen_portal.runtime.generics import name_of_field
+from heygen_portal.trail import audit_log, statements
+from heygen_portal.trail.models import AuditEntry
 
 
 @dataclass(frozen=True)
@@ -116,11 +119,24 @@ def save_version(base: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
     On the first save, the provider's earlier text becomes version 1.
     """
     found = KnowledgeBase.objects.select_for_update().filter(pk=base.pk).first()
+    before, made = copy.copy(found), []
     if found and not found.version and found.prompt:
-        _create_version(found, found, None)
+        made.append(_create_version(found, found, None))
     base.version = found.version if found else 0
     base.save()
-    return _create_version(base, base, saved_by)
+    made.append(_create_version(base, base, saved_by))
+    _record_saved(before, base, made, saved_by)
+    return made[-1]
+
+
+def _record_saved(
+    before: KnowledgeBase | None, base: KnowledgeBase, made: list[KnowledgeVersion], saved_by: int | None
+) -> None:
+    after = KnowledgeBase.objects.get(pk=base.pk)
+    stated = statements.changed(KNOWLEDGE_BASE, before, after)
+    stated = statements.merged(stated, *(statements.state(KNOWLEDGE_VERSION, version) for version in made))
+    numbers = [before.version if before else None, after.version]
+    audit_log.record_by(saved_by, None, AuditEntry.Kind.KNOWLEDGE_SAVED, after, version=numbers, **stated)
 
 
 def push(base: KnowledgeBase, version: KnowledgeVersion, saved_by: int | None) -> KnowledgeVersion:
@@ -132,7 +148,10 @@ def push(base: KnowledgeBase, version: KnowledgeVersion, saved_by: int | None) -
         setattr(base, name, getattr(version, name))
     store_at_provider(base)
     if version.number == base.version:
-        base.save()
+        with transaction.atomic():
+            before = KnowledgeBase.objects.select_for_update().get(pk=base.pk)
+            base.save()
+            _record_saved(before, base, [], saved_by)
         return version
     return save_version(base, saved_by)
 

@@ -23,6 +23,7 @@ from unfold.decorators import action, display
 from avatars.catalogue.admin import preview_image
 from avatars.catalogue.sync import refresh_catalogue
 from avatars.models import Avatar, Persona, PersonaVersion, Voice
+from avatars.models.stated import PERSONA
 from avatars.personas import form_options, publishing, versions, versions_page
 from avatars.personas.forms import UNVERSIONED_FIELDS, PersonaForm
 from heygen_portal.console.roles_field import RolesField
@@ -30,7 +31,7 @@ from heygen_portal.console.widgets import confirm_dialog, object_or_404, redirec
 from heygen_portal.people.access import roles
 from heygen_portal.permissions import Permission
 from heygen_portal.providers.contract.provider import CredentialRefused, ProviderError
-from heygen_portal.trail import change_log
+from heygen_portal.trail import change_log, statements
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 
@@ -143,7 +144,11 @@ class PersonaAdmin(ModelAdmin):
             changes = {
                 name: [*pair] for name, pair in zip(("slug", "groups"), pairs, strict=True) if pair[0] != pair[1]
             }
-            change_log.record(Actor.of(request), AuditEntry.Kind.PERSONA_CHANGED, persona, changes)
+            stated = statements.state(PERSONA, persona, "slug") if "slug" in changes else {}
+            change_log.record(Actor.of(request), AuditEntry.Kind.PERSONA_CHANGED, persona, changes, stated)
+
+    def delete_model(self, request: HttpRequest, obj: Persona) -> None:
+        versions.delete(obj, Actor.of(request))
 
     @display(description=_("preview"))
     def thumbnail(self, persona: Persona) -> str:

@@ -34,15 +34,17 @@ def publish(persona: Persona, version: PersonaVersion | None = None, *, actor: A
         shown = versions.as_of(stored, version)
         if found := problems(shown) | account_problems(shown):
             raise ValidationError(dict(found))
-        is_public = {"status": Persona.Status.PUBLISHED, "published_at": timezone.now(), "hidden_at": None}
-        versions.set_current(persona, version, **is_public)
         was_public = stored.status == Persona.Status.PUBLISHED
+        is_same = was_public and stored.current_id == version.pk
+        published_at = stored.published_at if is_same else timezone.now()
+        is_public = {"status": Persona.Status.PUBLISHED, "published_at": published_at, "hidden_at": None}
+        stated = versions.set_current(persona, version, **is_public)
         is_older = was_public and version.number < stored.version
         kind = AuditEntry.Kind.ROLLED_BACK if is_older else AuditEntry.Kind.PUBLISHED
         changes = change_log.diff(stored if was_public else None, persona, AUDITED_FIELDS)
         if was_public and stored.hidden_at:
             changes["is_hidden"] = [True, False]
-        change_log.record(actor, kind, persona, changes)
+        change_log.record(actor, kind, persona, changes, stated)
 
 
 def unpublish(persona: Persona, *, actor: Actor = SERVER) -> None:
@@ -52,11 +54,11 @@ def unpublish(persona: Persona, *, actor: Actor = SERVER) -> None:
     """
     with transaction.atomic():
         stored = Persona.objects.select_for_update().get(pk=persona.pk)
-        if stored.status == Persona.Status.PUBLISHED:
-            change_log.record(actor, AuditEntry.Kind.UNPUBLISHED, persona, {"version": [stored.version, None]})
-        versions.set_current(
-            persona, versions.newest(stored) or versions.save_version(stored), status=Persona.Status.DRAFT
-        )
+        version = versions.newest(stored) or versions.save_version(stored)
+        stated = versions.set_current(persona, version, status=Persona.Status.DRAFT)
+        was_public = stored.status == Persona.Status.PUBLISHED
+        changes = {"version": [stored.version, None]} if was_public else {}
+        change_log.record(actor, AuditEntry.Kind.UNPUBLISHED, persona, changes, stated)
 
 
 def problems(persona: Persona) -> Problems:

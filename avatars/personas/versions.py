@@ -16,6 +16,10 @@ from django.utils.translation import gettext as _
 
 from avatars.models import Persona, PersonaVersion
 from avatars.models.personas import PersonaContent
+from avatars.models.stated import PERSONA, PERSONA_VERSION
+from heygen_portal.trail import audit_log, statements
+from heygen_portal.trail.change_log import Actor
+from heygen_portal.trail.models import AuditEntry
 
 
 @dataclass(frozen=True)
@@ -53,30 +57,48 @@ def as_draft(persona: Persona) -> Persona:
 
 @transaction.atomic
 def save_version(persona: Persona, saved_by: int | None = None) -> PersonaVersion:
-    """Store a persona's content as its newest version.
+    """Store a persona's content as its newest version, with an audit entry.
 
     The published version stays published.
 
     A new persona is stored as well.
     """
-    if persona.pk is None:
+    is_new = persona.pk is None
+    if is_new:
         persona.save()
     stored = Persona.objects.select_for_update().get(pk=persona.pk)
     last = newest(stored)
     content = {name: getattr(persona, name) for name in PersonaContent.content_fields()}
     number = max(last.number if last else 0, stored.version) + 1
     version = PersonaVersion.objects.create(persona=stored, number=number, saved_by_id=saved_by, **content)
-    if stored.status == Persona.Status.DRAFT:
-        set_current(stored, version)
+    stated = set_current(stored, version) if stored.status == Persona.Status.DRAFT else {}
+    if is_new:
+        stated = statements.state(PERSONA, Persona.objects.get(pk=persona.pk))
+    stated = statements.merged(stated, statements.state(PERSONA_VERSION, PersonaVersion.objects.get(pk=version.pk)))
+    numbers = [last.number if last else None, number]
+    audit_log.record_by(saved_by, None, AuditEntry.Kind.VERSION_SAVED, version.name, version=numbers, **stated)
     return version
 
 
-def set_current(persona: Persona, version: PersonaVersion, **changes: Any) -> None:
-    """Copy a version into the persona's own columns and save them."""
+def set_current(persona: Persona, version: PersonaVersion, **changes: Any) -> dict[str, Any]:
+    """Copy a version into the persona's own columns and save them.
+
+    Return what the caller's audit entry must state about the row.
+    """
+    before = Persona.objects.get(pk=persona.pk)
     _copy_fields(persona, version)
     for name, value in changes.items():
         setattr(persona, name, value)
     persona.save(update_fields=[*PersonaContent.content_fields(), "current", "version", *changes])
+    return statements.changed(PERSONA, before, Persona.objects.get(pk=persona.pk))
+
+
+def delete(persona: Persona, actor: Actor) -> None:
+    """Delete a persona that was never published, with its versions."""
+    with transaction.atomic():
+        stated = statements.deleted((PERSONA, persona), *((PERSONA_VERSION, row) for row in persona.versions.all()))
+        audit_log.record_by(actor.user_id, actor.address, AuditEntry.Kind.PERSONA_DELETED, persona, **stated)
+        persona.delete()
 
 
 def differences(before: PersonaContent, after: PersonaContent) -> list[Difference]:

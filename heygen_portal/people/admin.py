@@ -38,7 +38,7 @@ from heygen_portal.trail.models import AuditEntry
 for model in (User, Group, EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken):
     admin.site.unregister(model)
 
-ACCESS_BEFORE = "access_before"  # attribute of a request, from save_model to save_related
+BEFORE = "user_before"  # attribute of a request, from save_model to save_related: access, and the row
 CLOSED_ACCOUNT_NOTICE = _(
     "This account is closed and cannot be changed or opened again. If the person comes back, create a new user."
 )
@@ -136,7 +136,7 @@ class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
         if stored and closing.is_closed(stored):  # since the form was read: saving it would bring the names back
             raise PermissionDenied
         before = audit_log.access_of(stored) | audit_log.names_of(stored) if stored else {}
-        vars(request)[ACCESS_BEFORE] = before
+        vars(request)[BEFORE] = before, stored
         super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: ModelForm[User], formsets: Any, change: bool) -> None:
@@ -146,8 +146,8 @@ class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
         user.is_staff = user.is_superuser or user.groups.filter(name__in=STAFF_GROUPS).exists()
         user.save(update_fields=["is_staff"])
         roles.enrol(user)
-        before = vars(request)[ACCESS_BEFORE]
-        audit_log.record_access_change(request, user, before)
+        before, stored = vars(request)[BEFORE]
+        audit_log.record_access_change(request, user, before, stored)
         if change and before["username"] != user.username:
             security_mail.send(request, user, "username", addresses={before["email"]})
         if change and before["email"] != user.email:

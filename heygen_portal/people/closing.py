@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
@@ -17,8 +19,9 @@ from heygen_portal.people.mail import security_mail
 from heygen_portal.people.sign_in import personal_logs, throttle
 from heygen_portal.permissions import Permission
 from heygen_portal.runtime import client_address
-from heygen_portal.trail import audit_log
+from heygen_portal.trail import audit_log, statements
 from heygen_portal.trail.models import AuditEntry
+from heygen_portal.trail.user_rows import USER
 
 
 class LastAdministratorError(Exception):
@@ -44,14 +47,14 @@ def close(request: HttpRequest, user: User, *, reason: str = "") -> None:
     names, roles = personal_logs.names_of(user), audit_log.access_of(user)["roles"]
     own_names = personal_logs.without_names_of_others(user, names)
     throttle.forget(user, own_names)
-    _anonymise(user)
+    stated = _anonymise(user)
     _delete_ways_in(user)
     personal_logs.delete_sign_ins(user, own_names)
     personal_logs.rename_in_admin_log(user, own_names)
     renamed = personal_logs.rename_in_audit_log(user, names)
     _delete_invitations(request, user, own_names)
     by_id, address = (user.pk, None) if is_own else (request.user.pk, client_address.of(request))
-    data = {"reason": reason, "roles": [roles, []], audit_log.RENAMED: renamed}
+    data = {"reason": reason, "roles": [roles, []], audit_log.RENAMED: renamed, **stated}
     audit_log.record_by(by_id, address, AuditEntry.Kind.ACCOUNT_CLOSED, user, **data)
 
 
@@ -60,7 +63,9 @@ def is_closed(user: User) -> bool:
     return audit_log.is_closed(user.pk)
 
 
-def _anonymise(user: User) -> None:
+def _anonymise(user: User) -> dict[str, Any]:
+    """Delete a user's names and access; return the statement about the changed columns."""
+    stored = User.objects.get(pk=user.pk)
     user.username = _label(user.pk)
     user.first_name = user.last_name = user.email = ""
     user.set_unusable_password()
@@ -69,6 +74,7 @@ def _anonymise(user: User) -> None:
     user.save()
     user.groups.clear()
     user.user_permissions.clear()
+    return statements.changed(USER, stored, user)
 
 
 def _label(user_id: int) -> str:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
+from heygen_portal.trail.statements import DELETED_ROWS, ROWS
 
 Kind = AuditEntry.Kind
 MODEL_BY_KIND: Mapping[str, str] = {
@@ -21,6 +22,7 @@ MODEL_BY_KIND: Mapping[str, str] = {
     Kind.ROLLED_BACK: "avatars.Persona",
     Kind.UNPUBLISHED: "avatars.Persona",
     Kind.PERSONA_CHANGED: "avatars.Persona",
+    Kind.VERSION_SAVED: "avatars.Persona",
     Kind.QUOTA_CHANGED: "avatar_sessions.Quota",
     Kind.ORGANISATION_CHANGED: "heygen_portal.Organisation",
 }
@@ -34,6 +36,8 @@ LABELS: Mapping[str, Any] = {
     "roles": _("roles"),
     "username": _("user name"),
     "email": _("e-mail address"),
+    "first_name": _("first name"),
+    "last_name": _("last name"),
     "groups": _("restricted to"),
     "is_active": _("may sign in"),
     "is_superuser": _("superuser"),
@@ -54,7 +58,7 @@ LABELS: Mapping[str, Any] = {
     "bases": _("knowledge bases"),
 }
 HIDDEN_KEYS = (
-    "rows", audit_log.IS_COMPLETE, audit_log.USER_KEY, audit_log.INVITATION_KEY, audit_log.IS_RENAMED,
+    ROWS, DELETED_ROWS, audit_log.IS_COMPLETE, audit_log.USER_KEY, audit_log.INVITATION_KEY, audit_log.IS_RENAMED,
     audit_log.RENAMED,
 )  # fmt: skip
 """Keys for programs: rows of other tables that the entry covers, and the IDs of the users it is about."""

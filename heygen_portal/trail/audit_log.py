@@ -13,9 +13,10 @@ from django.db.models import Max, Model, QuerySet
 from django.http import HttpRequest
 
 from heygen_portal.runtime import client_address
-from heygen_portal.trail import hash_chain, signing
+from heygen_portal.trail import hash_chain, signing, statements
 from heygen_portal.trail.models import AuditEntry, AuditHead
 from heygen_portal.trail.raw_values import AddressText, AsText, IsoText
+from heygen_portal.trail.user_rows import NAME_COLUMNS, USER
 
 HEAD_ID = 1
 """Primary key of the only head."""
@@ -308,15 +309,21 @@ def access_of(user: User) -> dict[str, Any]:
 
 
 def names_of(user: User) -> dict[str, Any]:
-    """Return a user's name and e-mail address, which sign-in and mail use."""
-    return {"username": user.get_username(), "email": user.email}
+    """Return a user's names and e-mail address."""
+    return {name: getattr(user, name) for name in NAME_COLUMNS}
 
 
-def record_access_change(request: HttpRequest | None, user: User, before: dict[str, Any]) -> None:
-    """Append an entry if a user's access or names have changed. Pass an empty `before` for a new user."""
-    after = access_of(user) | (names_of(user) if before else {})
+def record_access_change(
+    request: HttpRequest | None, user: User, before: dict[str, Any], stored: User | None = None
+) -> None:
+    """Append an entry if a user's access or names have changed. Call it in the transaction of the change.
+
+    For a new user pass an empty `before`, and otherwise the row before the change as `stored`.
+    """
+    after = access_of(user) | {name: value for name, value in names_of(user).items() if name in before}
     changed: dict[str, Any] = {
         name: [before.get(name), after[name]] for name in after if before.get(name) != after[name]
     }
-    if changed:
-        record(request, AuditEntry.Kind.ACCESS_CHANGED, user, **changed)
+    stated = statements.changed(USER, stored, user) if stored or not before else {}
+    if changed or stated:
+        record(request, AuditEntry.Kind.ACCESS_CHANGED, user, **changed, **stated)

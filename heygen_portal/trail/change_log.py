@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -40,10 +40,15 @@ def diff(before: Model | None, after: Model | None, names: Iterable[str]) -> Cha
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def record(actor: Actor, kind: AuditEntry.Kind, about: object, changes: Changes) -> None:
-    """Append an entry if there are changes. Call it in the transaction of the change."""
-    if changes:
-        audit_log.record_by(actor.user_id, actor.address, kind, about, **changes)
+def record(
+    actor: Actor, kind: AuditEntry.Kind, about: object, changes: Changes, stated: Mapping[str, Any] | None = None
+) -> None:
+    """Append an entry if there are changes. Call it in the transaction of the change.
+
+    `stated` is what the entry states about rows.
+    """
+    if changes or stated:
+        audit_log.record_by(actor.user_id, actor.address, kind, about, **changes, **(stated or {}))
 
 
 def editable_columns(model: type[Model], *, exclude: Iterable[str] = ()) -> list[str]:

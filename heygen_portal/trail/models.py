@@ -45,6 +45,11 @@ class AuditEntry(models.Model):
         ORGANISATION_CHANGED = "organisation_changed", _("organisation renamed")
         KNOWLEDGE_EXPORTED = "knowledge_exported", _("knowledge bases exported")
         ACCOUNT_CLOSED = "account_closed", _("account closed")
+        VERSION_SAVED = "version_saved", _("persona version saved")
+        PERSONA_DELETED = "persona_deleted", _("persona draft deleted")
+        KNOWLEDGE_SAVED = "knowledge_saved", _("knowledge base saved")
+        CATALOGUE_SYNCED = "catalogue_synced", _("catalogue changed at the provider")
+        ROWS_ACCEPTED = "rows_accepted", _("changed rows accepted")
 
     number = models.PositiveIntegerField(_("number"), unique=True)
     at = models.DateTimeField(_("time"), default=timezone.now)

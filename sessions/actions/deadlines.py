@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -317,7 +317,8 @@ def _sessions_with_late_deadline(now: datetime) -> list[UUID]:
     rows = StreamingSession.objects.open().order_by()
     try:
         written = rows.defer("deadline_at").annotate(written=IsoText("deadline_at"))
-        return [row.pk for row in written if _is_late(vars(row)["written"], _latest_deadline(row, now))]
+        seen = written.iterator(chunk_size=ROWS_PER_TICK)
+        return [row.pk for row in seen if _is_late(vars(row)["written"], _latest_deadline(row, now))]
     except (ArithmeticError, TypeError, ValueError, LookupError, DatabaseError):
         return list(rows.values_list("pk", flat=True))
 
@@ -328,15 +329,31 @@ def _is_late(written: str | None, latest: datetime) -> bool:
 
 def _repair_deadline(session_id: UUID, now: datetime) -> bool:
     with transaction.atomic():
-        rows = StreamingSession.objects.open().filter(pk=session_id)
-        session = rows.defer("deadline_at").select_for_update().first()
-        if session is None:
-            return False
-        late = Q(deadline_at__gt=_latest_deadline(session, now)) | Q(deadline_at=None)
-        if not rows.filter(late).update(deadline_at=now):
+        if not _locked_if_late(session_id, now).update(deadline_at=now):
             return False
         events.append(session_id, Entry(EventKind.DEADLINE_REPAIRED))
     return True
+
+
+def _locked_if_late(session_id: UUID, now: datetime) -> QuerySet[StreamingSession]:
+    """Return a query for the session if it is open and its deadline is late. Its row stays locked."""
+    rows = StreamingSession.objects.open().filter(pk=session_id)
+    session = rows.defer("deadline_at").select_for_update().first()
+    if session is None:
+        return rows.none()
+    return rows.filter(Q(deadline_at__gt=_latest_deadline(session, now)) | Q(deadline_at=None))
+
+
+def late_deadlines(now: datetime) -> Iterator[UUID]:
+    """Yield open sessions whose deadline is later than their limits allow, or cannot be compared with them."""
+    for session_id in _sessions_with_late_deadline(now):
+        try:
+            with transaction.atomic():
+                is_late = _locked_if_late(session_id, now).exists()
+        except (ArithmeticError, TypeError, ValueError, LookupError, DatabaseError):
+            is_late = True
+        if is_late:
+            yield session_id
 
 
 def _latest_deadline(session: StreamingSession, now: datetime) -> datetime:

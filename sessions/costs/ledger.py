@@ -19,6 +19,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from heygen_portal.runtime.jobs import due_rows
+from heygen_portal.trail import statements
 from sessions.capacity import quotas
 from sessions.lifecycle import coverage, events
 from sessions.lifecycle.event_kinds import EventKind
@@ -107,7 +108,9 @@ def _book(session_ids: Sequence[UUID]) -> int:
         totals = [_total(session, moments[session.pk]) for session in ended if session.pk not in known]
         SessionTotal.objects.bulk_create(totals)
         _add_to_days(totals)
-        booked = {total.session_id: Entry(EventKind.BOOKED, coverage.state(coverage.TOTAL, total)) for total in totals}
+        booked = {
+            total.session_id: Entry(EventKind.BOOKED, statements.state(coverage.TOTAL, total)) for total in totals
+        }
         events.append_each(booked, are_over=True)
         StreamingSession.objects.filter(pk__in=[session.pk for session in ended]).update(booked_at=timezone.now())
     return len(ended)
@@ -128,7 +131,7 @@ def store_provider_cost(session_id: UUID, seconds: float | None, reported: Decim
             return
         names = ("provider_time", "provider_credits")
         total.save(update_fields=names)
-        events.record(session_id, Entry(EventKind.COST_TOLD, coverage.state(coverage.TOTAL, total, *names)))
+        events.record(session_id, Entry(EventKind.COST_TOLD, statements.state(coverage.TOTAL, total, *names)))
 
 
 def _moments_of(sessions: Iterable[StreamingSession]) -> Mapping[UUID, list[Moment]]:

@@ -20,6 +20,7 @@ from heygen_portal import providers
 from heygen_portal.providers.contract.provider import ProviderError, ProviderRejected, SessionRecord, SpokenLine
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.jobs import due_rows
+from heygen_portal.trail import statements
 from sessions.actions.stop import error_for_log
 from sessions.costs import ledger
 from sessions.lifecycle import coverage, events, line_standing
@@ -112,7 +113,7 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
             "confirmed": _confirmed(stored, from_provider + added),
             "speech": [row.fingerprint for row in added],
         }
-        data |= coverage.merged(*(coverage.state(coverage.LINE, row) for row in added))
+        data |= statements.merged(*(statements.state(coverage.LINE, row) for row in added))
         events.record(session.pk, Entry(EventKind.PROVIDER_RECORD, data, events.Source.PROVIDER))
         ledger.store_provider_cost(session.pk, data["seconds"], record.credits)
         StreamingSession.objects.filter(pk=session.pk).update(record_due_at=None)

@@ -26,7 +26,7 @@ from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
 from heygen_portal.people import time_zones
-from heygen_portal.trail import audit_log
+from heygen_portal.trail import audit_log, statements
 from heygen_portal.trail.models import AuditEntry
 from sessions.exports import filters as export_filters
 from sessions.exports import formats
@@ -109,7 +109,7 @@ def request_export(
             raise TooManyRows
     with transaction.atomic():
         export.save(force_insert=True)
-        stated = coverage.state(coverage.EXPORT, export)
+        stated = statements.state(coverage.EXPORT, export)
         if session is None:
             details = {"what": what, "format": format, "filters": export.filters, "reason": reason, **stated}
             audit_log.record_by(user_id, address, AuditEntry.Kind.EXPORTED, export.pk, **details)
@@ -146,7 +146,7 @@ def _record_state(export_id: UUID, by_id: int | None = None, address: str | None
     The caller has changed its row in the same transaction.
     """
     export = Export.objects.get(pk=export_id)
-    stated = coverage.state(coverage.EXPORT, export, *sorted(coverage.EXPORT_PROGRESS_COLUMNS))
+    stated = statements.state(coverage.EXPORT, export, *sorted(coverage.EXPORT_PROGRESS_COLUMNS))
     if export.session_id is None:
         audit_log.record_by(by_id, address, AuditEntry.Kind.EXPORT_STATE, export.pk, state=str(export.state), **stated)
     else:

@@ -9,18 +9,21 @@ verification compares it with the row.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import count as counting
 from itertools import islice
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from heygen_portal.trail import audit_log
+from heygen_portal.trail import audit_log, statements
 from heygen_portal.trail.models import AuditEntry
+from heygen_portal.trail.statements import ROWS, Table
 from sessions.integrity.fault import Fault
-from sessions.integrity.scope import MAX_FAULTS, CheckCounts, MemoryLimits, is_in_share
+from sessions.integrity.scope import BATCH_ROWS, MAX_FAULTS, CheckCounts, MemoryLimits, is_in_share
 from sessions.lifecycle import coverage
-from sessions.lifecycle.coverage import AUDITED, CHECK, EXPORT, ROWS, Table
+from sessions.lifecycle.coverage import AUDIT_FORMAT, AUDITED, AUDITED_SINCE, EXPORT
 from sessions.models import Export
 
 Kind, State = AuditEntry.Kind, Export.State
@@ -65,7 +68,7 @@ class _AuditPass:
         self.share, self.shares, self.limits = share, shares, limits
         self.stated: dict[tuple[str, str], dict[str, Any]] = {}
         self.entry_number_of: dict[tuple[str, str], int] = {}
-        self.is_upgraded = False
+        self.format = 0  # of the audit log: which tables it states every row of
         self.is_too_large = False
 
     def read_entry(self, entry: audit_log.StoredEntry) -> None:
@@ -73,12 +76,15 @@ class _AuditPass:
         data = entry.data if isinstance(entry.data, dict) else {}
         if entry.kind == Kind.EXPORTED and ROWS not in data:
             self._store(entry.number, EXPORT.name, str(entry.about).replace("-", ""), _legacy_export(entry, data))
-        for table, key, values in coverage.stated_in(data):
+        for table, key, values in statements.stated_in(data):
             if table in AUDITED:
                 since = {"": entry.at} if entry.kind == Kind.RECORD_UPGRADED else {}
                 self._store(entry.number, table, key, {**values, **since})
-        if data.get(audit_log.IS_COMPLETE) and (entry.kind == Kind.RECORD_UPGRADED or entry.number == 1):
-            self.is_upgraded = True
+        for table, key in statements.deleted_in(data):
+            self.stated.pop((table, key), None)
+        if entry.kind == Kind.RECORD_UPGRADED or entry.number == 1:
+            complete = data.get(audit_log.IS_COMPLETE)
+            self.format = max(self.format, complete if isinstance(complete, int) else 0)
 
     def _store(self, number: int, table: str, key: str, values: Mapping[str, Any]) -> None:
         if self._is_in_share(table, key) and not self.is_too_large:
@@ -104,12 +110,12 @@ class _AuditPass:
                 continue
             counts.rows[table.name] += 1
             found, stated = table.read(row), self.stated.pop((table.name, key), None)
-            if stated is None and self.is_upgraded:
+            if stated is None and self.format >= AUDITED_SINCE[table.name]:
                 if len(added) < MAX_FAULTS:
                     added.append((key, found))
                 continue
             stated = _without_progress(table, stated or {}, found)
-            for column in coverage.differing(stated, found):
+            for column in statements.differing(stated, found):
                 yield self._fault("row_changed", table, key, column)
             counts.note(table, stated, skipped=coverage.EXPORT_PROGRESS_COLUMNS if table is EXPORT else frozenset())
         yield from self._missing(table, added)
@@ -141,7 +147,7 @@ def _legacy_export(entry: audit_log.StoredEntry, data: Mapping[str, Any]) -> dic
     """Return the columns of an export that an older audit entry states."""
     values = {name: data[name] for name in ("what", "format", "reason") if name in data}
     if "filters" in data:
-        values["filters"] = coverage.fingerprint(data["filters"])
+        values["filters"] = statements.fingerprint(data["filters"])
     return {"asked_by": entry.by, "asked_from": entry.address, **values}
 
 
@@ -164,28 +170,49 @@ def upgrade() -> bool:
         audit_log.lock_head()
         reader = _AuditPass(0, 1, MemoryLimits(stated_rows=10**9))
         _entries, chain_fault = audit_log.check(reader.read_entry)
-        if reader.is_upgraded:
+        if reader.format >= AUDIT_FORMAT:
             return True
         stated = {row_key: set(values) for row_key, values in reader.stated.items()}
         if chain_fault or any(reader.compare(CheckCounts())):
             return False
-        rows: list[dict[str, Any]] = []
-        for table in (EXPORT, CHECK):
-            for row in _rows(table):
-                key, values = table.key(row[1]), table.read(row)
-                known = stated.get((table.name, key), set())
-                if left := {name: value for name, value in values.items() if name not in known}:
-                    rows.append({ROWS: {table.name: {key: left}}})
-        parts = [rows[start : start + ROWS_PER_ENTRY] for start in range(0, len(rows), ROWS_PER_ENTRY)] or [[]]
-        for part in parts:
-            is_last = part is parts[-1]
-            data = coverage.merged(*part)
-            audit_log.record_by(
-                None,
-                None,
-                Kind.RECORD_UPGRADED,
-                len(part),
-                **data,
-                **({audit_log.IS_COMPLETE: True} if is_last else {}),
-            )
+        rows = _unstated_rows(stated)
+        part, is_last = list(islice(rows, ROWS_PER_ENTRY)), False
+        while not is_last:
+            following = list(islice(rows, ROWS_PER_ENTRY))
+            is_last = not following
+            complete = {audit_log.IS_COMPLETE: AUDIT_FORMAT} if is_last else {}
+            data = statements.merged(*part)
+            audit_log.record_by(None, None, Kind.RECORD_UPGRADED, len(part), **data, **complete)
+            part = following
     return True
+
+
+def accept(name: str, key: str) -> bool:
+    """State a row as it is now, or that it is gone. Return False if there is no such row and none was stated.
+
+    For a finding that people have examined: the audit log says that they accepted the row, and from when on.
+    """
+    table = AUDITED[name]
+    with transaction.atomic():
+        audit_log.lock_head()
+        reader = _AuditPass(0, 1, MemoryLimits(stated_rows=10**9))
+        audit_log.check(reader.read_entry)
+        with suppress(ValueError, ValidationError):
+            for row in _rows(table).filter(pk=key):
+                data = {ROWS: {name: {table.key(row[1]): table.read(row)}}}
+                audit_log.record_by(None, None, Kind.ROWS_ACCEPTED, f"{name} {key}", **data)
+                return True
+        if (name, key) not in reader.stated:
+            return False
+        audit_log.record_by(None, None, Kind.ROWS_ACCEPTED, f"{name} {key}", **{statements.DELETED_ROWS: {name: [key]}})
+    return True
+
+
+def _unstated_rows(stated: Mapping[tuple[str, str], set[str]]) -> Iterator[dict[str, Any]]:
+    """Yield statements about columns that no entry states."""
+    for table in AUDITED.values():
+        for row in _rows(table).iterator(chunk_size=BATCH_ROWS):
+            key, values = table.key(row[1]), table.read(row)
+            known = stated.get((table.name, key), set())
+            if left := {name: value for name, value in values.items() if name not in known}:
+                yield {ROWS: {table.name: {key: left}}}

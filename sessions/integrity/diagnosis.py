@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from heygen_portal.trail import hash_chain
+from heygen_portal.trail import hash_chain, statements
 from sessions.integrity.fault import FaultKind
 from sessions.lifecycle import coverage
 from sessions.lifecycle.event_kinds import EventKind
@@ -109,7 +109,7 @@ def proofs(kind: str, data: Any) -> Collection[str] | None:
 
 def is_sealed(data: Any) -> bool:
     """Whether an event states that it is sealed."""
-    stated = data.get(coverage.ROWS) if isinstance(data, dict) else None
+    stated = data.get(statements.ROWS) if isinstance(data, dict) else None
     return isinstance(stated, dict) and coverage.SEAL in stated
 
 

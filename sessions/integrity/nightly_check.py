@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from heygen_portal.trail import audit_log
+from heygen_portal.trail import audit_log, statements
 from heygen_portal.trail.models import AuditEntry
 from sessions.integrity import anchors
 from sessions.integrity.fault import Fault
@@ -55,7 +55,7 @@ def check_record(started_at: datetime, report: Callable[[Fault], None] = lambda 
     check.ended_at = timezone.now()
     with transaction.atomic():
         check.save()
-        stated = coverage.state(coverage.CHECK, check)
+        stated = statements.state(coverage.CHECK, check)
         audit_log.record_by(None, None, AuditEntry.Kind.RECORD_CHECKED, check, faults=check.fault_count, **stated)
     if check.fault_count:
         logger.error("%d faults in the record: see the check of %s", check.fault_count, started_at)

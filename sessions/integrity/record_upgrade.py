@@ -16,11 +16,13 @@ from uuid import UUID
 
 from django.db import transaction
 
+from heygen_portal.trail import statements
+from heygen_portal.trail.statements import ROWS
 from sessions.integrity import audit_statements
 from sessions.integrity.scope import BATCH_ROWS
 from sessions.integrity.verification import UPGRADED, faults_of, rows_of
 from sessions.lifecycle import coverage, events
-from sessions.lifecycle.coverage import LINE, ROWS, SESSION, SESSION_TABLES, TASK
+from sessions.lifecycle.coverage import LINE, SESSION, SESSION_TABLES, TASK
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionTask, Status, StreamingSession
 
@@ -77,7 +79,7 @@ def _upgrade_session(session_id: UUID) -> bool:
         StreamingSession.objects.filter(pk=session_id).update(record_format=coverage.FORMAT)
         stated = _missing_statements(session_id, old_format, is_over=session.status == Status.ENDED)
         while part := list(islice(stated, ROWS_PER_EVENT)):
-            values = {"format": coverage.FORMAT} | coverage.merged(*part)
+            values = {"format": coverage.FORMAT} | statements.merged(*part)
             events.append(session_id, Entry(UPGRADED, values), is_over=session.status == Status.ENDED)
     return True
 
@@ -101,5 +103,5 @@ def _missing_statements(session_id: UUID, old_format: int, *, is_over: bool) -> 
                 yield _statement(table, table.key(row[1]), values)
 
 
-def _statement(table: coverage.Table, key: str, values: dict[str, Any]) -> dict[str, Any]:
+def _statement(table: statements.Table, key: str, values: dict[str, Any]) -> dict[str, Any]:
     return {ROWS: {table.name: {key: values}}}

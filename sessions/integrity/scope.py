@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sessions.lifecycle.coverage import Table
+from heygen_portal.trail.statements import Table
 
 # Rows fetched from the database at once.
 BATCH_ROWS = 5_000

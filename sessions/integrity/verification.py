@@ -21,7 +21,7 @@ from django.db.models import Count as Counted
 from django.db.models import Exists, F, OuterRef, QuerySet, Subquery, Sum
 from django.utils import timezone
 
-from heygen_portal.trail import db_triggers
+from heygen_portal.trail import db_triggers, statements
 from heygen_portal.trail.raw_values import (
     AsText,
     DecimalText,
@@ -31,6 +31,7 @@ from heygen_portal.trail.raw_values import (
     invalid_utf8_allowed,
     sort_key,
 )
+from heygen_portal.trail.statements import ROWS, Table
 from sessions.integrity import audit_statements, diagnosis, worker_columns
 from sessions.integrity.diagnosis import ERASED, TEXT_PROVING_KINDS, Chain, EndMark, Event, data_of, proofs
 from sessions.integrity.fault import Fault, FaultKind
@@ -41,12 +42,10 @@ from sessions.lifecycle.coverage import (
     ERASURE,
     LINE,
     PROVIDER_ERASURE,
-    ROWS,
     SESSION,
     SESSION_TABLES,
     TABLES,
     TASK,
-    Table,
 )
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import digest_of
@@ -318,7 +317,7 @@ class SessionPass:
                 self.proofs[proof] = number
         if kind in diagnosis.RETENTION_KINDS:
             self._note_retention(number, kind, data)
-        for table, key, values in coverage.stated_in(data):
+        for table, key, values in statements.stated_in(data):
             if table == ERASURE.name:  # the key was emptied in the same transaction
                 self.erased_at = str(values.get("at", self.erased_at))
             if table in TABLES and self._is_in_share(table, key):
@@ -407,7 +406,7 @@ class SessionPass:
                 counts.unstated[f"{table.name}.{name}"] += 1
             return
         late = frozenset() if self.is_over else table.late
-        for name in coverage.differing(stated, found):
+        for name in statements.differing(stated, found):
             if name not in late:
                 self._add_fault("row_changed", table, key, name, self.event_number_of.get((table.name, key)))
         counts.note(table, stated, skipped=late)

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from avatars.models import ProviderAccount
+from heygen_portal.providers import KINDS
 from heygen_portal.trail.raw_values import AsText
 from sessions.actions import deadlines
 from sessions.integrity.fault import Fault, FaultKind
@@ -38,7 +38,11 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 def faults() -> Iterator[Fault]:
     """Yield contradictions of worker columns, up to `MAX_FAULTS` per column."""
     now = timezone.now()
-    yield from _faults_in(_deadline_too_late(now), "deadline_at")
+    for session_id in islice(deadlines.late_deadlines(now), MAX_FAULTS):
+        yield Fault("row_changed", str(session_id), table="session", row=str(session_id), column="deadline_at")
+    for column in ("active_at", "abandoned_at"):
+        future = {f"{column}__gt": now + CLOCK_TOLERANCE}
+        yield from _faults_in(StreamingSession.objects.open().filter(**future), column)
     yield from _faults_in(_repaired(now), "deadline_at", "deadline_moved")
     yield from _faults_in(_wrongly_booked(), "booked_at")
     yield from _faults_in(_unbooked(now), "booked_at", "unbooked")
@@ -48,17 +52,6 @@ def faults() -> Iterator[Fault]:
 def _faults_in(rows: QuerySet[StreamingSession], column: str, kind: FaultKind = "row_changed") -> Iterator[Fault]:
     for session in islice(rows.order_by().values_list(AsText("pk"), flat=True).iterator(), MAX_FAULTS):
         yield Fault(kind, session, table="session", row=session, column=column)
-
-
-def _deadline_too_late(now: datetime) -> QuerySet[StreamingSession]:
-    """Return open sessions with a deadline later than their limit and any retry.
-
-    A smaller delay is repaired by the worker within a minute, and `_repaired` names it.
-    """
-    wait = deadlines.MAX_DEADLINE_DELAY + CLOCK_TOLERANCE
-    is_late = Q(deadline_at__gt=F("ends_at")) & Q(deadline_at__gt=now + wait)
-    is_long_stopping = Q(stop_requested_at=None) | Q(deadline_at__gt=F("stop_requested_at") + wait)
-    return StreamingSession.objects.open().filter(is_late & is_long_stopping | Q(deadline_at=None))
 
 
 def _repaired(now: datetime) -> QuerySet[StreamingSession]:
@@ -87,11 +80,11 @@ def _record_never_due(now: datetime) -> QuerySet[StreamingSession]:
     """Return sessions whose provider record is due too late or never."""
     is_late = Q(record_due_at__gt=now + RECORD_RETRY_TIME + CLOCK_TOLERANCE)
     events: Any = SessionEvent.objects.filter(session=OuterRef("pk"))
-    accounts = [account.pk for account in ProviderAccount.objects.all() if account.capabilities.has_session_records]
+    kinds = [kind for kind, provider in KINDS.items() if provider.capabilities.has_session_records]
     is_left = Q(
         Exists(events.filter(kind=EventKind.PROVIDER_CREATED)),
         ~Exists(events.filter(kind__in=(EventKind.PROVIDER_RECORD, EventKind.PROVIDER_RECORD_MISSING))),
-        account__in=accounts,
+        account__kind__in=kinds,
         record_due_at=None,
         ended_at__gt=now - RECORD_CHECKED_FOR,
     )

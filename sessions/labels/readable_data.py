@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models import Persona
 from heygen_portal.console.durations import readable
+from heygen_portal.trail import statements
 from sessions.exports.formats import to_json
 from sessions.integrity import fault
 from sessions.labels import event_labels
@@ -149,7 +150,7 @@ def _moment_or_text(value: str) -> str:
 
 def _entries(data: Mapping[str, Any], label: Label, depth: int) -> Iterator[tuple[str, Any]]:
     for name, value in data.items():
-        if name == coverage.ROWS and isinstance(value, dict):
+        if name == statements.ROWS and isinstance(value, dict):
             yield from _rows(value)
         else:
             yield capfirst(label(name)), _nested(value, label, depth - 1)
@@ -170,7 +171,7 @@ def _nested(value: Any, label: Label, depth: int) -> Any:
 def _rows(stated: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield an event's statements about rows in readable form."""
     understood = set()
-    for name, key, columns in coverage.stated_in({coverage.ROWS: stated}):
+    for name, key, columns in statements.stated_in({statements.ROWS: stated}):
         understood.add(name)
         table = coverage.TABLES.get(name)
         title = capfirst(str(fault.TABLE_NAMES.get(name, name)))
@@ -185,7 +186,7 @@ def _short(key: str) -> str:
     return f"{key[:SHORT_KEY_CHARACTERS]}…" if len(key) > len(str(2**63)) else key
 
 
-def _stated_entry(table: coverage.Table | None, name: str, value: Any) -> tuple[str, Any]:
+def _stated_entry(table: statements.Table | None, name: str, value: Any) -> tuple[str, Any]:
     column = table.fields.get(name) if table else None
     if column is None:
         return capfirst(event_label(name)), _nested(value, event_label, MAX_DEPTH)

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
-from heygen_portal.trail import hash_chain
+from heygen_portal.trail import hash_chain, statements
 from sessions.lifecycle import broadcast, coverage, event_sql
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import (
@@ -47,8 +47,8 @@ def task_entry(task: SessionTask) -> Entry:
     """
     details = {"task": task.pk, "kind": task.kind, "status": task.status, "speech": task.fingerprint}
     line = vars(task).get("line") or line_of(task)
-    stated = coverage.state(coverage.TASK, task), *([coverage.state(coverage.LINE, line)] if line else [])
-    return Entry(EventKind.TASK, details | coverage.merged(*stated))
+    stated = statements.state(coverage.TASK, task), *([statements.state(coverage.LINE, line)] if line else [])
+    return Entry(EventKind.TASK, details | statements.merged(*stated))
 
 
 def line_of(task: SessionTask) -> Utterance | None:
@@ -164,7 +164,7 @@ def _next_event(
     """
     data = dict(entry.data)
     if is_sealed:
-        data[coverage.ROWS] = {**data.get(coverage.ROWS, {}), coverage.SEAL: {str(number + 1): {}}}
+        data[statements.ROWS] = {**data.get(statements.ROWS, {}), coverage.SEAL: {str(number + 1): {}}}
     row = SessionEvent(
         session_id=session_id,
         number=number + 1,

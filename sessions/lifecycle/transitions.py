@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from avatars.models import Persona
 from heygen_portal.providers.contract.provider import ProviderSession
+from heygen_portal.trail import statements
 from sessions.lifecycle import broadcast, coverage, events, first_frame
 from sessions.lifecycle.end_evidence import Evidence
 from sessions.lifecycle.event_kinds import EventKind
@@ -142,7 +143,7 @@ def _apply_move(session: StreamingSession, to: Status, changes: Mapping[str, Any
         stated |= {"end_reason", "end_evidence"}
     if to == Status.ENDED:
         stated |= coverage.SESSION.late
-    return Entry(EventKind.STATUS, data | coverage.state(coverage.SESSION, session, *sorted(stated)))
+    return Entry(EventKind.STATUS, data | statements.state(coverage.SESSION, session, *sorted(stated)))
 
 
 def request(
@@ -198,9 +199,9 @@ def request(
         details = {"persona": persona.slug, "version": persona.version} | _origin(session)
         if continues:
             Conversation.objects.filter(pk=session.conversation_id).update(ended_at=None)
-        stated = coverage.state(coverage.SESSION, session)
+        stated = statements.state(coverage.SESSION, session)
         if conversation:
-            stated = coverage.merged(stated, coverage.state(coverage.CONVERSATION, conversation))
+            stated = statements.merged(stated, statements.state(coverage.CONVERSATION, conversation))
         requested = Entry(EventKind.REQUESTED, details | stated)
         moved = Entry(EventKind.STATUS, {"from": Status.REQUESTED, "to": Status.CREATING})
         events.begin(session.pk, requested, moved)
@@ -259,7 +260,7 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
         is_over = session.status == Status.ENDED
         for name, value in answered.items():
             setattr(session, name, value)
-        late = Entry(EventKind.PROVIDER_ANSWERED_LATE, coverage.state(coverage.SESSION, session, *answered))
+        late = Entry(EventKind.PROVIDER_ANSWERED_LATE, statements.state(coverage.SESSION, session, *answered))
         events.append(session.pk, *steps, late, is_over=is_over)
         return False
 
@@ -297,7 +298,7 @@ def record_started(session: StreamingSession, answer: ProviderSession) -> bool:
             session.deadline_at = next_check_at(session, is_live=session.status == Status.LIVE)
             bound = ("provider_duration_limit", "ends_at", "limit_by")
             session.save(update_fields=[*bound, "deadline_at"])
-            stated = coverage.state(coverage.SESSION, session, *bound)
+            stated = statements.state(coverage.SESSION, session, *bound)
             broadcast.publish(session.pk, broadcast.StatusChanged.of(session))
         events.append(session.pk, Entry(EventKind.PROVIDER_STARTED, stated), is_over=session.status == Status.ENDED)
     return is_running

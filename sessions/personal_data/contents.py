@@ -33,10 +33,10 @@ from heygen_portal.people import time_zones
 from heygen_portal.people.access import logins
 from heygen_portal.people.mail import languages
 from heygen_portal.people.sign_in import personal_logs
-from heygen_portal.trail import audit_log
+from heygen_portal.trail import audit_log, statements
 from sessions.capacity import quotas
 from sessions.exports.formats import json_value, to_json
-from sessions.lifecycle import coverage, line_standing
+from sessions.lifecycle import line_standing
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import (
     Conversation,
@@ -64,7 +64,7 @@ YOU, STAFF = "you", "staff"
 HIDDEN_COLUMNS = frozenset({"password", "sealed", "hash", "previous_hash", "session_hash", "last_key", "post_data"})
 
 # Keys in an event's data with statements about rows of other tables.
-STATEMENT_KEYS = frozenset({coverage.ROWS})
+STATEMENT_KEYS = frozenset({statements.ROWS, statements.DELETED_ROWS})
 
 # Raised when a row is read that was tampered with, or whose key is missing.
 READ_ERRORS = (DatabaseError, InvalidTag, ArithmeticError, AttributeError, TypeError, ValueError, RecursionError)
@@ -248,7 +248,10 @@ def _audit_entries(user: User) -> Iterator[Row]:
     """Yield the person's own audit entries, and those about changes of their access."""
     for row in paged_by_key(personal_logs.audit_entries_of(user)):
         values = _fields(row, user)
-        yield values if row.by_id == user.pk else values | {"address": None}
+        values["data"] = {name: value for name, value in row.data.items() if name not in STATEMENT_KEYS}
+        if row.by_id != user.pk:
+            values["address"] = None
+        yield values
 
 
 def _admin_log_about(user: User) -> Iterator[Row]:

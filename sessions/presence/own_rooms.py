@@ -15,6 +15,7 @@ from heygen_portal import livekit
 from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers.contract.provider import OwnRoom, RoomAccess
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.trail import statements
 from sessions import errors
 from sessions.lifecycle import coverage, events
 from sessions.lifecycle.event_kinds import EventKind
@@ -53,7 +54,7 @@ async def assign(session: StreamingSession, prepared: str) -> OwnRoom:
 
 def _record_room(session: StreamingSession, *, is_prepared: bool) -> None:
     StreamingSession.objects.filter(pk=session.pk).update(room=session.room)
-    stated = coverage.state(coverage.SESSION, session, "room")
+    stated = statements.state(coverage.SESSION, session, "room")
     events.record(session.pk, Entry(EventKind.ROOM_MADE, {"prepared": is_prepared} | stated))
 
 

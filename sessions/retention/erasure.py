@@ -16,7 +16,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce, Least
 from django.utils import timezone
 
-from heygen_portal.trail import audit_log
+from heygen_portal.trail import audit_log, statements
 from sessions.exports import list_export
 from sessions.integrity.diagnosis import HELD, HOLD_RELEASED
 from sessions.lifecycle import coverage, events
@@ -87,9 +87,9 @@ def erase(
         SpeechKey.objects.filter(pk=session_id).update(wrapped=b"", erased_at=now)
         SpokenWord.objects.filter(utterance__session_id=session_id).delete()
         details = {"cause": cause, "user": by_id, "from": address, "lines": receipt.lines, "hash": receipt.hash}
-        stated = coverage.state(coverage.ERASURE, receipt)
+        stated = statements.state(coverage.ERASURE, receipt)
         if carried:
-            stated = coverage.merged(stated, coverage.state(coverage.PROVIDER_ERASURE, carried))
+            stated = statements.merged(stated, statements.state(coverage.PROVIDER_ERASURE, carried))
         events.record(session_id, Entry(EventKind.SPEECH_ERASED, details | stated))
         transaction.on_commit(list_export.delete_transcript_files)  # they may contain the erased speech
     return receipt
@@ -154,7 +154,7 @@ def hold(session_id: UUID, reason: str, by_id: int, address: str | None = None) 
         StreamingSession.objects.select_for_update().only("pk").get(pk=session_id)
         held = LegalHold.objects.create(session_id=session_id, reason=reason, by_id=by_id)
         details = {"user": by_id, "from": address, "reason": reason, "hold": held.pk}
-        events.record(session_id, Entry(HELD, details | coverage.state(coverage.HOLD, held)))
+        events.record(session_id, Entry(HELD, details | statements.state(coverage.HOLD, held)))
     return held
 
 
@@ -165,7 +165,7 @@ def release(held: LegalHold, by_id: int, address: str | None = None) -> None:
         held.released_at, held.released_by_id = timezone.now(), by_id
         if rows.update(released_at=held.released_at, released_by=by_id):
             details = {"user": by_id, "from": address, "hold": held.pk}
-            stated = coverage.state(coverage.HOLD, held, "released_at", "released_by")
+            stated = statements.state(coverage.HOLD, held, "released_at", "released_by")
             events.record(held.session_id, Entry(HOLD_RELEASED, details | stated))
 
 

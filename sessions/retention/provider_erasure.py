@@ -17,6 +17,7 @@ from heygen_portal import providers
 from heygen_portal.providers.contract.provider import ProviderError, ProviderRejected, SessionGone
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.jobs import due_rows
+from heygen_portal.trail import statements
 from sessions.actions.stop import error_for_log
 from sessions.lifecycle import coverage, events
 from sessions.lifecycle.event_kinds import EventKind
@@ -83,5 +84,5 @@ def _store_confirmation(row: ProviderErasure, now: datetime) -> None:
 def _store(row: ProviderErasure, kind: str, details: dict[str, Any], **changes: Any) -> None:
     with transaction.atomic():
         ProviderErasure.objects.filter(pk=row.pk).update(attempts=row.attempts, **changes)
-        stated = coverage.state(coverage.PROVIDER_ERASURE, row)
+        stated = statements.state(coverage.PROVIDER_ERASURE, row)
         events.record(row.erasure.session_id, Entry(kind, details | stated, events.Source.PROVIDER))

@@ -16,17 +16,22 @@ from smtplib import SMTPException
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.mail import send_mail
+from django.db import transaction
 from django.utils import translation
 from django.utils.translation import gettext as _
 
 from avatars.catalogue.sync import refresh_catalogue
 from avatars.models import Persona, PersonaCheck, ProviderAccount
+from avatars.models.stated import PERSONA
 from avatars.personas import publishing
 from heygen_portal.people.mail import holders
 from heygen_portal.permissions import Permission
 from heygen_portal.providers.contract.provider import LimitReached, ProviderError, RoomAccess
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.text import bidi
+from heygen_portal.trail import audit_log, change_log, statements
+from heygen_portal.trail.change_log import SERVER, Changes
+from heygen_portal.trail.models import AuditEntry
 from sessions import errors
 from sessions.actions import provision, stop
 from sessions.capacity import slots
@@ -73,12 +78,18 @@ def record_check(persona: Persona, outcome: Outcome, detail: str = "") -> tuple[
 
     Return the check and whether it hid the persona.
     """
-    check = PersonaCheck.objects.create(persona=persona, version=persona.version, outcome=outcome, detail=detail[:300])
-    same = Persona.objects.filter(pk=persona.pk, version=persona.version)  # not a version published in the meantime
-    if outcome in WORKING:
-        same.update(hidden_at=None)
-    is_newly_hidden = outcome in BROKEN and bool(same.filter(hidden_at=None).update(hidden_at=check.at))
-    return check, is_newly_hidden
+    with transaction.atomic():
+        check = PersonaCheck.objects.create(
+            persona=persona, version=persona.version, outcome=outcome, detail=detail[:300]
+        )
+        same = Persona.objects.filter(pk=persona.pk, version=persona.version)  # not one published in the meantime
+        is_shown = outcome in WORKING and bool(same.exclude(hidden_at=None).update(hidden_at=None))
+        is_hidden = outcome in BROKEN and bool(same.filter(hidden_at=None).update(hidden_at=check.at))
+        if is_shown or is_hidden:
+            stated = statements.state(PERSONA, same.get(), "hidden_at")
+            changes: Changes = {"is_hidden": [is_shown, is_hidden]}
+            change_log.record(SERVER, AuditEntry.Kind.PERSONA_CHANGED, persona, changes, stated)
+    return check, is_hidden
 
 
 def _accounts() -> list[ProviderAccount]:
@@ -128,8 +139,16 @@ async def _leave_room_empty(room: RoomAccess) -> None:
 
 
 def _open(slug: str) -> StreamingSession:
-    checker, _is_new = User.objects.get_or_create(username=CHECK_USERNAME, defaults={"is_active": False})
-    return slots.open_session(checker.pk, slug, StartRequest(purpose=Purpose.CHECK))
+    return slots.open_session(_checker().pk, slug, StartRequest(purpose=Purpose.CHECK))
+
+
+def _checker() -> User:
+    """Return the user of checks, who cannot sign in. The first check creates it."""
+    with transaction.atomic():
+        checker, is_new = User.objects.get_or_create(username=CHECK_USERNAME, defaults={"is_active": False})
+        if is_new:
+            audit_log.record_access_change(None, checker, {})
+    return checker
 
 
 def _summary(evidence: end_evidence.Evidence) -> str:

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from heygen_portal.providers.contract.provider import RoomCommand
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.trail import statements
 from sessions import errors
 from sessions.actions import control, deadlines, provider_status, queries, stop
 from sessions.capacity.claims import Claim
@@ -223,7 +224,7 @@ async def _store_line(session_id: UUID, who: Utterance.Who, kind: str, data: dic
                 at=at,
             )
             details = {"task_id": task_id, "characters": len(text), "interrupted": is_interrupted}
-            details |= {"utterance": line.pk, "speech": line.fingerprint} | coverage.state(coverage.LINE, line)
+            details |= {"utterance": line.pk, "speech": line.fingerprint} | statements.state(coverage.LINE, line)
             details |= {name: data[name] for name in (PAGE_AT,) if name in data}
             events.record(session_id, Entry(kind, details, events.Source.BROWSER, at))
             broadcast.publish(session_id, broadcast.UtteranceStored.of(line))

@@ -97,10 +97,12 @@ def test_an_unreachable_emulator_is_named(setting: str, value: str) -> None:
 
 def test_the_first_run_is_audited_once(capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys)
+    synced, other = ("catalogue_synced", "Emulator"), "Emulator (LiveAvatar)"
     first = [
         ("access_changed", "admin"), ("password_set", "admin"), ("access_changed", "demo"), ("password_set", "demo"),
-        ("account_changed", "Emulator"), ("key_set", "Emulator"), ("published", "Lucía"), ("published", "Daniel"),
-        ("account_changed", "Emulator (LiveAvatar)"), ("key_set", "Emulator (LiveAvatar)"),
+        ("account_changed", "Emulator"), ("key_set", "Emulator"), synced, synced, synced,
+        ("version_saved", "Lucía"), ("published", "Lucía"), ("version_saved", "Daniel"), ("published", "Daniel"),
+        ("account_changed", other), ("key_set", other), *[("catalogue_synced", other)] * 3,
     ]  # fmt: skip
     run(capsys)
     assert list(AuditEntry.objects.order_by("number").values_list("kind", "about")) == first

@@ -50,7 +50,10 @@ def test_an_invitation_creates_a_user_with_its_role_and_is_recorded(admin_client
     assert (ines.email, ines.first_name, ines.is_staff) == ("ines@example.org", "Inés", True)
     assert client.session["_auth_user_id"] == str(ines.pk)
     assert client.get("/admin/").status_code == 200
-    kinds = [(entry.kind, entry.by, entry.data) for entry in AuditEntry.objects.order_by("number")]
+    kinds = [
+        (entry.kind, entry.by, {name: value for name, value in entry.data.items() if name != "rows"})
+        for entry in AuditEntry.objects.order_by("number")
+    ]
     given = {"roles": [[], ["Operators"]]}
     assert kinds == [
         ("invited", User.objects.get(username="admin"), given | {"invitation": str(Invitation.objects.get().pk)}),

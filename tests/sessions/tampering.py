@@ -19,6 +19,8 @@ EVENTS = "avatar_sessions_sessionevent"
 def running_session() -> StreamingSession:
     """Return an open session with six events."""
     session = StreamingSessionFactory.create()
+    session.deadline_at = transitions.next_check_at(session, is_live=True)
+    session.save(update_fields=["deadline_at"])
     for number in range(6):
         events.record(session.pk, Entry("thing", {"n": number, "word": "¿qué?", "share": 0.25}))
     return session

@@ -15,10 +15,11 @@ from django.db.models import Model
 
 from avatars.catalogue.sync import sync_catalogue
 from avatars.models import Persona, ProviderAccount
+from avatars.models.stated import ACCOUNT
 from avatars.personas import starters
 from heygen_portal.people.access import roles
 from heygen_portal.providers.contract.provider import ProviderError
-from heygen_portal.trail import audit_log, change_log
+from heygen_portal.trail import audit_log, change_log, statements
 from heygen_portal.trail.change_log import SERVER
 from heygen_portal.trail.models import AuditEntry
 
@@ -42,13 +43,14 @@ class Command(BaseCommand):
                 self._sync_catalogue(_emulator_account(kind, name))
 
     def _person(self, username: str, role: roles.Role, *, reset: bool) -> None:
-        person, is_new = User.objects.get_or_create(
-            username=username, defaults={"is_staff": role.is_staff, "is_superuser": role is roles.ADMINISTRATOR}
-        )
-        if is_new:
-            person.groups.add(Group.objects.get(name=role.group))
-            roles.enrol(person)
-            audit_log.record_access_change(None, person, {})
+        with transaction.atomic():
+            person, is_new = User.objects.get_or_create(
+                username=username, defaults={"is_staff": role.is_staff, "is_superuser": role is roles.ADMINISTRATOR}
+            )
+            if is_new:
+                person.groups.add(Group.objects.get(name=role.group))
+                roles.enrol(person)
+                audit_log.record_access_change(None, person, {})
         if is_new or reset:
             password = secrets.token_urlsafe(12)
             person.set_password(password)
@@ -85,7 +87,8 @@ def _emulator_account(kind: str, name: str) -> ProviderAccount:
         if not is_new and any(getattr(account, name) != value for name, value in connection_settings.items()):
             _change(account, connection_settings)
         changes = change_log.diff(before, account, change_log.editable_columns(ProviderAccount, exclude=["api_key"]))
-        change_log.record(SERVER, AuditEntry.Kind.ACCOUNT_CHANGED, account, changes)
+        stated = statements.changed(ACCOUNT, before, account)
+        change_log.record(SERVER, AuditEntry.Kind.ACCOUNT_CHANGED, account, changes, stated)
         if has_new_key:
             audit_log.record(None, AuditEntry.Kind.KEY_SET, account)
     return account

@@ -15,8 +15,9 @@ from heygen_portal.models import Invitation
 from heygen_portal.people.access import roles
 from heygen_portal.people.access.roles import STAFF_GROUPS
 from heygen_portal.runtime import client_address
-from heygen_portal.trail import audit_log
+from heygen_portal.trail import audit_log, statements
 from heygen_portal.trail.models import AuditEntry
+from heygen_portal.trail.user_rows import USER
 
 INVITATION_LIFETIME = timedelta(days=7)
 
@@ -55,13 +56,16 @@ def accept(request: HttpRequest, invitation: Invitation, user: User) -> bool:
 
 
 def record_single_sign_on(request: HttpRequest, user: User) -> None:
-    """Record a user created by single sign-on. An invitation gives its role; a domain gives none."""
+    """Record a user created by single sign-on. Call it in the transaction that creates the user.
+
+    An invitation gives its role; a domain gives none.
+    """
     with transaction.atomic():
         invitation = Invitation.objects.open().select_related("group").filter(email=user.email).first()
         if invitation and Invitation.objects.open().filter(pk=invitation.pk).update(used_at=timezone.now()):
             _complete(request, invitation, user)
         else:
-            audit_log.record_by(user.pk, client_address.of(request), AuditEntry.Kind.JOINED, user, roles=[[], []])
+            _record_joined(request, user, [])
 
 
 def _signer() -> signing.Signer:
@@ -71,8 +75,13 @@ def _signer() -> signing.Signer:
 def _complete(request: HttpRequest, invitation: Invitation, user: User) -> None:
     Invitation.objects.filter(pk=invitation.pk).update(used_by=user)
     give_role(user, invitation.group)
-    given = [[], [invitation.group.name]]
-    audit_log.record_by(user.pk, client_address.of(request), AuditEntry.Kind.JOINED, user, roles=given)
+    _record_joined(request, user, [invitation.group.name])
+
+
+def _record_joined(request: HttpRequest, user: User, role_names: list[str]) -> None:
+    stated = statements.state(USER, user)
+    address = client_address.of(request)
+    audit_log.record_by(user.pk, address, AuditEntry.Kind.JOINED, user, roles=[[], role_names], **stated)
 
 
 def give_role(user: User, group: Group) -> None:

@@ -10,6 +10,7 @@ from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialAccount, SocialLogin
 from allauth.socialaccount.providers.base import AuthProcess
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import translation
@@ -131,8 +132,9 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
         return user
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
-        user: User = super().save_user(request, sociallogin, form)
-        joining.record_single_sign_on(request, user)
+        with transaction.atomic():
+            user: User = super().save_user(request, sociallogin, form)
+            joining.record_single_sign_on(request, user)
         return user
 
 

@@ -16,8 +16,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Field, Q, QuerySet
 
 from heygen_portal.models import Invitation, SignIn
-from heygen_portal.trail import audit_log
+from heygen_portal.trail import audit_log, user_rows
 from heygen_portal.trail.models import AuditEntry
+from heygen_portal.trail.statements import ROWS
 
 Kind = AuditEntry.Kind
 KINDS_ABOUT_PEOPLE = (
@@ -28,6 +29,8 @@ KINDS_ABOUT_PEOPLE = (
 NAMING_PEOPLE = frozenset({*KINDS_ABOUT_PEOPLE, Kind.INVITED, Kind.INVITATION_REVOKED, Kind.PERSONAL_DATA,
                           Kind.SESSIONS_STOPPED, Kind.ACCOUNT_CLOSED})  # fmt: skip
 """Kinds whose entries name people, by what they are about or in their data."""
+FULL_NAME = ("first_name", "last_name")
+"""Keys of entries about a changed user, with the values before and after."""
 MAX_ABOUT_CHARACTERS = 200
 """Letters of `about`; a list of names that is longer was cut off."""
 ENTRIES_PER_PAGE = 500
@@ -84,7 +87,8 @@ def rename_in_audit_log(user: User, names: Collection[str]) -> dict[str, str]:
     about = Q(kind=Kind.SESSIONS_STOPPED)
     for name in ever:
         about |= Q(kind__in=(*KINDS_ABOUT_PEOPLE, *INVITATION_KINDS, Kind.PERSONAL_DATA), about__iexact=name)
-    found = AuditEntry.objects.filter(Q(pk__in=audit_entries_of(user).values("pk")) | about, kind__in=NAMING_PEOPLE)
+    about |= Q(pk__in=audit_entries_of(user).values("pk"))
+    found = AuditEntry.objects.filter(Q(about, kind__in=NAMING_PEOPLE) | user_rows.stating(user.pk))
     addresses = [re.escape(name) for name in ever if "@" in name]
     mail = re.compile(rf"(?<![\w.+-])(?:{'|'.join(addresses)})(?![\w-])", re.IGNORECASE) if addresses else None
 
@@ -99,8 +103,11 @@ def rename_in_audit_log(user: User, names: Collection[str]) -> dict[str, str]:
         return value
 
     def replaced(entry: AuditEntry) -> tuple[str, Any]:
-        if entry.data.get(audit_log.USER_KEY) not in (None, user.pk):
-            return entry.about, entry.data  # another person had the same name
+        data = user_rows.without_names(entry.data, user.pk, label)
+        if entry.kind not in NAMING_PEOPLE or data.get(audit_log.USER_KEY) not in (None, user.pk):
+            return entry.about, data  # another person had the same name
+        if data.get(audit_log.USER_KEY) == user.pk:
+            data |= {name: [""] * len(data[name]) for name in FULL_NAME if isinstance(data.get(name), list)}
         people = entry.about.split(", ")
         if (
             len(entry.about) == MAX_ABOUT_CHARACTERS
@@ -108,7 +115,8 @@ def rename_in_audit_log(user: User, names: Collection[str]) -> dict[str, str]:
             and any(name.startswith(people[-1].casefold()) for name in ever)
         ):
             people[-1] = label  # it was cut off
-        return ", ".join(map(renamed, people))[:MAX_ABOUT_CHARACTERS], renamed(entry.data)
+        data_now = {name: value if name == ROWS else renamed(value) for name, value in data.items()}
+        return ", ".join(map(renamed, people))[:MAX_ABOUT_CHARACTERS], data_now
 
     return audit_log.rename(_in_pages(found), replaced)
 

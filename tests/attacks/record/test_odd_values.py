@@ -42,7 +42,7 @@ def report(session: StreamingSession, data: dict[str, Any], at: Any = None) -> N
 @pytest.mark.both_databases
 @pytest.mark.parametrize("value", [-0.0, 1e308, 5e-324, 2**53, 10**400, -(10**16), 1e-7, 123456789012345.0, "\ufffd"])
 def test_numbers_that_a_database_alters_still_verify(value: Any) -> None:
-    session = StreamingSessionFactory.create()
+    session = StreamingSessionFactory.create(deadline_at=timezone.now())
     report(session, {"round_trip_ms": value})
     assert list(verification.faults()) == []
 
@@ -52,13 +52,13 @@ def test_numbers_that_a_database_alters_still_verify(value: Any) -> None:
     "data", [{"x": {"deep": [-0.0, 1e20]}}, {"x": float("nan")}, {"x": "half \ud800"}, {"x": "a\0b"}]
 )
 def test_data_that_a_database_cannot_return_still_verifies(data: dict[str, Any]) -> None:
-    session = StreamingSessionFactory.create()
+    session = StreamingSessionFactory.create(deadline_at=timezone.now())
     events.record(session.pk, Entry("thing", data))
     assert list(verification.faults()) == []
 
 
 def test_an_older_event_whose_negative_zero_lost_its_sign_verifies() -> None:
-    session = StreamingSessionFactory.create()
+    session = StreamingSessionFactory.create(deadline_at=timezone.now())
     row = SessionEvent(session=session, number=1, source="browser", kind="thing", data={"x": -0.0, "y": 0.0})
     row.hash = events.digest(row)
     row.data = {"x": 0.0, "y": 0.0}  # as PostgreSQL returns it
@@ -75,7 +75,7 @@ def test_an_invalid_message_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("kind", [None, [], {}, 5, True, -0.0, ["first_frame"], {"rated": 1}, "no such kind", ""])
 def test_a_report_of_an_unknown_kind_is_refused(kind: Any) -> None:
-    session = StreamingSessionFactory.create()
+    session = StreamingSessionFactory.create(deadline_at=timezone.now())
     with pytest.raises(BadMessage):
         asyncio.run(page_reports.take(session.pk, {"kind": kind, "data": {}}, page_clock.PageClock()))
     assert not SessionEvent.objects.exists()
@@ -83,7 +83,7 @@ def test_a_report_of_an_unknown_kind_is_refused(kind: Any) -> None:
 
 @pytest.mark.parametrize("at", [-62135596800000, 253402300799000, 1e300, -1e300, "x", True])
 def test_an_impossible_page_clock_is_not_stored(at: Any) -> None:
-    session = StreamingSessionFactory.create()
+    session = StreamingSessionFactory.create(deadline_at=timezone.now())
     report(session, {"page_at": "x"}, at)
     event = SessionEvent.objects.get()
     assert "page_at" not in event.data
@@ -95,7 +95,7 @@ def test_an_impossible_page_clock_is_not_stored(at: Any) -> None:
 )
 def test_the_auditors_page_tolerates_stored_impossible_times(stored: Any, admin_client: Client, settings: Any) -> None:
     settings.TIME_ZONE = "Pacific/Auckland"
-    session = StreamingSessionFactory.create()
+    session = StreamingSessionFactory.create(deadline_at=timezone.now())
     events.record(session.pk, Entry("connection_state", {"page_at": stored}, events.Source.BROWSER))
     page = admin_client.get(f"/admin/avatar_sessions/streamingsession/{session.pk}/audit/")
     assert page.status_code == 200

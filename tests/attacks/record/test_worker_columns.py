@@ -68,10 +68,23 @@ def test_a_deadline_moved_within_the_time_limit_is_repaired_and_named_for_two_da
     later = session.active_at + session.idle_timeout + timedelta(minutes=5)
     assert later < session.ends_at
     change(session, deadline_at=later)
+    assert found() == {("row_changed", "session", "deadline_at")}
     assert deadlines.repair_deadlines(timezone.now()) == 1
     assert found() == {("deadline_moved", "session", "deadline_at")}
     with time_machine.travel(timezone.now() + timedelta(days=2, minutes=1)):
         assert not any(kind == "deadline_moved" for kind, _table, _column in found())
+
+
+def test_an_activity_in_the_future_is_named() -> None:
+    session = running_session()
+    change(session, active_at=timezone.now() + timedelta(minutes=10))
+    assert ("row_changed", "session", "active_at") in found()
+
+
+def test_an_account_with_an_unknown_provider_does_not_stop_verification() -> None:
+    ended_session()
+    ProviderAccount.objects.update(kind="theirs")
+    assert found() == set()
 
 
 def test_an_invalid_deadline_is_repaired(database: str) -> None:

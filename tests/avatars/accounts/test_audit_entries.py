@@ -41,7 +41,8 @@ def test_only_a_changed_role_is_audited() -> None:
     entry = AuditEntry.objects.get()
     assert (entry.kind, entry.about) == (KIND.ACCESS_CHANGED, "ana")
     assert (entry.by, entry.address) == (administrator, "192.0.2.18")
-    assert entry.data == {"person": person.pk, "roles": [[], ["Auditors"]]}
+    rows = {"user": {str(person.pk): {"is_staff": True}}}
+    assert entry.data == {"person": person.pk, "roles": [[], ["Auditors"]], "rows": rows}
     shown = client.get("/admin/heygen_portal/auditentry/", headers={"accept-language": "en"})
     assert "Auditors" in shown.content.decode()
 

@@ -17,6 +17,7 @@ from avatars.personas import publishing, versions
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
+from heygen_portal.trail.statements import ROWS
 from sessions.models import Quota
 from tests.avatars.accounts.test_admin import form as account_form
 from tests.avatars.personas.test_admin import form as persona_form
@@ -38,7 +39,12 @@ def account() -> ProviderAccount:
 
 
 def audit_entries() -> list[tuple[str, str, dict[str, Any]]]:
-    return [(entry.kind, entry.about, entry.data) for entry in AuditEntry.objects.order_by("number")]
+    return [(entry.kind, entry.about, values_of(entry)) for entry in AuditEntry.objects.order_by("number")]
+
+
+def values_of(entry: AuditEntry) -> dict[str, Any]:
+    """Return what an entry shows, without its statements about rows."""
+    return {name: value for name, value in entry.data.items() if name != ROWS}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +68,8 @@ def test_changes_of_an_account_are_in_the_audit_log(
     page = f"{ACCOUNTS}{account.pk}/change/"
     admin_client.post(page, account_form(name="Ours", **changed), REMOTE_ADDR="192.0.2.18")
     entry = AuditEntry.objects.get(kind=KIND.ACCOUNT_CHANGED)
-    assert (entry.about, entry.data, entry.by, entry.address) == ("Ours", data, admin_user, "192.0.2.18")
+    assert (entry.about, values_of(entry), entry.by, entry.address) == ("Ours", data, admin_user, "192.0.2.18")
+    assert set(entry.data[ROWS]["account"][str(account.pk)]) == set(data)
     assert AuditEntry.objects.filter(kind=KIND.KEY_SET).exists() == ("api_key" in changed)
 
 
@@ -71,8 +78,9 @@ def test_every_editable_column_of_an_account_is_audited_except_the_key(admin_cli
     entry = AuditEntry.objects.get(kind=KIND.ACCOUNT_CHANGED)
     shown = set(admin_client.get(f"{ACCOUNTS}add/").context["adminform"].form.fields)
     assert shown - {"api_key"} <= {field.name for field in ProviderAccount._meta.concrete_fields}
-    assert {name for name in entry.data if entry.data[name][1] is not None} <= shown
-    assert shown - {"api_key"} - set(entry.data) == {"idle_timeout", "monthly_cap", "longest_session", "speech_days"}
+    values = values_of(entry)
+    assert {name for name in values if values[name][1] is not None} <= shown
+    assert shown - {"api_key"} - set(values) == {"idle_timeout", "monthly_cap", "longest_session", "speech_days"}
     assert "sk-secret" not in str([vars(entry) for entry in AuditEntry.objects.all()])
 
 
@@ -88,18 +96,20 @@ def test_publishing_rolling_back_and_unpublishing_are_in_the_audit_log(admin_cli
     admin_client.post(PERSONAS, {**run, "action": "unpublish"})
     found = [(kind, data["version"]) for kind, _, data in audit_entries()]
     assert found == [
+        (KIND.VERSION_SAVED, [None, 1]),
         (KIND.PUBLISHED, [None, 1]),
+        (KIND.VERSION_SAVED, [1, 2]),
         (KIND.PUBLISHED, [1, 2]),
         (KIND.ROLLED_BACK, [2, 1]),
         (KIND.UNPUBLISHED, [1, None]),
     ]
-    assert audit_entries()[1][2]["duration_limit"] == ["0:20:00", "0:30:00"]
-    assert {entry.by for entry in AuditEntry.objects.all()} == {admin_user}
+    assert audit_entries()[3][2]["duration_limit"] == ["0:20:00", "0:30:00"]
+    assert {entry.by for entry in AuditEntry.objects.exclude(number=1)} == {admin_user}
 
 
 def test_publishing_by_the_server_has_no_author() -> None:
     publishing.publish(PersonaFactory.create())
-    entry = AuditEntry.objects.get()
+    entry = AuditEntry.objects.get(kind=KIND.PUBLISHED)
     assert (entry.kind, entry.by, entry.address) == (KIND.PUBLISHED, None, None)
 
 
@@ -112,8 +122,8 @@ def test_a_moved_persona_is_published_by_the_user_who_moved_it(admin_user: User,
     plan = migration.plan(persona.avatar.account, target)
     async_to_sync(migration.apply)(plan, Actor(admin_user.pk, "192.0.2.18"))
     assert Persona.objects.get().avatar.account == target
-    entry = AuditEntry.objects.get()
-    assert (entry.kind, entry.by, entry.address) == (KIND.PUBLISHED, admin_user, "192.0.2.18")
+    entry = AuditEntry.objects.get(kind=KIND.PUBLISHED)
+    assert (entry.by, entry.address) == (admin_user, "192.0.2.18")
 
 
 def test_changes_of_groups_and_slug_are_in_the_audit_log(admin_client: Client) -> None:
@@ -121,7 +131,7 @@ def test_changes_of_groups_and_slug_are_in_the_audit_log(admin_client: Client) -
     versions.save_version(persona)
     stored = {"groups": [group.pk], "slug": "another", "initial-slug": persona.slug, "initial-groups": []}
     assert admin_client.post(f"{PERSONAS}{persona.pk}/change/", persona_form(persona, **stored)).status_code == 302
-    assert audit_entries() == [
+    assert [entry for entry in audit_entries() if entry[0] == KIND.PERSONA_CHANGED] == [
         (KIND.PERSONA_CHANGED, persona.name, {"slug": [persona.slug, "another"], "groups": [[], ["Customers"]]})
     ]
 

@@ -1,0 +1,42 @@
+"""Tables of personas, accounts and catalogues that the audit log states row by row."""
+
+from __future__ import annotations
+
+from avatars.models.accounts import ProviderAccount
+from avatars.models.catalogue import Avatar, KnowledgeBase, Voice
+from avatars.models.knowledge import KnowledgeVersion
+from avatars.models.personas import Persona, PersonaVersion
+from heygen_portal.trail.statements import NOT_SHOWN, Table
+
+SEEN_AT_PROVIDER = "what the provider said last; each look replaces it"
+LISTED = {
+    "appeared_at": SEEN_AT_PROVIDER,
+    "changed_at": SEEN_AT_PROVIDER,
+    "last_seen_at": SEEN_AT_PROVIDER,
+    "gone_at": SEEN_AT_PROVIDER,
+}
+
+ACCOUNT = Table(
+    "account",
+    ProviderAccount,
+    "pk",
+    uncovered={
+        "api_key": f"{NOT_SHOWN}: encrypted",
+        "strangers": SEEN_AT_PROVIDER,
+        "places_seen": SEEN_AT_PROVIDER,
+        "places_seen_at": SEEN_AT_PROVIDER,
+        "credits_left": SEEN_AT_PROVIDER,
+        "synced_at": SEEN_AT_PROVIDER,
+    },
+)
+AVATAR = Table(
+    "avatar",
+    Avatar,
+    "pk",
+    uncovered={**LISTED, "preview": "the name of a file that each sync may replace", "preview_source": NOT_SHOWN},
+)
+VOICE = Table("voice", Voice, "pk", uncovered={**LISTED, "preview_url": f"{NOT_SHOWN}: where its sample is fetched"})
+KNOWLEDGE_BASE = Table("knowledge_base", KnowledgeBase, "pk", uncovered=LISTED)
+KNOWLEDGE_VERSION = Table("knowledge_version", KnowledgeVersion, "pk")
+PERSONA = Table("persona", Persona, "pk")
+PERSONA_VERSION = Table("persona_version", PersonaVersion, "pk")

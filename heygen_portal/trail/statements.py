@@ -1,0 +1,248 @@
+"""Statements: what hash-chained rows say about rows of other tables.
+
+The data of an event or audit entry may contain statements under `rows`: {table: {key: {column: value}}}. Verification
+compares the latest statement about a column with the row. Values are JSON: times in ISO 8601 and UTC, durations in
+microseconds, decimals as text, UUID keys as 32 hexadecimal digits, and for JSON, binary values and long texts their
+SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from django.db import models
+from django.db.models import QuerySet
+
+from heygen_portal.trail.raw_values import AddressText, AsText, DecimalText, IsoText, MicrosecondsText, blob
+
+ROWS = "rows"  # the key of the statements in the data of an event or entry
+DELETED_ROWS = "deleted_rows"  # the key of statements that rows were deleted: {table: [key]}
+NOT_SHOWN = "not shown to auditors"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose rows are stated: in the records of their sessions, or in the audit log.
+
+    `session` is the lookup of a row's session, or `pk` for rows that belong to none. With `is_single`, a session has
+    at most one such row. `uncovered` are columns that are not stated, each with the reason. `late` are columns that
+    change with every activity and are stated when the session ends. `derived` are datetime columns that are not
+    stated, each with the annotation that must equal it as text. `since` is the format, of the record or of the audit
+    log, from which on every row is stated.
+    """
+
+    name: str
+    model: type[models.Model]
+    session: str = "session_id"
+    is_single: bool = False
+    uncovered: Mapping[str, str] = field(default_factory=dict)
+    late: frozenset[str] = frozenset()
+    derived: Mapping[str, str] = field(default_factory=dict)
+    since: int = 1
+
+    @cached_property
+    def fields(self) -> dict[str, Any]:
+        """Covered columns by name."""
+        skipped = {*self.uncovered, *self.derived, "session"}
+        return {
+            each.name: each
+            for each in self.model._meta.concrete_fields
+            if each.name not in skipped and not each.primary_key
+        }
+
+    def key(self, pk: Any) -> str:
+        """Return a row's key in statements; empty if a session has at most one such row."""
+        return "" if self.is_single else _hex(pk)
+
+    def stored(self, rows: QuerySet[Any], *more: Any) -> QuerySet[Any]:
+        """Return tuples of session, key and covered columns.
+
+        Values that might be unreadable are returned as text. The derived columns follow, each with the value that
+        it must have, and then `more`.
+        """
+        derived = [part for name, annotation in self.derived.items() for part in (IsoText(name), annotation)]
+        covered = map(_expression, self.fields.values())
+        return rows.values_list(AsText(self.session), AsText("pk"), *covered, *derived, *more)
+
+    def wrong_derived_columns(self, row: tuple[Any, ...]) -> Iterator[str]:
+        """Yield the derived columns of a tuple of `stored` whose value is wrong."""
+        values = iter(row[2 + len(self.fields) :])
+        for name, is_value, must_be in zip(self.derived, values, values, strict=False):
+            if is_value != must_be:
+                yield name
+
+    def read(self, row: tuple[Any, ...]) -> dict[str, Any]:
+        """Return a tuple of `stored` in the form of a statement."""
+        return {name: _read(column, value) for (name, column), value in zip(self.fields.items(), row[2:], strict=False)}
+
+
+def state(table: Table, row: models.Model, *names: str, late: bool = False) -> dict[str, Any]:
+    """Return event data that states these columns of a row.
+
+    Without names, it states all columns except late ones.
+    """
+    chosen = names or [name for name in table.fields if late or name not in table.late]
+    columns = {
+        name: stated_value(table.fields[name], getattr(row, table.fields[name].attname))
+        for name in chosen
+        if name in table.fields
+    }
+    return {ROWS: {table.name: {table.key(row.pk): columns}}} if columns else {}
+
+
+def changed(table: Table, before: models.Model | None, after: models.Model) -> dict[str, Any]:
+    """Return data that states the columns of a row that differ from `before`; all columns of a new row.
+
+    A column that was changed by other means is not stated, so that verification still finds it.
+    """
+    if before is None:
+        return state(table, after)
+    attributes = {name: column.attname for name, column in table.fields.items()}
+    names = [name for name, each in attributes.items() if getattr(before, each) != getattr(after, each)]
+    return state(table, after, *names) if names else {}
+
+
+def deleted(*rows: tuple[Table, models.Model]) -> dict[str, Any]:
+    """Return data that states that these rows were deleted."""
+    keys: dict[str, list[str]] = {}
+    for table, row in rows:
+        keys.setdefault(table.name, []).append(table.key(row.pk))
+    return {DELETED_ROWS: keys}
+
+
+def merged(*stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge several statements into the data of one event."""
+    tables: dict[str, dict[str, Any]] = {}
+    for statement in stated:
+        for table, rows in statement.get(ROWS, {}).items():
+            tables.setdefault(table, {}).update(rows)
+    return {ROWS: tables} if tables else {}
+
+
+def stated_value(column: Any, value: Any) -> Any:
+    """Return the value of a column as it appears in statements."""
+    if value is None:
+        return None
+    match column:
+        case models.ForeignKey():
+            return stated_value(column.target_field, value)
+        case models.DateTimeField():
+            return value.astimezone(UTC).isoformat()
+        case models.DateField():
+            return value.isoformat()
+        case models.DurationField():
+            return round(value.total_seconds() * 1_000_000)
+        case models.DecimalField():
+            return str(Decimal(value).quantize(Decimal(1).scaleb(-column.decimal_places)))
+        case models.UUIDField():
+            return _hex(value)
+        case models.JSONField():
+            return fingerprint(json.loads(json.dumps(value, cls=column.encoder)))
+        case models.BinaryField():
+            return hashlib.sha256(bytes(value)).hexdigest()
+        case models.TextField():
+            return fingerprint(str(value))
+        case models.BooleanField():
+            return bool(value)
+        case models.IntegerField():
+            return int(value)
+    return str(value)
+
+
+# Reading from the database: values that an attacker has written must not abort verification.
+
+
+def _expression(column: Any) -> Any:
+    target = column.target_field if isinstance(column, models.ForeignKey) else column
+    match target:
+        case models.DateTimeField():
+            return IsoText(column.attname)
+        case models.DurationField():
+            return MicrosecondsText(column.attname)
+        case models.DecimalField():
+            return DecimalText(column.attname, places=target.decimal_places)
+        # Booleans as text, because Python's sqlite3 reads every value except 1 as false.
+        case models.UUIDField() | models.JSONField() | models.DateField() | models.BooleanField():
+            return AsText(column.attname)
+        case models.GenericIPAddressField():
+            return AddressText(column.attname)
+    return column.attname
+
+
+STORED_BOOLEANS = {"1": True, "0": False, "true": True, "false": False}  # on SQLite and PostgreSQL
+
+
+def _read(column: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    target = column.target_field if isinstance(column, models.ForeignKey) else column
+    try:
+        match target:
+            case models.UUIDField():
+                return _hex(value)
+            case models.DurationField():
+                return int(value)
+            case models.JSONField():
+                return fingerprint(json.loads(value))
+            case models.BinaryField():
+                return hashlib.sha256(blob(value)).hexdigest()
+            case models.TextField():
+                return fingerprint(value)
+            case models.BooleanField():
+                return STORED_BOOLEANS[value]
+    except (TypeError, ValueError, LookupError, RecursionError):
+        return f"unreadable: {value!r}"[:200]
+    return value
+
+
+UUID_LENGTH = 36  # with hyphens; in a shorter number a hyphen is a sign
+
+
+def _hex(key: Any) -> str:
+    text = str(key)
+    return text.replace("-", "") if len(text) == UUID_LENGTH else text
+
+
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
+def fingerprint(value: Any) -> str:
+    """Return the SHA-256 by which statements represent a JSON value."""
+    return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def differing(stated: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the columns whose value differs from the statement."""
+    for name, value in stated.items():
+        if name in found and found[name] != value:
+            yield name
+
+
+def stated_in(data: Any) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
+    """Yield table, key and columns of each row stated in an event's data.
+
+    Malformed data yields nothing.
+    """
+    tables = data.get(ROWS) if isinstance(data, dict) else None
+    if isinstance(tables, dict):
+        for table, rows in tables.items():
+            if isinstance(rows, dict):
+                for key, columns in rows.items():
+                    if isinstance(columns, dict):
+                        yield table, key, columns
+
+
+def deleted_in(data: Any) -> Iterator[tuple[str, str]]:
+    """Yield table and key of each row that is stated to be deleted. Malformed data yields nothing."""
+    tables = data.get(DELETED_ROWS) if isinstance(data, dict) else None
+    if isinstance(tables, dict):
+        for table, keys in tables.items():
+            if isinstance(keys, list):
+                yield from ((table, key) for key in keys if isinstance(key, str))

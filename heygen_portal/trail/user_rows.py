@@ -1,0 +1,39 @@
+"""Statements about users in the audit log: whom the record means by an ID, and how closing an account erases that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db.models import Q
+
+from heygen_portal.trail.statements import NOT_SHOWN, ROWS, Table
+
+USER = Table(
+    "user",
+    User,
+    "pk",
+    uncovered={
+        "password": NOT_SHOWN,
+        "last_login": "changes with each sign-in; the sign-in log says when",
+    },
+)
+NAME_COLUMNS = ("username", "first_name", "last_name", "email")
+
+
+def stating(user_id: int) -> Q:
+    """Match audit entries that state a user's row."""
+    return Q(**{f"data__{ROWS}__{USER.name}__has_key": USER.key(user_id)})
+
+
+def without_names(data: Mapping[str, Any], user_id: int, label: str) -> dict[str, Any]:
+    """Return an entry's data in which a user's row has the username `label` and no other name."""
+    rows = data.get(ROWS)
+    users = rows.get(USER.name) if isinstance(rows, dict) else None
+    columns = users.get(USER.key(user_id)) if isinstance(users, dict) else None
+    if not isinstance(rows, dict) or not isinstance(users, dict) or not isinstance(columns, dict):
+        return dict(data)
+    erased = {name: label if name == "username" else "" for name in NAME_COLUMNS if name in columns}
+    users = {**users, USER.key(user_id): {**columns, **erased}}
+    return {**data, ROWS: {**rows, USER.name: users}}
