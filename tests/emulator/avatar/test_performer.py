@@ -30,7 +30,7 @@ LONG = "Una frase muy larga que nadie quiere oír hasta el final, y que por eso 
     [
         ("low", "H264", (640, 360)),
         pytest.param("medium", "VP8", (852, 480), marks=pytest.mark.proof),
-        ("high", "H264", (1280, 720)),
+        pytest.param("high", "H264", (1280, 720), marks=pytest.mark.proof),
     ],
 )
 async def test_the_video_has_the_chosen_size(

@@ -62,6 +62,7 @@ def test_the_database_is_not_touched_from_an_event_loop() -> None:
     assert job_loop.run(connections_of_loop(), timedelta(minutes=1)) == []
 
 
+@pytest.mark.proof
 def test_ticks_leak_nothing(provider: Mock) -> None:
     for _ in range(WARM_UP):
         tasks.enforce_limits()

@@ -50,6 +50,7 @@ from sessions.retention import erasure
 from sessions.staff import stop_sessions
 from tests.people.signed_in import age_login
 from tests.sessions.retention.test_erasure import SECRET, ended_session, texts
+from tests.support.databases import BOTH
 from tests.support.factories import EndUserFactory, PersonaFactory, StreamingSessionFactory, UserFactory, sync_roles
 from tests.timeouts import WAIT_TIMEOUT_S
 
@@ -327,11 +328,11 @@ def closed_with_entries(person: User, administrator: User) -> int:
         ("prints", "0" * 48),
     ],
 )
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", BOTH)
 def test_an_entry_with_replaced_names_still_verifies(
     request: pytest.FixtureRequest, database: str, column: str, value: Any
 ) -> None:
-    if database == "postgresql":
+    if database == "postgres":
         request.getfixturevalue("postgres")
     administrator = request.getfixturevalue("administrator")
     number = closed_with_entries(request.getfixturevalue("person"), administrator)
@@ -352,12 +353,12 @@ def test_an_entry_with_replaced_names_still_verifies(
     ],
 )
 @pytest.mark.parametrize("is_last", [True, False])
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", BOTH)
 def test_a_changed_entry_of_a_closed_account_is_named(
     request: pytest.FixtureRequest, database: str, is_last: bool, column: str, value: Any
 ) -> None:
     """The entries whose new content it states are not named instead."""
-    if database == "postgresql":
+    if database == "postgres":
         request.getfixturevalue("postgres")
     number = closing_entry_number(request, is_last=is_last)
     with db_triggers.disabled(connection):
@@ -367,11 +368,11 @@ def test_a_changed_entry_of_a_closed_account_is_named(
 
 
 @pytest.mark.parametrize("is_last", [True, False])
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", BOTH)
 def test_a_deleted_entry_of_a_closed_account_is_named(
     request: pytest.FixtureRequest, database: str, is_last: bool
 ) -> None:
-    if database == "postgresql":
+    if database == "postgres":
         request.getfixturevalue("postgres")
     number = closing_entry_number(request, is_last=is_last)
     with db_triggers.disabled(connection):
@@ -401,9 +402,10 @@ def closing_entry_number(request: pytest.FixtureRequest, *, is_last: bool) -> in
     return AuditEntry.objects.get(kind="account_closed").number
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.both_databases
+@pytest.mark.parametrize("database", BOTH)
 def test_the_database_allows_only_names_to_be_replaced(request: pytest.FixtureRequest, database: str) -> None:
-    if database == "postgresql":
+    if database == "postgres":
         request.getfixturevalue("postgres")
     entry = audit_log.record_by(None, None, AuditEntry.Kind.KEY_SET, "Account")
     assert db_triggers.missing(connection) == []
