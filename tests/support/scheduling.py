@@ -9,7 +9,7 @@ from xdist.scheduler import LoadFileScheduling
 
 # Files that share servers with a long start. The longest unit comes first, so that it does not end last.
 TOGETHER = {
-    "the admin's portal": ("tests/browser/test_admin.py",),
+    "the admin's portal": ("tests/browser/test_admin.py",),  # only proofs
     "the room's stage": ("tests/browser/*",),
     "LiveKit": (
         "tests/emulator/avatar/test_performer.py",
@@ -21,11 +21,16 @@ TOGETHER = {
     ),
     "PostgreSQL": (
         "tests/attacks/record/test_keys.py",
-        "tests/attacks/record/test_rewritten_records.py",
+        "tests/attacks/record/test_lost_sessions.py",
+        "tests/attacks/record/test_odd_columns.py",
         "tests/attacks/record/test_odd_values.py",
         "tests/attacks/record/test_record.py",
+        "tests/attacks/record/test_rewritten_records.py",
+        "tests/attacks/record/test_triggers.py",
         "tests/attacks/record/test_word_index.py",
         "tests/attacks/sessions/test_access_at_use.py",
+        "tests/attacks/sessions/test_texts_on_their_way.py",
+        "tests/runtime/test_folded_search.py",
         "tests/sessions/actions/test_failing_provider.py",
         "tests/sessions/actions/test_model.py",
         "tests/sessions/admin/test_long_list.py",
@@ -35,6 +40,8 @@ TOGETHER = {
         "tests/sessions/integrity/test_tampering_ends_and_audit_log.py",
         "tests/sessions/integrity/test_verification.py",
         "tests/sessions/lifecycle/test_events.py",
+        "tests/sessions/lifecycle/test_record_through_life.py",
+        "tests/sessions/personal_data/test_closing.py",
         "tests/sessions/speech/test_speech_sql.py",
         "tests/upgrades/*",
     ),

@@ -194,7 +194,9 @@ def test_a_fresh_checkout_runs_without_settings(settings: dict[str, Any]) -> Non
 def test_the_web_process_refuses_to_start_with_keys_from_the_repository(tmp_path: Path) -> None:
     careless = {"ALLOWED_HOSTS": "portal.example.org", "VAR_DIR": str(tmp_path), "PATH": os.environ["PATH"]}
     command = [sys.executable, "-m", "heygen_portal.server", "-b", "127.0.0.1", "-p", "0"]
-    ended = subprocess.run(command, env=careless, capture_output=True, text=True, timeout=5 * WAIT_TIMEOUT_S, check=False)
+    ended = subprocess.run(
+        command, env=careless, capture_output=True, text=True, timeout=5 * WAIT_TIMEOUT_S, check=False
+    )
     assert ended.returncode != 0
     assert "DJANGO_SECRET_KEY and FIELD_ENCRYPTION_KEY: ALLOWED_HOSTS allows other machines" in ended.stderr
 

@@ -76,6 +76,7 @@ async def test_an_utterance_is_reported_in_order_and_answered() -> None:
         assert {event["task_id"] for event in here.events} == {"user-1"}
 
 
+@pytest.mark.proof
 async def test_two_utterances_are_two_tasks() -> None:
     async with listening("en") as here:
         for _ in range(2):
@@ -103,6 +104,7 @@ async def test_push_to_talk_hears_one_utterance_between_press_and_release() -> N
         assert here.kinds == HEARD
 
 
+@pytest.mark.proof
 async def test_push_to_talk_hears_nothing_before_the_first_press() -> None:
     async with listening("en", HearingSettings(push_to_talk=True)) as here:
         here.hear(SECOND + microphone_audio(WEATHER) + SECOND)
@@ -113,7 +115,10 @@ async def test_push_to_talk_hears_nothing_before_the_first_press() -> None:
         assert (await here.text()).count("three four") == 1
 
 
-@pytest.mark.parametrize(("person", "voice"), [("en-US", "es"), ("", "en"), ("?!", "en")])
+@pytest.mark.parametrize(
+    ("person", "voice"),
+    [("en-US", "es"), *(pytest.param(person, "en", marks=pytest.mark.proof) for person in ("", "?!"))],
+)
 async def test_speech_is_recognized_in_the_chosen_language_or_the_voices(person: str, voice: str) -> None:
     async with listening(voice, HearingSettings(language=person)) as here:
         here.hear(SECOND + microphone_audio(WEATHER) + SECOND)
