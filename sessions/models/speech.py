@@ -217,6 +217,8 @@ class WordIndexRebuild(models.Model):
     NONE_FROM_BEFORE = ""
 
     key_id = models.CharField(max_length=8, primary_key=True)
+    # `word_index.FORMAT` of the words.
+    format = models.PositiveSmallIntegerField(default=1, db_default=1)
     last_line = models.BigIntegerField(default=0)
     finished_at = models.DateTimeField(null=True, blank=True)
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hmac
 import re
 import struct
+import unicodedata
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2s
 from itertools import islice
 
@@ -28,19 +29,41 @@ MAX_WORDS_PER_QUERY = 8
 # Stored texts are shorter, and Unicode decomposition turns one letter into up to 18.
 MAX_TEXT_CHARACTERS = 10_000
 CACHED_PERSON_KEYS = 50_000
+# Of the words that `words` returns. 2: pairs for scripts without spaces, words with combining marks, emoji.
+FORMAT = 2
+ASCII_WORD = re.compile(r"\w+", re.ASCII)
+# Thai, Lao, Myanmar, Khmer; kana; Han.
+UNSPACED = (
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u1000-\u103f\u1050-\u108f\u1780-\u17d3"
+    "\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
+)
+# Without skin tones, so that a search finds all of them.
+EMOJI = "\u2600-\u27bf\U0001f300-\U0001f3fa\U0001f400-\U0001faff"
+FLAG = "[\U0001f1e6-\U0001f1ff]{2}"
+END_OF_MARKS = 0x1F000  # no combining mark of a script lies beyond it
 
 
 def words(text: str) -> Iterator[str]:
-    """Return a text's words as indexed: lower case, without accents, cut.
+    """Return a text's words as indexed: lower case, without accents, cut to MAX_WORD_LETTERS.
 
-    Words are cut to MAX_WORD_LETTERS.
+    Scripts without spaces between words are indexed by pairs of characters and by single ones, and emoji by
+    themselves.
     """
-    return (word[:MAX_WORD_LETTERS] for word in _whole_words(text[:MAX_TEXT_CHARACTERS]))
+    for word, is_run in _tokens(text[:MAX_TEXT_CHARACTERS]):
+        if is_run:
+            yield from _pairs(word)
+            yield from (word if len(word) > 1 else ())
+        else:
+            yield word[:MAX_WORD_LETTERS]
 
 
 def search_words(query: str) -> list[str]:
     """Return the words that a search uses: the longest, because they are rarest."""
-    return sorted(set(words(query)), key=lambda word: (-len(word), word))[:MAX_WORDS_PER_QUERY]
+    found: set[str] = set()
+    for word, is_run in _tokens(query[:MAX_TEXT_CHARACTERS]):
+        found.update(_pairs(word) if is_run else [word[:MAX_WORD_LETTERS]])
+    return sorted(found, key=lambda word: (-len(word), word))[:MAX_WORDS_PER_QUERY]
 
 
 def marks_of_line(person_id: int, text: str) -> list[int]:
@@ -80,6 +103,26 @@ def shared_marks_of_line(text: str) -> list[int]:
 
 def _prefixes(word: str) -> set[str]:
     return {word[:length] for length in (*range(MIN_PREFIX_LETTERS, len(word)), len(word))}
+
+
+def _tokens(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield words and emoji, and runs of characters of a script without spaces, marked as such."""
+    folded = fold_accents(text)
+    if folded.isascii():
+        yield from ((found[0], False) for found in ASCII_WORD.finditer(folded))
+        return
+    for found in _token_pattern().finditer(folded):
+        yield found[0], found.lastgroup == "run"
+
+
+def _pairs(run: str) -> list[str]:
+    return [run[at : at + 2] for at in range(max(len(run) - 1, 1))]
+
+
+@cache
+def _token_pattern() -> re.Pattern[str]:
+    marks = "".join(chr(code) for code in range(0x300, END_OF_MARKS) if unicodedata.category(chr(code))[0] == "M")
+    return re.compile(f"(?P<run>[{UNSPACED}]+)|(?P<emoji>{FLAG}|[{EMOJI}])|(?P<word>(?:(?![{UNSPACED}])[\\w{marks}])+)")
 
 
 def _whole_words(text: str) -> Iterator[str]:

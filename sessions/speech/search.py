@@ -69,8 +69,10 @@ def rebuild_batch() -> int:
     current = signing.key_id()
     with transaction.atomic():
         WordIndexRebuild.objects.exclude(key_id=current).delete()  # they do not cover lines stored since
-        WordIndexRebuild.objects.get_or_create(key_id=current)
+        WordIndexRebuild.objects.get_or_create(key_id=current, defaults={"format": word_index.FORMAT})
         state = WordIndexRebuild.objects.select_for_update().get(key_id=current)
+        if state.format != word_index.FORMAT:  # covers words of an earlier version
+            state.format, state.last_line, state.finished_at = word_index.FORMAT, 0, None
         later = Utterance.objects.filter(pk__gt=state.last_line).order_by("pk")
         pks = [] if state.finished_at else list(later.values_list("pk", flat=True)[:REBUILD_BATCH_LINES])
         if pks:
@@ -90,7 +92,9 @@ def restart_rebuild() -> None:
 def left_to_rebuild() -> int:
     """Return how many lines may still have marks of an earlier version or key."""
     current, *retired = signing.keys(word_index.PURPOSE)
-    states = WordIndexRebuild.objects.in_bulk([current, WordIndexRebuild.NONE_FROM_BEFORE])
+    states = WordIndexRebuild.objects.filter(format=word_index.FORMAT).in_bulk(
+        [current, WordIndexRebuild.NONE_FROM_BEFORE]
+    )
     state = states.get(current)
     if state and state.finished_at:
         return 0

@@ -199,3 +199,31 @@ def test_search_works_on_postgresql() -> None:
     assert len(search("diabetes madre")) == 3
     call_command("rebuild_word_index")
     assert len(search("diab madre")) == 3
+
+
+def test_lines_indexed_by_an_earlier_version_are_indexed_again_and_can_be_interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A line that has no pairs of characters yet is found once the command has run."""
+    session = StreamingSessionFactory.create()
+    lines = [add_line(session, "今日は天気がいい") for _number in range(3)]
+    WordIndexRebuild.objects.all().delete()
+    WordIndexRebuild.objects.create(key_id="", format=1, finished_at=timezone.now())
+    SpokenWord.objects.all().delete()
+    assert speech_search.left_to_rebuild() == 3
+    with pytest.raises(CommandError):
+        call_command("rebuild_word_index", check=True)
+    monkeypatch.setattr(speech_search, "REBUILD_BATCH_LINES", 2)
+    assert speech_search.rebuild_batch() == 2
+    assert speech_search.left_to_rebuild() == 1
+    call_command("rebuild_word_index")
+    assert speech_search.left_to_rebuild() == 0
+    assert set(speech_search.matching(Utterance.objects.all(), "天気")) == set(lines)
+
+
+def test_an_index_of_an_earlier_format_is_begun_again() -> None:
+    add_line(StreamingSessionFactory.create(), "天気")
+    call_command("rebuild_word_index")
+    assert speech_search.left_to_rebuild() == 0
+    WordIndexRebuild.objects.update(format=1)
+    assert speech_search.left_to_rebuild() == 1

@@ -97,6 +97,32 @@ def test_search_needs_three_letters_from_the_start_of_words_of_one_line(query: s
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("said", "queries"),
+    [
+        ("今日は天気がいい", ["天気", "今日", "天気がいい", "いい 天気", "今日は天気がいい", "天"]),
+        ("我想预约明天的牙医", ["预约", "牙医", "明天 预约"]),
+        ("วันนี้อากาศดีมาก", ["อากาศ", "วันนี้", "ดีมาก"]),
+        ("iPhoneを買う", ["iphone", "IPHONE", "を買う", "買う"]),
+        ("ｶﾀｶﾅのテスト", ["カタカナ", "テスト"]),
+        ("मुझे हिन्दी पसंद है", ["हिन्दी", "पसंद"]),
+        ("안녕하세요 여러분", ["안녕하세요", "여러분", "안녕"]),
+        ("مرحبا، كيف حالك؟", ["مرحبا", "حالك"]),
+        ("Cafe\u0301 con leche", ["café", "cafe", "LECHE"]),
+        ("¡Gracias! 👍🏽 🇪🇸 👩‍⚕️", ["👍", "👍🏿", "🇪🇸", "gracias 👍", "👩"]),
+    ],
+)
+def test_search_finds_words_of_any_script(said: str, queries: list[str]) -> None:
+    session = StreamingSessionFactory.create()
+    wanted = add_line(session, said)
+    for other in ("明後日は雪が降る", "我们下周见", "พรุ่งนี้ฝนตก", "नमस्ते", "Otra cosa 😀 🇲🇽", "감사합니다", "شكرا"):
+        add_line(session, other)
+    for query in queries:
+        assert list(speech_search.matching(Utterance.objects.all(), query)) == [wanted], query
+    assert not speech_search.matching(Utterance.objects.all(), "気天").exists()
+
+
+@pytest.mark.django_db
 def test_bulk_created_lines_are_found_once_indexed() -> None:
     session = StreamingSessionFactory.create()
     rows = [Utterance(session=session, who="user", by="text", source="portal", text=text) for text in ("una", "dos")]
