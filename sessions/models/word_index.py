@@ -31,7 +31,7 @@ MAX_TEXT_CHARACTERS = 10_000
 CACHED_PERSON_KEYS = 50_000
 # Of the words that `words` returns. 2: pairs for scripts without spaces, words with combining marks, emoji.
 FORMAT = 2
-ASCII_WORD = re.compile(r"\w+", re.ASCII)
+WORD = re.compile(r"\w+")
 # Thai, Lao, Myanmar, Khmer; kana; Han.
 UNSPACED = (
     "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u1000-\u103f\u1050-\u108f\u1780-\u17d3"
@@ -40,8 +40,9 @@ UNSPACED = (
 )
 # Without skin tones, so that a search finds all of them.
 EMOJI = "\u2600-\u27bf\U0001f300-\U0001f3fa\U0001f400-\U0001faff"
-FLAG = "[\U0001f1e6-\U0001f1ff]{2}"
-END_OF_MARKS = 0x1F000  # no combining mark of a script lies beyond it
+FLAG_LETTERS = "\U0001f1e6-\U0001f1ff"  # two are a flag
+# Combining marks of the scripts in use. A set with more of them would be searched range by range.
+FIRST_MARK, END_OF_MARKS = "\u0300", 0x10000
 
 
 def words(text: str) -> Iterator[str]:
@@ -108,8 +109,8 @@ def _prefixes(word: str) -> set[str]:
 def _tokens(text: str) -> Iterator[tuple[str, bool]]:
     """Yield words and emoji, and runs of characters of a script without spaces, marked as such."""
     folded = fold_accents(text)
-    if folded.isascii():
-        yield from ((found[0], False) for found in ASCII_WORD.finditer(folded))
+    if max(folded, default="") < FIRST_MARK:  # European languages, several times as fast
+        yield from ((found[0], False) for found in WORD.finditer(folded))
         return
     for found in _token_pattern().finditer(folded):
         yield found[0], found.lastgroup == "run"
@@ -121,12 +122,14 @@ def _pairs(run: str) -> list[str]:
 
 @cache
 def _token_pattern() -> re.Pattern[str]:
-    marks = "".join(chr(code) for code in range(0x300, END_OF_MARKS) if unicodedata.category(chr(code))[0] == "M")
-    return re.compile(f"(?P<run>[{UNSPACED}]+)|(?P<emoji>{FLAG}|[{EMOJI}])|(?P<word>(?:(?![{UNSPACED}])[\\w{marks}])+)")
+    codes = range(ord(FIRST_MARK), END_OF_MARKS)
+    marks = "".join(chr(code) for code in codes if unicodedata.category(chr(code))[0] == "M")
+    flag = f"[{FLAG_LETTERS}]{{2}}"
+    return re.compile(f"(?P<run>[{UNSPACED}]+)|(?P<emoji>{flag}|[{EMOJI}])|(?P<word>(?:(?![{UNSPACED}])[\\w{marks}])+)")
 
 
 def _whole_words(text: str) -> Iterator[str]:
-    return (found[0] for found in re.finditer(r"\w+", fold_accents(text)))
+    return (found[0] for found in WORD.finditer(fold_accents(text)))
 
 
 def _mark(key: bytes, word: str) -> int:
