@@ -34,6 +34,7 @@ from sessions.models import Export, StreamingSession
 What, Format, State = Export.What, Export.Format, Export.State
 CONTENT_TYPES = {
     Format.CSV: "text/csv; charset=utf-8",
+    Format.CSV_SEMICOLONS: "text/csv; charset=utf-8",
     Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     Format.JSONL: "application/jsonl; charset=utf-8",
     Format.JSON: "application/json",
@@ -73,7 +74,7 @@ class _ExportForm(forms.Form):
 
 class ListForm(_ExportForm):
     what = _choice(_("Contents"), What.SESSIONS, What.EVENTS, What.LINES)
-    format = _choice(_("Format"), Format.CSV, Format.XLSX, Format.JSONL)
+    format = _choice(_("Format"), Format.XLSX, Format.CSV, Format.CSV_SEMICOLONS, Format.JSONL)
     field_order = ("what", "format", "reason")
 
 

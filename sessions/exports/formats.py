@@ -40,25 +40,25 @@ MIN_CAPTION_DURATION, MAX_CAPTION_DURATION = timedelta(seconds=1.5), timedelta(s
 Row = Mapping[str, Any]
 
 
-def csv_head(columns: Sequence[str]) -> bytes:
+def csv_head(columns: Sequence[str], separator: str = ",") -> bytes:
     """Return the header line, after a byte order mark.
 
     The mark tells spreadsheets that the file is UTF-8.
     """
-    return b"\xef\xbb\xbf" + _csv([columns])
+    return b"\xef\xbb\xbf" + _csv([columns], separator)
 
 
-def csv_rows(rows: Iterable[Row]) -> bytes:
+def csv_rows(rows: Iterable[Row], separator: str = ",") -> bytes:
     """Return a line for each row.
 
     No cell is a formula, whatever separator a program expects.
     """
-    return _csv([_cell(value) for value in row.values()] for row in rows)
+    return _csv(([_cell(value) for value in row.values()] for row in rows), separator)
 
 
-def _csv(rows: Iterable[Sequence[Any]]) -> bytes:
+def _csv(rows: Iterable[Sequence[Any]], separator: str) -> bytes:
     text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
+    csv.writer(text, delimiter=separator).writerows(rows)
     return text.getvalue().encode(errors="backslashreplace")
 
 

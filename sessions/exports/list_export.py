@@ -59,6 +59,7 @@ class TooManyRows(Exception):
 
 What, Format, State = Export.What, Export.Format, Export.State
 TO_WRITE = (State.WAITING, State.WRITING)
+SEPARATORS: Mapping[str, str] = {Format.CSV: ",", Format.CSV_SEMICOLONS: ";"}
 WITH_FILE = (*TO_WRITE, State.READY)
 SESSION_COLUMNS = (
     "id", "user__username", "persona__name", "persona_version", "account__name", "provider_session_id", "status",
@@ -408,11 +409,13 @@ def _columns(export: Export) -> list[str]:
 
 
 def _head(export: Export) -> bytes:
-    return formats.csv_head(_columns(export)) if export.format == Format.CSV else b""
+    separator = SEPARATORS.get(export.format)
+    return formats.csv_head(_columns(export), separator) if separator else b""
 
 
 def _body(export: Export, rows: Iterable[Row]) -> bytes:
-    return formats.csv_rows(rows) if export.format == Format.CSV else formats.json_lines(rows)
+    separator = SEPARATORS.get(export.format)
+    return formats.csv_rows(rows, separator) if separator else formats.json_lines(rows)
 
 
 def _pages(export: Export) -> Iterator[tuple[list[Row], Any]]:

@@ -27,7 +27,9 @@ class Export(models.Model):
         RECORD = "record", _("One session with all its data")
 
     class Format(models.TextChoices):
-        CSV = "csv", "CSV"
+        CSV = "csv", _("CSV with commas")
+        # For spreadsheets in languages with a decimal comma, which otherwise show each row in one column.
+        CSV_SEMICOLONS = "csv2", _("CSV with semicolons (Excel in Spanish and similar languages)")
         XLSX = "xlsx", "Excel"
         JSONL = "jsonl", "JSON Lines"
         JSON = "json", "JSON"
@@ -100,4 +102,5 @@ class Export(models.Model):
     def file_name(self) -> str:
         """The name of the downloaded file."""
         about = self.session_id or self.asked_at.strftime("%Y-%m-%dT%H%M")
-        return f"{self.what}-{about}.{self.format}"
+        extension = self.Format.CSV if self.format == self.Format.CSV_SEMICOLONS else self.format
+        return f"{self.what}-{about}.{extension}"

@@ -240,6 +240,25 @@ def test_only_auditors_and_administrators_export(client: Client, role: roles.Rol
     assert (client.get("/admin/avatar_sessions/export/").status_code == 200) == may
 
 
+def test_a_csv_with_semicolons_has_the_same_cells(client: Client, auditor: User) -> None:
+    """Excel in Spanish splits rows at semicolons, and would show a row with commas in one column."""
+    session = ended_session()
+    session.utterances.create(who="user", by="text", source="portal", text='uno; dos, "tres"\n=1+1')
+    asked = {"what": "lines", "reason": WHY}
+    with_commas, with_semicolons = (
+        body(answer) for answer in (client.post(NEW, asked | {"format": form}) for form in ("csv", "csv2"))
+    )
+    read = [
+        list(csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=separator))
+        for text, separator in ((with_commas, ","), (with_semicolons, ";"))
+    ]
+    assert read[0] == read[1]
+    assert with_semicolons.startswith("session_id;at;who;")
+    answer = client.post(NEW, asked | {"format": "csv2"})
+    assert '.csv"' in answer["Content-Disposition"]
+    assert "Excel en español" in client.get(NEW).content.decode()
+
+
 @pytest.mark.usefixtures("small_limits")
 def test_a_large_export_is_written_in_steps_and_downloaded_by_its_requester(
     client: Client, auditor: User, jobs: Mock
