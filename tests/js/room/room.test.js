@@ -253,3 +253,14 @@ test("a frame of a room that was left is not reported as the first frame", async
   video.show();
   assert.ok(!heard.includes("first_frame"));
 });
+
+test("the page hears each change of the connection's state (requirement 64)", () => {
+  const states = [];
+  new AvatarRoom({ LiveKit, video, audio: {}, onEvent: ({ type, state }) => states.push([type, state]) });
+  for (const state of ["connecting", "connected", "disconnected"]) listeners.ConnectionStateChanged(state);
+  assert.deepEqual(states, [
+    ["connection_state", "connecting"],
+    ["connection_state", "connected"],
+    ["connection_state", "disconnected"],
+  ]);
+});

@@ -139,6 +139,13 @@ async def test_a_new_session_omits_options_that_were_not_chosen(
     assert wire.body("new") == {"version": "v2", "avatar_id": "A1", "video_encoding": "H264"}
 
 
+@pytest.mark.parametrize("encoding", ["H264", "VP8"])
+async def test_a_new_session_sends_the_chosen_encoding(heygen: HeyGen, wire: Wire, encoding: str) -> None:
+    """Requirement 16."""
+    await heygen.new_session(SessionRequest(avatar_id="A1", video_encoding=encoding))
+    assert wire.body("new")["video_encoding"] == encoding
+
+
 @pytest.mark.parametrize("takes_voice", [True, False])
 async def test_the_service_listens_only_if_voice_is_enabled(heygen: HeyGen, wire: Wire, takes_voice: bool) -> None:
     """Requirement 77."""

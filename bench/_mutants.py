@@ -1,0 +1,498 @@
+"""Places that `bin/bench mutants` breaks, and the tests that should notice.
+
+A number is the requirement in docs/requirements.md that the place serves. The places were chosen in the code, without
+looking at its tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One broken place. `before` occurs once in the file; `tests` are paths, for scripts patterns of files."""
+
+    name: str
+    path: str
+    before: str
+    after: str
+    tests: tuple[str, ...]
+
+
+TRANSITIONS, DEADLINES, STOP = (
+    "sessions/lifecycle/transitions.py",
+    "sessions/actions/deadlines.py",
+    "sessions/actions/stop.py",
+)
+QUOTAS, SLOTS, QUEUE = "sessions/capacity/quotas.py", "sessions/capacity/slots.py", "sessions/capacity/queue.py"
+TABS, TOKENS = "sessions/presence/tabs.py", "heygen_portal/livekit/tokens.py"
+HEYGEN, WIRE = "heygen_portal/providers/heygen/provider.py", "heygen_portal/providers/heygen/wire.py"
+CONSUMER, REPORTS = "sessions/web/session_consumer.py", "sessions/web/page_reports.py"
+HASH_CHAIN, SIGNING = "heygen_portal/trail/hash_chain.py", "heygen_portal/trail/signing.py"
+LIVE_ACCESS, ROLES = "heygen_portal/people/access/live_access.py", "heygen_portal/people/access/roles.py"
+CHECKLIST, ERASURE = "sessions/onboarding/checklist.py", "sessions/retention/erasure.py"
+LADDER, DIAGNOSIS = "sessions/static/sessions/recovery/ladder.js", "sessions/static/sessions/recovery/diagnosis.js"
+ROOM, CHECKS = "sessions/static/sessions/room/room.js", "sessions/static/sessions/device-check/checks.js"
+
+LIFECYCLE_TESTS = ("tests/sessions/lifecycle", "tests/sessions/actions")
+CAPACITY_TESTS = ("tests/sessions/capacity",)
+PRESENCE_TESTS = ("tests/sessions/presence",)
+HEYGEN_TESTS = ("tests/providers/heygen", "tests/providers/contract")
+WEB_TESTS = ("tests/sessions/web",)
+RECORD_TESTS = ("tests/sessions/integrity", "tests/attacks/record")
+ACCESS_TESTS = ("tests/access", "tests/people", "tests/attacks/people")
+JS_RECOVERY = ("tests/js/recovery/*.test.js",)
+JS_ROOM = ("tests/js/room/*.test.js", "tests/js/conversation/*.test.js")
+
+MUTANTS = (
+    # Lifecycle
+    Mutant(
+        "a second caller also stops a session",
+        TRANSITIONS,
+        "filter(pk=session.pk, status=old_status).update(",
+        "filter(pk=session.pk).update(",
+        LIFECYCLE_TESTS,
+    ),
+    Mutant(
+        "an ended session goes on",
+        TRANSITIONS,
+        "    Status.ENDED: frozenset(),",
+        "    Status.ENDED: frozenset({Status.STOPPING}),",
+        LIFECYCLE_TESTS,
+    ),
+    Mutant(
+        "a late frame revives a session",
+        TRANSITIONS,
+        "        if session.status != Status.CONNECTING:\n            return False  # a rejoin",
+        "        if session.status == Status.ENDED:\n            return False  # a rejoin",
+        LIFECYCLE_TESTS,
+    ),
+    Mutant(
+        "23 the provider's limit does not bind",
+        TRANSITIONS,
+        "            if limit and session.created_at + limit < session.ends_at:\n"
+        "                session.ends_at = answered",
+        "            if limit and session.created_at + limit > session.ends_at:\n"
+        "                session.ends_at = answered",
+        LIFECYCLE_TESTS,
+    ),
+    Mutant("22 is_paid is not stored", TRANSITIONS, '        "is_paid": answer.is_paid,\n', "", LIFECYCLE_TESTS),
+    Mutant(
+        "a session stopped while it was created keeps no ID",
+        TRANSITIONS,
+        "        StreamingSession.objects.filter(pk=session.pk).update(**answered)\n",
+        "",
+        LIFECYCLE_TESTS,
+    ),
+    Mutant(
+        "a renewal greets again",
+        TRANSITIONS,
+        'greeting="" if is_greeted else settings.greeting',
+        "greeting=settings.greeting",
+        LIFECYCLE_TESTS,
+    ),
+    Mutant(
+        "the conversation never ends",
+        TRANSITIONS,
+        "            _update_conversation_ends([session])\n",
+        "",
+        LIFECYCLE_TESTS,
+    ),
+    # Limits
+    Mutant(
+        "the duration limit is not enforced",
+        DEADLINES,
+        "    if session.ends_at <= now:\n        return limit_end_reason(session)\n",
+        "",
+        LIFECYCLE_TESTS,
+    ),
+    Mutant(
+        "the idle limit is not enforced",
+        DEADLINES,
+        "    return EndReason.IDLE if session.active_at + session.idle_timeout <= now else None",
+        "    return None",
+        LIFECYCLE_TESTS,
+    ),
+    Mutant(
+        "a closed tab does not end a session",
+        DEADLINES,
+        "    if session.abandoned_at and session.abandoned_at + transitions.TAB_GRACE <= now:",
+        "    if session.abandoned_at and session.abandoned_at > now:",
+        LIFECYCLE_TESTS,
+    ),
+    Mutant(
+        "a session without video stays open",
+        DEADLINES,
+        "return EndReason.NO_PICTURE if session.created_at + transitions.FIRST_FRAME_TIMEOUT <= now else None",
+        "return None",
+        LIFECYCLE_TESTS,
+    ),
+    Mutant(
+        "an orphan stays open",
+        DEADLINES,
+        "return EndReason.ORPHAN_FOUND if session.created_at + transitions.CREATION_TIMEOUT <= now else None",
+        "return None",
+        LIFECYCLE_TESTS,
+    ),
+    Mutant(
+        "31 an unconfirmed stop is not retried",
+        STOP,
+        "        await _retry_later(session, end_evidence.provider_failed(exc))\n        return False\n",
+        "",
+        LIFECYCLE_TESTS,
+    ),
+    Mutant(
+        "31 a session that is already gone counts as not stopped",
+        STOP,
+        "    except SessionGone:\n        pass  # already ended at the provider",
+        "    except SessionGone:\n        return False",
+        LIFECYCLE_TESTS,
+    ),
+    Mutant(
+        "the slot of an ended session is offered to nobody",
+        STOP,
+        "    if transitions.end(session):\n        queue.offer_slots(session.account_id)",
+        "    transitions.end(session)",
+        (*LIFECYCLE_TESTS, *CAPACITY_TESTS),
+    ),
+    Mutant(
+        "a worker does not notice dead processes",
+        STOP,
+        "    await in_thread(tabs.expire_leases)(now)\n",
+        "",
+        (*LIFECYCLE_TESTS, *PRESENCE_TESTS),
+    ),
+    Mutant(
+        "the longest quota applies",
+        QUOTAS,
+        "    return timedelta(minutes=min(minutes)) if minutes else None",
+        "    return timedelta(minutes=max(minutes)) if minutes else None",
+        CAPACITY_TESTS,
+    ),
+    Mutant(
+        "a used-up quota allows a start",
+        QUOTAS,
+        "        if left < MIN_SESSION_TIME:\n            raise errors.QuotaUsed\n",
+        "",
+        CAPACITY_TESTS,
+    ),
+    Mutant(
+        "running sessions do not count against the cap",
+        QUOTAS,
+        "(account.monthly_cap - spent.spent - spent.promised)",
+        "(account.monthly_cap - spent.spent)",
+        CAPACITY_TESTS,
+    ),
+    Mutant(
+        "a renewal gets the whole time again",
+        QUOTAS,
+        "    duration, limit_by = time_limit - used, time_limit_by",
+        "    duration, limit_by = time_limit, time_limit_by",
+        CAPACITY_TESTS,
+    ),
+    Mutant(
+        "two sessions of one user",
+        SLOTS,
+        "            if facts.is_running:\n                raise errors.SessionRunning(_running_session(user_id))\n",
+        "",
+        CAPACITY_TESTS,
+    ),
+    Mutant(
+        "more sessions than slots",
+        SLOTS,
+        "is_staff=facts.is_staff) < 1:",
+        "is_staff=facts.is_staff) < -9:",
+        CAPACITY_TESTS,
+    ),
+    Mutant(
+        "an offer never expires",
+        QUEUE,
+        "entry.offer_expires_at and entry.offer_expires_at <= now]",
+        "entry.offer_expires_at and entry.offer_expires_at > now]",
+        CAPACITY_TESTS,
+    ),
+    Mutant(
+        "a reload ends a session",
+        TABS,
+        "    session.abandoned_at = None\n",
+        "",
+        PRESENCE_TESTS,
+    ),
+    # The provider's wire
+    Mutant(
+        "9 the bearer header is never used",
+        HEYGEN,
+        'is_bearer=account.key_header == "bearer"',
+        "is_bearer=False",
+        HEYGEN_TESTS,
+    ),
+    Mutant("11 start does without the token", HEYGEN, ", token=session.credential", "", HEYGEN_TESTS),
+    Mutant(
+        "11 a session whose token was refused stays open",
+        HEYGEN,
+        "                await self.stop_session(session.provider_session_id)\n            raise",
+        "                pass\n            raise",
+        HEYGEN_TESTS,
+    ),
+    Mutant('12 version is not "v2"', WIRE, 'return {"version": "v2"} |', 'return {"version": "v1"} |', HEYGEN_TESTS),
+    Mutant("15 quality is left out", WIRE, "request.quality and str(request.quality)", "None", HEYGEN_TESTS),
+    Mutant("16 encoding is always H264", WIRE, "request.video_encoding,", '"H264",', HEYGEN_TESTS),
+    Mutant(
+        "17 the emotion keeps its capitals",
+        WIRE,
+        "request.voice_emotion.lower()",
+        "request.voice_emotion",
+        HEYGEN_TESTS,
+    ),
+    Mutant(
+        "20 knowledge is sent under the wrong name",
+        WIRE,
+        'return {"knowledge_base_id": request',
+        'return {"knowledge_id": request',
+        HEYGEN_TESTS,
+    ),
+    Mutant(
+        "28 the room in start's answer is thrown away",
+        HEYGEN,
+        "return replace(session, room=session.room or wire.room(parsing.mapping(answer)))",
+        "return session",
+        HEYGEN_TESTS,
+    ),
+    Mutant(
+        "29 the type of a text is not sent",
+        HEYGEN,
+        '"task_type": str(kind), ',
+        "",
+        HEYGEN_TESTS,
+    ),
+    Mutant(
+        "38 our own room is not sent",
+        WIRE,
+        '"livekit_settings": room and {',
+        '"livekit_settings": None and {',
+        HEYGEN_TESTS,
+    ),
+    Mutant(
+        "40 a reply without a room is an error",
+        WIRE,
+        "return RoomAccess(url, token) if url and token else None",
+        "return RoomAccess(url, token)",
+        HEYGEN_TESTS,
+    ),
+    Mutant(
+        "76 the room's microphone is not heard",
+        WIRE,
+        "request.takes_voice or None",
+        "None",
+        HEYGEN_TESTS,
+    ),
+    # Rooms and tokens
+    Mutant(
+        "37 a user may publish video",
+        TOKENS,
+        '        can_publish_sources=["microphone"],\n',
+        "",
+        PRESENCE_TESTS,
+    ),
+    Mutant(
+        "41 an observer is visible",
+        TOKENS,
+        "can_publish_data=False, hidden=True",
+        "can_publish_data=False, hidden=False",
+        PRESENCE_TESTS,
+    ),
+    Mutant(
+        "41 an observer may publish",
+        TOKENS,
+        "can_subscribe=True, can_publish=False,",
+        "can_subscribe=True, can_publish=True,",
+        PRESENCE_TESTS,
+    ),
+    # The socket
+    Mutant(
+        "3 an unknown kind of text is sent",
+        CONSUMER,
+        "        if kind not in tuple(TaskKind):\n            raise errors.BadMessage\n",
+        "        kind = kind if kind in tuple(TaskKind) else TaskKind.TALK\n",
+        WEB_TESTS,
+    ),
+    Mutant(
+        "a text is sent after access was lost",
+        CONSUMER,
+        '            await self.check_access()\n            await self.spend("task")',
+        '            await self.spend("task")',
+        (*WEB_TESTS, *ACCESS_TESTS),
+    ),
+    Mutant(
+        "32 a message without a session is accepted",
+        CONSUMER,
+        "        if self.session_id is None:\n            raise errors.NoSession\n        return self.session_id",
+        "        return self.session_id or UUID(int=0)",
+        WEB_TESTS,
+    ),
+    Mutant(
+        "a late line is stored for ever",
+        REPORTS,
+        "(RATING_WINDOW if kind == EventKind.RATED else LATE_REPORT_WINDOW)",
+        "RATING_WINDOW",
+        (*WEB_TESTS, "tests/attacks/sessions"),
+    ),
+    # Access
+    Mutant(
+        "a deactivated user talks on",
+        LIVE_ACCESS,
+        "    if person is None or not person.is_active:",
+        "    if person is None:",
+        ACCESS_TESTS,
+    ),
+    Mutant(
+        "a user without the role talks on",
+        LIVE_ACCESS,
+        "    if not person.permissions[claim.permission] or (",
+        "    if (",
+        ACCESS_TESTS,
+    ),
+    Mutant(
+        "an old password keeps a socket open",
+        LIVE_ACCESS,
+        "    if constant_time_compare(stored_hash, user.get_session_auth_hash()):",
+        "    if stored_hash:",
+        ACCESS_TESTS,
+    ),
+    Mutant(
+        "editors stop sessions",
+        ROLES,
+        "EDIT_PERSONAS + EDIT_KNOWLEDGE + CREATE_VIDEOS",
+        "EDIT_PERSONAS + EDIT_KNOWLEDGE + CREATE_VIDEOS + STOP_SESSIONS",
+        ACCESS_TESTS,
+    ),
+    Mutant(
+        "operators read transcripts",
+        ROLES,
+        "SEE_QUEUE + STOP_SESSIONS + OBSERVE_SESSIONS,",
+        "SEE_QUEUE + STOP_SESSIONS + OBSERVE_SESSIONS + READ_TRANSCRIPTS,",
+        ACCESS_TESTS,
+    ),
+    # The record
+    Mutant(
+        "a row's own hash is not compared",
+        HASH_CHAIN,
+        "row.number == number and row.previous_hash == last_hash and row.matches_hash()",
+        "row.number == number and row.previous_hash == last_hash",
+        ("tests/attacks/record", "tests/people", "tests/sessions/integrity"),
+    ),
+    Mutant(
+        "a row may follow any other",
+        HASH_CHAIN,
+        "row.number == number and row.previous_hash == last_hash and row.matches_hash()",
+        "row.number == number and row.matches_hash()",
+        ("tests/attacks/record", "tests/people", "tests/sessions/integrity"),
+    ),
+    Mutant(
+        "every signature is valid",
+        SIGNING,
+        "        return bool(expected) and hmac.compare_digest(",
+        "        return bool(expected) or hmac.compare_digest(",
+        RECORD_TESTS,
+    ),
+    Mutant(
+        "a held session is erased",
+        ERASURE,
+        "        if session is None or is_held(session_id):",
+        "        if session is None:",
+        ("tests/sessions/retention", *RECORD_TESTS),
+    ),
+    Mutant(
+        "erased words stay in the search",
+        ERASURE,
+        "        SpokenWord.objects.filter(utterance__session_id=session_id).delete()\n",
+        "",
+        ("tests/sessions/retention", *RECORD_TESTS),
+    ),
+    Mutant(
+        "a cell of an export is a formula",
+        "sessions/exports/formats.py",
+        '    found = _FORMULA.sub(r"\\1\'", text)',
+        "    found = text",
+        ("tests/sessions/exports",),
+    ),
+    # The checklist
+    Mutant(
+        "45 the values sent are not compared",
+        CHECKLIST,
+        "and any(_is_as_chosen(session) for session in made)",
+        "and bool(made)",
+        ("tests/sessions/onboarding",),
+    ),
+    Mutant(
+        "48 a frame alone counts as a text",
+        CHECKLIST,
+        "            and any(task.status == SessionTask.Status.SENT for task in self.tasks[session.pk])\n",
+        "",
+        ("tests/sessions/onboarding",),
+    ),
+    Mutant(
+        "49 a stop that was not confirmed counts",
+        CHECKLIST,
+        "return any(session.status == Status.ENDED and session.live_at",
+        "return any(session.live_at",
+        ("tests/sessions/onboarding",),
+    ),
+    # The page
+    Mutant(
+        "54 a frozen picture is called missing",
+        DIAGNOSIS,
+        'facts.hadPicture ? "frozen" : facts',
+        "facts",
+        JS_RECOVERY,
+    ),
+    Mutant(
+        "57 an expired token is called a network fault",
+        DIAGNOSIS,
+        'reason === Reason.NotAllowed ? "token" : "network"',
+        'reason === Reason.NotAllowed ? "network" : "network"',
+        JS_RECOVERY,
+    ),
+    Mutant("58 an insecure origin passes", CHECKS, "return isSecure ?", "return true ?", ("tests/js/device-check/*",)),
+    Mutant("60 a slow room is not retried", DIAGNOSIS, "if (status === 404 ||", "if (", JS_RECOVERY),
+    Mutant(
+        "61 a hidden video is called frozen", DIAGNOSIS, '  if (facts.isHidden) return "hidden";\n', "", JS_RECOVERY
+    ),
+    Mutant(
+        "64 a subscribed track is not reported",
+        ROOM,
+        '    this.#report({ type: "track_subscribed", kind: track.kind, identity });\n',
+        "",
+        JS_ROOM,
+    ),
+    Mutant(
+        "64 the connection's state is not reported",
+        ROOM,
+        '(state) => this.#report({ type: "connection_state", state })',
+        "() => {}",
+        JS_ROOM,
+    ),
+    Mutant("66 recovery begins after two seconds", LADDER, "first: 5_000,", "first: 2_000,", JS_RECOVERY),
+    Mutant(
+        "66 the ladder has no end",
+        LADDER,
+        "  if (ladder.rejoins >= MAX_REJOINS) return renew(ladder, event);\n",
+        "",
+        JS_RECOVERY,
+    ),
+    Mutant(
+        "a hidden page climbs the ladder",
+        LADDER,
+        "return Boolean(isHidden || isBlocked || isEarly);",
+        "return Boolean(isBlocked || isEarly);",
+        JS_RECOVERY,
+    ),
+    Mutant(
+        "70 a relay counts as UDP",
+        CHECKS,
+        ' && found.way.local !== "relay"',
+        "",
+        ("tests/js/device-check/*",),
+    ),
+)
