@@ -14,6 +14,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from avatars.models import ProviderAccount
 from heygen_portal.providers.contract.provider import (
     Delivered,
     OwnRoom,
@@ -58,6 +59,29 @@ async def test_an_account_can_send_its_key_as_a_bearer_token(bearer: HeyGen, wir
     assert session.credential == "session-token"
     assert {request.headers["authorization"] for request in wire.requests} == {f"Bearer {KEY}"}
     assert not any("x-api-key" in request.headers for request in wire.requests)
+
+
+@pytest.mark.parametrize(("key_header", "is_bearer"), [("bearer", True), ("x-api-key", False)])
+async def test_an_accounts_setting_decides_how_its_key_is_sent(key_header: str, is_bearer: bool) -> None:
+    """Requirement 10, against a server that notes the headers it receives."""
+    received: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\nConnection: close\r\n\r\n" + b'{"data":{"list":[]}}')
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        account = ProviderAccount(base_url=f"http://127.0.0.1:{port}", api_key=KEY, key_header=key_header)
+        heygen = HeyGen.connect(account)
+        try:
+            assert await heygen.list_knowledge_bases() == []
+        finally:
+            await heygen.aclose()
+    assert (f"authorization: bearer {KEY}".lower() in received[0]) is is_bearer
+    assert (f"x-api-key: {KEY}".lower() in received[0]) is not is_bearer
 
 
 async def test_the_token_is_requested_first_and_authorizes_start(
@@ -234,6 +258,14 @@ async def test_a_session_without_an_id_is_an_unusable_answer(heygen: HeyGen, wir
 async def test_start_accepts_long_and_empty_answers(heygen: HeyGen, wire: Wire, answer: Any) -> None:  # requirement 28
     wire.overrides["/v1/streaming.start"] = httpx.Response(200, json=answer)
     await heygen.start_session(ProviderSession("0b7f", room=None, credential="session-token"))
+
+
+async def test_a_room_that_only_starts_answer_names_is_used(heygen: HeyGen, wire: Wire) -> None:
+    """Requirement 28."""
+    room = {"session_id": "0b7f", "url": "wss://room.example", "access_token": "room-token"}
+    wire.overrides["/v1/streaming.start"] = httpx.Response(200, json={"code": 100, "data": room})
+    started = await heygen.start_session(ProviderSession("0b7f", room=None, credential="session-token"))
+    assert started.room == RoomAccess("wss://room.example", "room-token")
 
 
 async def test_starting_a_started_session_is_not_an_error(heygen: HeyGen, wire: Wire) -> None:
