@@ -1,4 +1,7 @@
-"""Settings, from the environment through `env`. A fresh checkout runs with none set."""
+"""Settings, from the environment through `env`.
+
+A fresh checkout runs with none set.
+"""
 
 import dj_database_url
 from django.utils.translation import gettext_lazy as _

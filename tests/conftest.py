@@ -85,7 +85,7 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """After each test that commits, restore the initial database, including rows with delete triggers.
+    """Restore the initial database after each test that commits.
 
     Django would flush every table and create permissions, groups and migrated rows again.
     """
@@ -148,7 +148,10 @@ def full_budgets(redis_for_all: None) -> None:
 
 @pytest.fixture(autouse=True)
 def default_language() -> None:
-    """Activate the default language, because a request leaves its language active in the thread."""
+    """Activate the default language.
+
+    A request leaves its language active in the thread.
+    """
     translation.activate(settings.LANGUAGE_CODE)
 
 
@@ -162,7 +165,10 @@ def plain_names() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def static_files_on_request() -> Iterator[None]:
-    """Find static files on request, so that test clients do not scan all of them first."""
+    """Find static files on request.
+
+    Otherwise each test client would scan all of them first.
+    """
     with override_settings(WHITENOISE_AUTOREFRESH=True):
         yield
 

@@ -1,4 +1,7 @@
-"""The app's models. Those of the audit log live in `trail`, which imports none of the others."""
+"""The app's models.
+
+Those of the audit log live in `trail`, which imports none of the others.
+"""
 
 from heygen_portal.models.invitations import Invitation, holders_of
 from heygen_portal.models.organisation import DEFAULT_ORGANISATION, Membership, Organisation

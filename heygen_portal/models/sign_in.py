@@ -25,7 +25,10 @@ class PreferredLanguage(models.Model):
 
 
 class PreferredTimeZone(models.Model):
-    """The time zone that a person's browser last reported. Their exports and mail use it."""
+    """The time zone that a person's browser last reported.
+
+    Their exports and mail use it.
+    """
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+", verbose_name=_("user")
@@ -41,7 +44,10 @@ class PreferredTimeZone(models.Model):
 
 
 class SignIn(models.Model):
-    """The person that a row of the sign-in log is about. Deleted together with that row."""
+    """The person that a row of the sign-in log is about.
+
+    Deleted together with that row.
+    """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", verbose_name=_("user"))
     succeeded = models.OneToOneField(

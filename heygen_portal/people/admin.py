@@ -1,4 +1,7 @@
-"""Admin of users, roles, the organisation and the audit log. Users are deactivated, never deleted."""
+"""Admin of users, roles, the organisation and the audit log.
+
+Users are deactivated, never deleted.
+"""
 
 from __future__ import annotations
 
@@ -140,7 +143,7 @@ class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
         super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: ModelForm[User], formsets: Any, change: bool) -> None:
-        """Derive `is_staff` from the roles, record changes of access, and send security mail."""
+        """Derive `is_staff` from the roles, record the change, and send mail."""
         super().save_related(request, form, formsets, change)
         user = form.instance
         user.is_staff = user.is_superuser or user.groups.filter(name__in=STAFF_GROUPS).exists()

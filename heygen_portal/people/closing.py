@@ -1,4 +1,7 @@
-"""Closing an account: names, addresses and ways to sign in are deleted. The user's ID stays, as the record needs it."""
+"""Closing an account: names, addresses and ways to sign in are deleted.
+
+The user's ID stays, as the record needs it.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,9 @@ def is_last_administrator(user: User) -> bool:
 
 
 def close(request: HttpRequest, user: User, *, reason: str = "") -> None:
-    """Delete what identifies a user, and record it. Call it in a transaction that holds the user's row.
+    """Delete what identifies a user, and record it.
+
+    Call it in a transaction that holds the user's row.
 
     `reason`: why staff do it on the user's behalf. Raises LastAdministratorError.
     """
@@ -93,7 +98,7 @@ def _delete_ways_in(user: User) -> None:
 
 
 def _delete_invitations(request: HttpRequest, user: User, names: set[str]) -> None:
-    """Delete the user's own invitation, those to their address, and unused ones that they made."""
+    """Delete invitations of, to and by the user, except used ones they made."""
     inviting.revoke_all_of(request, user)
     theirs = Q(used_by=user) | Q(invited_by=user, used_by=None)
     for name in names:

@@ -1,4 +1,7 @@
-"""The time zone of a reader, in which pages, exports and mail show moments. Quotas and totals keep the portal's."""
+"""The time zone of a reader, in which pages, exports and mail show moments.
+
+Quotas and totals keep the portal's.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ def _names() -> frozenset[str]:
 
 
 def parse(name: object) -> ZoneInfo | None:
-    """Return the zone of that name in the IANA database, or None. A browser may send anything."""
+    """Return the zone of that name in the IANA database, or None.
+
+    A browser may send anything.
+    """
     return ZoneInfo(name) if isinstance(name, str) and name in _names() else None
 
 

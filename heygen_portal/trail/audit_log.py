@@ -109,7 +109,10 @@ def _ids_of(about: object) -> dict[str, Any]:
 
 
 def lock_head() -> AuditHead:
-    """Return the head of the log, locked until the transaction ends. Create it on first use."""
+    """Return the head of the log, locked until the transaction ends.
+
+    Create it on first use.
+    """
     empty_log = {"signature": signing.sign("audit", 0, "")}
     with transaction.atomic(savepoint=False):
         return AuditHead.objects.select_for_update().get_or_create(pk=HEAD_ID, defaults=empty_log)[0]
@@ -143,7 +146,10 @@ def rename(entries: Iterable[AuditEntry], replaced: Callable[[AuditEntry], tuple
 
 
 def _renamed_hashes() -> RenamedHashes:
-    """Return what the entries of closed accounts state. `check` finds out whether those were changed."""
+    """Return what the entries of closed accounts state.
+
+    `check` finds out whether those were changed.
+    """
     renamed: dict[str, str] = {}
     stating = AuditEntry.objects.filter(kind=AuditEntry.Kind.ACCOUNT_CLOSED).order_by("number")
     for text in stating.values_list(AsText("data"), flat=True).iterator(chunk_size=ENTRIES_PER_FETCH):
@@ -155,7 +161,10 @@ def _renamed_hashes() -> RenamedHashes:
 
 
 class StoredEntry(NamedTuple):
-    """An entry as stored. Tampering may have left values that are not valid text or JSON."""
+    """An entry as stored.
+
+    Tampering may have left values that are not valid text or JSON.
+    """
 
     number: int
     kind: str
@@ -187,11 +196,14 @@ class StoredEntry(NamedTuple):
         return bool(expected) and self.digest() == self._current(expected)
 
     def _current(self, written: str) -> str:
-        """Return the hash of the entry's content as it must be now, if names were replaced since it was written."""
+        """Return the hash that the entry's content must have now.
+
+        Names may have been replaced since it was written.
+        """
         return self.renamed.get(written, written) if isinstance(written, str) else written
 
     def may_be_renamed(self) -> bool:
-        """Whether the content does not match the hash, but names may have been replaced in it since.
+        """Whether replaced names may explain that the content does not match its hash.
 
         `rename` marks the entry and updates its checksums. A closed account's entry must state the new hash.
         """
@@ -316,7 +328,9 @@ def names_of(user: User) -> dict[str, Any]:
 def record_access_change(
     request: HttpRequest | None, user: User, before: dict[str, Any], stored: User | None = None
 ) -> None:
-    """Append an entry if a user's access or names have changed. Call it in the transaction of the change.
+    """Append an entry if a user's access or names have changed.
+
+    Call it in the transaction of the change.
 
     For a new user pass an empty `before`, and otherwise the row before the change as `stored`.
     """

@@ -21,7 +21,10 @@ Changes = dict[str, list[Any]]
 
 @dataclass(frozen=True)
 class Actor:
-    """Author of a change and their IP address. Both are None for a command on the server."""
+    """Author of a change and their IP address.
+
+    Both are None for a command on the server.
+    """
 
     user_id: int | None = None
     address: str | None = None
@@ -35,7 +38,10 @@ SERVER = Actor()
 
 
 def diff(before: Model | None, after: Model | None, names: Iterable[str]) -> Changes:
-    """Return the fields that differ. A row that was created or deleted is None on one side."""
+    """Return the fields that differ.
+
+    A row that was created or deleted is None on one side.
+    """
     pairs = {name: [_value(before, name), _value(after, name)] for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 

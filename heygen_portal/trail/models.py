@@ -93,7 +93,10 @@ class AuditEntry(models.Model):
 
     @staticmethod
     def hash_of(previous_hash: str, number: int, values: tuple[Any, ...], prints: str) -> str:
-        """Return the hash of these values. `prints` is empty for entries older than checksums."""
+        """Return the hash of these values.
+
+        `prints` is empty for entries older than checksums.
+        """
         everything = [previous_hash, number, *values, *([prints] if prints else [])]
         return hashlib.sha256(hash_chain.canonical(everything).encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -240,7 +240,10 @@ def stated_in(data: Any) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
 
 
 def deleted_in(data: Any) -> Iterator[tuple[str, str]]:
-    """Yield table and key of each row that is stated to be deleted. Malformed data yields nothing."""
+    """Yield table and key of each row that is stated to be deleted.
+
+    Malformed data yields nothing.
+    """
     tables = data.get(DELETED_ROWS) if isinstance(data, dict) else None
     if isinstance(tables, dict):
         for table, keys in tables.items():

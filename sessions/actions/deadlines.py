@@ -336,7 +336,10 @@ def _repair_deadline(session_id: UUID, now: datetime) -> bool:
 
 
 def _locked_if_late(session_id: UUID, now: datetime) -> QuerySet[StreamingSession]:
-    """Return a query for the session if it is open and its deadline is late. Its row stays locked."""
+    """Return a query for the session if it is open and its deadline is late.
+
+    Its row stays locked.
+    """
     rows = StreamingSession.objects.open().filter(pk=session_id)
     session = rows.defer("deadline_at").select_for_update().first()
     if session is None:

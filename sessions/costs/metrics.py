@@ -31,7 +31,10 @@ EVENTS_UNTIL_GREETED = 200
 
 @dataclass(frozen=True)
 class Spread:
-    """Median and 95th percentile of `count` measurements. The latter is None with few of them."""
+    """Median and 95th percentile of `count` measurements.
+
+    The latter is None with few of them.
+    """
 
     median: timedelta | None = None
     p95: timedelta | None = None

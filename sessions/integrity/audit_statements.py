@@ -188,7 +188,9 @@ def upgrade() -> bool:
 
 
 def accept(name: str, key: str) -> bool:
-    """State a row as it is now, or that it is gone. Return False if there is no such row and none was stated.
+    """State a row as it is now, or that it is gone.
+
+    Return False if there is no such row and none was stated.
 
     For a finding that people have examined: the audit log says that they accepted the row, and from when on.
     """

@@ -236,7 +236,10 @@ def _changed_column(model: Any, chain: Chain, mark: EndMark) -> str:
 
 
 def _is_soon_after(at: str, event_at: str) -> bool:
-    """Whether a seal with this time was made together with its event. Times are in ISO 8601."""
+    """Whether a seal with this time was made together with its event.
+
+    Times are in ISO 8601.
+    """
     try:
         delay = datetime.fromisoformat(at) - datetime.fromisoformat(event_at)
     except (TypeError, ValueError):

@@ -1,4 +1,7 @@
-"""Tables whose rows the chained record covers. `heygen_portal.trail.statements` says how."""
+"""Tables whose rows the chained record covers.
+
+`heygen_portal.trail.statements` says how.
+"""
 
 from __future__ import annotations
 

@@ -76,7 +76,9 @@ MAX_GUESSES = 10_000
 
 
 def _append_single(session_id: UUID, entry: Entry) -> bool:
-    """Append one event in one or two statements. Return False if nothing was appended.
+    """Append one event in one or two statements.
+
+    Return False if nothing was appended.
 
     That is so for a session's first event, after its end, if another process appended in between, or if the head of
     the record is not signed.

@@ -253,7 +253,10 @@ def _voice_of(version: PersonaVersion) -> tuple[Any, ...]:
 
 
 def _compare(session: StreamingSession, version: PersonaVersion | None, sent: Mapping[str, Any]) -> list[SentValue]:
-    """Compare what was sent with the persona's version. The user may have chosen another quality."""
+    """Compare what was sent with the persona's version.
+
+    The user may have chosen another quality.
+    """
     chosen = dict(session.persona_settings)
     if version:
         chosen["avatar_id"] = version.avatar.provider_avatar_id

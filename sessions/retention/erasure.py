@@ -101,7 +101,7 @@ def erase_own(user_id: int, address: str | None = None) -> list[Erasure]:
 
 
 def erase_all_of(user_id: int, cause: Erasure.Cause, by_id: int | None, address: str | None = None) -> list[Erasure]:
-    """Erase the speech of a person's ended sessions, except held ones, for anyone who may ask for it."""
+    """Erase the speech of a person's ended sessions, except held ones."""
     own = list(erasable().filter(user_id=user_id).values_list("pk", flat=True))
     receipts = [erase(pk, cause, by_id, address) for pk in own]
     return [receipt for receipt in receipts if receipt]
@@ -122,7 +122,10 @@ def erase_of_closed_accounts() -> int:
 
 
 def _is_before_closing(began: datetime, closed_at: datetime | None, *, is_active: bool) -> bool:
-    """Whether a session belongs to the closed account, and not to one that was reactivated on the server."""
+    """Whether a session is of the closed account.
+
+    The account may have been reactivated on the server since.
+    """
     if closed_at is None:
         return not is_active
     return began < closed_at + (timedelta(0) if is_active else STORED_WHILE_CLOSING)

@@ -12,7 +12,10 @@ DEFAULT_VOICE_RATE = 1.0
 
 @dataclass(frozen=True)
 class SentValue:
-    """One setting: as chosen, and as sent in a field of the request. Empty values are omitted from requests."""
+    """One setting: as chosen, and as sent in a field of the request.
+
+    Empty values are omitted from requests.
+    """
 
     name: str
     chosen: Any

@@ -36,7 +36,10 @@ PARTS = ("changelist", "add", "history", "delete", "change")
 
 @pytest.fixture(autouse=True)
 def no_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip rendering and calls to providers, which are not needed to see whether a page is permitted."""
+    """Skip rendering and calls to providers.
+
+    Permissions can be checked without them.
+    """
     monkeypatch.setattr(SimpleTemplateResponse, "rendered_content", PropertyMock(return_value=""))
     monkeypatch.setattr(loader, "render_to_string", lambda *args, **kwargs: "")
     monkeypatch.setattr(admin.site, "each_context", lambda request: {})  # the frame around pages
@@ -66,7 +69,10 @@ def full_settings() -> Iterator[None]:
 
 @cache
 def addresses() -> dict[str, set[str]]:
-    """Return the argument names of every address, by its name or, without a name, by its route."""
+    """Return the argument names of every address.
+
+    The key is the address's name or, without a name, its route.
+    """
     found: dict[str, set[str]] = {}
 
     def walk(resolver: URLResolver, route: str, spaces: str, names: set[str]) -> None:
@@ -230,7 +236,7 @@ def _credentials(letter: str) -> tuple[list[tuple[bytes, bytes]], str]:
 
 
 async def _response_code(tab: WebsocketCommunicator, kind: str) -> str:
-    """Return the code of the error, or the type of the answer, ignoring changes of the board."""
+    """Return the error's code or the answer's type, ignoring changes of the board."""
     while True:
         try:
             entries: dict[str, Any] = await tab.receive_json_from(timeout=WAIT_TIMEOUT_S)

@@ -90,5 +90,8 @@ async def room(chromium: Browser, stage: Stage) -> AsyncIterator[RoomPage]:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Return the folder for pictures of the documentation, which PICTURES names, or a temporary one."""
+    """Return the folder for the documentation's pictures, or a temporary one.
+
+    The variable PICTURES names it.
+    """
     return Path(os.environ.get("PICTURES") or tmp_path)

@@ -1,4 +1,4 @@
-"""The admin in a real browser, under its content security policy and in both languages."""
+"""The admin in a real browser, with its security policy, in both languages."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ async def test_the_room_is_joined_before_start_and_closed_at_the_end(
 
 
 async def check_observer(room: RoomPage, chromium: Browser) -> None:
-    """Check that an operator sees the video in the admin, and that the user's page shows the observer meanwhile."""
+    """Check that an operator sees the video and the user's page shows the observer."""
     portal = room.stage.portal
     portal.manage("shell", "-v0", "-c", OBSERVER_ACCOUNT)
     session_id = portal.manage("shell", "-v0", "-c", NEWEST).strip()

@@ -1,4 +1,4 @@
-"""Accessibility of every page and every state of the room, in both languages and themes, wide and narrow."""
+"""Accessibility of every page and room state, in all languages and themes."""
 
 from __future__ import annotations
 

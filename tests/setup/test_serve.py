@@ -29,7 +29,10 @@ README = ROOT / "heygen_portal/emulator/README.md"
 
 @contextmanager
 def serving(var: Path, program: str = "serve", *args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run a program until it has printed its welcome. Yield the process and its output."""
+    """Run a program until it has printed its welcome.
+
+    Yield the process and its output.
+    """
     env = {**os.environ, "VAR_DIR": str(var)}
     with subprocess.Popen(
         [*AS_IN_A_TERMINAL, BIN / program, *args],

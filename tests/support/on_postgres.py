@@ -18,7 +18,10 @@ from tests.support import migrated, servers
 
 @contextmanager
 def as_default(url: str) -> Iterator[None]:
-    """Use the database at this URL as `default`, in this thread and threads started later."""
+    """Use the database at this URL as `default`.
+
+    In this thread and in threads started later.
+    """
     before = connections.settings["default"]
     wanted = {"default": dict(dj_database_url.parse(url))}
     _use(connections.configure_settings(wanted)["default"])

@@ -1,4 +1,4 @@
-"""Which tests share a process and which start first, so that two processes finish at the same time."""
+"""Order and grouping of tests, so that parallel processes finish together."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ TOGETHER = {
 
 
 def unit(test: str) -> str:
-    """Return the unit of a test. Tests of one unit run in one process. The default unit is the file."""
+    """Return the unit of a test.
+
+    Tests of one unit run in one process. The default unit is the file.
+    """
     return _unit_of_file(test.partition("::")[0])
 
 

@@ -79,7 +79,7 @@ def migrated(
     monkeypatch: pytest.MonkeyPatch,
     django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[Migrate]:
-    """Migrate the old database to the newest version, two sessions per batch, and use it."""
+    """Migrate the old database, two sessions per batch, and use it."""
     settings.FIELD_ENCRYPTION_KEY = KEY
     monkeypatch.setattr(import_module("sessions.migrations.0027_sessions_in_conversations"), "ROWS", 2)
     with ExitStack() as stack:

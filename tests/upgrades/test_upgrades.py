@@ -1,4 +1,4 @@
-"""Databases of an earlier version are upgraded, read and verified with the current code."""
+"""Databases of earlier versions are upgraded, read and verified."""
 
 from __future__ import annotations
 

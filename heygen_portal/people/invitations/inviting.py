@@ -21,7 +21,10 @@ from heygen_portal.trail.models import AuditEntry
 
 
 def invite(request: HttpRequest, invitation: Invitation) -> None:
-    """Store an invitation and revoke an earlier one for the same address. Raises TooManyRequests."""
+    """Store an invitation and revoke an earlier one for the same address.
+
+    Raises TooManyRequests.
+    """
     assert isinstance(request.user, User)  # the admin requires a signed-in user
     budgets.spend_sync("invite", person=request.user.pk, address=client_address.of(request))
     now = timezone.now()
@@ -47,7 +50,7 @@ def revoke(request: HttpRequest, invitation: Invitation) -> bool:
 
 
 def revoke_all_of(request: HttpRequest, inviter: User) -> list[Invitation]:
-    """Revoke all open invitations of a user who may no longer invite, and return them."""
+    """Revoke all open invitations that a user made, and return them."""
     with transaction.atomic():
         revoked = list(Invitation.objects.orphaned().filter(invited_by=inviter).select_for_update(of=("self",)))
         for invitation in revoked:

@@ -1,4 +1,7 @@
-"""Creating users from invitations and, for the domains in OIDC_DOMAINS, from single sign-on."""
+"""Creating users from invitations and from single sign-on.
+
+OIDC_DOMAINS lists the domains for single sign-on.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ INVITATION_LIFETIME = timedelta(days=7)
 
 
 def token_of(invitation: Invitation) -> str:
-    """Return the signed ID for the link. Database access alone is not enough to forge it."""
+    """Return the signed ID for the link.
+
+    Database access alone is not enough to forge it.
+    """
     return _signer().sign(str(invitation.pk))
 
 
@@ -37,7 +43,7 @@ def find(token: str) -> Invitation | None:
 
 
 def is_expected(email: str) -> bool:
-    """Whether single sign-on may create a user with this address, which the directory has verified."""
+    """Whether single sign-on may create a user with this verified address."""
     if not email or User.objects.filter(email__iexact=email).exists():
         return False
     is_own_domain = email.rpartition("@")[2] in {domain.lower() for domain in settings.OIDC_DOMAINS}
@@ -45,7 +51,10 @@ def is_expected(email: str) -> bool:
 
 
 def accept(request: HttpRequest, invitation: Invitation, user: User) -> bool:
-    """Create the invited user with the invitation's role. Return False if it was used meanwhile."""
+    """Create the invited user with the invitation's role.
+
+    Return False if it was used meanwhile.
+    """
     with transaction.atomic():
         if not Invitation.objects.open().filter(pk=invitation.pk).update(used_at=timezone.now()):
             return False
@@ -56,7 +65,9 @@ def accept(request: HttpRequest, invitation: Invitation, user: User) -> bool:
 
 
 def record_single_sign_on(request: HttpRequest, user: User) -> None:
-    """Record a user created by single sign-on. Call it in the transaction that creates the user.
+    """Record a user created by single sign-on.
+
+    Call it in the transaction that creates the user.
 
     An invitation gives its role; a domain gives none.
     """

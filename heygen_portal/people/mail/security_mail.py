@@ -1,4 +1,7 @@
-"""Mail to a user whose password, second factor, name or address has changed, so that they notice a thief."""
+"""Mail about changes of password, second factor, name or address.
+
+It lets users notice a thief.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,9 @@ SUBJECTS: Final[dict[Change, str | Promise]] = {
 
 
 def send(request: HttpRequest, user: User, change: Change, *, addresses: Iterable[str] = ()) -> None:
-    """Send the message after commit. Does nothing without a mail server or an address.
+    """Send the message after commit.
+
+    Does nothing without a mail server or an address.
 
     `addresses` replaces the user's current address, for example to tell the old address about a new one.
     """

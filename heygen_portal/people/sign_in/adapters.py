@@ -53,7 +53,10 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """Return the address that attempts are counted by. Without one, all clients share one count."""
+        """Return the address that attempts are counted by.
+
+        Without one, all clients share one count.
+        """
         return client_address.of(request) or UNKNOWN_ADDRESS
 
     def add_message(self, *args: Any, **kwargs: Any) -> None:
@@ -72,7 +75,10 @@ class AccountAdapter(DefaultAccountAdapter):
         return methods
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Count the attempt. Raises TooManyRequests. allauth's own limit would let strangers lock a name."""
+        """Count the attempt.
+
+        Raises TooManyRequests. allauth's own limit would let strangers lock a name.
+        """
         throttle.admit(request, credentials.get("username", ""))
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
@@ -82,7 +88,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return user
 
     def set_password(self, user: User, password: str) -> None:
-        """Store a password that the user chose, on the password page or with a reset link.
+        """Store a password that the user chose, also with a reset link.
 
         Does nothing if the account was closed or deactivated meanwhile, and writes no other column: `user` may still
         hold the names that closing has deleted.
@@ -110,7 +116,10 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class SingleSignOnAdapter(DefaultSocialAccountAdapter):
-    """Single sign-on with the organisation's directory. Only known and expected addresses get in."""
+    """Single sign-on with the organisation's directory.
+
+    Only known and expected addresses get in.
+    """
 
     def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[User, str] | None:
         """Return the only user with the verified address, or None."""

@@ -1,4 +1,7 @@
-"""Log rows about a person, found by user ID because a name may have belonged to someone else."""
+"""Log rows about a person, found by user ID.
+
+A name may have belonged to another person.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,10 @@ def sign_ins_of(user: User) -> tuple[QuerySet[SignIn], ...]:
 
 
 def delete_sign_ins(user: User, names: Collection[str]) -> None:
-    """Delete a person's rows of the sign-in log, and all attempts at their names that are not known to be another's."""
+    """Delete a person's rows of the sign-in log.
+
+    Attempts at their names are included, unless they are known to be another's.
+    """
     others = SignIn.objects.exclude(user=user)
     for log, column in ((AccessLog, "succeeded"), (AccessAttempt, "failed"), (AccessFailureLog, None)):
         typed = Q(pk=None)
@@ -61,7 +67,7 @@ def delete_sign_ins(user: User, names: Collection[str]) -> None:
 
 
 def rename_in_admin_log(user: User, names: Collection[str]) -> None:
-    """Give a person's rows in the administration's log the name that they have now, in place of `names`.
+    """Replace `names` with the person's current name in the administration's log.
 
     Rows about users are found by ID only.
     """
@@ -130,7 +136,7 @@ def _in_pages(entries: QuerySet[AuditEntry]) -> Iterator[AuditEntry]:
 
 
 def names_of(user: User) -> set[str]:
-    """Return the names and addresses that a user has or had, as far as the portal knows."""
+    """Return all known names and addresses of a user, current and former."""
     addresses = EmailAddress.objects.filter(user=user).values_list("email", flat=True)
     invited = Invitation.objects.filter(used_by=user).values_list("email", flat=True)
     names = {user.get_username(), user.email, *addresses, *invited, *_earlier_names(user)}
@@ -138,7 +144,10 @@ def names_of(user: User) -> set[str]:
 
 
 def without_names_of_others(user: User, names: Collection[str]) -> set[str]:
-    """Return the names that no other user has now. Log rows with a name that was reassigned may be that user's."""
+    """Return the names that no other user has now.
+
+    Log rows with a name that was reassigned may be that user's.
+    """
     others = EmailAddress.objects.exclude(user=user)
 
     def is_reassigned(name: str) -> bool:
@@ -180,7 +189,10 @@ def _admin_log(user: User) -> QuerySet[LogEntry]:
 
 
 def _about_invitations(user: User) -> Q:
-    """Match entries about invitations that a user accepted. Older entries contain only the address."""
+    """Match entries about invitations that a user accepted.
+
+    Older entries contain only the address.
+    """
     rows = Q(pk=None)
     for invitation in Invitation.objects.filter(used_by=user):
         rows |= Q(**{f"data__{audit_log.INVITATION_KEY}": str(invitation.pk)})
@@ -201,7 +213,7 @@ def _about_name(user: User) -> Q:
 
 
 def _name_before_ids(user: User) -> tuple[str, datetime]:
-    """Return a user's name at the time when entries had no IDs, and since when they had it."""
+    """Return a user's name before entries had IDs, and since when they had it."""
     renamed = AuditEntry.objects.filter(
         kind=Kind.ACCESS_CHANGED, data__has_key="username", **{f"data__{audit_log.USER_KEY}": user.pk}
     )

@@ -1,4 +1,7 @@
-"""Language codes of voices. Catalogues give an English name, a locale, or something else."""
+"""Language codes of voices.
+
+Catalogues give an English name, a locale, or something else.
+"""
 
 from __future__ import annotations
 

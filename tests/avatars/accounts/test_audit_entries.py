@@ -1,4 +1,4 @@
-"""Changes of roles, passwords and keys are in the audit log, with author and address."""
+"""Role, password and key changes are audited with author and address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Staff's changes of accounts, personas and quotas are in the audit log, with author, address and both values."""
+"""Staff changes of accounts, personas and quotas are audited with both values."""
 
 from __future__ import annotations
 
