@@ -61,7 +61,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "heygen_portal.people.time_zones.TimeZoneMiddleware",
+    "heygen_portal.people.preferences.time_zones.TimeZoneMiddleware",
     "heygen_portal.people.access.second_factor.SecondFactorMiddleware",
     "axes.middleware.AxesMiddleware",
     "heygen_portal.runtime.refusals.TooManyRequestsMiddleware",

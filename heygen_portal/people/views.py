@@ -31,7 +31,8 @@ from requests import RequestException
 
 from heygen_portal.people.access import logins
 from heygen_portal.people.invitations import joining
-from heygen_portal.people.mail import languages, outgoing, security_mail
+from heygen_portal.people.mail import outgoing, security_mail
+from heygen_portal.people.preferences import languages
 from heygen_portal.people.sign_in import directory, throttle
 from heygen_portal.people.sign_in.forms import AcceptInvitationForm, ChangePasswordForm
 from heygen_portal.runtime import budgets, client_address

@@ -16,9 +16,10 @@ from unfold.decorators import action, display
 
 from heygen_portal.console.durations import readable
 from heygen_portal.console.widgets import object_or_404
-from heygen_portal.people import closing, time_zones
+from heygen_portal.people import closing
 from heygen_portal.people.access import roles
 from heygen_portal.people.admin import UserAdmin
+from heygen_portal.people.preferences import time_zones
 from heygen_portal.permissions import Permission
 from sessions.capacity import quotas
 from sessions.models import Quota

@@ -25,7 +25,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, transacti
 from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
-from heygen_portal.people import time_zones
+from heygen_portal.people.preferences import time_zones
 from heygen_portal.trail import audit_log, statements
 from heygen_portal.trail.models import AuditEntry
 from sessions.exports import filters as export_filters

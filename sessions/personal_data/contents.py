@@ -29,9 +29,8 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models import CatalogueSync, KnowledgeVersion, PersonaVersion, Video
 from heygen_portal.models import Invitation, Membership
-from heygen_portal.people import time_zones
 from heygen_portal.people.access import logins
-from heygen_portal.people.mail import languages
+from heygen_portal.people.preferences import languages, time_zones
 from heygen_portal.people.sign_in import personal_logs
 from heygen_portal.trail import audit_log, statements
 from sessions.capacity import quotas

@@ -11,7 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from heygen_portal.console import durations
-from heygen_portal.people import time_zones
+from heygen_portal.people.preferences import time_zones
 from sessions.labels import event_labels, readable_data
 from sessions.lifecycle import end_evidence
 from sessions.models import SessionEvent

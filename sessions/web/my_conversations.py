@@ -20,8 +20,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from avatars.models import Persona
-from heygen_portal.people import time_zones
 from heygen_portal.people.access import roles, sudo
+from heygen_portal.people.preferences import time_zones
 from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.in_thread import iterate_in_thread
 from sessions.actions import queries

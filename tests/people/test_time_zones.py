@@ -13,8 +13,8 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from heygen_portal.models import PreferredTimeZone
-from heygen_portal.people import time_zones
 from heygen_portal.people.mail import security_mail
+from heygen_portal.people.preferences import time_zones
 from sessions.capacity import quotas
 from sessions.costs.report import Month
 from sessions.exports import list_export

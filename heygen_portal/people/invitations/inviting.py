@@ -11,9 +11,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from heygen_portal.models import Invitation
-from heygen_portal.people import time_zones
 from heygen_portal.people.invitations import joining
 from heygen_portal.people.mail import outgoing
+from heygen_portal.people.preferences import time_zones
 from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.text import bidi
 from heygen_portal.trail import audit_log

@@ -19,8 +19,8 @@ from django.utils import timezone, translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from heygen_portal.people import time_zones
-from heygen_portal.people.mail import languages, outgoing
+from heygen_portal.people.mail import outgoing
+from heygen_portal.people.preferences import languages, time_zones
 from heygen_portal.runtime import client_address
 from heygen_portal.runtime.text import bidi
 

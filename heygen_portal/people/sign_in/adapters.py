@@ -20,7 +20,8 @@ from encrypted_fields.fields import EncryptedTextField
 
 from heygen_portal.people.access import sudo
 from heygen_portal.people.invitations import joining
-from heygen_portal.people.mail import languages, security_mail
+from heygen_portal.people.mail import security_mail
+from heygen_portal.people.preferences import languages
 from heygen_portal.people.sign_in import directory, throttle
 from heygen_portal.runtime import client_address
 from heygen_portal.trail import audit_log
