@@ -367,7 +367,7 @@ def _latest_deadline(session: StreamingSession, now: datetime) -> datetime:
         case Status.CONNECTING | Status.LIVE:
             latest = transitions.next_check_at(session, is_live=session.status == Status.LIVE)
         case _:
-            latest = now + MAX_DEADLINE_DELAY
+            latest = max(now, session.stop_requested_at or now) + MAX_DEADLINE_DELAY
     return max(latest, now) + DEADLINE_TOLERANCE
 
 

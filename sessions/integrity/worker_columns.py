@@ -40,9 +40,8 @@ def faults() -> Iterator[Fault]:
     now = timezone.now()
     for session_id in islice(deadlines.late_deadlines(now), MAX_FAULTS):
         yield Fault("row_changed", str(session_id), table="session", row=str(session_id), column="deadline_at")
-    for column in ("active_at", "abandoned_at"):
-        future = {f"{column}__gt": now + CLOCK_TOLERANCE}
-        yield from _faults_in(StreamingSession.objects.open().filter(**future), column)
+    is_future = Q(active_at__gt=now + CLOCK_TOLERANCE)
+    yield from _faults_in(StreamingSession.objects.open().filter(is_future), "active_at")
     yield from _faults_in(_repaired(now), "deadline_at", "deadline_moved")
     yield from _faults_in(_wrongly_booked(), "booked_at")
     yield from _faults_in(_unbooked(now), "booked_at", "unbooked")

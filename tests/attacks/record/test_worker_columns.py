@@ -87,6 +87,16 @@ def test_an_account_with_an_unknown_provider_does_not_stop_verification() -> Non
     assert found() == set()
 
 
+def test_lines_without_words_in_the_index_are_named() -> None:
+    session = ended_session()
+    lines = [session.utterances.create(who="user", by="text", text=text, source="portal") for text in ("¿…?", "Hola")]
+    named = [(fault.session, fault.row) for fault in verification.faults() if fault.kind == "unindexed"]
+    assert named == []
+    lines[1].words.all().delete()
+    named = [(fault.session, fault.row) for fault in verification.faults() if fault.kind == "unindexed"]
+    assert named == [(str(session.pk), str(lines[1].pk))]
+
+
 def test_an_invalid_deadline_is_repaired(database: str) -> None:
     session = running_session()
     odd = "infinity" if database == "postgres" else "whenever"
