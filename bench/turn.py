@@ -36,18 +36,20 @@ AVATAR = "Daniel_public_20260101"
 VOICE, KNOWLEDGE = "8fbb3a0c6f4d4e6f9f3f0f4c2a7be611", "e94b7c3815da4f2fb6c07d2a9e830f14"
 GREETING = "Hello, I am Daniel. What can I do for you?"
 QUESTION = "When do you open?"
-SENTENCE = "Is the weather good today?"
+SENTENCE = "Good morning."
 SILENCE_S = 120  # after the sentence: the microphone must not say it again within a turn
 WIRES = {"heygen": "daniel", "liveavatar": "daniel-liveavatar"}  # each with its persona
 MEASURES = ("frame", "greeting", "greeting_after_frame", "typed", "spoken")
 PATIENCE_MS = 45_000
 MAX_FAILURES = 10  # conversations of one run that may be repeated: on a busy machine speech may not be recognized
 
-LIVEAVATAR_PERSONA = """
+# The accounts are shared with the bare client: of an exclusive one the portal closes every session that is not its own.
+PREPARATION = """
 from avatars.personas import starters
 from avatars.models import ProviderAccount
 wanted = starters.STARTERS[1] | {"slug": "daniel-liveavatar", "greeting": ""}
 starters.publish_starter(ProviderAccount.objects.get(kind="liveavatar"), wanted)
+ProviderAccount.objects.update(is_exclusive=False)
 """
 
 # Before any script of a page: meters on remote sound and on the microphone, and the time of the first frame. A meter
@@ -189,7 +191,7 @@ async def main(runs: int) -> None:
         servers.emulator(livekit, args=["--latency", str(ANSWER_MS)]) as emulator,
         servers.portal(emulator, livekit, env={"BUDGET_FACTOR": "1000"}) as portal,
     ):
-        portal.manage("shell", "-v0", "-c", LIVEAVATAR_PERSONA)
+        portal.manage("shell", "-v0", "-c", PREPARATION)
         async with browsing.browser(
             browsing.ALLOW_SOUND, PAGE_IS_LOCAL, "--use-fake-ui-for-media-stream", *_microphone(here)
         ) as browser:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.room_page import FRAMES, Person, RoomPage, Stage
+from tests.browser.room_page import FRAMES, Person, RoomPage, Stage, until
 from tests.support.browsing import browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
@@ -58,6 +58,21 @@ async def test_a_text_is_read_aloud_verbatim(room: RoomPage) -> None:
     assert await room.lines("user").all_text_contents() == [text]
     assert [task.encode() for task in room.last_session()["tasks"]] == [text.encode()]
     await room.wait_for_events("room_connected", "first_frame", "avatar_start_talking")
+
+
+@pytest.mark.proof
+async def test_the_page_reports_when_the_greeting_and_an_answer_were_heard(room: RoomPage) -> None:
+    await room.start()
+    await room.wait_for_sound()
+    await room.wait_for_events("first_sound", "avatar_stop_talking")
+    await room.page.wait_for_timeout(1_000)  # right after a line, an answer cannot be told from its end
+    await room.write("¿Cuál es el horario?")
+    await expect(room.lines("avatar")).to_have_count(2)
+
+    async def are_both_stored() -> bool:
+        return bool(room.last_session()["events"].count("first_sound") == 2)
+
+    await until(are_both_stored)
 
 
 @pytest.mark.proof

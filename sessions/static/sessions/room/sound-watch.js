@@ -14,6 +14,7 @@ export class SoundWatch {
   /** @type {MediaStreamAudioSourceNode | null} */
   #source = null;
   #samples = new Float32Array(1024);
+  #isWatched = false;
   #isFirstLook = true; // since watching began
   /** @type {MediaStreamTrack | null} */
   #track = null;
@@ -42,6 +43,7 @@ export class SoundWatch {
    */
   watch(isWatched) {
     clearInterval(this.#timer);
+    this.#isWatched = isWatched;
     this.#isFirstLook = true;
     if (!isWatched) return; // the context runs on: to resume it takes longer than an answer
     if (!this.#context) this.#open();
@@ -66,6 +68,7 @@ export class SoundWatch {
   }
 
   #look() {
+    if (!this.#isWatched) return;
     if (document.hidden) return this.#onLost();
     if (!this.#source || this.#context?.state !== "running") return;
     this.#analyser?.getFloatTimeDomainData(this.#samples);
@@ -77,7 +80,7 @@ export class SoundWatch {
 
   /** The session is over. */
   close() {
-    clearInterval(this.#timer);
+    this.watch(false);
     this.#source?.disconnect();
     this.#source = this.#analyser = this.#track = null;
     void this.#context?.close();
