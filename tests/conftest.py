@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sqlite3
 from collections.abc import Iterator
@@ -61,6 +62,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     databases.demote(items)  # before `-m` selects
     yield  # pytest-django has moved tests without a database to the end
     items.sort(key=lambda item: scheduling.rank(item.nodeid))
+
+
+def pytest_collection_finish() -> None:
+    # Thousands of collected tests live until the end. Otherwise each full collection of garbage would visit them.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:

@@ -60,6 +60,7 @@ def start_again(var: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.media
+@pytest.mark.proof
 def test_serve_prints_how_to_sign_in_runs_once_and_ends_all_children(tmp_path: Path) -> None:
     migrated.copy_to(tmp_path / "db.sqlite3")  # serve only has to see that nothing is missing
     with serving(tmp_path) as (process, said):
