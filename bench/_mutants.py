@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mutant:
-    """One broken place. `before` occurs once in the file; `tests` are paths, for scripts patterns of files."""
+    """One broken place.
+
+    `before` occurs once in the file; `tests` are paths, for scripts patterns of files.
+    """
 
     name: str
     path: str

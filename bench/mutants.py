@@ -51,7 +51,10 @@ def _ignore(folder: str, names: list[str]) -> list[str]:
 
 
 def run(copy: Path, mutant: Mutant) -> str:
-    """Break the copy, run the tests, and restore it. Return killed, survived, or what was wrong."""
+    """Break the copy, run the tests, and restore it.
+
+    Return killed, survived, or what was wrong.
+    """
     path = copy / mutant.path
     intact = path.read_text()
     if intact.count(mutant.before) != 1:

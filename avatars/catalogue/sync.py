@@ -126,7 +126,10 @@ def _store(
 
 @transaction.atomic
 def _store_kind(account: ProviderAccount, table: Table, key: str, offers: list[dict[str, Any]]) -> Changes:
-    """Store the entries of one kind, in a number of queries that does not grow with unchanged entries."""
+    """Store the entries of one kind.
+
+    Unchanged entries cost no further queries.
+    """
     model: Any = table.model
     now = timezone.now()
     mine = model._default_manager.filter(account=account)

@@ -114,7 +114,10 @@ def _path(entry: zipfile.ZipInfo) -> str:
 
 
 def _decoded(name: str) -> str:
-    """Return a name that `zipfile` has read as code page 437, the standard's default, as its writer meant it."""
+    """Return a name as its writer meant it.
+
+    `zipfile` has read it as code page 437, the standard's default.
+    """
     try:
         raw = name.encode("cp437")
     except UnicodeEncodeError:  # read from the entry's Unicode field

@@ -1,4 +1,4 @@
-"""The lookups `folded` (contains) and `folded_exact`, which ignore accents and case on every database.
+"""Lookups that ignore accents and case: `folded` (contains), `folded_exact`.
 
 Neither database offers that by itself: SQLite's LIKE ignores case in ASCII only, and PostgreSQL's `unaccent` is an
 extension. SQLite calls `fold_accents`; PostgreSQL has the same steps in SQL.
@@ -68,7 +68,9 @@ def _fold_or_null(text: Any) -> str | None:
 
 @cache
 def _letters() -> tuple[tuple[str, str], dict[str, str]]:
-    """Return the arguments of `translate` for letters that become one other, and the remaining replacements.
+    """Return the arguments of `translate`, and the remaining replacements.
+
+    `translate` replaces letters by one other letter each.
 
     Databases with the collation C do not lower any letter beyond ASCII.
     """

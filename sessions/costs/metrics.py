@@ -95,7 +95,10 @@ def first_frame(now: datetime) -> Spread:
 
 
 def greeting(now: datetime) -> Spread:
-    """Return the times from Start to the greeting's first sound, in today's newest sessions. Two queries."""
+    """Return the times from Start to the greeting's first sound.
+
+    For today's newest sessions, in two queries.
+    """
     today = StreamingSession.objects.filter(created_at__gte=quotas.day_of(now)).order_by("-created_at")
     newest = list(today.values_list("pk", flat=True)[:MAX_GREETED_SESSIONS])
     sounds = SessionEvent.objects.filter(

@@ -21,7 +21,10 @@ TIMEOUT = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Deadline:
-    """When the session ends without a first frame, and whether its page reports that none can appear."""
+    """When the session ends without a first frame.
+
+    Also whether its page reports that none can appear.
+    """
 
     at: datetime
     is_waiting: bool = False

@@ -1,4 +1,4 @@
-"""Comparison of the settings that staff chose with the fields that were sent to the provider. Pure functions."""
+"""Comparison of the chosen settings with the fields sent to the provider."""
 
 from __future__ import annotations
 

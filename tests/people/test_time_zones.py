@@ -1,4 +1,4 @@
-"""Moments are shown in the reader's time zone, and quotas are counted in the portal's."""
+"""Times are in the reader's zone; quotas are counted in the portal's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every place that writes the name or access of a user states it in the audit log.
+"""Each write of a user's name or access is stated in the audit log.
 
 No signal or trigger does it, because a trigger would also state what an attacker writes. A place that forgets it is
 found by verification, and here by reading the code: a new one fails until it is listed and tried below.

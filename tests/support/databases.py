@@ -9,7 +9,10 @@ BOTH = ("sqlite", pytest.param("postgres", marks=pytest.mark.second_database))
 
 
 def demote(items: list[pytest.Item]) -> None:
-    """Mark runs on the second database as proofs, except those of tests marked `both_databases`."""
+    """Mark runs on the second database as proofs.
+
+    Tests marked `both_databases` are excepted.
+    """
     for item in items:
         if item.get_closest_marker("second_database") and not item.get_closest_marker("both_databases"):
             item.add_marker("proof")

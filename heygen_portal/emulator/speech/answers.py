@@ -132,7 +132,10 @@ def _stems(text: str) -> frozenset[str]:
 
 
 def _stem(word: str) -> str:
-    """Return the word's concept, or the word without up to two endings, so that "pago" matches "pagar"."""
+    """Return the word's concept, or the word without up to two endings.
+
+    So "pago" matches "pagar".
+    """
     if concept := _CONCEPTS.get(word):
         return concept
     for _ in range(2):

@@ -47,7 +47,10 @@ def label(zone: tzinfo) -> str:
 
 
 class TimeZoneMiddleware(MiddlewareMixin):
-    """Show each page in the zone that the browser reports, and store it for the user's exports and mail."""
+    """Show each page in the zone that the browser reports.
+
+    The zone is stored for the user's exports and mail.
+    """
 
     def process_request(self, request: HttpRequest) -> None:
         reported = parse(request.COOKIES.get(COOKIE))

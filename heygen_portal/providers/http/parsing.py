@@ -206,7 +206,10 @@ def without_empty(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_sent(body: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the fields of a request for the record, with dotted names, and None for texts and secrets."""
+    """Return the fields of a request for the record.
+
+    Names are dotted; texts and secrets are None.
+    """
     fields: dict[str, Any] = {}
     for name, value in body.items():
         if isinstance(value, Mapping):

@@ -31,7 +31,7 @@ def archive_of(*entries: tuple[str, bytes]) -> bytes:
 
 
 def without_utf_8_flag(archive: bytes) -> bytes:
-    """Return the archive as programs write it that store UTF-8 names without saying so."""
+    """Return an archive with UTF-8 names and without the flag that says so."""
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         at = archive.index(signature) + offset
         [flags] = struct.unpack_from("<H", archive, at)

@@ -64,7 +64,7 @@ async def test_an_opening_text_is_spoken_once_the_avatar_is_present(wire: Wire, 
 async def test_texts_sent_while_the_avatar_joins_are_answered_after_the_greeting(
     wire: Wire, http: aiohttp.ClientSession
 ) -> None:
-    """A client that has the avatar's tracks may be quicker than LiveKit's message about it."""
+    """A client may send before LiveKit announces that it joined."""
     session_id = wire.session("connecting")
     async with http.ws_connect(address(wire, session_id, opening_text="Buenos días"), autoping=False) as socket:
         for number in range(12):

@@ -1,4 +1,4 @@
-"""Beat sends a job that has work at once, and one without work only as a heartbeat."""
+"""Beat sends jobs with work at once, and others only as a heartbeat."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from heygen_portal.runtime.jobs.scheduler import PortalTask, SteadyScheduler
 
 
 class Beat:
-    """A scheduler with one job every half second, whose clock and work the test controls."""
+    """A scheduler with one job every half second.
+
+    The test controls its clock and its work.
+    """
 
     def __init__(self, redis_url: str) -> None:
         self.passed, self.answer, self.asked = 0.0, False, 0

@@ -231,7 +231,10 @@ def test_the_dashboard_shows_each_role_what_it_may_see(
 
 
 def test_first_frame_times_are_of_sessions_that_had_a_picture() -> None:
-    """Sessions with sound or text only are live as well, and continue after a verdict that comes late."""
+    """Sessions with sound or text only are excluded.
+
+    They are live as well, and continue after a late verdict.
+    """
     for seconds in (1, 2, 4):
         session = StreamingSessionFactory.create()
         record_events(session, (seconds, "first_frame", {}), (9, "first_frame", {}))

@@ -241,7 +241,7 @@ def test_only_auditors_and_administrators_export(client: Client, role: roles.Rol
 
 
 def test_a_csv_with_semicolons_has_the_same_cells(client: Client, auditor: User) -> None:
-    """Excel in Spanish splits rows at semicolons, and would show a row with commas in one column."""
+    """Excel in Spanish splits rows at semicolons, not at commas."""
     session = ended_session()
     session.utterances.create(who="user", by="text", source="portal", text='uno; dos, "tres"\n=1+1')
     asked = {"what": "lines", "reason": WHY}

@@ -41,7 +41,7 @@ def report(session: StreamingSession, kind: EventKind, after: timedelta, **data:
 
 
 def end_reason(session: StreamingSession, after: timedelta) -> str:
-    """Return the reason for which the worker ends the session at this time, or an empty string."""
+    """Return the worker's end reason at this time, or an empty string."""
     now = session.created_at + after
     with time_machine.travel(now, tick=False):
         deadlines.claim_due(now)
