@@ -164,6 +164,11 @@ class ProviderSilent(SessionError):
     words = _("The avatar service is not responding.")
 
 
+class NotPublished(SessionError):
+    code = "not_published"
+    words = _("Your browser could not pass it on to the avatar. Check your connection and try again.")
+
+
 class RejoinRefused(SessionError):
     code = "rejoin_refused"
     words = _("Access to this room cannot be renewed.")
@@ -185,7 +190,7 @@ class Internal(SessionError):
 
 
 # Reasons why a stored task did not reach the avatar.
-FAILURES: tuple[type[SessionError], ...] = (ProviderLimit, ProviderRefused, ProviderSilent)
+FAILURES: tuple[type[SessionError], ...] = (ProviderLimit, ProviderRefused, ProviderSilent, NotPublished)
 
 
 def failure_words(code: str) -> str:

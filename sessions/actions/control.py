@@ -11,6 +11,7 @@ from heygen_portal.providers.contract.provider import ProviderRejected, Provider
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.actions import deadlines, send_task
+from sessions.actions.send_task import GiveCommand
 from sessions.lifecycle import events, transitions
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
@@ -19,39 +20,35 @@ from sessions.models import SessionTask, StreamingSession
 T = TypeVar("T")
 
 
-async def first_frame_rendered(session_id: UUID) -> RoomCommand | None:
-    """Make the session live and have the avatar say its greeting. Safe to repeat.
+async def first_frame_rendered(session_id: UUID, give_command: GiveCommand | None = None) -> None:
+    """Make the session live and have the avatar say its greeting. Safe to repeat."""
+    if greeting := await go_live(session_id):
+        await send_task.deliver(greeting.session, greeting, give_command)
 
-    Return a command if only a participant of the room can trigger the greeting.
-    """
 
-    def go_live() -> StreamingSession | None:
+async def go_live(session_id: UUID) -> SessionTask | None:
+    """Make the session live. Return its greeting, which the caller delivers. Safe to repeat."""
+
+    def go() -> SessionTask | None:
         session = StreamingSession.objects.select_related("account").get(pk=session_id)
-        return session if transitions.go_live(session) else None
+        if not transitions.go_live(session) or not (text := session.started_with.greeting):
+            return None
+        return SessionTask.objects.create(session=session, kind=SessionTask.Kind.REPEAT, text=text)
 
-    commands: list[RoomCommand] = []
-
-    async def give(command: RoomCommand) -> None:
-        commands.append(command)
-
-    session = await in_thread(go_live)()
-    if session and (greeting := session.started_with.greeting):
-        create = in_thread(SessionTask.objects.create)
-        task = await create(session=session, kind=SessionTask.Kind.REPEAT, text=greeting)
-        await send_task.deliver(session, task, give)
-    return commands[0] if commands else None
+    return await in_thread(go)()
 
 
-async def interrupt(session_id: UUID) -> RoomCommand | None:
+async def interrupt(session_id: UUID, give_command: GiveCommand | None = None) -> None:
     """Interrupt the avatar.
 
-    Return a command if only a participant of the room can do it. Raises NotLive, ProviderRefused, ProviderSilent.
+    Raises NotLive, ProviderRefused, ProviderSilent, and NotPublished if only the page can do it and does not.
     """
     session = await in_thread(deadlines.extend_idle_limit)(session_id)
     assert session.provider_session_id is not None
     delivery = await _with_user_errors(providers.for_account(session.account).interrupt(session.provider_session_id))
+    if isinstance(delivery, RoomCommand) and not (give_command and await give_command(delivery)):
+        raise errors.NotPublished
     await in_thread(events.record)(session_id, Entry(EventKind.INTERRUPTED))
-    return delivery if isinstance(delivery, RoomCommand) else None
 
 
 async def stay(session_id: UUID) -> None:

@@ -18,7 +18,7 @@ from sessions.capacity import provider_lookups
 from sessions.lifecycle import broadcast, end_evidence, events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
-from sessions.models import EndReason, SessionEvent, Status, StreamingSession
+from sessions.models import EndReason, SessionEvent, SessionTask, Status, StreamingSession
 
 logger = logging.getLogger(__name__)
 
@@ -75,13 +75,14 @@ def _is_uuid(name: str) -> bool:
     return True
 
 
-async def continue_without_video(session_id: UUID, step: str) -> None:
-    """Make a session live that the page continues with sound or text alone.
+async def continue_without_video(session_id: UUID, step: str) -> SessionTask | None:
+    """Make a session live that the page continues with sound or text alone. It is recorded once.
 
-    It is recorded once.
+    Return the greeting, which the caller delivers.
     """
     if await in_thread(_record_without_video)(session_id, step):
-        await control.first_frame_rendered(session_id)
+        return await control.go_live(session_id)
+    return None
 
 
 def _record_without_video(session_id: UUID, step: str) -> bool:

@@ -39,7 +39,8 @@ DELIVERY_TIMEOUT = timedelta(seconds=30)
 
 _session_locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
-GiveCommand = Callable[[RoomCommand], Awaitable[None]]
+# Has a page publish a command in its room. Returns whether the page did.
+GiveCommand = Callable[[RoomCommand], Awaitable[bool]]
 
 
 def session_lock(session_id: UUID) -> asyncio.Lock:
@@ -83,16 +84,21 @@ async def _wait_for_outcome(task: SessionTask) -> SessionTask:
 
 
 async def deliver(session: StreamingSession, task: SessionTask, give_command: GiveCommand | None = None) -> None:
-    """Send a stored task to the provider and record the outcome or refusal."""
+    """Send a stored task to the provider and record the outcome or refusal.
+
+    A command that only a participant of the room can publish counts as sent once the page has published it.
+    """
     provider = providers.for_account(session.account)
     assert session.provider_session_id is not None  # a live session has one
     failure: ProviderError | None = None
     try:
         delivery = await _send_when_ready(provider, session.provider_session_id, task)
-        if isinstance(delivery, RoomCommand) and give_command:
-            await give_command(delivery)
-        task.status = SessionTask.Status.SENT
-        task.provider_task_id = delivery.provider_task_id
+        if isinstance(delivery, RoomCommand) and not (give_command and await give_command(delivery)):
+            task.status = SessionTask.Status.FAILED
+            task.failure = errors.NotPublished.code
+        else:
+            task.status = SessionTask.Status.SENT
+            task.provider_task_id = delivery.provider_task_id
     except ProviderError as exc:
         failure = exc
         task.status = SessionTask.Status.FAILED

@@ -16,16 +16,15 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from heygen_portal.providers.contract.provider import RoomCommand
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.trail import statements
 from sessions import errors
-from sessions.actions import control, deadlines, provider_status, queries, stop
+from sessions.actions import control, deadlines, provider_status, queries, send_task, stop
 from sessions.capacity.claims import Claim
 from sessions.lifecycle import broadcast, coverage, events, no_picture_texts, transitions
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
-from sessions.models import EndReason, SessionEvent, SpeechErased, Status, StreamingSession, Utterance
+from sessions.models import EndReason, SessionEvent, SessionTask, SpeechErased, Status, StreamingSession, Utterance
 from sessions.presence import tabs
 from sessions.timeline.page_clock import PAGE_AT, PageClock
 from sessions.web import report_fields
@@ -57,27 +56,22 @@ MAX_STORED_PER_KIND: dict[str, int] = {EventKind.FIRST_FRAME: 20, EventKind.RATE
 
 @dataclass(frozen=True)
 class Outcome:
-    """What follows from a report.
+    """What follows from a report: a greeting to deliver, and a call to the provider."""
 
-    A command that only its page can publish, and a call to the provider.
-    """
-
-    command: RoomCommand | None = None
+    greeting: SessionTask | None = None
     follow_up: Callable[[], Awaitable[None]] | None = None
 
 
 NO_FOLLOW_UP = Outcome()
 
 
-async def take(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -> RoomCommand | None:
-    """Store one report and run its follow-up.
-
-    Return a command for the page to publish. Raises BadMessage.
-    """
+async def take(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -> None:
+    """Store one report and do what follows from it, without a page that can publish. Raises BadMessage."""
     outcome = await store(session_id, message, clock)
+    if outcome.greeting:
+        await send_task.deliver(outcome.greeting.session, outcome.greeting)
     if outcome.follow_up:
         await outcome.follow_up()
-    return outcome.command
 
 
 def kind_of(message: Mapping[str, Any]) -> str:
@@ -144,7 +138,7 @@ def _append_up_to_limit(session_id: UUID, entry: Entry) -> None:
 
 async def _first_frame(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
     await _store_event(session_id, kind, data, at)
-    return Outcome(command=await control.first_frame_rendered(session_id))
+    return Outcome(greeting=await control.go_live(session_id))
 
 
 async def _room_left(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
@@ -162,10 +156,11 @@ async def _session_stopped(session_id: UUID, kind: str, data: dict[str, Any], at
     return Outcome(follow_up=partial(provider_status.end_if_gone, session_id))
 
 
-async def _ladder_step_reached(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+async def _ladder_step_reached(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
     await _store_event(session_id, kind, data, at)
-    if data.get("step") in STEPS_WITHOUT_VIDEO:
-        await provider_status.continue_without_video(session_id, data["step"])
+    if data.get("step") not in STEPS_WITHOUT_VIDEO:
+        return NO_FOLLOW_UP
+    return Outcome(greeting=await provider_status.continue_without_video(session_id, data["step"]))
 
 
 async def _verdict_reached(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:

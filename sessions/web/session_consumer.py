@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -39,6 +40,8 @@ from sessions.web.report_gate import URGENT_KINDS, ReportGate
 
 # Close codes: an HTTP status plus 4000, the range that applications may use.
 CLOSE_SIGNED_OUT, CLOSE_NOT_FOUND = 4401, 4404
+# How long a page may take to publish a command: LiveKit waits for a connection that is being restored.
+PUBLISH_TIMEOUT_S = 20.0
 # From a tab's leaving until dropped reports are counted: by then its session has ended unless a tab came back.
 DROP_COUNT_DELAY = transitions.TAB_GRACE + transitions.STOP_TIMEOUT
 
@@ -62,6 +65,8 @@ class SessionConsumer(PageSocket):
         self.report_lock = asyncio.Lock()  # keeps reports in the order the page sent them
         self.clock = PageClock()
         self.report_gate = ReportGate()
+        self.command_numbers = count(1)
+        self.publications: dict[int, asyncio.Future[bool]] = {}  # commands that the page has not confirmed
         await super().__call__(*args)
 
     async def connect(self) -> None:
@@ -118,6 +123,9 @@ class SessionConsumer(PageSocket):
         """
         await super().leave()
         self.prepared_room.drop()
+        for published in self.publications.values():
+            if not published.done():
+                published.set_result(False)
         if self.session_id or self.waiting_start:
             this_process.forget_session(self.channel_name)
             leaving = asyncio.ensure_future(self._leave())
@@ -282,8 +290,17 @@ class SessionConsumer(PageSocket):
 
     async def on_interrupt(self, content: dict[str, Any]) -> None:
         await self.spend("act")
-        if command := await control.interrupt(self.current_session_id()):
-            await self.give_command(command)
+        await control.interrupt(self.current_session_id(), self.give_command)
+
+    async def on_published(self, content: dict[str, Any]) -> None:
+        number, is_sent = content.get("id"), content.get("is_sent")
+        if not isinstance(number, int) or not isinstance(is_sent, bool):
+            raise errors.BadMessage
+        published = self.publications.get(number)
+        if published is None:
+            await self.spend("act")  # too late, or made up
+        elif not published.done():
+            published.set_result(is_sent)
 
     async def on_stay(self, content: dict[str, Any]) -> None:
         await self.spend("act")
@@ -302,15 +319,16 @@ class SessionConsumer(PageSocket):
 
     async def on_report(self, content: dict[str, Any]) -> None:
         session_id = self.current_session_id()
-        # The first frame triggers the greeting, which must precede texts that wait for the lock.
-        is_first_frame = page_reports.kind_of(content) == EventKind.FIRST_FRAME
-        task_lock = send_task.session_lock(session_id) if is_first_frame else nullcontext()
-        async with task_lock, self.report_lock:
-            if not await self.report_gate.admit(session_id, self.user.pk, content, self.address):
-                return
-            outcome = await page_reports.store(session_id, content, self.clock)
-            if outcome.command:
-                await self.give_command(outcome.command)
+        # A session that becomes live is greeted, and the greeting must precede texts that wait for the lock.
+        may_go_live = page_reports.kind_of(content) in (EventKind.FIRST_FRAME, EventKind.LADDER)
+        task_lock = send_task.session_lock(session_id) if may_go_live else nullcontext()
+        async with task_lock:
+            async with self.report_lock:
+                if not await self.report_gate.admit(session_id, self.user.pk, content, self.address):
+                    return
+                outcome = await page_reports.store(session_id, content, self.clock)
+            if outcome.greeting:
+                await send_task.deliver(outcome.greeting.session, outcome.greeting, self.give_command)
         if outcome.follow_up:  # outside the lock, so that no report waits for the provider
             await outcome.follow_up()
 
@@ -324,12 +342,13 @@ class SessionConsumer(PageSocket):
         "queue.leave": on_leave_queue,
         "task.send": on_task,
         "task.interrupt": on_interrupt,
+        "room.published": on_published,
         "event.report": on_report,
     }
 
     def lane(self, content: dict[str, Any]) -> str:
         """Keep messages that end a session or make it live apart from a flood of reports."""
-        if content["type"] in ("session.stop", "queue.leave"):
+        if content["type"] in ("session.stop", "queue.leave", "room.published"):
             return "urgent"
         if content["type"] == "event.report":
             return "urgent" if str(content.get("kind")) in URGENT_KINDS else "report"
@@ -374,5 +393,17 @@ class SessionConsumer(PageSocket):
         access = {"url": room.url, "token": room.token, "name": room.name, "waits": is_waiting}
         await self.send_json({"type": "session.room", **access})
 
-    async def give_command(self, command: RoomCommand) -> None:
-        await self.send_json({"type": "room.publish", "topic": command.topic, "payload": command.payload})
+    async def give_command(self, command: RoomCommand) -> bool:
+        """Have the page publish a command in its room. Return whether it reports that it did."""
+        if not self.is_open:
+            return False
+        number = next(self.command_numbers)
+        published = self.publications[number] = asyncio.get_running_loop().create_future()
+        order = {"id": number, "topic": command.topic, "payload": command.payload}
+        try:
+            await self.send_json({"type": "room.publish", **order})
+            return await asyncio.wait_for(published, PUBLISH_TIMEOUT_S)
+        except TimeoutError:
+            return False
+        finally:
+            del self.publications[number]

@@ -5,12 +5,12 @@ import { Conversation } from "../../../sessions/static/sessions/conversation/con
 import { face } from "../../../sessions/static/sessions/conversation/state.js";
 import { OUTSIDE } from "../../../sessions/static/sessions/recovery/browser-facts.js";
 
-let sent, joined, waiting, left, hushed, kept, socket, conversation;
+let sent, joined, waiting, left, hushed, kept, publishTrouble, socket, conversation;
 
 beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
-  [sent, joined, waiting, left, hushed, kept] = [[], [], [], 0, [], null];
+  [sent, joined, waiting, left, hushed, kept, publishTrouble] = [[], [], [], 0, [], null, null];
   socket = {
     isOpen: true,
     open: () => {},
@@ -37,6 +37,10 @@ function make() {
     leave: () => (left += 1),
     facts: () => OUTSIDE,
     mute: (is) => hushed.push(is),
+    publish: async (topic, payload) => {
+      if (publishTrouble) throw publishTrouble;
+      sent.push({ type: "published", topic, payload });
+    },
   });
   return made;
 }
@@ -186,6 +190,21 @@ test("an interruption mutes the page at once, and a refused one unmutes it", () 
   assert.deepEqual([hushed, sent.at(-1).type], [[true], "task.interrupt"]);
   conversation.onMessage({ type: "error", code: "provider_silent", words: "No" });
   assert.deepEqual(hushed, [true, false]);
+});
+
+test("the portal learns whether what it wants published was published", async () => {
+  goLive();
+  const order = { type: "room.publish", topic: "agent-control", payload: "{}" };
+  conversation.onMessage({ ...order, id: 1 });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(sent.slice(-2), [
+    { type: "published", topic: "agent-control", payload: "{}" },
+    { type: "room.published", id: 1, is_sent: true },
+  ]);
+  publishTrouble = new Error("no connection");
+  conversation.onMessage({ ...order, id: 2 });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(sent.at(-1), { type: "room.published", id: 2, is_sent: false });
 });
 
 test("a refused text shows its reason", () => {

@@ -264,3 +264,20 @@ test("the page hears each change of the connection's state (requirement 64)", ()
     ["connection_state", "disconnected"],
   ]);
 });
+
+test("a data packet that cannot be sent is rejected, in the room and outside it", async () => {
+  await assert.rejects(room.publish("agent-control", "{}"));
+  answers = [true];
+  await room.join("ws://room", "t");
+  const sent = [];
+  Room.prototype.localParticipant = { publishData: async (payload, options) => sent.push([payload.length, options]) };
+  await room.publish("agent-control", "{}");
+  assert.deepEqual(sent, [[2, { reliable: true, topic: "agent-control" }]]);
+  Room.prototype.localParticipant = {
+    publishData: async () => {
+      throw new Error("no connection");
+    },
+  };
+  await assert.rejects(room.publish("agent-control", "{}"));
+  delete Room.prototype.localParticipant;
+});

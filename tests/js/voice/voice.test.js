@@ -43,6 +43,7 @@ class Gate {
 
 let gates,
   gateTrouble,
+  publishTrouble,
   asked,
   tracks,
   refusal,
@@ -69,7 +70,7 @@ beforeEach(() => {
     [],
     true,
   ];
-  [gates, gateTrouble, preferences] = [[], null, {}];
+  [gates, gateTrouble, publishTrouble, preferences] = [[], null, null, {}];
   voice = speakingWith({ hands_free: true, push_to_talk: MARKS });
 });
 
@@ -90,7 +91,10 @@ function speakingWith(can, devices = DEVICES) {
       },
       onChange: () => {},
     }),
-    publishData: (_topic, payload) => marks.push(payload),
+    publishData: async (_topic, payload) => {
+      if (publishTrouble) throw publishTrouble;
+      marks.push(payload);
+    },
     capabilities: can,
     preferences: { recall: (name) => preferences[name] ?? "", keep: (name, value) => (preferences[name] = value) },
     report: ({ state, mode, gate }) => reports.push(`${state} ${mode}${gate === "off" ? "" : ` ${gate}`}`),
@@ -302,6 +306,14 @@ test("a refused press is shown until the next one", async () => {
   voice.release();
   voice.press();
   assert.deepEqual([voice.state, reports], ["on", ["on hold", "unheard hold", "on hold"]]);
+});
+
+test("a press whose marker does not reach the provider is shown", async () => {
+  await voice.toggle();
+  publishTrouble = new Error("no connection");
+  voice.press();
+  await settled();
+  assert.equal(voice.state, "unheard");
 });
 
 test("closing while the browser asks for permission leaves nothing open", async () => {

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from unittest.mock import Mock, call
+from unittest.mock import AsyncMock, Mock, call
 from uuid import uuid4
 
 import pytest
@@ -21,15 +21,26 @@ def a_session(status: Status, **fields: object) -> StreamingSession:
     return session
 
 
-async def test_a_greeting_that_needs_a_room_command_is_returned_for_the_page(provider: Mock) -> None:
+@pytest.mark.parametrize(
+    ("is_published", "outcome"),
+    [
+        (True, (SessionTask.Status.SENT, "greeting", "")),
+        (False, (SessionTask.Status.FAILED, "", "not_published")),
+    ],
+)
+async def test_a_greeting_that_needs_a_room_command_counts_as_sent_once_the_page_published_it(
+    provider: Mock, is_published: bool, outcome: tuple[str, str, str]
+) -> None:
     command = RoomCommand("agent-control", "{}", provider_task_id="greeting")
     provider.send_task.return_value = command
     session = await a_session(Status.CONNECTING)
     session.persona_settings["greeting"] = "Hola, soy Lucía."
     await session.asave()
-    assert await control.first_frame_rendered(session.pk) == command
+    give_command = AsyncMock(return_value=is_published)
+    await control.first_frame_rendered(session.pk, give_command)
+    assert give_command.await_args == call(command)
     task = await SessionTask.objects.aget(session=session)
-    assert (task.status, task.provider_task_id) == (SessionTask.Status.SENT, "greeting")
+    assert (task.status, task.provider_task_id, task.failure) == outcome
 
 
 async def test_the_first_frame_makes_the_session_live_and_sends_the_greeting(provider: Mock) -> None:

@@ -13,8 +13,8 @@ from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.contrib.auth.models import AnonymousUser
 
-from heygen_portal.providers.contract.provider import LimitReached, ProviderUnreachable, StopReason
-from sessions.models import EndReason, Status, StreamingSession
+from heygen_portal.providers.contract.provider import LimitReached, ProviderUnreachable, RoomCommand, StopReason
+from sessions.models import EndReason, SessionEvent, SessionTask, Status, StreamingSession
 from sessions.web import page_socket
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
 from tests.support.factories import StreamingSessionFactory, UserFactory
@@ -274,6 +274,72 @@ async def test_a_failed_task_is_explained_and_may_be_retried(provider: Mock) -> 
         provider.send_task.side_effect = None
         await tab.say("task.send", ref="8", kind="talk", text="hola")
         assert (await tab.hear("task.sent", ref="8"))["status"] == "sent"
+
+
+COMMAND = RoomCommand("agent-control", "{}", provider_task_id="9")
+
+
+async def test_a_text_that_the_page_publishes_counts_as_sent_when_it_has(provider: Mock) -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.go_live()
+        provider.send_task.return_value = COMMAND
+        await tab.say("task.send", ref="7", kind="talk", text="hola")
+        order = await tab.hear("room.publish", topic="agent-control", payload="{}")
+        await tab.say("room.published", id=order["id"], is_sent=True)
+        assert (await tab.hear("task.sent", ref="7"))["status"] == "sent"
+
+
+async def test_a_text_that_the_page_could_not_publish_has_failed_and_may_be_retried(provider: Mock) -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug, lang="es") as tab:
+        session_id = await tab.go_live()
+        provider.send_task.return_value = COMMAND
+        await tab.say("task.send", ref="7", kind="talk", text="hola")
+        order = await tab.hear("room.publish")
+        await tab.say("room.published", id=order["id"], is_sent=False)
+        failed = await tab.hear("task.sent", ref="7")
+        assert (failed["status"], failed["code"], bool(failed["words"])) == ("failed", "not_published", True)
+        await tab.say("task.send", ref="8", kind="talk", text="hola")
+        order = await tab.hear("room.publish")
+        await tab.say("room.published", id=order["id"], is_sent=True)
+        assert (await tab.hear("task.sent", ref="8"))["status"] == "sent"
+    statuses = SessionTask.objects.filter(session=session_id, sent_by=user).order_by("pk").values_list("status")
+    assert [status async for (status,) in statuses] == ["failed", "sent"]
+
+
+async def test_a_text_of_a_page_that_closes_before_publishing_it_has_failed(provider: Mock) -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as other, browser(user, persona.slug) as tab:
+        session_id = await tab.go_live()
+        await other.say("session.join", session_id=session_id)
+        await other.hear("session.status")
+        provider.send_task.return_value = COMMAND
+        await tab.say("task.send", ref="7", kind="talk", text="hola")
+        await tab.hear("room.publish")
+        await tab.disconnect(timeout=WAIT_TIMEOUT_S)
+        assert (await other.hear("task.sent", ref="7"))["code"] == "not_published"
+
+
+async def test_an_interruption_that_the_page_could_not_publish_is_explained(provider: Mock) -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        session_id = await tab.go_live()
+        provider.interrupt.return_value = COMMAND
+        await tab.say("task.interrupt")
+        order = await tab.hear("room.publish")
+        await tab.say("room.published", id=order["id"], is_sent=False)
+        assert (await tab.hear("error"))["code"] == "not_published"
+        kinds = SessionEvent.objects.filter(session=session_id, kind="interrupted")
+        assert not await kinds.aexists()
+
+
+@pytest.mark.parametrize("answer", [{}, {"id": 1}, {"id": "1", "is_sent": True}, {"id": 1, "is_sent": 1}])
+async def test_a_malformed_answer_to_a_command_is_refused(answer: dict[str, Any]) -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.say("room.published", **answer)
+        assert (await tab.hear("error"))["code"] == "bad_message"
 
 
 async def test_ten_texts_sent_at_once_arrive_once_each_in_order(provider: Mock) -> None:

@@ -46,7 +46,13 @@ const HANDLERS = {
   "session.staying": (conversation, message) => conversation.dispatch(message),
   "session.observed": (conversation, message) => conversation.dispatch(message),
   "provider.status": (conversation, message) => conversation.recovery.providerStatus(message),
-  "room.publish": (conversation, { topic, payload }) => conversation.room?.publish(topic, payload),
+  "room.publish": async (conversation, { id, topic, payload }) => {
+    const isSent = await conversation.room?.publish(topic, payload).then(
+      () => true,
+      () => false,
+    );
+    conversation.send({ type: "room.published", id, is_sent: isSent === true });
+  },
   "task.sent": (conversation, message) => {
     const { ref, provider_task_id: taskId = "", at } = message;
     if (message.status === "failed") return taskFailed(conversation, message);

@@ -118,13 +118,14 @@ export class AvatarRoom {
   }
 
   /**
-   * Publish a data packet as the room's own participant.
+   * Publish a data packet as the room's own participant. Rejects if it was not sent.
    *
    * @param {string} topic
    * @param {string} payload
    */
-  publish(topic, payload) {
-    void this.#room.localParticipant.publishData(new TextEncoder().encode(payload), { reliable: true, topic });
+  async publish(topic, payload) {
+    if (!this.isIn) throw new Error("not in the room");
+    await this.#room.localParticipant.publishData(new TextEncoder().encode(payload), { reliable: true, topic });
   }
 
   /** @param {MediaStreamTrack} track */

@@ -12,19 +12,22 @@ export class PushToTalk {
   #markers;
   #publishData;
   #onEnd;
+  #onFailed;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #tail;
 
   /**
    * @param {object} parts
    * @param {Markers | null} parts.markers
-   * @param {(topic: string, payload: string) => void} parts.publishData  publishes a data packet in the room
+   * @param {(topic: string, payload: string) => Promise<unknown>} parts.publishData  publishes a data packet in the room
    * @param {() => void} parts.onEnd  the utterance is over
+   * @param {() => void} [parts.onFailed]  the provider does not listen: a marker was not sent
    */
-  constructor({ markers, publishData, onEnd }) {
+  constructor({ markers, publishData, onEnd, onFailed = () => {} }) {
     this.#markers = markers;
     this.#publishData = publishData;
     this.#onEnd = onEnd;
+    this.#onFailed = onFailed;
     this.isPressed = false;
     this.isMarked = false; // the provider ignores speech outside markers for the rest of the session
   }
@@ -65,6 +68,6 @@ export class PushToTalk {
   #mark(which) {
     if (!this.#markers) return;
     this.isMarked = true;
-    this.#publishData(this.#markers.topic, this.#markers[which]);
+    this.#publishData(this.#markers.topic, this.#markers[which]).catch(() => this.#onFailed());
   }
 }

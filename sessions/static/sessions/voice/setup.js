@@ -63,7 +63,7 @@ export function setUpVoice({ conversation, room, can, storage }) {
     onLeave: (isContinued) => voice.leave(isContinued),
     /** @param {{ type: string }} event  of the room */
     onRoomEvent({ type }) {
-      if (type === "push_to_talk_failed" && voice.isOpen) voice.setState("unheard");
+      if (type === "push_to_talk_failed") voice.onUnheard();
       if (type !== "room_joined") return;
       // Tracks published in another room are gone, and each session's record mentions the microphone.
       if (voice.isOpen && reportedSessionId !== conversation.state.sessionId) void voice.reapply();

@@ -26,7 +26,7 @@ export class Voice {
    * @param {object} parts
    * @param {import("./microphone.js").Microphone} parts.microphone
    * @param {import("./outgoing-track.js").OutgoingTrack} parts.outgoing
-   * @param {(topic: string, payload: string) => void} parts.publishData  publishes a data packet in the room
+   * @param {(topic: string, payload: string) => Promise<unknown>} parts.publishData  publishes a data packet in the room
    * @param {{ hands_free: boolean, push_to_talk: import("./push-to-talk.js").Markers | null }} parts.capabilities
    * @param {{ recall: (name: string) => string, keep: (name: string, value: string) => void }} parts.preferences
    * @param {(data: { state: MicrophoneState, mode: Mode, gate: GateState }) => unknown} parts.report
@@ -40,6 +40,7 @@ export class Voice {
       markers: capabilities.push_to_talk,
       publishData,
       onEnd: () => this.#applyMode(),
+      onFailed: () => this.onUnheard(),
     });
     this.#capabilities = capabilities;
     this.#preferences = preferences;
@@ -135,6 +136,11 @@ export class Voice {
   onDeviceLost() {
     this.close();
     this.setState("absent");
+  }
+
+  /** The provider could not listen. */
+  onUnheard() {
+    if (this.isOpen) this.setState("unheard");
   }
 
   press() {
