@@ -84,7 +84,7 @@ const room = new AvatarRoom({
   isDark: () => frames.isFrameDark(),
   onAudio: (track) => sound.listen(track),
 });
-const voice = setUpVoice({ conversation, room, can, storage: localStorage });
+const voice = setUpVoice({ conversation, room, audio: stage.audio, can, storage: localStorage });
 const socket = new PortalSocket(socketAddress(), {
   onMessage: (message) => conversation.onMessage(message),
   onOpen: () => {

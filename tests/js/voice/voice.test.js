@@ -12,6 +12,7 @@ const MARKS = { topic: "", start: "start", stop: "stop" };
 class Track {
   enabled = true;
   isRunning = true;
+  muted = false;
   onended = null;
   get readyState() {
     return this.isRunning ? "live" : "ended";
@@ -44,6 +45,7 @@ class Gate {
 let gates,
   gateTrouble,
   publishTrouble,
+  isMuted,
   asked,
   tracks,
   refusal,
@@ -70,12 +72,16 @@ beforeEach(() => {
     [],
     true,
   ];
-  [gates, gateTrouble, publishTrouble, preferences] = [[], null, null, {}];
+  [gates, gateTrouble, publishTrouble, isMuted, preferences] = [[], null, null, false, {}];
   voice = speakingWith({ hands_free: true, push_to_talk: MARKS });
 });
 
 function speakingWith(can, devices = DEVICES) {
-  const microphone = new Microphone(devices, () => made.onDeviceLost());
+  const microphone = new Microphone(
+    devices,
+    () => made.onDeviceLost(),
+    (isInterrupted) => made.onInterrupted(isInterrupted),
+  );
   const made = new Voice({
     microphone,
     outgoing: new OutgoingTrack({
@@ -108,7 +114,7 @@ const DEVICES = {
   getUserMedia: async (wanted) => {
     asked.push(wanted.audio);
     if (refusal) throw Object.assign(new Error(), { name: refusal });
-    const track = new Track();
+    const track = Object.assign(new Track(), { muted: isMuted });
     tracks.push(track);
     return { getAudioTracks: () => [track], getTracks: () => [track] };
   },
@@ -279,9 +285,76 @@ test("an insecure page has no microphone", async () => {
   assert.equal(voice.state, "insecure");
 });
 
-test("a microphone that is unplugged is shown as absent", async () => {
+test("another microphone takes over from one that is unplugged, and the page says so", async () => {
+  voice.setMode("hands_free");
+  preferences.gate = "off";
   await voice.toggle();
   tracks[0].onended();
+  await settled();
+  assert.deepEqual([voice.state, voice.isOpen, tracks[0].copies[0].isRunning], ["replaced", true, false]);
+  assert.deepEqual([published.at(-1), sends(), reports.at(-1)], [tracks[1].copies[0], true, "replaced hands_free"]);
+});
+
+test("what is said while a microphone is unplugged ends there", async () => {
+  await voice.toggle();
+  voice.press();
+  tracks[0].onended();
+  await settled();
+  assert.deepEqual([marks, pressed, sends()], [["start", "stop"], [true, false], false]);
+  voice.press();
+  assert.deepEqual([voice.state, sends()], ["on", true]);
+});
+
+test("microphones that are lost again and again are given up until the user tries again", async () => {
+  await voice.toggle();
+  for (let lost = 0; lost < 5; lost += 1) {
+    tracks.at(-1).onended?.();
+    await settled();
+  }
+  assert.deepEqual([voice.state, voice.isOpen, tracks.length], ["absent", false, 4]);
+  await voice.toggle();
+  assert.equal(voice.state, "on");
+});
+
+test("a phone call is shown, and the microphone continues after it", async () => {
+  await voice.toggle();
+  tracks[0].onmute();
+  assert.deepEqual([voice.state, reports.at(-1)], ["interrupted", "interrupted hold"]);
+  tracks[0].onunmute();
+  assert.equal(voice.state, "on");
+});
+
+for (const [what, leave] of [
+  ["muted", (track) => (track.muted = true)],
+  ["ended without notice", (track) => track.stop()],
+]) {
+  test(`a microphone that a phone call left ${what} is opened again when the user is back`, async () => {
+    await voice.toggle();
+    tracks[0].onmute();
+    leave(tracks[0]);
+    await voice.onReturn();
+    assert.deepEqual([tracks.length, voice.state, published.at(-1)], [2, "on", tracks[1].copies[0]]);
+  });
+}
+
+test("a microphone that works is left alone when the user is back, and so is a closed one", async () => {
+  await voice.onReturn();
+  await voice.toggle();
+  await voice.onReturn();
+  assert.equal(tracks.length, 1);
+});
+
+test("a microphone that the device mutes from the beginning is shown as interrupted", async () => {
+  isMuted = true;
+  await voice.toggle();
+  assert.equal(voice.state, "interrupted");
+});
+
+test("the last microphone that is unplugged is shown as absent", async () => {
+  await voice.toggle();
+  refusal = "NotFoundError";
+  tracks[0].onended();
+  await settled();
   assert.deepEqual([voice.state, voice.isOpen, tracks[0].copies[0].isRunning], ["absent", false, false]);
 });
 

@@ -5,7 +5,7 @@ import { all, one, say, showOnly } from "../lib/dom.js";
 /** @typedef {import("../voice/voice.js").Voice} Voice */
 
 /** States that need an explanation, so they open the panel. */
-const TROUBLES = new Set(["refused", "absent", "busy", "insecure", "silent", "unheard"]);
+const TROUBLES = new Set(["refused", "absent", "busy", "insecure", "silent", "unheard", "replaced", "interrupted"]);
 /** Elements in which the space bar has its own meaning. */
 const TAKES_SPACE = "button, a, input, select, textarea, summary, [contenteditable]";
 

@@ -20,15 +20,19 @@ const CLEAN = { echoCancellation: true, noiseSuppression: true, autoGainControl:
 export class Microphone {
   #devices;
   #onLost;
+  #onInterrupted;
   #attempt = 0; // results of an earlier attempt to open are dropped
 
   /**
    * @param {MediaDevices | undefined} devices  undefined on insecure pages
    * @param {() => void} onLost  it was unplugged, or permission was revoked
+   * @param {(isInterrupted: boolean) => void} [onInterrupted]  the device or system silences it, for example for a phone
+   *   call, or no longer does
    */
-  constructor(devices, onLost) {
+  constructor(devices, onLost, onInterrupted = () => {}) {
     this.#devices = devices;
     this.#onLost = onLost;
+    this.#onInterrupted = onInterrupted;
     /** @type {MediaStream | null} */
     this.stream = null;
   }
@@ -61,6 +65,8 @@ export class Microphone {
     }
     this.#release();
     track.onended = () => this.#onLost();
+    track.onmute = () => this.#onInterrupted(true);
+    track.onunmute = () => this.#onInterrupted(false);
     this.stream = stream;
     return "open";
   }
@@ -76,6 +82,12 @@ export class Microphone {
     return all
       .filter(({ kind, deviceId }) => kind === "audioinput" && deviceId)
       .map(({ deviceId, label }) => ({ id: deviceId, name: label }));
+  }
+
+  /** Whether it delivers no sound: silenced by the device or system, or ended without notice. */
+  get isInterrupted() {
+    const track = this.stream?.getAudioTracks()[0];
+    return track !== undefined && (track.muted || track.readyState === "ended");
   }
 
   get deviceId() {
@@ -101,7 +113,7 @@ export class Microphone {
 
   #release() {
     for (const track of this.stream?.getTracks() ?? []) {
-      track.onended = null;
+      track.onended = track.onmute = track.onunmute = null;
       track.stop();
     }
     this.stream = null;

@@ -2,7 +2,9 @@
 
 import { isOpen } from "../conversation/state.js";
 import { one } from "../lib/dom.js";
+import { LoudspeakerView } from "../views/loudspeaker.js";
 import { VoiceView } from "../views/voice.js";
+import { Loudspeaker } from "./loudspeaker.js";
 import { Microphone } from "./microphone.js";
 import { OutgoingTrack } from "./outgoing-track.js";
 import { preferencesIn } from "./preferences.js";
@@ -17,13 +19,19 @@ const VOICE_LEVEL = 3;
  * @param {object} parts
  * @param {import("../conversation/conversation.js").Conversation} parts.conversation
  * @param {import("../room/room.js").AvatarRoom} parts.room
+ * @param {HTMLAudioElement} parts.audio  plays the avatar
  * @param {import("../lib/page-data.js").Capabilities} parts.can
  * @param {Storage} parts.storage
  */
-export function setUpVoice({ conversation, room, can, storage }) {
+export function setUpVoice({ conversation, room, audio, can, storage }) {
   const devices = /** @type {MediaDevices | undefined} */ (navigator.mediaDevices);
   let reportedSessionId = ""; // of the session whose record mentions the microphone
-  const microphone = new Microphone(devices, () => voice.onDeviceLost());
+  const microphone = new Microphone(
+    devices,
+    () => void voice.onDeviceLost(),
+    (isInterrupted) => voice.onInterrupted(isInterrupted),
+  );
+  const preferences = preferencesIn(storage);
   const worklet = one("#voice-dock", HTMLElement).dataset.gate ?? "";
   const outgoing = new OutgoingTrack({
     room: roomForTrack(room),
@@ -39,7 +47,7 @@ export function setUpVoice({ conversation, room, can, storage }) {
     outgoing,
     publishData: room.publish.bind(room),
     capabilities: can,
-    preferences: preferencesIn(storage),
+    preferences,
     report: (data) => {
       const { sessionId } = conversation.state;
       if (!sessionId) return;
@@ -52,12 +60,26 @@ export function setUpVoice({ conversation, room, can, storage }) {
       conversation.dispatch({ type: "user_talking", isTalking: isPressed });
     },
     onChange: () => {
-      if (microphone.stream !== meter.stream) meter.listen(microphone.stream);
+      if (microphone.stream !== meter.stream) {
+        meter.listen(microphone.stream);
+        void loudspeaker.list(); // named only once a microphone is allowed
+      }
       view.draw();
     },
   });
+  const loudspeaker = new Loudspeaker({ player: audio, devices, preferences, onChange: () => loudspeakerView.draw() });
   const view = new VoiceView(voice, can.takes_voice);
-  devices?.addEventListener?.("devicechange", () => void voice.listDevices());
+  const loudspeakerView = new LoudspeakerView(loudspeaker);
+  devices?.addEventListener?.("devicechange", () => {
+    void voice.listDevices();
+    void loudspeaker.list();
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    void meter.resume();
+    void voice.onReturn();
+  });
+  void loudspeaker.restore();
   return {
     /** @param {boolean} isContinued  in a new session */
     onLeave: (isContinued) => voice.leave(isContinued),

@@ -18,6 +18,11 @@ export class SoundMeter {
     this.stream = null;
   }
 
+  /** Measure again after an interruption, such as a phone call, in which the browser stopped the context. */
+  async resume() {
+    if (this.#context && this.#context.state !== "running") await this.#context.resume().catch(() => {});
+  }
+
   /** @param {MediaStream | null} stream  null to stop */
   listen(stream) {
     clearInterval(this.#timer);

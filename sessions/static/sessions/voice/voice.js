@@ -4,7 +4,8 @@
  * hold        only while the button or the space bar is held
  * hands_free  always, or while speech is detected; the provider detects the end of a sentence
  *
- * @typedef {import("./microphone.js").Trouble | "off" | "asking" | "on" | "silent" | "unheard"} MicrophoneState
+ * @typedef {import("./microphone.js").Trouble | "off" | "asking" | "on" | "replaced" | "interrupted" | "silent"
+ *   | "unheard"} MicrophoneState  replaced: another microphone took over; interrupted: for example by a phone call
  * @typedef {"hold" | "hands_free"} Mode
  * @typedef {import("./outgoing-track.js").GateState} GateState
  */
@@ -12,6 +13,8 @@
 import { SilenceTimer } from "./level.js";
 import { PushToTalk } from "./push-to-talk.js";
 
+/** Microphones that are lost one after the other, without a sound from any of them. */
+const MAX_REPLACEMENTS = 3;
 const SILENT_MS = { hold: 2_500, hands_free: 20_000 };
 
 export class Voice {
@@ -52,6 +55,7 @@ export class Voice {
     /** @type {GateState} */
     this.gate = "off";
     this.level = 0;
+    this.replacements = 0; // since sound was heard
     /** @type {{ id: string, name: string }[]} */
     this.choices = [];
     this.#silence = new SilenceTimer(SILENT_MS[this.mode]);
@@ -84,11 +88,13 @@ export class Voice {
 
   /** The microphone's button was pressed. */
   async toggle() {
+    this.replacements = 0;
     if (this.isOpen || this.state === "asking") this.close();
     else await this.open();
   }
 
-  async open() {
+  /** @param {MicrophoneState} [opened]  the state once it is open */
+  async open(opened = "on") {
     this.setState("asking");
     const outcome = await this.microphone.open(this.#preferences.recall("device"));
     if (outcome === "superseded") return;
@@ -96,7 +102,7 @@ export class Voice {
     this.#silence = new SilenceTimer(SILENT_MS[this.mode]);
     this.#applyMode();
     if (!(await this.#publish())) return;
-    this.setState("on");
+    this.setState(this.microphone.isInterrupted ? "interrupted" : opened);
     await this.listDevices();
   }
 
@@ -133,9 +139,28 @@ export class Voice {
     this.pushToTalk.forget();
   }
 
-  onDeviceLost() {
-    this.close();
-    this.setState("absent");
+  /** The microphone was unplugged: another one takes over, if there is one. */
+  async onDeviceLost() {
+    this.release();
+    this.pushToTalk.end();
+    this.outgoing.end();
+    this.microphone.close();
+    this.level = 0;
+    this.replacements += 1;
+    if (this.replacements <= MAX_REPLACEMENTS) await this.open("replaced");
+    else this.setState("absent");
+  }
+
+  /** @param {boolean} isInterrupted  by the device or system */
+  onInterrupted(isInterrupted) {
+    if (!this.isOpen) return;
+    if (isInterrupted) this.setState("interrupted");
+    else if (this.state === "interrupted") this.setState("on");
+  }
+
+  /** The user is back at the page. After a phone call, some browsers leave the microphone dead. */
+  async onReturn() {
+    if (this.isOpen && this.microphone.isInterrupted) await this.open();
   }
 
   /** The provider could not listen. */
@@ -145,7 +170,7 @@ export class Voice {
 
   press() {
     if (this.mode !== "hold" || this.pushToTalk.isPressed || !this.isOpen) return;
-    if (this.state === "unheard") this.setState("on");
+    if (this.state === "unheard" || this.state === "replaced") this.setState("on");
     this.#silence.begin();
     this.pushToTalk.press();
     this.#applyMode();
@@ -203,8 +228,9 @@ export class Voice {
   onLevel(level, now) {
     if (!this.isOpen) return;
     this.level = level;
+    if (level > 0) this.replacements = 0;
     const isSilent = this.#silence.isTooLong(level, this.pushToTalk.isPressed || this.mode === "hands_free", now);
-    if (isSilent && this.state === "on") this.setState("silent");
+    if (isSilent && (this.state === "on" || this.state === "replaced")) this.setState("silent");
     else if (level > 0 && this.state === "silent") this.setState("on");
     else this.#onChange();
   }
