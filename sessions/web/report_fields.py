@@ -114,7 +114,9 @@ FIELDS: Mapping[str, Mapping[str, Accepts]] = {
         "checked_at": is_timestamp,
     },
     EventKind.MICROPHONE: {
-        "state": one_of(("on", "off", "replaced", "refused", "absent", "busy", "silent", "unheard", "interrupted", "insecure")),
+        "state": one_of(
+            ("on", "off", "replaced", "refused", "absent", "busy", "silent", "unheard", "interrupted", "insecure")
+        ),
         "mode": one_of(("hold", "hands_free")),
         "gate": one_of(("off", "on", "failed")),
     },

@@ -83,6 +83,47 @@ async def test_a_question_is_answered_from_the_knowledge_base(room: RoomPage) ->
     assert await room.lines("avatar").last.text_content() != "¿Cuál es el horario?"
 
 
+# A phone whose screen the page may keep on.
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+COUNT_WAKE_LOCKS = """
+let held = 0;
+const request = async () => {
+  held += 1;
+  return { released: false, async release() { if (!this.released) held -= 1; this.released = true; } };
+};
+Object.defineProperty(navigator, "wakeLock", { value: { request } });
+window.wakeLocksHeld = () => held;
+"""
+DIRECTION = "element => getComputedStyle(element).direction"
+
+
+async def test_a_phone_keeps_its_screen_on_and_sends_several_lines_in_any_script(
+    chromium: Browser, stage: Stage
+) -> None:
+    async with RoomPage.opened(chromium, stage, init=COUNT_WAKE_LOCKS, **PHONE) as room:
+        text = room.page.locator("#text")
+        await room.start()
+        await room.wait_for("wakeLocksHeld() === 1")
+        # A whole sentence of the greeting, for screen readers.
+        await expect(room.page.locator("#announcer p").first).to_have_text(re.compile(r"Lucía.*[.!?]$"))
+        await text.click()
+        one_line = await text.evaluate("element => element.clientHeight")
+        for line in ("مرحبا!", "كيف حالك؟", "أنا بخير."):
+            await room.page.keyboard.insert_text(line)
+            await room.page.keyboard.press("Enter")
+        assert await text.input_value() == "مرحبا!\nكيف حالك؟\nأنا بخير.\n"
+        assert await text.evaluate("element => element.clientHeight") > 2 * one_line
+        assert await text.evaluate(DIRECTION) == "rtl"
+        await room.page.click("#send")
+        line = room.lines("user").first
+        await expect(line).to_contain_text("مرحبا!")
+        assert await line.evaluate(DIRECTION) == "rtl"
+        assert await text.evaluate("element => element.clientHeight") == one_line
+        await room.page.click("#end")
+        await room.state("ended")
+        await room.wait_for("wakeLocksHeld() === 0")
+
+
 @pytest.mark.proof
 async def test_lines_written_while_connecting_are_sent_once_and_in_order(room: RoomPage) -> None:
     lines = ["Uno.", "Dos.", "Tres."]

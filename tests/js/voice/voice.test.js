@@ -310,10 +310,21 @@ test("microphones that are lost again and again are given up until the user trie
   for (let lost = 0; lost < 5; lost += 1) {
     tracks.at(-1).onended?.();
     await settled();
+    voice.onLevel(0, lost);
   }
   assert.deepEqual([voice.state, voice.isOpen, tracks.length], ["absent", false, 4]);
   await voice.toggle();
   assert.equal(voice.state, "on");
+});
+
+test("a microphone that was heard does not count as lost again and again", async () => {
+  await voice.toggle();
+  for (let lost = 0; lost < 5; lost += 1) {
+    tracks.at(-1).onended();
+    await settled();
+    voice.onLevel(3, lost);
+  }
+  assert.equal(voice.state, "replaced");
 });
 
 test("a phone call is shown, and the microphone continues after it", async () => {
