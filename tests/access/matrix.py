@@ -195,6 +195,7 @@ def room_messages(who: str) -> tuple[str, dict[str, Message]]:
         "room.rejoin": {},
         "task.send": {"text": 5},
         "task.interrupt": {},
+        "room.published": {"id": "1"},
         "event.report": {},
         "session.join": {"session_id": "own"},  # last: from then on the tab has a session
     }

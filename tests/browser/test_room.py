@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, expect
@@ -84,7 +85,7 @@ async def test_a_question_is_answered_from_the_knowledge_base(room: RoomPage) ->
 
 
 # A phone whose screen the page may keep on.
-PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 COUNT_WAKE_LOCKS = """
 let held = 0;
 const request = async () => {
@@ -115,9 +116,9 @@ async def test_a_phone_keeps_its_screen_on_and_sends_several_lines_in_any_script
         assert await text.evaluate("element => element.clientHeight") > 2 * one_line
         assert await text.evaluate(DIRECTION) == "rtl"
         await room.page.click("#send")
-        line = room.lines("user").first
-        await expect(line).to_contain_text("مرحبا!")
-        assert await line.evaluate(DIRECTION) == "rtl"
+        sent = room.lines("user").first
+        await expect(sent).to_contain_text("مرحبا!")
+        assert await sent.evaluate(DIRECTION) == "rtl"
         assert await text.evaluate("element => element.clientHeight") == one_line
         await room.page.click("#end")
         await room.state("ended")

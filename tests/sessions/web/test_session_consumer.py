@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 from unittest.mock import Mock, call
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -304,7 +304,7 @@ async def test_a_text_that_the_page_could_not_publish_has_failed_and_may_be_retr
         order = await tab.hear("room.publish")
         await tab.say("room.published", id=order["id"], is_sent=True)
         assert (await tab.hear("task.sent", ref="8"))["status"] == "sent"
-    statuses = SessionTask.objects.filter(session=session_id, sent_by=user).order_by("pk").values_list("status")
+    statuses = SessionTask.objects.filter(session=UUID(session_id), sent_by=user).order_by("pk").values_list("status")
     assert [status async for (status,) in statuses] == ["failed", "sent"]
 
 
@@ -330,7 +330,7 @@ async def test_an_interruption_that_the_page_could_not_publish_is_explained(prov
         order = await tab.hear("room.publish")
         await tab.say("room.published", id=order["id"], is_sent=False)
         assert (await tab.hear("error"))["code"] == "not_published"
-        kinds = SessionEvent.objects.filter(session=session_id, kind="interrupted")
+        kinds = SessionEvent.objects.filter(session=UUID(session_id), kind="interrupted")
         assert not await kinds.aexists()
 
 
