@@ -130,6 +130,7 @@ def _store_kind(account: ProviderAccount, table: Table, key: str, offers: list[d
 
     Unchanged entries cost no further queries.
     """
+    audit_log.lock_head()  # else what another sync stores meanwhile would be overwritten without a statement
     model: Any = table.model
     now = timezone.now()
     mine = model._default_manager.filter(account=account)

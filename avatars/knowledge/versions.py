@@ -118,6 +118,7 @@ def save_version(base: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
 
     On the first save, the provider's earlier text becomes version 1.
     """
+    audit_log.lock_head()  # before the row, as a sync does
     found = KnowledgeBase.objects.select_for_update().filter(pk=base.pk).first()
     before, made = copy.copy(found), []
     if found and not found.version and found.prompt:
@@ -149,6 +150,7 @@ def push(base: KnowledgeBase, version: KnowledgeVersion, saved_by: int | None) -
     store_at_provider(base)
     if version.number == base.version:
         with transaction.atomic():
+            audit_log.lock_head()
             before = KnowledgeBase.objects.select_for_update().get(pk=base.pk)
             base.save()
             _record_saved(before, base, [], saved_by)
