@@ -182,7 +182,7 @@ def check_file_sending(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             Error(
                 f"SEND_FILES_WITH is {settings.SEND_FILES_WITH!r}.",
                 hint=f"Set it to {file_responses.ACCEL} or {file_responses.SENDFILE}, or leave it unset.",
-                id="heygen_portal.E030",
+                id="heygen_portal.E035",
             )
         ]
     return []

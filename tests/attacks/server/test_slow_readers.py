@@ -109,7 +109,7 @@ async def test_a_capable_proxy_sends_files_itself(way: str, named: str) -> None:
 
 def test_an_unknown_send_files_header_is_reported() -> None:
     with override_settings(SEND_FILES_WITH="X-Send"):
-        assert [found.id for found in checks.check_file_sending(None)] == ["heygen_portal.E030"]
+        assert [found.id for found in checks.check_file_sending(None)] == ["heygen_portal.E035"]
 
 
 async def test_a_static_file_is_streamed() -> None:
