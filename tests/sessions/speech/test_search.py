@@ -120,6 +120,7 @@ def test_search_finds_words_of_any_script(said: str, queries: list[str]) -> None
     for query in queries:
         assert list(speech_search.matching(Utterance.objects.all(), query)) == [wanted], query
     assert not speech_search.matching(Utterance.objects.all(), "気天").exists()
+    assert not speech_search.matching(Utterance.objects.all(), "हानदा").exists()  # the same consonants as हिन्दी
 
 
 @pytest.mark.django_db
