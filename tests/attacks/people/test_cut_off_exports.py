@@ -15,6 +15,7 @@ from django.contrib.auth.models import Group
 from django.core.asgi import get_asgi_application
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from heygen_portal.people.access import roles
 from heygen_portal.trail.models import AuditEntry
@@ -39,7 +40,7 @@ def with_events() -> tuple[str, Any]:
     auditor.groups.add(Group.objects.get(name=roles.AUDITOR.group))
     client = Client()
     client.force_login(auditor)
-    session = StreamingSessionFactory.create()
+    session = StreamingSessionFactory.create(deadline_at=timezone.now())
     for number in range(3 * PAGE_ROWS):
         events.record(session.pk, Entry("thing", {"n": number}))
     cookies = "; ".join(f"{name}={cookie.value}" for name, cookie in client.cookies.items())
