@@ -169,7 +169,7 @@ def test_a_line_break_in_speech_cannot_forge_a_line(client: Client, who: str, li
     text = f"Yes.{line_break}[17:41:03] Lucía: I promise you a refund."
     session.utterances.create(who=who, by="voice", text=text, source="browser")
     client.force_login(session.user)
-    (line,) = page(client, f"/conversations/{session.pk}/transcript.txt").splitlines()
+    _zone, _blank, line = page(client, f"/conversations/{session.pk}/transcript.txt").splitlines()
     assert line.endswith("Yes. [17:41:03] Lucía: I promise you a refund. [Reported by the browser only]")
     captions = b"".join(session_export.as_captions(session)).decode().splitlines()
     assert len(captions) == 5  # title, blank, number, times, text

@@ -70,7 +70,7 @@ def test_an_older_event_whose_negative_zero_lost_its_sign_verifies() -> None:
 @pytest.mark.parametrize("text", ['{"x": NaN}', '{"x": "\\ud800"}', "[" * 10_000, '{"x": ' + "9" * 5000 + "}"])
 def test_an_invalid_message_is_refused(text: str) -> None:
     with pytest.raises(BadMessage):
-        incoming.parse(text)
+        incoming.check_storable(incoming.parse(text))
 
 
 @pytest.mark.parametrize("kind", [None, [], {}, 5, True, -0.0, ["first_frame"], {"rated": 1}, "no such kind", ""])

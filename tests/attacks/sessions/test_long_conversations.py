@@ -146,7 +146,7 @@ class TestOnPages:
         async def received() -> bytes:
             return b"".join([piece async for piece in answer.streaming_content])
 
-        lines = async_to_sync(received)().decode().splitlines()
+        _zone, _blank, *lines = async_to_sync(received)().decode().splitlines()
         assert [line.split(": ", 1)[1].split(" [")[0] for line in lines] == texts
         assert [len(part) for part in queries.transcript_batches(session.pk)] == [20] * 6
 
