@@ -19,18 +19,24 @@ from heygen_portal.runtime import file_responses
 
 # Only at the beginning of a line: comments with types contain imports too, some of them circular.
 IMPORT_PATTERN = r"""(?m)^(?P<matched>import (?P<names>[^;"']+) from "(?P<url>\.{1,2}/[^"]+)";)"""
+# A block comment with lines of its own. Source keeps its JSDoc; browsers need not load it.
+COMMENT_PATTERN = r"(?ms)^[ \t]*/\*\*(?:(?!\*/).)*\*/[ \t]*\n"
 HASHED_NAME = re.compile(r"\.[0-9a-f]{12}(\.|$)")
 
 
 class PortalStaticFilesStorage(CompressedManifestStaticFilesStorage):
-    """Follow `url()` in style sheets and relative imports in modules; ignore source maps."""
+    """Follow `url()` in style sheets and relative imports in modules, without JSDoc; ignore source maps."""
 
     manifest_strict = False  # the admin's theme references files that it does not ship
     max_post_process_passes = 20  # one for each step of the longest import chain
     patterns = (
         CompressedManifestStaticFilesStorage.patterns[0],
-        ("*.js", ((IMPORT_PATTERN, 'import %(names)s from "%(url)s";'),)),
+        ("*.js", ((COMMENT_PATTERN, ""), (IMPORT_PATTERN, 'import %(names)s from "%(url)s";'))),
     )
+
+    def url_converter(self, name: str, hashed_files: Any, template: str | None = None) -> Any:
+        """Return the replacement of a pattern's matches: nothing if its template is empty."""
+        return super().url_converter(name, hashed_files, template) if template != "" else lambda found: ""
 
     def compress_files(self, paths: Iterable[str]) -> Any:
         """Compress files with a hash in their name that are not compressed yet: their content never changes."""
