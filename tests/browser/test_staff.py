@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, expect
 
 from tests.browser.page_checks import WIDE, PageChecks, axe_source
-from tests.browser.room_page import Person, Stage
+from tests.browser.room_page import SERVER_HANG_UP, Person, Stage
 from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
@@ -60,7 +60,12 @@ async def test_an_editor_changes_tries_publishes_and_rolls_back(
         page = await context.new_page()
         page_checks = PageChecks(page, language, pictures)
         console_errors: list[str] = []
-        page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
+
+        def record_error(message: ConsoleMessage) -> None:
+            if message.type == "error" and not message.text.startswith(SERVER_HANG_UP):
+                console_errors.append(message.text)
+
+        page.on("console", record_error)
         await Person("editor", "a-word-for-tests").sign_in(page, portal)
 
         # Change: errors are explained, and users do not see a saved draft yet.
