@@ -16,6 +16,9 @@ from celery import Celery
 from heygen_portal.runtime.jobs import job_loop, scheduler
 from heygen_portal.runtime.jobs.scheduler import PortalTask, SteadyScheduler
 
+# Before and after a question, the thread that asks it looks whether its database connections still work.
+pytestmark = pytest.mark.django_db
+
 
 class Beat:
     """A scheduler with one job every half second.
