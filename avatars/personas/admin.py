@@ -93,7 +93,8 @@ class PersonaAdmin(ModelAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         """Offer only the actions that are possible now."""
-        found = Persona.objects.filter(pk=object_id, status=Persona.Status.PUBLISHED).select_related("current").first()
+        persona = super().get_object(request, object_id)  # None if the ID is no number
+        found = persona if persona and persona.status == Persona.Status.PUBLISHED else None
         last = versions.newest(found) if found else None
         done = set() if found else {"unpublish_one"}
         if found and last and last == found.current and not found.hidden_at:

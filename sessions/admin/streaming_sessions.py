@@ -272,9 +272,11 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         """Offer observing only for running sessions in our own rooms."""
-        rows = StreamingSession.objects.filter(pk=object_id, status__in=(Status.CONNECTING, Status.LIVE))
         actions: list[Any] = super().get_actions_detail(request, object_id)
-        return actions if rows.exclude(room="").exists() else [action for action in actions if action.path != "observe"]
+        session = self.get_object(request, object_id)  # None if the ID is no UUID
+        if session and session.room and session.status in (Status.CONNECTING, Status.LIVE):
+            return actions
+        return [action for action in actions if action.path != "observe"]
 
     def get_urls(self) -> list[Any]:
         live = path("live/", self.admin_site.admin_view(self.live), name="avatar_sessions_streamingsession_live")

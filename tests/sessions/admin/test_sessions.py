@@ -7,8 +7,10 @@ from typing import Any
 from unittest.mock import AsyncMock, Mock, call
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from django.urls import reverse
 
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import (
@@ -36,6 +38,13 @@ def test_a_session_in_any_status_has_a_page(admin_client: Client, status: Status
     session.utterances.create(who="avatar", by="voice", text="Hola", source="browser")
     assert admin_client.get(SESSIONS).status_code == 200
     assert admin_client.get(f"{SESSIONS}{session.pk}/change/").status_code == 200
+
+
+def test_an_id_that_is_none_leads_back_to_the_site_on_every_page(admin_client: Client) -> None:
+    for model in admin.site._registry:
+        page = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=["no-such-id"])
+        answer = admin_client.get(page)
+        assert (page, answer.status_code, answer.headers["Location"]) == (page, 302, reverse("admin:index"))
 
 
 def test_history_cannot_be_added_changed_or_deleted(admin_client: Client) -> None:
