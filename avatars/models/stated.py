@@ -22,9 +22,9 @@ ACCOUNT = Table(
     "pk",
     uncovered={
         "api_key": f"{NOT_SHOWN}: encrypted",
-        "strangers": SEEN_AT_PROVIDER,
-        "places_seen": SEEN_AT_PROVIDER,
-        "places_seen_at": SEEN_AT_PROVIDER,
+        "unknown_sessions": SEEN_AT_PROVIDER,
+        "slots_seen": SEEN_AT_PROVIDER,
+        "slots_seen_at": SEEN_AT_PROVIDER,
         "credits_left": SEEN_AT_PROVIDER,
         "synced_at": SEEN_AT_PROVIDER,
     },

@@ -1,4 +1,4 @@
-/** Notices when the avatar is heard: looks at the samples of its sound while somebody waits for it. */
+/** Notices when the avatar is heard: looks at the samples of its sound while an answer is awaited. */
 
 const EVERY_MS = 10;
 /** Silence after the codec stays far below. */
