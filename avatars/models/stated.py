@@ -39,4 +39,6 @@ VOICE = Table("voice", Voice, "pk", uncovered={**LISTED, "preview_url": f"{NOT_S
 KNOWLEDGE_BASE = Table("knowledge_base", KnowledgeBase, "pk", uncovered=LISTED)
 KNOWLEDGE_VERSION = Table("knowledge_version", KnowledgeVersion, "pk")
 PERSONA = Table("persona", Persona, "pk")
+# The groups that a persona is restricted to.
+PERSONA_GROUP = Table("persona_group", Persona.groups.through, "pk")
 PERSONA_VERSION = Table("persona_version", PersonaVersion, "pk")

@@ -39,6 +39,7 @@ VOICE_FIELDS = ("voice", "voice_rate", "voice_emotion", "voice_stability", "voic
 LISTENING_FIELDS = ("knowledge_base", "is_improvising", "is_voice_enabled", "interactivity", "breaks_silence")
 LABELS = {_("published"): "success", _("draft"): "warning", _("hidden"): "danger"}
 STATE_BEFORE_SAVE = "persona_before"  # attribute of a request, from save_model to save_related
+GROUP_ROWS_BEFORE_SAVE = "persona_groups_before"  # likewise
 
 
 @admin.register(Persona)
@@ -126,9 +127,11 @@ class PersonaAdmin(ModelAdmin):
         return obj is not None and obj.published_at is None and super().has_delete_permission(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Persona, form: PersonaForm, change: bool) -> None:
+        vars(request)[GROUP_ROWS_BEFORE_SAVE] = []
         if change:
             before = Persona.objects.select_for_update().get(pk=obj.pk)
             vars(request)[STATE_BEFORE_SAVE] = before.slug, _groups(before)
+            vars(request)[GROUP_ROWS_BEFORE_SAVE] = versions.group_rows(before)
             Persona.objects.filter(pk=obj.pk).update(slug=obj.slug)
         last = versions.newest(obj) if change else None
         if last is None or versions.differences(last, obj):
@@ -139,13 +142,19 @@ class PersonaAdmin(ModelAdmin):
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
+        persona = form.instance
+        rows_before = vars(request)[GROUP_ROWS_BEFORE_SAVE]
+        stated = versions.groups_changed(rows_before, persona)
+        if not change and stated:
+            changes = {"groups": [[], _groups(persona)]}
+            change_log.record(Actor.of(request), AuditEntry.Kind.PERSONA_CHANGED, persona, changes, stated)
         if change:
-            persona = form.instance
             pairs = zip(vars(request)[STATE_BEFORE_SAVE], (persona.slug, _groups(persona)), strict=True)
             changes = {
                 name: [*pair] for name, pair in zip(("slug", "groups"), pairs, strict=True) if pair[0] != pair[1]
             }
-            stated = statements.state(PERSONA, persona, "slug") if "slug" in changes else {}
+            slug_stated = statements.state(PERSONA, persona, "slug") if "slug" in changes else {}
+            stated = statements.merged(slug_stated, stated)
             change_log.record(Actor.of(request), AuditEntry.Kind.PERSONA_CHANGED, persona, changes, stated)
 
     def delete_model(self, request: HttpRequest, obj: Persona) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from avatars.models import Persona, PersonaVersion
 from avatars.models.personas import PersonaContent
-from avatars.models.stated import PERSONA, PERSONA_VERSION
+from avatars.models.stated import PERSONA, PERSONA_GROUP, PERSONA_VERSION
 from heygen_portal.trail import audit_log, statements
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
@@ -93,10 +94,24 @@ def set_current(persona: Persona, version: PersonaVersion, **changes: Any) -> di
     return statements.changed(PERSONA, before, Persona.objects.get(pk=persona.pk))
 
 
+def group_rows(persona: Persona) -> list[Any]:
+    """Return the rows that restrict a persona to groups."""
+    return list(Persona.groups.through.objects.filter(persona=persona.pk).order_by("pk"))
+
+
+def groups_changed(before: Iterable[Any], persona: Persona) -> dict[str, Any]:
+    """Return data that states which groups the persona has lost and gained since `before`."""
+    return statements.replaced(PERSONA_GROUP, before, group_rows(persona))
+
+
 def delete(persona: Persona, actor: Actor) -> None:
     """Delete a persona that was never published, with its versions."""
     with transaction.atomic():
-        stated = statements.deleted((PERSONA, persona), *((PERSONA_VERSION, row) for row in persona.versions.all()))
+        stated = statements.deleted(
+            (PERSONA, persona),
+            *((PERSONA_VERSION, row) for row in persona.versions.all()),
+            *((PERSONA_GROUP, row) for row in group_rows(persona)),
+        )
         audit_log.record_by(actor.user_id, actor.address, AuditEntry.Kind.PERSONA_DELETED, persona, **stated)
         persona.delete()
 

@@ -7,6 +7,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.trail.statements import Table
+
 DEFAULT_ORGANISATION = 1
 """Primary key of the organisation that a migration creates."""
 
@@ -26,6 +28,10 @@ class Organisation(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+ORGANISATION = Table("organisation", Organisation, "pk")
+"""The rows that the audit log states."""
 
 
 class Membership(models.Model):

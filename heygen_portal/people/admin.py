@@ -28,12 +28,13 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from heygen_portal.console.roles_field import RolesField
 from heygen_portal.console.widgets import NoDelete, ReadOnly, confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.models import Organisation
+from heygen_portal.models.organisation import ORGANISATION
 from heygen_portal.people import closing
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.people.access.roles import STAFF_GROUPS
 from heygen_portal.people.invitations import inviting
 from heygen_portal.people.mail import security_mail
-from heygen_portal.trail import audit_labels, audit_log, change_log
+from heygen_portal.trail import audit_labels, audit_log, change_log, statements, user_rows
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 
@@ -139,7 +140,8 @@ class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
         if stored and closing.is_closed(stored):  # since the form was read: saving it would bring the names back
             raise PermissionDenied
         before = audit_log.access_of(stored) | audit_log.names_of(stored) if stored else {}
-        vars(request)[BEFORE] = before, stored
+        rows_before = user_rows.access_rows(obj.pk) if stored else None
+        vars(request)[BEFORE] = before, stored, rows_before
         super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: ModelForm[User], formsets: Any, change: bool) -> None:
@@ -149,8 +151,8 @@ class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
         user.is_staff = user.is_superuser or user.groups.filter(name__in=STAFF_GROUPS).exists()
         user.save(update_fields=["is_staff"])
         roles.enrol(user)
-        before, stored = vars(request)[BEFORE]
-        audit_log.record_access_change(request, user, before, stored)
+        before, stored, rows_before = vars(request)[BEFORE]
+        audit_log.record_access_change(request, user, before, stored, rows_before)
         if change and before["username"] != user.username:
             security_mail.send(request, user, "username", addresses={before["email"]})
         if change and before["email"] != user.email:
@@ -201,7 +203,8 @@ class OrganisationAdmin(NoDelete, ModelAdmin):
         stored = Organisation.objects.select_for_update().filter(pk=obj.pk).first()
         super().save_model(request, obj, form, change)
         changes = change_log.diff(stored, obj, change_log.editable_columns(Organisation))
-        change_log.record(Actor.of(request), AuditEntry.Kind.ORGANISATION_CHANGED, obj, changes)
+        stated = statements.changed(ORGANISATION, stored, obj)
+        change_log.record(Actor.of(request), AuditEntry.Kind.ORGANISATION_CHANGED, obj, changes, stated)
 
 
 @admin.register(AuditEntry)

@@ -22,7 +22,7 @@ from heygen_portal.people.mail import security_mail
 from heygen_portal.people.sign_in import personal_logs, throttle
 from heygen_portal.permissions import Permission
 from heygen_portal.runtime import client_address
-from heygen_portal.trail import audit_log, statements
+from heygen_portal.trail import audit_log, statements, user_rows
 from heygen_portal.trail.models import AuditEntry
 from heygen_portal.trail.user_rows import USER
 
@@ -70,7 +70,7 @@ def is_closed(user: User) -> bool:
 
 def _anonymise(user: User) -> dict[str, Any]:
     """Delete a user's names and access; return the statement about the changed columns."""
-    stored = User.objects.get(pk=user.pk)
+    stored, rows_before = User.objects.get(pk=user.pk), user_rows.access_rows(user.pk)
     user.username = _label(user.pk)
     user.first_name = user.last_name = user.email = ""
     user.set_unusable_password()
@@ -79,7 +79,7 @@ def _anonymise(user: User) -> dict[str, Any]:
     user.save()
     user.groups.clear()
     user.user_permissions.clear()
-    return statements.changed(USER, stored, user)
+    return statements.merged(statements.changed(USER, stored, user), user_rows.access_changed(rows_before, user.pk))
 
 
 def _label(user_id: int) -> str:

@@ -13,7 +13,7 @@ from django.db.models import Max, Model, QuerySet
 from django.http import HttpRequest
 
 from heygen_portal.runtime import client_address
-from heygen_portal.trail import hash_chain, signing, statements
+from heygen_portal.trail import hash_chain, signing, statements, user_rows
 from heygen_portal.trail.models import AuditEntry, AuditHead
 from heygen_portal.trail.raw_values import AddressText, AsText, IsoText
 from heygen_portal.trail.user_rows import NAME_COLUMNS, USER
@@ -326,18 +326,25 @@ def names_of(user: User) -> dict[str, Any]:
 
 
 def record_access_change(
-    request: HttpRequest | None, user: User, before: dict[str, Any], stored: User | None = None
+    request: HttpRequest | None,
+    user: User,
+    before: dict[str, Any],
+    stored: User | None = None,
+    rows_before: user_rows.AccessRows | None = None,
 ) -> None:
     """Append an entry if a user's access or names have changed.
 
     Call it in the transaction of the change.
 
-    For a new user pass an empty `before`, and otherwise the row before the change as `stored`.
+    For a new user pass an empty `before`, and otherwise the row before the change as `stored`, and its roles and
+    permissions as `rows_before`.
     """
     after = access_of(user) | {name: value for name, value in names_of(user).items() if name in before}
     changed: dict[str, Any] = {
         name: [before.get(name), after[name]] for name in after if before.get(name) != after[name]
     }
     stated = statements.changed(USER, stored, user) if stored or not before else {}
+    if rows_before is not None or not before:
+        stated = statements.merged(stated, user_rows.access_changed(rows_before or {}, user.pk))
     if changed or stated:
         record(request, AuditEntry.Kind.ACCESS_CHANGED, user, **changed, **stated)

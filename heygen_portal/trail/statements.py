@@ -117,13 +117,27 @@ def deleted(*rows: tuple[Table, models.Model]) -> dict[str, Any]:
     return {DELETED_ROWS: keys}
 
 
+def replaced(table: Table, before: Iterable[models.Model], after: Iterable[models.Model]) -> dict[str, Any]:
+    """Return data that states the rows of a relation that were added and those that were deleted.
+
+    Rows that were added or deleted by other means are not stated, so that verification still finds them.
+    """
+    old, new = {row.pk: row for row in before}, {row.pk: row for row in after}
+    lost = [(table, row) for pk, row in old.items() if pk not in new]
+    added = merged(*(state(table, row) for pk, row in new.items() if pk not in old))
+    return {**added, **(deleted(*lost) if lost else {})}
+
+
 def merged(*stated: Mapping[str, Any]) -> dict[str, Any]:
     """Merge several statements into the data of one event."""
     tables: dict[str, dict[str, Any]] = {}
+    lost: dict[str, list[str]] = {}
     for statement in stated:
         for table, rows in statement.get(ROWS, {}).items():
             tables.setdefault(table, {}).update(rows)
-    return {ROWS: tables} if tables else {}
+        for table, keys in statement.get(DELETED_ROWS, {}).items():
+            lost.setdefault(table, []).extend(keys)
+    return {**({ROWS: tables} if tables else {}), **({DELETED_ROWS: lost} if lost else {})}
 
 
 def stated_value(column: Any, value: Any) -> Any:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models import Q
+from django.db.models import Model, Q
 
+from heygen_portal.trail import statements
 from heygen_portal.trail.statements import NOT_SHOWN, ROWS, Table
 
 USER = Table(
@@ -19,7 +20,30 @@ USER = Table(
         "last_login": "changes with each sign-in; the sign-in log says when",
     },
 )
+# Which roles and which individual permissions a user has.
+ROLE = Table("role", User.groups.through, "pk")
+USER_PERMISSION = Table("user_permission", User.user_permissions.through, "pk")
+AccessRows = Mapping[str, list[Model]]
 NAME_COLUMNS = ("username", "first_name", "last_name", "email")
+
+
+def access_rows(user_id: int) -> AccessRows:
+    """Return the rows of a user's roles and individual permissions, by table."""
+    return {
+        table.name: list(table.model._base_manager.filter(user=user_id).order_by("pk"))
+        for table in (ROLE, USER_PERMISSION)
+    }
+
+
+def access_changed(before: AccessRows, user_id: int) -> dict[str, Any]:
+    """Return data that states which of these rows the user has lost and gained since `before`."""
+    after = access_rows(user_id)
+    return statements.merged(
+        *(
+            statements.replaced(table, before.get(table.name, ()), after[table.name])
+            for table in (ROLE, USER_PERMISSION)
+        )
+    )
 
 
 def stating(user_id: int) -> Q:

@@ -18,9 +18,7 @@ from unfold.decorators import display
 from heygen_portal.console.durations import readable
 from heygen_portal.console.widgets import ReadOnly
 from heygen_portal.permissions import Permission
-from heygen_portal.trail import change_log
 from heygen_portal.trail.change_log import Actor
-from heygen_portal.trail.models import AuditEntry
 from sessions.capacity import queue, quotas
 from sessions.models import QueueEntry, Quota
 
@@ -99,8 +97,7 @@ class QuotaAdmin(ModelAdmin):
                 self.delete_model(request, quota)
 
     def _record_change(self, request: HttpRequest, before: Quota | None, after: Quota | None) -> None:
-        changes = change_log.diff(before, after, change_log.editable_columns(Quota))
-        change_log.record(Actor.of(request), AuditEntry.Kind.QUOTA_CHANGED, after or before, changes)
+        quotas.record_change(Actor.of(request), before, after)
 
     @display(description=_("group"), boolean=True)
     def is_group(self, quota: Quota) -> bool:

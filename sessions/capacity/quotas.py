@@ -15,7 +15,11 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from avatars.models import Persona, ProviderAccount
+from heygen_portal.trail import change_log, statements
+from heygen_portal.trail.change_log import Actor
+from heygen_portal.trail.models import AuditEntry
 from sessions import errors
+from sessions.lifecycle.coverage import QUOTA
 from sessions.lifecycle.transitions import Terms
 from sessions.models import Conversation, DayTotal, LimitBy, Quota, Status, StreamingSession
 
@@ -166,6 +170,19 @@ def _spending(account: ProviderAccount, booked: Decimal | None, times: Mapping[s
     promised = max(credits_for(account, in_all - so_far), Decimal(0))
     left = None if account.monthly_cap is None else max(account.monthly_cap - spent - promised, Decimal(0))
     return Spending(spent, promised, left)
+
+
+def record_change(actor: Actor, before: Quota | None, after: Quota | None) -> None:
+    """Append an audit entry about a quota that was added, changed or is about to be deleted.
+
+    Call it in the transaction of the change.
+    """
+    changes = change_log.diff(before, after, change_log.editable_columns(Quota))
+    if after:
+        stated = statements.changed(QUOTA, before, after)
+    else:
+        stated = statements.deleted((QUOTA, before)) if before else {}
+    change_log.record(actor, AuditEntry.Kind.QUOTA_CHANGED, after or before, changes, stated)
 
 
 def _quotas_of(user_id: int) -> list[Quota]:

@@ -13,11 +13,9 @@ from django.http import HttpRequest
 
 from heygen_portal.people import closing
 from heygen_portal.runtime import background
-from heygen_portal.trail import change_log
 from heygen_portal.trail.change_log import Actor
-from heygen_portal.trail.models import AuditEntry
 from sessions.actions import stop
-from sessions.capacity import queue, slots
+from sessions.capacity import queue, quotas, slots
 from sessions.lifecycle import end_evidence, transitions
 from sessions.models import EndReason, Erasure, LegalHold, QueueEntry, Quota, StreamingSession
 from sessions.retention import erasure
@@ -91,6 +89,5 @@ async def _finish_stops(sessions: Sequence[StreamingSession]) -> None:
 def _delete_quota(user: User, actor: Actor) -> None:
     quota = Quota.objects.select_related("user").filter(user_id=user.pk).first()
     if quota:
-        changes = change_log.diff(quota, None, change_log.editable_columns(Quota))
-        change_log.record(actor, AuditEntry.Kind.QUOTA_CHANGED, quota, changes)
+        quotas.record_change(actor, quota, None)
         quota.delete()

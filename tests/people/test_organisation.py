@@ -10,6 +10,7 @@ from heygen_portal.models import Membership, Organisation
 from heygen_portal.people.access import roles
 from heygen_portal.people.invitations import joining
 from heygen_portal.trail.models import AuditEntry
+from sessions.integrity import audit_statements, verification
 from tests.support.factories import PersonaFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -52,8 +53,10 @@ def test_an_administrator_renames_the_organisation_on_record() -> None:
     administrator, client = in_role(roles.ADMINISTRATOR), Client()
     client.force_login(administrator)
     organisation = Organisation.objects.get()
+    assert audit_statements.upgrade()
     response = client.post(f"{PAGE}{organisation.pk}/change/", {"name": "Ayuntamiento"})
     assert response.status_code == 302
     assert Organisation.objects.get().name == "Ayuntamiento"
+    assert list(verification.faults()) == []
     entry = AuditEntry.objects.get(kind=AuditEntry.Kind.ORGANISATION_CHANGED)
-    assert (entry.by, entry.data) == (administrator, {"name": ["Organisation", "Ayuntamiento"]})
+    assert (entry.by, entry.data["name"]) == (administrator, ["Organisation", "Ayuntamiento"])

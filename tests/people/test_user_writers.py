@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client
 
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
-from heygen_portal.trail.user_rows import USER
+from heygen_portal.trail.user_rows import ROLE, USER, USER_PERMISSION
 from sessions.integrity import audit_statements, verification
 from sessions.staff import persona_checks
 from tests.people import test_invitations as invitations
@@ -40,6 +40,8 @@ WRITERS = {
     "avatars/management/commands/first_run.py Command._person": "tried: the first run",
     "sessions/staff/persona_checks.py _checker": "tried: the nightly check",
 }
+RELATING = {"add", "set", "remove", "clear"}
+ACCESS_TABLES = {table.name for table in (USER, ROLE, USER_PERMISSION)}
 STORING = {
     "create", "create_user", "create_superuser", "get_or_create", "update_or_create", "bulk_create", "bulk_update",
     "update",
@@ -68,6 +70,18 @@ def add_in_the_admin() -> None:
     })  # fmt: skip
     assert page.status_code == 302
     assert User.objects.get(pk=person.pk).first_name == "Ana"
+    change_roles(client, person)
+
+
+def change_roles(client: Client, person: User) -> None:
+    """Give roles and a permission, take some of them away, and leave some."""
+    groups = [Group.objects.create(name=name) for name in ("First", "Second", "Third")]
+    permission = Permission.objects.order_by("pk")[0]
+    form = {"username": "newer", "first_name": "Ana", "last_name": "B", "email": "a@example.org", "is_active": "on"}
+    for chosen, permissions in ((groups[:2], [permission.pk]), (groups[1:], [])):
+        data = {**form, "groups": [group.pk for group in chosen], "user_permissions": permissions}
+        assert client.post(f"/admin/auth/user/{person.pk}/change/", data).status_code == 302
+        assert set(person.groups.all()) == set(chosen)
 
 
 def signed_in_administrator() -> Client:
@@ -121,7 +135,7 @@ def test_a_written_user_is_stated_in_the_audit_log(act: Callable[[], object], se
     before = set(User.objects.values_list("pk", flat=True))
     act()
     assert set(User.objects.values_list("pk", flat=True)) > before
-    assert [fault.description() for fault in verification.faults() if fault.table == USER.name] == []
+    assert [fault.description() for fault in verification.faults() if fault.table in ACCESS_TABLES] == []
 
 
 def test_a_name_changed_by_sql_is_named_even_after_a_later_change_in_the_portal() -> None:
@@ -140,13 +154,28 @@ def test_an_examined_row_can_be_accepted() -> None:
         shell = EndUserFactory.create(username="made-in-a-shell")
     User.objects.filter(username="known").delete()
     found = {(fault.kind, fault.table) for fault in verification.faults()}
-    assert found == {("row_added", "user"), ("row_deleted", "user")}
+    assert found == {("row_added", "user"), ("row_added", "role"), ("row_deleted", "user")}
     gone = next(fault.row for fault in verification.faults() if fault.kind == "row_deleted")
     call_command("accept_row", "user", str(shell.pk))
+    for pk in User.groups.through.objects.values_list("pk", flat=True):
+        call_command("accept_row", "role", str(pk))
     call_command("accept_row", "user", gone)
     assert list(verification.faults()) == []
     kinds = list(AuditEntry.objects.order_by("-number").values_list("kind", flat=True)[:2])
     assert kinds == ["rows_accepted", "rows_accepted"]
+
+
+def test_a_role_added_by_sql_is_named_even_after_a_later_change_in_the_portal() -> None:
+    client = signed_in_administrator()
+    person, stolen, given = User.objects.get(username="known"), *(Group.objects.create(name=n) for n in ("One", "Two"))
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO auth_user_groups (user_id, group_id) VALUES (%s, %s)", [person.pk, stolen.pk])
+    form = {"username": "known", "is_active": "on", "groups": [stolen.pk, given.pk]}
+    assert client.post(f"/admin/auth/user/{person.pk}/change/", form).status_code == 302
+    row = User.groups.through.objects.get(group=stolen).pk
+    assert [(fault.kind, fault.table, fault.row) for fault in verification.faults()] == [
+        ("row_added", "role", str(row))
+    ]
 
 
 def writers() -> Iterator[str]:
@@ -179,6 +208,8 @@ class _Writers(ast.NodeVisitor):
                 return True
             case ast.Call(func=ast.Attribute(attr=name, value=value)) if name in STORING:
                 return ast.unparse(value).startswith("User.")
+            case ast.Call(func=ast.Attribute(attr=name, value=ast.Attribute(attr="groups" | "user_permissions"))):
+                return name in RELATING and not ast.unparse(node.func).startswith("persona.")
             case ast.Assign(targets=targets):
                 return any(isinstance(each, ast.Attribute) and each.attr in USER.fields for each in targets)
         return False

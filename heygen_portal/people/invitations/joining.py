@@ -18,7 +18,7 @@ from heygen_portal.models import Invitation
 from heygen_portal.people.access import roles
 from heygen_portal.people.access.roles import STAFF_GROUPS
 from heygen_portal.runtime import client_address
-from heygen_portal.trail import audit_log, statements
+from heygen_portal.trail import audit_log, statements, user_rows
 from heygen_portal.trail.models import AuditEntry
 from heygen_portal.trail.user_rows import USER
 
@@ -90,7 +90,7 @@ def _complete(request: HttpRequest, invitation: Invitation, user: User) -> None:
 
 
 def _record_joined(request: HttpRequest, user: User, role_names: list[str]) -> None:
-    stated = statements.state(USER, user)
+    stated = statements.merged(statements.state(USER, user), user_rows.access_changed({}, user.pk))
     address = client_address.of(request)
     audit_log.record_by(user.pk, address, AuditEntry.Kind.JOINED, user, roles=[[], role_names], **stated)
 

@@ -17,7 +17,8 @@ from avatars.personas import publishing, versions
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
-from heygen_portal.trail.statements import ROWS
+from heygen_portal.trail.statements import DELETED_ROWS, ROWS
+from sessions.integrity import audit_statements, verification
 from sessions.models import Quota
 from tests.avatars.accounts.test_admin import form as account_form
 from tests.avatars.personas.test_admin import form as persona_form
@@ -44,7 +45,7 @@ def audit_entries() -> list[tuple[str, str, dict[str, Any]]]:
 
 def values_of(entry: AuditEntry) -> dict[str, Any]:
     """Return what an entry shows, without its statements about rows."""
-    return {name: value for name, value in entry.data.items() if name != ROWS}
+    return {name: value for name, value in entry.data.items() if name not in (ROWS, DELETED_ROWS)}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +125,25 @@ def test_a_moved_persona_is_published_by_the_user_who_moved_it(admin_user: User,
     assert Persona.objects.get().avatar.account == target
     entry = AuditEntry.objects.get(kind=KIND.PUBLISHED)
     assert (entry.by, entry.address) == (admin_user, "192.0.2.18")
+
+
+def test_changes_of_groups_and_quotas_match_their_rows(admin_client: Client) -> None:
+    persona = PersonaFactory.create(published=True)
+    versions.save_version(persona)
+    first, second = (Group.objects.create(name=name) for name in ("Customers", "Guests"))
+    assert audit_statements.upgrade()
+    for before, after in ([], [first.pk]), ([first.pk], [second.pk]):
+        stored = {"groups": after, "initial-slug": persona.slug, "initial-groups": before}
+        assert admin_client.post(f"{PERSONAS}{persona.pk}/change/", persona_form(persona, **stored)).status_code == 302
+    for group in (first, second):
+        form = {"user": "", "group": group.pk, "duration_limit": "", "idle_timeout": "", "minutes_per_month": "60"}
+        assert admin_client.post(f"{QUOTAS}add/", form).status_code == 302
+    kept, dropped = Quota.objects.order_by("pk")
+    form = {"user": "", "group": first.pk, "duration_limit": "", "idle_timeout": "", "minutes_per_month": "90"}
+    assert admin_client.post(f"{QUOTAS}{kept.pk}/change/", form).status_code == 302
+    assert admin_client.post(f"{QUOTAS}{dropped.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert (Quota.objects.get().minutes_per_month, list(persona.groups.all())) == (90, [second])
+    assert list(verification.faults()) == []
 
 
 def test_changes_of_groups_and_slug_are_in_the_audit_log(admin_client: Client) -> None:
