@@ -13,7 +13,7 @@ from heygen_portal.server.pages import application as get_page_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
 pages = get_page_application()  # sets up Django; models can be imported from here on
-production.refuse_default_secrets()
+production.refuse_unsafe_settings()
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter

@@ -42,10 +42,10 @@ app.conf.beat_schedule = {
 
 @celeryd_init.connect
 @beat_init.connect
-def _refuse_default_secrets(**about: Any) -> None:
-    """Refuse to start with the secrets from the repository, like the web process."""
+def _refuse_unsafe_settings(**about: Any) -> None:
+    """Refuse to start with an unsafe critical setting, like the web process."""
     try:
-        production.refuse_default_secrets()
+        production.refuse_unsafe_settings()
     except ImproperlyConfigured as exc:
         raise SystemExit(str(exc)) from exc  # Celery only logs other exceptions of a receiver
 

@@ -49,14 +49,41 @@ def redis_is_open() -> bool:
     return parts.scheme != "unix" and not unquote(parts.password or "") and not is_loopback(parts.hostname)
 
 
-def refuse_default_secrets() -> None:
-    """Raise ImproperlyConfigured in production with secrets from the repository."""
-    if is_production() and (names := default_secrets()):
-        raise ImproperlyConfigured(
+def refuse_unsafe_settings() -> None:
+    """Raise ImproperlyConfigured in production while a critical setting is unsafe.
+
+    The message names each setting, what is wrong, and how to mend it.
+    """
+    if is_production() and (problems := critical_problems()):
+        raise ImproperlyConfigured("\n".join(problems))
+
+
+def critical_problems() -> list[str]:
+    """Return a message for each unsafe setting with which web, worker, beat and monitor refuse to start."""
+    problems = []
+    if names := default_secrets():
+        problems.append(
             f"{' and '.join(names)}: ALLOWED_HOSTS allows other machines, but these are or contain the public values"
             " from the repository. Set each key, or its _FILE, to a random value of at least 50 characters. To remove"
             " the public value from _FALLBACKS, run manage.py rotate_keys first."
         )
+    # Retired keys are exempt: refusing a weak one would prevent replacing it (docs/keys.md).
+    if names := [name for name in weak_secrets() if not name.endswith("_FALLBACKS")]:
+        problems.append(
+            f"{' and '.join(names)}: can be guessed. Set each, or its _FILE, to a random value of at least 50"
+            " characters. To replace a key that is in use, see docs/keys.md."
+        )
+    if hosts := wildcard_hosts():
+        problems.append(
+            f"ALLOWED_HOSTS: {' and '.join(hosts)} accepts foreign domains as the portal's. List the portal's own"
+            " hosts, for example ALLOWED_HOSTS=portal.example.org."
+        )
+    if redis_is_open():
+        problems.append(
+            "REDIS_URL: Redis is on another machine and has no password. Set requirepass or an ACL, and"
+            " REDIS_URL=redis://:password@host:6379/0."
+        )
+    return problems
 
 
 def _secrets() -> dict[str, str]:

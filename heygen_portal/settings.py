@@ -89,7 +89,7 @@ TEMPLATES = [
 
 DATABASES = {
     "default": dj_database_url.parse(
-        env.str("DATABASE_URL", f"sqlite:///{VAR}/db.sqlite3"),
+        secret("DATABASE_URL", f"sqlite:///{VAR}/db.sqlite3"),
         # Keep connections, because opening one costs more than most queries.
         conn_max_age=600,
         conn_health_checks=True,
@@ -122,7 +122,7 @@ HISTORY_ANCHOR_FILE = env.str("HISTORY_ANCHOR_FILE", "")
 
 # Broker, channel layer, cache
 
-REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:8379/0")
+REDIS_URL = secret("REDIS_URL", "redis://127.0.0.1:8379/0")
 CHANNEL_LAYERS = {
     "default": {
         # Messages to a tab are worth nothing to a tab that is not there: publish/subscribe, nothing stored.

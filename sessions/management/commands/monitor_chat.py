@@ -17,7 +17,7 @@ class Command(BaseCommand):
     help = "Record events from the providers' own sockets of running sessions. Several processes share the work."
 
     def handle(self, **options: Any) -> None:
-        production.refuse_default_secrets()  # a long-running process, like the web server
+        production.refuse_unsafe_settings()  # a long-running process, like the web server
         asyncio.run(_run())
 
 

@@ -7,7 +7,7 @@ import pickle
 import secrets
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -164,7 +164,7 @@ LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
 def test_production_refuses_keys_from_the_repository(hosts: list[str], left: list[str]) -> None:
     keys = {**STRONG, **{name: DEFAULTS[name] for name in left}}
     with override_settings(DEBUG=False, ALLOWED_HOSTS=hosts, **keys), pytest.raises(ImproperlyConfigured) as refusal:
-        production.refuse_default_secrets()
+        production.refuse_unsafe_settings()
     assert all(name in str(refusal.value) for name in left)
 
 
@@ -179,16 +179,56 @@ def test_production_refuses_keys_from_the_repository(hosts: list[str], left: lis
 def test_production_refuses_retired_keys_from_the_repository(setting: str, name: str, default: str) -> None:
     settings = {**STRONG, "ALLOWED_HOSTS": ["portal.example.org"], setting: ["y" * 60, default]}
     with override_settings(DEBUG=False, **settings), pytest.raises(ImproperlyConfigured, match=name):
-        production.refuse_default_secrets()
+        production.refuse_unsafe_settings()
 
 
 @pytest.mark.parametrize(
     "settings",
-    [{"ALLOWED_HOSTS": LOOPBACK}, {"ALLOWED_HOSTS": ["*"], "DEBUG": True}, {"ALLOWED_HOSTS": ["*"], **STRONG}],
+    [{"ALLOWED_HOSTS": LOOPBACK}, {"ALLOWED_HOSTS": ["*"], "DEBUG": True}],
 )
 def test_a_fresh_checkout_runs_without_settings(settings: dict[str, Any]) -> None:
     with override_settings(**{"DEBUG": False, **DEFAULTS, **settings}):
-        production.refuse_default_secrets()
+        production.refuse_unsafe_settings()
+
+
+@pytest.mark.parametrize(
+    ("changed", "problems"),
+    [
+        ({}, []),
+        ({"SECRET_KEY": "changeme" * 9}, ["DJANGO_SECRET_KEY: can be guessed"]),
+        ({"FIELD_ENCRYPTION_KEY": "x"}, ["FIELD_ENCRYPTION_KEY: can be guessed"]),
+        ({"LIVEKIT_API_SECRET": "secret"}, ["LIVEKIT_API_SECRET: can be guessed"]),
+        ({"SECRET_KEY_FALLBACKS": ["old"]}, []),
+        ({"ALLOWED_HOSTS": ["*"]}, ["ALLOWED_HOSTS: * accepts"]),
+        ({"ALLOWED_HOSTS": ["portal.example.org", ".org"]}, ["ALLOWED_HOSTS: .org accepts"]),
+        ({"REDIS_URL": "redis://redis:6379/0"}, ["REDIS_URL: Redis is on another machine"]),
+        ({"ALLOWED_HOSTS": ["*"], "REDIS_URL": "redis://redis:6379/0"}, ["ALLOWED_HOSTS: *", "REDIS_URL: Redis"]),
+    ],
+)
+def test_production_refuses_each_critical_setting_by_name(changed: dict[str, Any], problems: list[str]) -> None:
+    with override_settings(**{**SAFE, **changed}):
+        found = production.critical_problems()
+        assert len(found) == len(problems)
+        assert all(problem in line for problem, line in zip(problems, found, strict=True))
+        with pytest.raises(ImproperlyConfigured) if problems else nullcontext():
+            production.refuse_unsafe_settings()
+
+
+def test_addresses_with_passwords_come_from_files(tmp_path: Path) -> None:
+    (tmp_path / "database").write_text("postgres://portal:hidden@db.example.org/portal\n")
+    (tmp_path / "redis").write_text("redis://:hidden@redis.example.org:6379/0\n")
+    files = {"DATABASE_URL_FILE": str(tmp_path / "database"), "REDIS_URL_FILE": str(tmp_path / "redis")}
+    read = "from heygen_portal import settings; print(settings.DATABASES['default']['HOST'], settings.REDIS_URL)"
+    ran = subprocess.run(
+        [sys.executable, "-c", read],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "VAR_DIR": str(tmp_path), **files},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=5 * WAIT_TIMEOUT_S,
+        check=True,
+    )
+    assert ran.stdout.split() == ["db.example.org", "redis://:hidden@redis.example.org:6379/0"]
 
 
 def test_the_web_process_refuses_to_start_with_keys_from_the_repository(tmp_path: Path) -> None:
