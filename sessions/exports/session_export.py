@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import Q
 from django.utils import timezone
 
+from heygen_portal.people.preferences import time_zones
 from sessions.actions import queries
 from sessions.exports import formats, list_export
 from sessions.exports.formats import Caption, json_value, to_json
@@ -91,7 +92,10 @@ def _events(session: StreamingSession) -> Iterator[list[SessionEvent]]:
 
 
 def as_captions(session: StreamingSession) -> Iterator[bytes]:
-    """Yield the transcript as WebVTT in pieces, with times since the first frame."""
+    """Return the transcript as WebVTT in pieces, with times since the first frame.
+
+    The title has the reader's zone. It is read here, since the pieces may be made in another thread.
+    """
     names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: session.user.get_username()}
     captions = (
         Caption(line.at, names[Utterance.Who(line.who)], line.shown, _standing_note(line))
@@ -99,7 +103,13 @@ def as_captions(session: StreamingSession) -> Iterator[bytes]:
         for line in part
     )
     began_at = session.live_at or session.created_at
-    pieces = formats.captions(captions, began_at, f"{session.persona.name}, {began_at.isoformat()}")
+    zone = timezone.get_current_timezone()
+    began = f"{began_at.astimezone(zone).isoformat()} ({time_zones.label(zone)})"
+    pieces = formats.captions(captions, began_at, f"{session.persona.name}, {began}")
+    return _encoded(pieces)
+
+
+def _encoded(pieces: Iterator[str]) -> Iterator[bytes]:
     while some := "".join(islice(pieces, queries.LINES_PER_BATCH)):
         yield some.encode()
 
@@ -131,7 +141,8 @@ def print_context(export: Export, session: StreamingSession) -> dict[str, Any]:
 
 def _export_data(export: Export) -> dict[str, Any]:
     who = export.asked_by.get_username()
-    return {"id": str(export.pk), "by": who, "at": json_value(export.asked_at), "reason": export.reason or None}
+    data = {"id": str(export.pk), "by": who, "at": json_value(export.asked_at), "reason": export.reason or None}
+    return data | {"time_zone": "UTC"}
 
 
 def _session(session: StreamingSession) -> dict[str, Any]:

@@ -155,8 +155,9 @@ def _line(line: Utterance, names: dict[Any, str]) -> str:
     if line.standing in line_standing.UNCONFIRMED:
         notes.append(str(line_standing.Standing(line.standing).label))
     suffix = "".join(f" [{note}]" for note in notes)
-    words = formats.on_one_line(f"{names[line.who]}: {line.shown}")
-    return f"[{timezone.localtime(line.at):%H:%M:%S}] {words}{suffix}\n"
+    name, words = formats.on_one_line(names[line.who]), formats.on_one_line(line.shown)
+    said = f"{formats.isolate_direction(name)}: {formats.isolate_direction(words)}"
+    return f"[{timezone.localtime(line.at):%H:%M:%S}] {said}{suffix}\n"
 
 
 def _user_id(request: HttpRequest) -> int:

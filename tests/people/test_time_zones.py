@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -17,7 +18,7 @@ from heygen_portal.people.mail import security_mail
 from heygen_portal.people.preferences import time_zones
 from sessions.capacity import quotas
 from sessions.costs.report import Month
-from sessions.exports import list_export
+from sessions.exports import list_export, session_export
 from sessions.models import StreamingSession
 from tests.support.factories import EndUserFactory, StreamingSessionFactory
 
@@ -100,6 +101,17 @@ def test_tables_for_people_have_the_readers_offset_and_json_has_utc(session: Str
 
     assert "2026-02-01T00:30:00+01:00" in exported("csv")
     assert "2026-01-31T23:30:00+00:00" in exported("jsonl")
+
+
+def test_captions_name_the_readers_zone_and_a_sessions_record_names_utc(session: StreamingSession) -> None:
+    with timezone.override("America/Bogota"):
+        pieces = session_export.as_captions(session)
+    assert b"".join(pieces).startswith(
+        f"WEBVTT - {session.persona.name}, 2026-01-31T18:30:00-05:00 (America/Bo".encode()
+    )
+    export = list_export.request_export(session.user_id, None, "sessions", "jsonl")
+    record = json.loads(b"".join(session_export.as_json(export, session)))
+    assert record["export"]["time_zone"] == "UTC"
 
 
 @override_settings(TIME_ZONE="Europe/Madrid")

@@ -3,6 +3,7 @@ import { test } from "node:test";
 
 import { plainText } from "../../../sessions/static/sessions/views/transcript-export.js";
 
+process.env.TZ = "America/New_York";
 const WORDS = {
   es: {
     title: "Conversación con Lucía",
@@ -32,11 +33,12 @@ const LINES = [
 test("the plain transcript has time, speaker, kind and interruptions, and omits unsent texts", () => {
   assert.equal(
     plainText(LINES, "Lucía", WORDS.es, "es"),
-    "Conversación con Lucía, 21 de octubre de 2026\n\n" +
+    "Conversación con Lucía, 21 de octubre de 2026 (America/New York)\n\n" +
       "[10:24] Lucía (interrumpida): Hola.\n[10:24] Tú (por voz): ¿Cómo estás?\n[10:24] Tú (para leer en voz alta): Uno.\n",
   );
   const [title, , first] = plainText(LINES, "Lucía", WORDS.en, "en").split("\n");
-  assert.deepEqual([title, first], ["Conversation with Lucía, October 21, 2026", "[10:24] Lucía (interrupted): Hola."]);
+  assert.equal(title, "Conversation with Lucía, October 21, 2026 (America/New York)");
+  assert.equal(first, "[10:24] Lucía (interrupted): Hola.");
 });
 
 for (const lineBreak of ["\n", "\r", "\r\n\r\n", "\u0085", "\u2028", "\v", "\u001d"]) {
@@ -56,3 +58,9 @@ for (const lineBreak of ["\n", "\r", "\r\n\r\n", "\u0085", "\u2028", "\v", "\u00
     ]);
   });
 }
+
+test("a text that runs from right to left does not move the time and the speaker", () => {
+  const line = { ...LINES[1], by: "text", text: "مرحبا! كيف حالك؟" };
+  const last = plainText([line], "Lucía", WORDS.es, "es").trimEnd().split("\n").at(-1);
+  assert.equal(last, "[10:24] Tú: \u2068مرحبا! كيف حالك؟\u2069");
+});

@@ -125,6 +125,15 @@ def test_a_transcript_is_downloaded_as_text(browser_client: Client, person: User
     assert "no-store" in answer["Cache-Control"]
 
 
+def test_text_that_runs_from_right_to_left_does_not_move_a_transcripts_time(
+    browser_client: Client, person: User
+) -> None:
+    session = make_conversation(person, "مرحبا!", "Hola", created_at=datetime(2026, 1, 10, 12, tzinfo=UTC))
+    answer = browser_client.get(f"/conversations/{session.pk}/transcript.txt", headers={"accept-language": "es"})
+    lines = answer.content.decode().splitlines()[2:]
+    assert lines == ["[12:00:00] Tú: \u2068مرحبا!\u2069", "[12:00:01] Lucía: Hola"]
+
+
 def test_a_conversation_with_an_unpublished_persona_has_no_link_to_talk_again(
     browser_client: Client, person: User
 ) -> None:

@@ -5,6 +5,7 @@ import { on, one, save, say } from "../lib/dom.js";
 
 // Some programs break lines at control characters that `\s` lacks, such as U+0085.
 const LINE_BREAKS = /[\s\p{Cc}]+/gu;
+const RIGHT_TO_LEFT = /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u;
 
 /** @typedef {import("../conversation/transcript.js").Line} Line */
 /** @typedef {{ you: string, copied: string, title: string, interrupted: string, voice: string, read: string, reported: string, undelivered: string, failed: string }} TranscriptWords */
@@ -27,9 +28,10 @@ export function plainText(lines, avatar, words, language) {
     if (line.isReported) notes.push(words.reported);
     if (line.isDelivered === false) notes.push(words.undelivered);
     const who = (line.who === "user" ? words.you : avatar) + (notes.length ? ` (${notes.join(", ")})` : "");
-    return `[${timeOfDay(new Date(line.at).toISOString(), language)}] ${who}: ${onOneLine(line.text)}\n`;
+    return `[${timeOfDay(new Date(line.at).toISOString(), language)}] ${isolated(who)}: ${isolated(onOneLine(line.text))}\n`;
   });
-  return [`${words.title}${day && `, ${day}`}\n\n`, ...body].join("");
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone.replaceAll("_", " ");
+  return [`${words.title}${day && `, ${day} (${zone})`}\n\n`, ...body].join("");
 }
 
 /**
@@ -39,6 +41,15 @@ export function plainText(lines, avatar, words, language) {
  */
 function onOneLine(text) {
   return text.replace(LINE_BREAKS, " ").trim();
+}
+
+/**
+ * Keep a text that runs from right to left from moving the words around it.
+ *
+ * @param {string} text
+ */
+function isolated(text) {
+  return RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : text;
 }
 
 /**
