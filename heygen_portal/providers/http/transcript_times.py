@@ -16,10 +16,6 @@ def parse_times(numbers: Sequence[float], started_at: datetime | None) -> list[d
 
     The unit is the one that brings them near the start.
 
-    The unit is the one that brings them near the start.
-
-    The unit is the one that brings them near the start.
-
     Return None for each if neither unit fits.
     """
     if started_at is None:
