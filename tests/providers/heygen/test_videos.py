@@ -36,6 +36,12 @@ async def test_a_video_is_found_on_a_later_page_by_title_or_callback_id(heygen: 
     assert [await heygen.find_video(reference) for reference in ("ref-1", "ref-2", "ref-3")] == ["v-1", "v-2", ""]
 
 
+async def test_the_search_for_a_video_ends_although_the_list_does_not(heygen: HeyGen, wire: Wire) -> None:
+    data = {"videos": [{"video_id": "v-0"}], "token": "more"}
+    wire.overrides["/v1/video.list"] = httpx.Response(200, json={"code": 100, "data": data})
+    assert await heygen.find_video("ref-1") == ""
+
+
 @pytest.mark.parametrize(
     ("data", "state"),
     [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
+import pytest
+
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import Provider
 
@@ -39,6 +41,14 @@ async def test_closing_providers_closes_the_shared_provider() -> None:
         before = providers.for_account(Account())
     async with providers.closing_providers():
         assert providers.for_account(Account()) is not before
+
+
+async def test_a_provider_unused_for_long_is_closed_when_another_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heygen_portal.providers.UNUSED_SECONDS", -1)
+    async with providers.closing_providers():
+        unused = providers.for_account(Account(api_key="sk-old"))
+        providers.for_account(Account())
+        assert providers.for_account(Account(api_key="sk-old")) is not unused
 
 
 async def test_closing_a_separate_provider_leaves_the_shared_one_open() -> None:

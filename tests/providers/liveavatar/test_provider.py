@@ -386,6 +386,17 @@ async def test_a_transcript_is_read_with_times_in_seconds_or_milliseconds(
     )
 
 
+@pytest.mark.parametrize("at", [1e300, 12345])
+async def test_a_line_without_a_plausible_time_is_kept_without_one(provider: LiveAvatar, wire: Wire, at: float) -> None:
+    line = {"role": "user", "transcript": "Hola", "absolute_timestamp": at}
+    wire.answers |= {
+        "/v1/sessions/7d0c": ok({"id": "7d0c", "created_at": STARTED_AT.isoformat()}),
+        "/v1/sessions/7d0c/transcript": ok({"transcript_data": [line]}),
+    }
+    record = await provider.read_record("7d0c")
+    assert record.lines == (SpokenLine(Speaker.USER, "Hola", None),)
+
+
 async def test_a_malformed_list_is_not_read_as_empty(provider: LiveAvatar, wire: Wire) -> None:
     wire.answers["/v1/sessions"] = ok({"results": "none"})
     with pytest.raises(ProviderUnreachable):
