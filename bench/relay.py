@@ -3,6 +3,9 @@
 One web process, 200 sockets, an open loop: a task is sent at its scheduled time, regardless of tasks in progress, and
 its latency counts from that time. The provider is the emulator without media, with 50 ms per response. Runs alternate,
 so that both get the same conditions. Then the rate is raised until the portal's p99 is twice the direct one.
+
+With more than one process, another 200 sockets are spread over all of them, without a proxy: each process has a port of
+its own. `scaling_2_over_1` compares the texts per second of processor time at the same rate.
 """
 
 from __future__ import annotations
@@ -14,15 +17,20 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, cycle
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import django
 
+from bench._process import Process
+from local import ports, processes
+from local.processes import Child
+from local.servers import command
 from tests.support import servers
 
 ANSWER_MS = 50
@@ -67,23 +75,25 @@ class Talker:
         await accepted
 
 
-async def main(seconds: float, rounds: int) -> None:
+async def main(seconds: float, rounds: int, process_count: int, *, is_postgres: bool, finds_capacity: bool) -> None:
     with ExitStack() as stack:
+        database_url = stack.enter_context(servers.postgres("max_connections=300")) if is_postgres else None
         emulator = stack.enter_context(servers.emulator(media=False, args=RULES))
-        portal = stack.enter_context(servers.portal(emulator, env={"BUDGET_FACTOR": "1000"}))
+        portal = stack.enter_context(servers.portal(emulator, database_url=database_url, env={"BUDGET_FACTOR": "1000"}))
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
         from bench import _results
 
-        cookies = await asyncio.to_thread(_results.create_signed_in_users, SOCKETS, SOCKETS)
+        webs = [Web(portal.url, portal.web)]
+        webs += [stack.enter_context(another_web(portal, number)) for number in range(2, process_count + 1)]
+        groups = [webs[:1], webs] if process_count > 1 else [webs]
+        people = SOCKETS * len(groups)
+        cookies = await asyncio.to_thread(_results.create_signed_in_users, people, people)
         async with AsyncExitStack() as sockets:
-            talkers = await join(sockets, portal, cookies)
             http = await sockets.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+            talkers = [await join(sockets, group, [cookies.pop() for _ in range(SOCKETS)]) for group in groups]
             names = await asyncio.to_thread(_provider_ids)
-
-            async def through_portal(number: int) -> None:
-                await talkers[number % SOCKETS].send()
 
             async def directly(number: int) -> None:
                 task = {"session_id": names[number % SOCKETS], "text": TEXT, "task_type": "repeat"}
@@ -92,34 +102,86 @@ async def main(seconds: float, rounds: int) -> None:
                     await answer.read()
                     answer.raise_for_status()
 
-            await measure(through_portal, directly, BASE_RATE, seconds, 1)  # warm-up
-            at_rate = await measure(through_portal, directly, BASE_RATE, seconds, rounds)
-            capacity = await find_capacity(through_portal, directly, at_rate, seconds)
+            costs: list[float] = []
+            for group, theirs in zip(groups, talkers, strict=True):
+                print(f"{len(group)} web process{'es' if len(group) > 1 else ''}, load {os.getloadavg()[0]:.1f}")
+                through_portal = spread(theirs)
+                await measure(through_portal, directly, BASE_RATE, seconds, 1)  # warm-up
+                cpu_before = sum(web.process.cpu_s() for web in group)
+                times = await measure(through_portal, directly, BASE_RATE, seconds, rounds)
+                cpu_s = sum(web.process.cpu_s() for web in group) - cpu_before
+                costs.append(cpu_s * 1000 / len(times["portal"]))
+                print(f"      {costs[-1]:.2f} ms of processor time per text")
+                if group is groups[0]:
+                    at_rate = times
+            capacity = None
+            if finds_capacity:
+                capacity = await find_capacity(spread(talkers[0]), directly, at_rate, seconds)
     result = {
         "bench": "relay",
         "p50_over_direct": ratio(at_rate, 50),
         "p99_over_direct": ratio(at_rate, 99),
         "capacity_per_s": capacity,
+        "cpu_ms_per_text": round(costs[0], 2),
+        "scaling_2_over_1": round(costs[0] / costs[1], 3) if process_count == 2 else None,
     }
     print(json.dumps(result))
 
 
-async def join(sockets: AsyncExitStack, portal: servers.Portal, cookies: list[str]) -> list[Talker]:
-    """Start a live session for each cookie, a few at a time."""
-    http = await sockets.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
-    url, semaphore = f"{portal.url}/ws/personas/lucia/?lang=en", asyncio.Semaphore(10)
+@dataclass(frozen=True)
+class Web:
+    """A web process of the portal."""
 
-    async def one(cookie: str) -> Talker:
+    url: str
+    child: Child
+
+    @property
+    def process(self) -> Process:
+        return Process("web", self.child.pid)
+
+
+@contextmanager
+def another_web(portal: servers.Portal, number: int) -> Iterator[Web]:
+    """Run one more web process of a portal on a port of its own."""
+    port = 0
+
+    def make() -> tuple[Child, Callable[[], bool]]:
+        nonlocal port
+        port = ports.free_port()
+        health = f"http://{ports.LOOPBACK}:{port}/health"
+        log = Path(portal.environment["VAR_DIR"]) / f"web{number}.log"
+        child = Child(f"web{number}", command("web", {"PORT": str(port)}), log, env=portal.environment)
+        return child, lambda: processes.answers_http(health)
+
+    with servers.running(make) as child:
+        yield Web(f"http://{ports.LOOPBACK}:{port}", child)
+
+
+def spread(talkers: list[Talker]) -> Send:
+    """Return a function that sends each text through the next of these sockets."""
+
+    async def through_portal(number: int) -> None:
+        await talkers[number % len(talkers)].send()
+
+    return through_portal
+
+
+async def join(sockets: AsyncExitStack, webs: list[Web], cookies: list[str]) -> list[Talker]:
+    """Start a live session for each cookie, a few at a time, in each web process in turn."""
+    http = await sockets.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+    semaphore = asyncio.Semaphore(10)
+
+    async def one(cookie: str, web: Web) -> Talker:
         async with semaphore:
-            headers = {"Cookie": f"sessionid={cookie}", "Origin": portal.url}
-            talker = Talker(await http.ws_connect(url, headers=headers))
+            headers = {"Cookie": f"sessionid={cookie}", "Origin": web.url}
+            talker = Talker(await http.ws_connect(f"{web.url}/ws/personas/lucia/?lang=en", headers=headers))
             listening = asyncio.create_task(talker.listen())
             sockets.callback(listening.cancel)
             await talker.socket.send_json({"type": "session.start"})
             await asyncio.wait_for(talker.live.wait(), WAIT_TIMEOUT_S)
             return talker
 
-    return await asyncio.gather(*(one(cookie) for cookie in cookies))
+    return await asyncio.gather(*map(one, cookies, cycle(webs)))
 
 
 def _provider_ids() -> list[str]:
@@ -190,5 +252,16 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seconds", type=float, default=10, help="length of one round")
     parser.add_argument("--turns", type=int, default=3, help="rounds of each at 100 a second")
+    parser.add_argument("--processes", type=int, default=2, help="web processes of the second measurement; 1: none")
+    parser.add_argument("--postgres", action="store_true", help="use PostgreSQL instead of SQLite")
+    parser.add_argument("--no-capacity", action="store_true", help="do not raise the rate")
     options = parser.parse_args()
-    asyncio.run(main(options.seconds, options.turns))
+    asyncio.run(
+        main(
+            options.seconds,
+            options.turns,
+            options.processes,
+            is_postgres=options.postgres,
+            finds_capacity=not options.no_capacity,
+        )
+    )
