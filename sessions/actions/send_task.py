@@ -29,6 +29,7 @@ from sessions.actions import deadlines
 from sessions.actions.stop import stop
 from sessions.lifecycle import broadcast, end_evidence, events
 from sessions.models import EndReason, SessionTask, StreamingSession
+from sessions.speech import speech_sql
 
 # As published clients do when a task is refused because the avatar has not joined the room yet.
 NOT_READY_RETRY_DELAY = timedelta(seconds=0.5)
@@ -56,16 +57,24 @@ async def send_task(
     user_id: int,
     ref: str = "",
     give_command: GiveCommand | None = None,
+    require_access: Callable[[], None] | None = None,
 ) -> broadcast.TaskSent | None:
     """Have the avatar answer a text or say it verbatim.
+
+    `require_access` runs in the thread that stores the text, before it is stored; what it raises is passed on.
 
     The outcome is published to every tab. A repeated `ref` is not sent again; the outcome of the first task is
     returned for the tab that asks. Raises TextEmpty, TextTooLong, NotLive before anything is sent. The caller
     orders several calls for one session.
     """
-    task, is_new = await in_thread(deadlines.accept_task)(
-        session_id, text=text, kind=SessionTask.Kind(kind.value), user_id=user_id, ref=ref
-    )
+
+    def accept() -> tuple[SessionTask, bool]:
+        # In one thread, because changing threads costs as much as the query.
+        if require_access:
+            require_access()
+        return deadlines.accept_task(session_id, text=text, kind=SessionTask.Kind(kind.value), user_id=user_id, ref=ref)
+
+    task, is_new = await in_thread(accept)()
     if is_new:
         await deliver(task.session, task, give_command)
         return None
@@ -129,7 +138,7 @@ def _task_failure(exc: ProviderError) -> str:
 
 def _record_outcome(task: SessionTask) -> None:
     with transaction.atomic():
-        task.save(update_fields=["status", "provider_task_id", "failure", "latency"])
+        speech_sql.update_outcome(task)
         events.record(task.session_id, events.task_entry(task))
         if task.sent_by_id is None:
             return  # the greeting: no tab waits for its outcome

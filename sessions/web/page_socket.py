@@ -184,8 +184,12 @@ class PageSocket(AsyncWebsocketConsumer):
 
     async def check_access(self) -> None:
         """Raise AccessLost, which closes the socket, if the user has lost access."""
+        await in_thread(self.require_access)()
+
+    def require_access(self) -> None:
+        """Do what `check_access` does, in a thread for the database."""
         assert self.claim  # messages arrive only after `open_for_page`
-        if loss := await in_thread(persona_access.loss)(self.claim):
+        if loss := persona_access.loss(self.claim):
             raise ACCESS_ERRORS[loss]({"loss": loss})
 
     async def access_lost(self, loss: Loss) -> None:

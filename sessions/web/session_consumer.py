@@ -273,10 +273,8 @@ class SessionConsumer(PageSocket):
             raise errors.BadMessage
         session_id = self.current_session_id()
         async with send_task.session_lock(session_id):
-            # Inside the lock, so that texts keep their order. Side by side, because every answer waits for both.
-            for outcome in await asyncio.gather(self.check_access(), self.spend("task"), return_exceptions=True):
-                if outcome:
-                    raise outcome
+            # Inside the lock, so that texts keep their order.
+            await self.spend("task")
             earlier = await send_task.send_task(
                 session_id,
                 text=text,
@@ -284,6 +282,7 @@ class SessionConsumer(PageSocket):
                 user_id=self.user.pk,
                 ref=ref,
                 give_command=self.give_command,
+                require_access=self.require_access,
             )
         if earlier:
             await self.relay(earlier)
