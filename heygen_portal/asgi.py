@@ -5,6 +5,7 @@ Served by `python -m heygen_portal.server`.
 
 import asyncio
 import gc
+import json
 import os
 from typing import Any
 
@@ -22,6 +23,7 @@ from django.urls import path
 from heygen_portal.env import env
 from heygen_portal.people.access.second_factor import SecondFactorSocketMiddleware
 from heygen_portal.runtime import background
+from heygen_portal.server import readiness
 from heygen_portal.server.origins import OwnOriginMiddleware
 from heygen_portal.server.request_limiter import RequestLimiter
 from sessions.models import Purpose
@@ -32,13 +34,8 @@ from sessions.web.session_consumer import SessionConsumer
 SIGN_IN_PATHS = ("/accounts/", "/admin/login/")
 sign_in_limiter = RequestLimiter(4)
 request_limiter = RequestLimiter(env.int("REQUESTS_AT_ONCE", 20))
-HEALTH_PATH = "/health"
-HEALTH_BODY = b'{"status": "ok"}'
-HEALTH_HEADERS = [
-    (b"content-type", b"application/json"),
-    (b"content-length", str(len(HEALTH_BODY)).encode()),
-    (b"cache-control", b"no-store"),
-]
+LIVE_PATHS = ("/health", "/health/live")
+READY_PATH = "/health/ready"
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
@@ -47,15 +44,32 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
     Its thread may be waiting for this event loop. If it were cancelled, the thread would wait forever, and so would the
     process.
     """
-    if scope["path"] == HEALTH_PATH and scope["method"] in ("GET", "HEAD"):
+    if scope["method"] in ("GET", "HEAD"):
         # Answered without Django, whose threads may all be busy.
-        await send({"type": "http.response.start", "status": 200, "headers": HEALTH_HEADERS})
-        await send({"type": "http.response.body", "body": HEALTH_BODY})
-        return
+        if scope["path"] in LIVE_PATHS:
+            await send_json(send, 200, {"status": "ok"})
+            return
+        if scope["path"] == READY_PATH:
+            states = await readiness.check()
+            is_ready = all(state == readiness.OK for state in states.values())
+            await send_json(send, 200 if is_ready else 503, states)
+            return
     background.on_shutdown(background.finish)
     is_sign_in = scope["method"] == "POST" and scope["path"].startswith(SIGN_IN_PATHS)
     limiter = sign_in_limiter if is_sign_in else request_limiter
     await asyncio.shield(background.spawn(limiter.run(pages, scope, receive, send)))
+
+
+async def send_json(send: Any, status: int, content: dict[str, str]) -> None:
+    """Answer a request with `content`, to be stored nowhere."""
+    body = json.dumps(content).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 trial = SessionConsumer.as_asgi(purpose=Purpose.TRIAL)
