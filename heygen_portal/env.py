@@ -25,7 +25,7 @@ def secret(name: str, default: str = "") -> str:
 def stored_secret(name: str, keys: Path, default: str) -> str:
     """Return a secret, or the one stored in the folder `keys`, or the default.
 
-    `bin/serve` stores secrets there, so management commands use the keys that belong to the database.
+    `bin/serve` and `manage.py restore` store secrets there, so each process uses the keys that belong to the database.
     """
     path = keys / name.lower()
     stored = path.read_text(encoding="utf-8").strip() if path.exists() else ""
@@ -40,3 +40,11 @@ def secrets(name: str) -> list[str]:
     else:
         lines = env.list(name, [])
     return [line.strip() for line in lines if line.strip()]
+
+
+def stored_secrets(name: str, keys: Path) -> list[str]:
+    """Return a list of secrets, or the lines of the one stored in the folder `keys`."""
+    path = keys / name.lower()
+    if env.str(name, "") or env.str(f"{name}_FILE", "") or not path.exists():
+        return secrets(name)
+    return path.read_text(encoding="utf-8").split()

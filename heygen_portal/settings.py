@@ -7,18 +7,19 @@ import dj_database_url
 from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.console import theme
-from heygen_portal.env import BASE_DIR, env, secret, secrets, stored_secret
+from heygen_portal.env import BASE_DIR, env, secret, stored_secret, stored_secrets
 
 VAR = env.path("VAR_DIR", BASE_DIR / "var")
 VAR.mkdir(parents=True, exist_ok=True)  # SQLite does not create folders
 
 DEBUG = env.bool("DEBUG", False)
+KEYS_FOLDER = VAR / "keys"  # of bin/serve and of a restored backup
 # Default keys are for local use only. Production refuses to start with them: see production.py.
-SECRET_KEY = stored_secret("DJANGO_SECRET_KEY", VAR / "keys", "not-secret-for-looking-around-only")
-SECRET_KEY_FALLBACKS = secrets("DJANGO_SECRET_KEY_FALLBACKS")
-FIELD_ENCRYPTION_KEY = stored_secret("FIELD_ENCRYPTION_KEY", VAR / "keys", "not-secret-either")
+SECRET_KEY = stored_secret("DJANGO_SECRET_KEY", KEYS_FOLDER, "not-secret-for-looking-around-only")
+SECRET_KEY_FALLBACKS = stored_secrets("DJANGO_SECRET_KEY_FALLBACKS", KEYS_FOLDER)
+FIELD_ENCRYPTION_KEY = stored_secret("FIELD_ENCRYPTION_KEY", KEYS_FOLDER, "not-secret-either")
 # Retired keys verify and unwrap what they once signed and wrapped: docs/keys.md.
-FIELD_ENCRYPTION_KEY_FALLBACKS = secrets("FIELD_ENCRYPTION_KEY_FALLBACKS")
+FIELD_ENCRYPTION_KEY_FALLBACKS = stored_secrets("FIELD_ENCRYPTION_KEY_FALLBACKS", KEYS_FOLDER)
 SALT_KEY = [FIELD_ENCRYPTION_KEY, *FIELD_ENCRYPTION_KEY_FALLBACKS]  # for encrypted fields; the first key encrypts
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
