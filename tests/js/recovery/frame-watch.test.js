@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FrameRate, isUnseen } from "../../../sessions/static/sessions/recovery/frame-watch.js";
+import { FrameRate, FrameWatch, isUnseen } from "../../../sessions/static/sessions/recovery/frame-watch.js";
 
 test("the frame rate counts visible time only and restarts with each conversation", () => {
   const rate = new FrameRate();
@@ -27,4 +27,33 @@ test("a video in a picture-in-picture window is seen, even if its page is hidden
   assert.equal(isUnseen({ hidden: true, pictureInPictureElement: video }, video), false);
   assert.equal(isUnseen({ hidden: true, pictureInPictureElement: {} }, video), true);
   assert.equal(isUnseen({ hidden: false }, {}), false); // Firefox and older browsers lack both
+});
+
+test("a hidden video is reported as hidden, and its time counts for no frame rate (requirement 61)", (context) => {
+  const page = { hidden: false, pictureInPictureElement: null };
+  const canvas = { getContext: () => null };
+  context.after(() => Reflect.deleteProperty(globalThis, "document"));
+  Reflect.set(globalThis, "document", Object.assign(page, { createElement: () => canvas }));
+  const video = {
+    frames: 0,
+    isShown: true,
+    videoWidth: 1_280,
+    checkVisibility: () => video.isShown,
+    getVideoPlaybackQuality: () => ({ totalVideoFrames: video.frames }),
+    requestVideoFrameCallback: () => 0,
+  };
+  const watch = new FrameWatch(video);
+  const next = () => {
+    video.frames += 25;
+    return watch.measure();
+  };
+  next();
+  video.isShown = false;
+  assert.deepEqual(next(), { hasMoved: true, isHidden: true });
+  page.hidden = true;
+  video.isShown = true;
+  assert.deepEqual(next(), { hasMoved: true, isHidden: true });
+  assert.equal(watch.rate.take(), null);
+  page.hidden = false;
+  assert.deepEqual(next(), { hasMoved: true, isHidden: false });
 });

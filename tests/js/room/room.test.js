@@ -4,7 +4,8 @@ import { beforeEach, mock, test } from "node:test";
 
 import { AvatarRoom } from "../../../sessions/static/sessions/room/room.js";
 
-let calls, listeners, answers, heard, video, room;
+let calls, listeners, answers, heard, attached, video, room;
+const audio = {};
 
 class Room {
   canPlaybackAudio = true;
@@ -62,7 +63,7 @@ const LiveKit = {
 
 /** @returns {EventEmitter} a track that was subscribed to */
 function arrive(kind) {
-  const track = Object.assign(new EventEmitter(), { kind, attach: () => {} });
+  const track = Object.assign(new EventEmitter(), { kind, attach: (element) => attached.push([kind, element]) });
   listeners.TrackSubscribed(track, {}, { identity: "heygen" });
   return track;
 }
@@ -70,9 +71,9 @@ function arrive(kind) {
 beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
-  [calls, listeners, answers, heard] = [[], {}, [], []];
+  [calls, listeners, answers, heard, attached] = [[], {}, [], [], []];
   video = { requestVideoFrameCallback: (shown) => (video.show = () => shown(12, { width: 4, height: 3 })) };
-  room = new AvatarRoom({ LiveKit, video, audio: {}, onEvent: ({ type, code }) => heard.push(code ?? type) });
+  room = new AvatarRoom({ LiveKit, video, audio, onEvent: ({ type, code }) => heard.push(code ?? type) });
 });
 
 /** Let promises settle and waiting tries come due. */
@@ -256,7 +257,7 @@ test("a frame of a room that was left is not reported as the first frame", async
 
 test("the page hears each change of the connection's state (requirement 64)", () => {
   const states = [];
-  new AvatarRoom({ LiveKit, video, audio: {}, onEvent: ({ type, state }) => states.push([type, state]) });
+  new AvatarRoom({ LiveKit, video, audio, onEvent: ({ type, state }) => states.push([type, state]) });
   for (const state of ["connecting", "connected", "disconnected"]) listeners.ConnectionStateChanged(state);
   assert.deepEqual(states, [
     ["connection_state", "connecting"],
@@ -281,4 +282,15 @@ test("a data packet that cannot be sent is rejected, in the room and outside it"
   };
   await assert.rejects(room.publish("agent-control", "{}"));
   delete Room.prototype.localParticipant;
+});
+
+test("both tracks are attached to their elements when they arrive (requirement 34)", async () => {
+  answers = [true];
+  await room.join("ws://room", "t");
+  arrive("audio");
+  arrive("video");
+  assert.deepEqual(attached, [
+    ["audio", audio],
+    ["video", video],
+  ]);
 });
