@@ -134,9 +134,10 @@ def test_the_video_counts_as_shown_only_with_a_first_frame(live_session: Streami
 
 
 def test_a_first_frame_without_a_text_is_not_enough(live_session: StreamingSession) -> None:
-    """Requirement 48: a text is sent once connected."""
+    """Requirement 48: a text is sent once connected, in the same session."""
     events.append(live_session.pk, Entry("first_frame", {}, Source.BROWSER))
     write(live_session, 1, status="failed", failure="provider_refused")
+    write(StreamingSessionFactory.create(persona=live_session.persona, version=live_session.version), 2)
     assert "frame" not in done_codes()
 
 
