@@ -68,6 +68,7 @@ def pytest_collection_finish() -> None:
     # Thousands of collected tests live until the end. Otherwise each full collection of garbage would visit them.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)  # each test makes thousands of short-lived objects
 
 
 def pytest_unconfigure() -> None:

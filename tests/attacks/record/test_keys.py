@@ -282,6 +282,7 @@ def test_everything_that_is_encrypted_moves_to_the_new_key(stored: Stored) -> No
         assert not stored.is_readable()
 
 
+@pytest.mark.proof  # on SQLite above
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("postgres", "transactional_db")
 def test_everything_moves_to_the_new_key_on_postgres() -> None:

@@ -163,6 +163,7 @@ def test_beat_adds_nothing_to_a_queue_without_a_worker(world: World) -> None:
     assert "tick" in world.sent()
 
 
+@pytest.mark.proof  # test_the_schedule_file_is_not_trusted holds it in one process
 def test_a_real_beat_with_a_schedule_file_from_the_future_sends_ticks(redis_url: str, tmp_path: Path) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     (tmp_path / "beat-schedule").write_text(json.dumps(dict.fromkeys(portal_app.conf.beat_schedule, tomorrow)))

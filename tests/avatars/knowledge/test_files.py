@@ -90,7 +90,7 @@ def test_text_that_only_looks_like_front_matter_is_kept(text: str) -> None:
     [
         ("name: Clínica: Recepción", "not valid YAML (line 2)"),
         ("name: Recepción\nopening: 'Hola", "not valid YAML"),
-        ("name: x\nopening: " + "[" * 10_000, "not valid YAML"),
+        ("name: x\nopening: " + "[" * 1_000, "not valid YAML"),
         ("name: [a, b]", "field name of a.md must be a text"),
         ("name: *unknown", "not valid YAML"),
         ("name: a\nname: b", "has the field name twice"),

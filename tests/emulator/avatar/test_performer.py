@@ -61,6 +61,7 @@ async def test_partial_messages_join_to_the_text(livekit: servers.LiveKit) -> No
         assert setup.events == setup.viewer.packets
 
 
+@pytest.mark.proof  # the test of an interruption and those of a FULL session's room hear sound and silence too
 async def test_sound_plays_while_the_avatar_talks_and_silence_before_and_after(
     livekit: servers.LiveKit,
 ) -> None:
@@ -74,6 +75,7 @@ async def test_sound_plays_while_the_avatar_talks_and_silence_before_and_after(
         await setup.viewer.silence(0.5)
 
 
+@pytest.mark.proof  # the test of client audio sees an open mouth too
 async def test_the_mouth_moves_only_while_the_avatar_talks(livekit: servers.LiveKit) -> None:
     async with performer_in_room(livekit, {"voice": SPANISH}) as setup:
         await setup.visible()
