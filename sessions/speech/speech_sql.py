@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.models import Model
 
 from avatars.models import ProviderAccount
@@ -76,10 +76,12 @@ def insert_line(line: Utterance) -> None:
 
 
 def update_outcome(task: SessionTask) -> None:
-    """Store what became of a task."""
+    """Store what became of a task. Raises DatabaseError if the task is not there."""
     fields = [SessionTask._meta.get_field(name) for name in (*OUTCOME, "id")]
     with connection.cursor() as cursor:
         cursor.execute(_OUTCOME, [insert_sql.value(task, field) for field in fields])
+        if not cursor.rowcount:
+            raise DatabaseError(f"task {task.pk} is not stored")
 
 
 OUTCOME = ("status", "provider_task_id", "failure", "latency")

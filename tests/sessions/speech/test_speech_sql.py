@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import DatabaseError
 from django.utils import timezone
 
 from sessions import errors
 from sessions.actions import deadlines
 from sessions.models import SessionTask, Status, StreamingSession, Utterance
 from sessions.speech import search as speech_search
+from sessions.speech import speech_sql
 from tests.support.factories import StreamingSessionFactory
 
 
@@ -51,3 +53,23 @@ def test_a_known_ref_returns_the_first_task_and_an_ended_session_is_refused() ->
     over = StreamingSessionFactory.create(status=Status.ENDED)
     with pytest.raises(errors.NotLive):
         deadlines.accept_task(over.pk, text="Hola", kind=kind, user_id=user_id)
+
+
+def test_the_outcome_of_a_text_is_stored_and_a_missing_task_is_an_error() -> None:
+    session = StreamingSessionFactory.create()
+    task, other = accept(session, "Hola"), accept(session, "Adiós")
+    task.status, task.provider_task_id = SessionTask.Status.SENT, "task-1"
+    task.failure, task.latency = "", timedelta(milliseconds=1234)
+    speech_sql.update_outcome(task)
+    stored = SessionTask.objects.get(pk=task.pk)
+    assert (stored.status, stored.provider_task_id, stored.failure, stored.latency) == (
+        SessionTask.Status.SENT,
+        "task-1",
+        "",
+        timedelta(milliseconds=1234),
+    )
+    assert stored.text == "Hola"
+    assert SessionTask.objects.get(pk=other.pk).status == other.status != SessionTask.Status.SENT
+    task.pk = 10**9
+    with pytest.raises(DatabaseError):
+        speech_sql.update_outcome(task)
