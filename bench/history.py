@@ -101,11 +101,11 @@ def time_pages(url: str) -> dict[str, float]:
         client.force_login(User.objects.get(username="root"), "django.contrib.auth.backends.ModelBackend")
         newest = StreamingSession.objects.order_by("-created_at").values_list("pk", flat=True)
         session = random.choice(newest[100:FEW_SESSIONS])
-        said = AuditEntry.objects.get(kind=AuditEntry.Kind.SEARCHED).number
+        search_number = AuditEntry.objects.get(kind=AuditEntry.Kind.SEARCHED).number
         client.get("/admin/avatars/persona/")  # a new connection has no query plans yet
         for name, page in PAGES.items():
             began = time.perf_counter()
-            answer: Any = client.get(page.format(session=session, said=said))
+            answer: Any = client.get(page.format(session=session, said=search_number))
             took[name] = time.perf_counter() - began
             if answer.status_code != 200:
                 sys.exit(f"{page}: {answer.status_code}")

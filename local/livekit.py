@@ -37,8 +37,8 @@ def is_done() -> bool:
     program = servers.livekit_server()
     if program is None or program != _cached():
         return program is not None  # one on PATH is the user's choice
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-    return VERSION in said
+    printed = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    return VERSION in printed
 
 
 def install(progress: Progress) -> None:

@@ -39,8 +39,8 @@ def npm() -> list[str]:
 def _is_recent(program: str | None) -> bool:
     if program is None:
         return False
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-    version = re.match(r"v(\d+)", said)
+    printed = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.match(r"v(\d+)", printed)
     return version is not None and int(version[1]) >= OLDEST_MAJOR
 
 

@@ -169,10 +169,10 @@ def _notify_publishers(hidden: Iterable[PersonaCheck]) -> None:
         try:
             send_mail(subject, "\n".join([*lines, "", then, ""]), None, addresses)
         except (SMTPException, OSError):
-            logger.exception("who publishes personas could not be details by mail; the admin shows it all the same")
+            logger.exception("who publishes personas could not be told by mail; the admin shows it all the same")
 
 
 def _mail_line(check: PersonaCheck) -> str:
     why = chain.from_iterable(publishing.problems(check.persona).values())
-    said = " ".join(why) or check.detail
-    return f"{bidi.isolated(str(check.persona))}: {check.get_outcome_display()}" + (f" ({said})" if said else "")
+    reasons = " ".join(why) or check.detail
+    return f"{bidi.isolated(str(check.persona))}: {check.get_outcome_display()}" + (f" ({reasons})" if reasons else "")

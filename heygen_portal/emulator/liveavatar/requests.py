@@ -134,7 +134,7 @@ def parse_options(token_request: TokenRequest, catalogue: LiveCatalogue, rules: 
     context = catalogue.contexts.get(token_request.context_id)
     if token_request.context_id and context is None:
         raise Refusal("unknown_reference", "context")
-    said = context or Context("", "", "")
+    used_context = context or Context("", "", "")
     return LiveAvatarOptions(
         avatar=avatar,
         voice=replace(
@@ -143,8 +143,8 @@ def parse_options(token_request: TokenRequest, catalogue: LiveCatalogue, rules: 
         voice_name=voice.name,
         quality=token_request.quality,
         encoding=token_request.encoding,
-        knowledge=fill_placeholders(said.prompt, token_request.variables),
-        opening=fill_placeholders(said.opening_text, token_request.variables),
+        knowledge=fill_placeholders(used_context.prompt, token_request.variables),
+        opening=fill_placeholders(used_context.opening_text, token_request.variables),
         language=token_request.language,
         idle_s=rules.idle_s,
         listens=token_request.mode == "FULL",
