@@ -21,11 +21,12 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import path
 
 from heygen_portal.env import env
+from heygen_portal.health import access, readiness
 from heygen_portal.people.access.second_factor import SecondFactorSocketMiddleware
 from heygen_portal.runtime import background
-from heygen_portal.server import readiness
 from heygen_portal.server.origins import OwnOriginMiddleware
 from heygen_portal.server.request_limiter import RequestLimiter
+from sessions.health import work
 from sessions.models import Purpose
 from sessions.staff.board_consumer import BoardConsumer
 from sessions.web.session_consumer import SessionConsumer
@@ -36,6 +37,7 @@ sign_in_limiter = RequestLimiter(4)
 request_limiter = RequestLimiter(env.int("REQUESTS_AT_ONCE", 20))
 LIVE_PATHS = ("/health", "/health/live")
 READY_PATH = "/health/ready"
+WORK_PATH = "/health/work"
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
@@ -54,13 +56,20 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
             is_ready = all(state == readiness.OK for state in states.values())
             await send_json(send, 200 if is_ready else 503, states)
             return
+        if scope["path"] == WORK_PATH:
+            if not access.is_allowed(scope):
+                await send_json(send, 403, {"status": "forbidden"})
+                return
+            report = await work.check()
+            await send_json(send, 200 if report["status"] == "ok" else 503, report)
+            return
     background.on_shutdown(background.finish)
     is_sign_in = scope["method"] == "POST" and scope["path"].startswith(SIGN_IN_PATHS)
     limiter = sign_in_limiter if is_sign_in else request_limiter
     await asyncio.shield(background.spawn(limiter.run(pages, scope, receive, send)))
 
 
-async def send_json(send: Any, status: int, content: dict[str, str]) -> None:
+async def send_json(send: Any, status: int, content: dict[str, Any]) -> None:
     """Answer a request with `content`, to be stored nowhere."""
     body = json.dumps(content).encode()
     headers = [

@@ -121,6 +121,18 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 # Where the nightly check of the record writes what the seals were; best where the database's owner cannot write.
 HISTORY_ANCHOR_FILE = env.str("HISTORY_ANCHOR_FILE", "")
 
+# Monitors: docs/operations.md. Without a token only this machine may read /health/work.
+
+HEALTH_TOKEN = secret("HEALTH_TOKEN")
+HEALTH_TICK_SECONDS = env.int("HEALTH_TICK_SECONDS", 30)  # since beat and worker last worked
+HEALTH_OVERDUE_SECONDS = env.int("HEALTH_OVERDUE_SECONDS", 30)  # of a session's deadline
+HEALTH_PROVIDER_MINUTES = env.int("HEALTH_PROVIDER_MINUTES", 10)  # since the provider last answered
+HEALTH_CHECK_HOURS = env.int("HEALTH_CHECK_HOURS", 48)  # since the last integrity check
+HEALTH_SYNC_HOURS = env.int("HEALTH_SYNC_HOURS", 48)  # since the last sync of the catalogue
+HEALTH_BACKUP_HOURS = env.int("HEALTH_BACKUP_HOURS", 26)  # since the last backup
+# A file that the backup touches when it has succeeded. Empty: backups are not monitored.
+BACKUP_STAMP_FILE = env.str("BACKUP_STAMP_FILE", "")
+
 # Broker, channel layer, cache
 
 REDIS_URL = secret("REDIS_URL", "redis://127.0.0.1:8379/0")

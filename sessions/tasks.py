@@ -8,6 +8,7 @@ versions sent them.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import timedelta
 from uuid import UUID
@@ -20,7 +21,7 @@ from heygen_portal import livekit
 from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers.contract.provider import ProviderError
 from heygen_portal.runtime.in_thread import in_thread
-from heygen_portal.runtime.jobs import job_loop
+from heygen_portal.runtime.jobs import job_loop, marks
 from heygen_portal.runtime.jobs.scheduler import PortalTask
 from sessions.actions import deadlines, stop
 from sessions.costs import ledger, provider_costs, provider_record, spend_alerts
@@ -172,5 +173,6 @@ async def _reconcile_all() -> None:
     for account in await in_thread(lambda: list(ProviderAccount.objects.all()))():
         try:
             await stop.reconcile(account)
+            await asyncio.to_thread(marks.put, marks.of_account(account.pk))
         except ProviderError as exc:
             logger.warning("account %s could not be reconciled: %s", account.pk, stop.error_for_log(exc))

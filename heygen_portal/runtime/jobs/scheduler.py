@@ -13,22 +13,17 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-import redis
 from celery import Task
 from celery.beat import Scheduler
 from celery.exceptions import Ignore
 from celery.schedules import crontab
-from django.conf import settings
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from heygen_portal.runtime.in_thread import in_thread
-from heygen_portal.runtime.jobs import job_loop
+from heygen_portal.runtime.jobs import job_loop, marks
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +38,8 @@ CRONTAB_PAUSE_S = 1800.0
 MAX_QUEUED_MESSAGES = 1000
 """Queue length at which beat stops sending, because no worker consumes the messages."""
 MAX_FILE_BYTES = 64 * 1024
-REDIS_TIMEOUT_S = 1.0
+MARK_S = 5.0
+"""Seconds between two signs of life of beat."""
 HEARTBEAT_S = 10.0
 """A job without work is sent this often all the same: its sign of life, and the limit of an error in `has_work`."""
 HAS_WORK_TIMEOUT = timedelta(seconds=1)
@@ -69,6 +65,7 @@ class SteadyScheduler(Scheduler):
         self._next_at: dict[str, float] = {}
         self._sent_at: dict[str, float] = {}
         self._asks_again_at = 0.0
+        self._marks_again_at = 0.0
         self._is_full = False
         super().__init__(app, **kwargs)
 
@@ -89,6 +86,9 @@ class SteadyScheduler(Scheduler):
                 self._send(entry)
             else:
                 self._plan_next(entry, self._clock())
+        if self._clock() >= self._marks_again_at:
+            marks.put(marks.BEAT)
+            self._marks_again_at = self._clock() + MARK_S
         return float(min([self.max_interval, *map(self._seconds_until_due, entries)]))
 
     def _entries(self) -> list[Entry]:
@@ -214,6 +214,10 @@ class PortalTask(Task[Any, Any]):
         if pause_s and _began_recently(self.name, pause_s):
             raise Ignore
 
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        if self.request.get(PAUSE_HEADER):
+            marks.put(marks.of_job(self.name))
+
 
 def _began_recently(name: str, pause_s: float) -> bool:
     """Record a start, and return whether one happened less than `pause_s` ago.
@@ -222,17 +226,11 @@ def _began_recently(name: str, pause_s: float) -> bool:
     """
     key, pause_ms = f"portal-job-begun:{name}", round(pause_s * 1000)
     try:
-        if _redis().set(key, 1, nx=True, px=pause_ms):
+        if marks.client().set(key, 1, nx=True, px=pause_ms):
             return False
-        if _redis().pttl(key) <= pause_ms:
+        if marks.client().pttl(key) <= pause_ms:
             return True
-        _redis().set(key, 1, px=pause_ms)  # the server's clock was set back, so the mark would stay too long
+        marks.client().set(key, 1, px=pause_ms)  # the server's clock was set back, so the mark would stay too long
     except RedisError:
         logger.warning("Redis did not answer whether %s has just started", name)
     return False
-
-
-@cache
-def _redis() -> redis.Redis:
-    times = {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S}
-    return redis.Redis.from_url(settings.REDIS_URL, retry=Retry(NoBackoff(), 0), **times)

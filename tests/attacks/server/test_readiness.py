@@ -14,16 +14,24 @@ from django.db import connections
 from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
-from heygen_portal.server import readiness
+from heygen_portal.health import readiness
+from heygen_portal.health.probe import Probe
 from tests.support import servers
 from tests.support.servers import Web
 from tests.timeouts import WAIT_TIMEOUT_S
+
+MAKE_OLD_CHECK = """
+from datetime import UTC, datetime
+from sessions.models import HistoryCheck
+
+HistoryCheck.objects.create(started_at=datetime(2020, 1, 1, tzinfo=UTC), ended_at=datetime(2020, 1, 1, tzinfo=UTC))
+"""
 
 
 @pytest.fixture(autouse=True)
 def no_earlier_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget a thread that still waits for the database of another test."""
-    monkeypatch.setattr(readiness, "_database_thread", None)
+    monkeypatch.setattr(readiness, "_database", Probe(readiness.database_state))
 
 
 @pytest.fixture
@@ -68,6 +76,7 @@ async def test_a_check_without_an_answer_ends_at_its_timeout(
     silent_database = {
         **connections.settings["default"],
         "ENGINE": "django.db.backends.postgresql",
+        "NAME": "portal",
         "HOST": "127.0.0.1",
         "PORT": str(silent_port),
         "OPTIONS": {},
@@ -83,3 +92,13 @@ async def test_an_error_of_a_check_is_a_state(monkeypatch: pytest.MonkeyPatch) -
         assert await readiness.check() == {"database": "check failed", "redis": "check failed"}
     with override_settings(REDIS_URL="redis://127.0.0.1:1/0"):
         assert await readiness._check_redis() == "unavailable"
+
+
+def test_the_state_of_the_work_is_for_this_machine_only(web: Web) -> None:
+    web.console.run("shell", "-v0", "-c", MAKE_OLD_CHECK)
+    status, report = get(web, "/health/work")
+    assert (status, report["status"]) == (503, "failing")
+    assert report["checks"]["integrity_check"]["problem"].startswith("The record was not verified")
+    assert report["checks"]["deadlines"] == {"age_seconds": 0.0, "limit_seconds": 30.0, "problem": ""}
+    forwarded = httpx.get(f"{web.url}/health/work", headers={"X-Forwarded-For": "127.0.0.1"}, trust_env=False)
+    assert (forwarded.status_code, forwarded.json()) == (403, {"status": "forbidden"})

@@ -21,6 +21,7 @@ from django.test import override_settings
 from kombu import Connection
 
 from heygen_portal.celery import app as portal_app
+from heygen_portal.runtime.jobs import marks
 from heygen_portal.runtime.jobs import scheduler as beat
 from heygen_portal.runtime.jobs.scheduler import SteadyScheduler
 from local import servers
@@ -208,7 +209,7 @@ def job(redis_url: str) -> tuple[Task[Any, Any], list[str]]:
     def work(which: str) -> None:
         done.append(which)
 
-    beat._redis.cache_clear()
+    marks.client.cache_clear()
     return work, done
 
 
@@ -251,10 +252,19 @@ def test_a_marker_kept_alive_by_a_clock_set_back_delays_no_job(
     assert done == ["tick"]
 
 
+def test_a_job_from_beat_leaves_a_sign_of_life_at_its_end(job: tuple[Task[Any, Any], list[str]]) -> None:
+    work, _ = job
+    mark = f"job:{work.name}"
+    arrives(work, "asked for", pause_s=None)
+    assert marks.ages([mark]) == {mark: None}
+    arrives(work, "tick")
+    assert marks.ages([mark])[mark] is not None
+
+
 @override_settings(REDIS_URL="redis://127.0.0.1:1/0")
 def test_jobs_run_without_redis(job: tuple[Task[Any, Any], list[str]]) -> None:
     work, done = job
     arrives(work, "tick")
     arrives(work, "tock")
-    beat._redis.cache_clear()
+    marks.client.cache_clear()
     assert done == ["tick", "tock"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-from contextlib import suppress
 from functools import cache
 
 import redis.asyncio
@@ -13,6 +11,8 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+
+from heygen_portal.health.probe import Probe
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,6 @@ MIGRATIONS_MISSING = "migrations missing"
 POSTGRES_TIMEOUTS = {"connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2}
 
 _in_flight: asyncio.Task[dict[str, str]] | None = None
-_database_thread: threading.Thread | None = None
 
 
 async def check() -> dict[str, str]:
@@ -65,38 +64,15 @@ async def _check_redis() -> str:
 
 
 async def _check_database() -> str:
-    """Ask the database in a thread of its own, because the drivers may wait forever.
-
-    While it waits, no other thread is started: a database that does not answer costs one thread.
-    """
-    global _database_thread
-    if _database_thread is not None and _database_thread.is_alive():
-        return NO_ANSWER
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[str] = loop.create_future()
-
-    def set_answer(state: str) -> None:
-        if not answer.done():
-            answer.set_result(state)
-
-    def ask() -> None:
-        try:
-            state = database_state()
-        except DatabaseError:
-            state = UNAVAILABLE
-        except Exception:
-            logger.exception("the database could not be checked")
-            state = CHECK_FAILED
-        with suppress(RuntimeError):  # the server has shut down meanwhile
-            loop.call_soon_threadsafe(set_answer, state)
-
-    _database_thread = threading.Thread(target=ask, name="readiness", daemon=True)
-    _database_thread.start()
     try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            return await answer
+        return await _database.ask(CHECK_TIMEOUT_S)
     except TimeoutError:
         return NO_ANSWER
+    except DatabaseError:
+        return UNAVAILABLE
+    except Exception:
+        logger.exception("the database could not be checked")
+        return CHECK_FAILED
 
 
 def database_state() -> str:
@@ -115,3 +91,6 @@ def database_state() -> str:
 @cache
 def _latest_migrations() -> frozenset[tuple[str, str]]:
     return frozenset(MigrationLoader(None).graph.leaf_nodes())
+
+
+_database = Probe(database_state)

@@ -1,0 +1,1 @@
+"""Health of the portal's processes and services, for load balancers and monitors."""

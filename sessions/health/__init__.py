@@ -1,0 +1,1 @@
+"""Health of the portal's work: jobs, deadlines, checks and providers."""

@@ -1,0 +1,134 @@
+"""What monitors are told about the portal's work, and who may ask."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from avatars.models import Persona, ProviderAccount
+from heygen_portal.health import access
+from heygen_portal.runtime.jobs import marks
+from sessions.health import work
+from sessions.models import HistoryCheck
+from tests.support.factories import PersonaFactory, StreamingSessionFactory
+
+TOKEN = "a-token-of-more-than-thirty-two-characters"
+
+
+@pytest.fixture
+def account(db: None, settings: Any, redis_url: str) -> Iterator[ProviderAccount]:
+    """Return an account with a published persona, for which everything is in time."""
+    settings.REDIS_URL = redis_url
+    marks.client.cache_clear()
+    account = PersonaFactory.create(published=True).avatar.account
+    account.synced_at = timezone.now()
+    account.save()
+    for mark in (marks.BEAT, marks.of_job("sessions.tasks.enforce_limits"), marks.of_account(account.pk)):
+        marks.put(mark)
+    HistoryCheck.objects.create(ended_at=timezone.now())
+    yield account
+    marks.client().flushdb()
+    marks.client.cache_clear()
+
+
+def problems() -> dict[str, str]:
+    return {name: reading.problem for name, reading in work.read(timezone.now()).items() if reading.problem}
+
+
+def test_work_in_time_has_no_problem(account: ProviderAccount) -> None:
+    found = work.read(timezone.now())
+    assert set(found) == {"beat", "worker", "provider", "deadlines", "integrity_check", "catalogue_sync"}
+    assert problems() == {}
+
+
+@pytest.mark.parametrize(
+    ("mark", "check"), [("beat", "beat"), ("job:sessions.tasks.enforce_limits", "worker"), ("account", "provider")]
+)
+@pytest.mark.parametrize("minutes", [11, None])
+def test_an_old_or_missing_sign_of_life_is_a_problem(
+    account: ProviderAccount, mark: str, check: str, minutes: int | None
+) -> None:
+    key = f"portal-mark:{mark}" + (f":{account.pk}" if mark == "account" else "")
+    assert marks.client().exists(key)
+    if minutes is None:
+        marks.client().delete(key)
+    else:
+        marks.client().pexpire(key, timedelta(days=7, minutes=-minutes))
+    assert list(problems()) == [check]
+
+
+def test_an_overdue_deadline_is_a_problem(account: ProviderAccount) -> None:
+    persona = Persona.objects.get()
+    StreamingSessionFactory.create(persona=persona, deadline_at=timezone.now() - timedelta(minutes=1))
+    assert list(problems()) == ["deadlines"]
+
+
+@pytest.mark.parametrize(("hours", "fault_count"), [(49, 0), (1, 2)])
+def test_an_old_integrity_check_or_its_faults_are_a_problem(
+    account: ProviderAccount, hours: int, fault_count: int
+) -> None:
+    at = timezone.now() - timedelta(hours=hours)
+    HistoryCheck.objects.update(started_at=at, ended_at=at, fault_count=fault_count)
+    assert list(problems()) == ["integrity_check"]
+
+
+@pytest.mark.parametrize("hours", [49, None])
+def test_an_old_or_missing_sync_is_a_problem(account: ProviderAccount, hours: int | None) -> None:
+    account.synced_at = None if hours is None else timezone.now() - timedelta(hours=hours)
+    account.save()
+    assert list(problems()) == ["catalogue_sync"]
+
+
+def test_a_backup_is_checked_if_it_leaves_a_file(account: ProviderAccount, settings: Any, tmp_path: Path) -> None:
+    settings.BACKUP_STAMP_FILE = str(tmp_path / "backup")
+    assert list(problems()) == ["backup"]
+    (tmp_path / "backup").touch()
+    assert problems() == {}
+    old = timezone.now().timestamp() - 27 * 3600
+    os.utime(tmp_path / "backup", (old, old))
+    assert list(problems()) == ["backup"]
+
+
+def test_a_missing_redis_is_a_problem(account: ProviderAccount, settings: Any, redis_url: str) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    marks.client.cache_clear()
+    assert list(problems()) == ["redis"]
+    settings.REDIS_URL = redis_url
+    marks.client.cache_clear()
+
+
+LOCAL = {b"host": b"127.0.0.1:8000"}
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "is_allowed"),
+    [
+        ("127.0.0.1", LOCAL, True),
+        ("::1", {b"host": b"[::1]:8000"}, True),
+        ("192.0.2.1", LOCAL, False),
+        ("", LOCAL, False),
+        ("127.0.0.1", {b"host": b"portal.example.org"}, False),
+        ("127.0.0.1", {**LOCAL, b"x-forwarded-for": b"127.0.0.1"}, False),
+        ("192.0.2.1", {b"authorization": f"Bearer {TOKEN}".encode()}, True),
+        ("192.0.2.1", {b"authorization": f"Bearer {TOKEN}x".encode()}, False),
+        ("192.0.2.1", {b"authorization": b"Bearer "}, False),
+    ],
+)
+def test_only_a_token_or_this_machine_may_ask(
+    settings: Any, peer: str, headers: dict[bytes, bytes], is_allowed: bool
+) -> None:
+    settings.HEALTH_TOKEN = TOKEN
+    assert access.is_allowed({"client": (peer, 1234), "headers": list(headers.items())}) is is_allowed
+
+
+@pytest.mark.parametrize("token", ["", "short"])
+def test_a_missing_or_short_token_opens_nothing(settings: Any, token: str) -> None:
+    settings.HEALTH_TOKEN = token
+    sent = [(b"authorization", f"Bearer {token}".encode())]
+    assert not access.is_allowed({"client": ("192.0.2.1", 1234), "headers": sent})
