@@ -41,7 +41,11 @@ def test_only_a_changed_role_is_audited() -> None:
     entry = AuditEntry.objects.get()
     assert (entry.kind, entry.about) == (KIND.ACCESS_CHANGED, "ana")
     assert (entry.by, entry.address) == (administrator, "192.0.2.18")
-    rows = {"user": {str(person.pk): {"is_staff": True}}}
+    assigned = person.groups.through.objects.get(user=person)
+    rows = {
+        "user": {str(person.pk): {"is_staff": True}},
+        "role": {str(assigned.pk): {"user": person.pk, "group": auditors.pk}},
+    }
     assert entry.data == {"person": person.pk, "roles": [[], ["Auditors"]], "rows": rows}
     shown = client.get("/admin/heygen_portal/auditentry/", headers={"accept-language": "en"})
     assert "Auditors" in shown.content.decode()
