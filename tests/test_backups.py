@@ -26,7 +26,7 @@ from sessions.lifecycle.events import Entry
 from sessions.models import EndReason, SessionSeal, StreamingSession
 from tests.sessions.actions.test_failing_provider import at
 from tests.sessions.tampering import ended_session
-from tests.support import on_postgres, servers
+from tests.support import derived_keys, on_postgres, servers
 from tests.support.console import Console, console
 from tests.support.databases import BOTH
 from tests.support.factories import PersonaFactory, StreamingSessionFactory
@@ -62,7 +62,7 @@ def client_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def portal(tmp_path: Path, settings: Any) -> Path:
+def portal(tmp_path: Path, settings: Any) -> Iterator[Path]:
     """Set this portal's own keys, anchors file and media folder. Return the last."""
     settings.SECRET_KEY = "a-secret-key-that-encrypts-the-keys-of-providers-01"
     settings.FIELD_ENCRYPTION_KEY = settings.SALT_KEY = RETIRED_KEY
@@ -71,7 +71,9 @@ def portal(tmp_path: Path, settings: Any) -> Path:
     for name in ("previews/lucia.webp", "exports/speech.csv"):
         (media / name).parent.mkdir(parents=True)
         (media / name).write_text(name)
-    return media
+    derived_keys.forget()
+    yield media
+    derived_keys.forget()
 
 
 @pytest.fixture
@@ -128,6 +130,7 @@ def test_a_restored_portal_has_everything_and_ends_sessions_that_were_open(
     settings.FIELD_ENCRYPTION_KEY = KEY
     settings.FIELD_ENCRYPTION_KEY_FALLBACKS = [RETIRED_KEY]
     settings.SALT_KEY = [KEY, RETIRED_KEY]
+    derived_keys.forget()
     session = open_session(fresh_emulator)
     assert anchors.write(timezone.now() + anchors.SEAL_SETTLING_TIME)
     data, keys = back_up(tmp_path)

@@ -24,7 +24,6 @@ from django.utils import timezone
 
 from avatars.models import ProviderAccount
 from heygen_portal import providers
-from heygen_portal.people.sign_in.adapters import ENCRYPTION
 from heygen_portal.providers.contract.provider import NotSent
 from heygen_portal.trail import audit_log, key_rotation, signing
 from heygen_portal.trail.models import AuditEntry, AuditHead
@@ -33,6 +32,7 @@ from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry
 from sessions.models import HistoryCheck, SessionHead, SpeechKey, Utterance, speech_encryption
 from sessions.speech.keys import SpeechKeyStore
+from tests.support import derived_keys
 from tests.support.factories import ProviderAccountFactory, StreamingSessionFactory, UserFactory
 
 NOW_CURRENT = {"FIELD_ENCRYPTION_KEY": "new", "FIELD_ENCRYPTION_KEY_FALLBACKS": ["old", "older"]}
@@ -209,14 +209,11 @@ async def test_a_stored_unusable_address_is_not_called(kind: str, address: str) 
 @contextmanager
 def with_keys(current: str, *retired: str) -> Iterator[None]:
     """Run a block as a process started with these keys would."""
-    fields = (ProviderAccount._meta.get_field("api_key"), ENCRYPTION)
     here = {"FIELD_ENCRYPTION_KEY": current, "FIELD_ENCRYPTION_KEY_FALLBACKS": list(retired)}
     with override_settings(**here, SALT_KEY=[current, *retired]):
-        for field in fields:
-            vars(field).pop("keys", None), vars(field).pop("f", None)
+        derived_keys.forget()
         yield
-    for field in fields:
-        vars(field).pop("keys", None), vars(field).pop("f", None)
+    derived_keys.forget()
 
 
 @dataclass(frozen=True)
