@@ -40,10 +40,6 @@ def store(provider_session_ids: Iterable[str | None]) -> list[StreamingSession]:
     """Store a live session of a separate user for each ID.
 
     Nothing is due for an hour.
-
-    Nothing is due for an hour.
-
-    Nothing is due for an hour.
     """
     persona = Persona.objects.published().select_related("avatar__account")[0]
     names = list(provider_session_ids)

@@ -35,7 +35,7 @@ PAGES = {
     "reason": f"{LIST}?end_reason__exact=no_picture",
     "session_page": LIST + "{session}/change/",
     "dashboard": "/admin/",
-    "said": LIST + "?said={said}",
+    "said": LIST + "?said={search}",
 }
 SEARCHES = ("keys_of_all", "one_key")
 SESSIONS_WITH_WORD = 100
@@ -105,7 +105,7 @@ def time_pages(url: str) -> dict[str, float]:
         client.get("/admin/avatars/persona/")  # a new connection has no query plans yet
         for name, page in PAGES.items():
             began = time.perf_counter()
-            answer: Any = client.get(page.format(session=session, said=search_number))
+            answer: Any = client.get(page.format(session=session, search=search_number))
             took[name] = time.perf_counter() - began
             if answer.status_code != 200:
                 sys.exit(f"{page}: {answer.status_code}")

@@ -67,10 +67,6 @@ def idle_writes(live: int, seconds: float) -> float:
     """Return the rows written per minute and idle session.
 
     A web process holds the tabs meanwhile.
-
-    A web process holds the tabs meanwhile.
-
-    A web process holds the tabs meanwhile.
     """
     from bench import _live_sessions
     from sessions.capacity.leases import this_process

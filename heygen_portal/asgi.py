@@ -70,7 +70,7 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def send_json(send: Any, status: int, content: dict[str, Any]) -> None:
-    """Answer a request with `content`, to be stored nowhere."""
+    """Answer a request with `content` as JSON, which no cache may keep."""
     body = json.dumps(content).encode()
     headers = [
         (b"content-type", b"application/json"),

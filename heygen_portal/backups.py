@@ -60,6 +60,8 @@ def back_up(data: Path, keys: Path) -> str:
         for folder in (new_data, new_keys):
             _write_manifest(folder, backup_id)
         os.sync()  # the folders get their names only once their content is on the disk
+        if settings.BACKUP_STAMP_FILE:
+            Path(settings.BACKUP_STAMP_FILE).touch()  # /health/work reads its age
     return backup_id
 
 

@@ -130,7 +130,7 @@ HEALTH_PROVIDER_MINUTES = env.int("HEALTH_PROVIDER_MINUTES", 10)  # since the pr
 HEALTH_CHECK_HOURS = env.int("HEALTH_CHECK_HOURS", 48)  # since the last integrity check
 HEALTH_SYNC_HOURS = env.int("HEALTH_SYNC_HOURS", 48)  # since the last sync of the catalogue
 HEALTH_BACKUP_HOURS = env.int("HEALTH_BACKUP_HOURS", 26)  # since the last backup
-# A file that the backup touches when it has succeeded. Empty: backups are not monitored.
+# A file that `manage.py backup`, or another backup, touches when it has succeeded. Empty: backups are not monitored.
 BACKUP_STAMP_FILE = env.str("BACKUP_STAMP_FILE", "")
 
 # Broker, channel layer, cache

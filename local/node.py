@@ -71,10 +71,6 @@ def _environment() -> dict[str, str]:
     """Return an environment with the wheel's Node on PATH.
 
     npm's scripts call `node` by name.
-
-    npm's scripts call `node` by name.
-
-    npm's scripts call `node` by name.
     """
     folder = program_file(f"{WHEEL}/bin")
     path = os.environ.get("PATH", os.defpath)

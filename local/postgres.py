@@ -26,10 +26,6 @@ def as_ordinary_user() -> list[str]:
     """Return a command prefix that drops root privileges.
 
     PostgreSQL refuses to run as root.
-
-    PostgreSQL refuses to run as root.
-
-    PostgreSQL refuses to run as root.
     """
     if os.geteuid() or sys.platform != "linux":
         return []

@@ -45,10 +45,6 @@ def run(*, reset_passwords: bool) -> None:
     """Start everything, print the URL, and end everything on a signal.
 
     Also when one program ends.
-
-    Also when one program ends.
-
-    Also when one program ends.
     """
     environ = planning.environment()
     var = Path(environ.get("VAR_DIR") or VAR)

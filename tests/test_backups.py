@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -179,6 +180,20 @@ def test_keys_and_anchors_are_apart_from_the_data(folders: tuple[Path, Path], se
     assert {path.stat().st_mode & 0o077 for path in folders} == {0}
     with pytest.raises(CommandError, match="apart"):
         call_command("backup", str(data / "new"), str(data / "new" / "keys"))
+
+
+def test_only_a_complete_backup_renews_the_file_that_monitors_read(
+    tmp_path: Path, portal: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamp = tmp_path / "last-backup"
+    settings.BACKUP_STAMP_FILE = str(stamp)
+    monkeypatch.setattr(backups, "_pack_media", Mock(side_effect=OSError("disk full")))
+    with pytest.raises(CommandError, match="disk full"):
+        back_up(tmp_path)
+    assert not stamp.exists()
+    monkeypatch.undo()
+    back_up(tmp_path)
+    assert stamp.exists()
 
 
 def test_a_backup_replaces_no_other(folders: tuple[Path, Path]) -> None:

@@ -39,7 +39,6 @@ VOICE_FIELDS = ("voice", "voice_rate", "voice_emotion", "voice_stability", "voic
 LISTENING_FIELDS = ("knowledge_base", "is_improvising", "is_voice_enabled", "interactivity", "breaks_silence")
 LABELS = {_("published"): "success", _("draft"): "warning", _("hidden"): "danger"}
 STATE_BEFORE_SAVE = "persona_before"  # attribute of a request, from save_model to save_related
-GROUP_ROWS_BEFORE_SAVE = "persona_groups_before"  # likewise
 
 
 @admin.register(Persona)
@@ -127,11 +126,10 @@ class PersonaAdmin(ModelAdmin):
         return obj is not None and obj.published_at is None and super().has_delete_permission(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Persona, form: PersonaForm, change: bool) -> None:
-        vars(request)[GROUP_ROWS_BEFORE_SAVE] = []
+        vars(request)[STATE_BEFORE_SAVE] = None
         if change:
             before = Persona.objects.select_for_update().get(pk=obj.pk)
-            vars(request)[STATE_BEFORE_SAVE] = before.slug, _groups(before)
-            vars(request)[GROUP_ROWS_BEFORE_SAVE] = versions.group_rows(before)
+            vars(request)[STATE_BEFORE_SAVE] = before.slug, _groups(before), versions.group_rows(before)
             Persona.objects.filter(pk=obj.pk).update(slug=obj.slug)
         last = versions.newest(obj) if change else None
         if last is None or versions.differences(last, obj):
@@ -143,19 +141,14 @@ class PersonaAdmin(ModelAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         persona = form.instance
-        rows_before = vars(request)[GROUP_ROWS_BEFORE_SAVE]
-        stated = versions.groups_changed(rows_before, persona)
-        if not change and stated:
-            changes = {"groups": [[], _groups(persona)]}
-            change_log.record(Actor.of(request), AuditEntry.Kind.PERSONA_CHANGED, persona, changes, stated)
-        if change:
-            pairs = zip(vars(request)[STATE_BEFORE_SAVE], (persona.slug, _groups(persona)), strict=True)
-            changes = {
-                name: [*pair] for name, pair in zip(("slug", "groups"), pairs, strict=True) if pair[0] != pair[1]
-            }
-            slug_stated = statements.state(PERSONA, persona, "slug") if "slug" in changes else {}
-            stated = statements.merged(slug_stated, stated)
-            change_log.record(Actor.of(request), AuditEntry.Kind.PERSONA_CHANGED, persona, changes, stated)
+        slug, groups, rows = vars(request)[STATE_BEFORE_SAVE] or (persona.slug, [], [])
+        pairs = {"slug": [slug, persona.slug], "groups": [groups, _groups(persona)]}
+        changes = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+        stated = statements.merged(
+            statements.state(PERSONA, persona, "slug") if "slug" in changes else {},
+            versions.groups_changed(rows, persona),
+        )
+        change_log.record(Actor.of(request), AuditEntry.Kind.PERSONA_CHANGED, persona, changes, stated)
 
     def delete_model(self, request: HttpRequest, obj: Persona) -> None:
         versions.delete(obj, Actor.of(request))

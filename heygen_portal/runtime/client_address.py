@@ -24,10 +24,6 @@ def of(request: HttpRequest) -> str | None:
 
     None for a Unix socket without a proxy.
 
-    None for a Unix socket without a proxy.
-
-    None for a Unix socket without a proxy.
-
     Each proxy appends the address of its peer to X-Forwarded-For. Entries before those can be forged.
     """
     return _behind_proxies(request.META.get("HTTP_X_FORWARDED_FOR", ""), request.META.get("REMOTE_ADDR", ""))

@@ -72,10 +72,6 @@ def negative_zero_variants(value: Any) -> Iterable[Any]:
     """Yield the data with every combination of zeros made negative.
 
     A database may have dropped their signs.
-
-    A database may have dropped their signs.
-
-    A database may have dropped their signs.
     """
     places = list(_zero_paths(value, ()))
     if not 0 < len(places) <= MAX_ZEROS:

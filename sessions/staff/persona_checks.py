@@ -169,7 +169,7 @@ def _notify_publishers(hidden: Iterable[PersonaCheck]) -> None:
         try:
             send_mail(subject, "\n".join([*lines, "", then, ""]), None, addresses)
         except (SMTPException, OSError):
-            logger.exception("who publishes personas could not be told by mail; the admin shows it all the same")
+            logger.exception("who publishes personas could not be notified by mail; the admin shows the result")
 
 
 def _mail_line(check: PersonaCheck) -> str:

@@ -2,8 +2,6 @@
 
 Models are too large for tests, so a stand-in reports its arguments.
 
-Models are too large for tests, so a stand-in reports its arguments.
-
 Models are too large for tests: a stand-in tells what it was asked.
 """
 

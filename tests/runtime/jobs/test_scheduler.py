@@ -13,7 +13,7 @@ import pytest
 import redis
 from celery import Celery
 
-from heygen_portal.runtime.jobs import job_loop, scheduler
+from heygen_portal.runtime.jobs import job_loop, marks, scheduler
 from heygen_portal.runtime.jobs.scheduler import PortalTask, SteadyScheduler
 
 # Before and after a question, the thread that asks it looks whether its database connections still work.
@@ -108,3 +108,17 @@ def test_a_job_that_cannot_be_asked_is_sent_unasked_for_ten_seconds(
         assert beat.asked == 1
     finally:
         ended.set()
+
+
+def test_beat_leaves_a_sign_of_life_at_most_every_five_seconds(beat: Beat, settings: Any, redis_url: str) -> None:
+    settings.REDIS_URL = redis_url
+    marks.client.cache_clear()
+    try:
+        marks.client().delete("portal-mark:beat")
+        beat.sends(after_s=4)
+        assert marks.ages([marks.BEAT])[marks.BEAT] is None  # the fixture's tick was less than five seconds ago
+        beat.sends(after_s=1)
+        assert marks.ages([marks.BEAT])[marks.BEAT] is not None
+    finally:
+        marks.client().delete("portal-mark:beat")
+        marks.client.cache_clear()

@@ -13,10 +13,12 @@ from django.utils import timezone
 
 from avatars.models import Persona, ProviderAccount
 from heygen_portal.health import access
-from heygen_portal.runtime.jobs import marks
+from heygen_portal.runtime.jobs import job_loop, marks
+from sessions import tasks
 from sessions.health import work
 from sessions.models import HistoryCheck
-from tests.support.factories import PersonaFactory, StreamingSessionFactory
+from tests.support import servers
+from tests.support.factories import PersonaFactory, ProviderAccountFactory, StreamingSessionFactory
 
 TOKEN = "a-token-of-more-than-thirty-two-characters"
 
@@ -132,3 +134,22 @@ def test_a_missing_or_short_token_opens_nothing(settings: Any, token: str) -> No
     settings.HEALTH_TOKEN = token
     sent = [(b"authorization", f"Bearer {token}".encode())]
     assert not access.is_allowed({"client": ("192.0.2.1", 1234), "headers": sent})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_only_a_provider_that_listed_its_sessions_is_marked(
+    settings: Any, redis_url: str, fresh_emulator: servers.Emulator
+) -> None:
+    settings.REDIS_URL = redis_url
+    marks.client.cache_clear()
+    key = fresh_emulator.api_key
+    listed = ProviderAccountFactory.create(base_url=fresh_emulator.url, api_key=key)
+    refused = ProviderAccountFactory.create(base_url=fresh_emulator.url, api_key="wrong")
+    try:
+        tasks.reconcile()
+        ages = marks.ages([marks.of_account(account.pk) for account in (listed, refused)])
+        assert [age is None for age in ages.values()] == [False, True]
+    finally:
+        job_loop.close()
+        marks.client().flushdb()
+        marks.client.cache_clear()
