@@ -146,6 +146,17 @@ def test_changes_of_groups_and_quotas_match_their_rows(admin_client: Client) -> 
     assert list(verification.faults()) == []
 
 
+def test_a_new_personas_groups_are_audited_and_match_their_rows(admin_client: Client) -> None:
+    template, group = PersonaFactory.create(), Group.objects.create(name="Customers")
+    versions.save_version(template)
+    assert audit_statements.upgrade()
+    added = persona_form(template, name="New", slug="new", groups=[group.pk])
+    assert admin_client.post(f"{PERSONAS}add/", added).status_code == 302
+    assert list(Persona.objects.get(slug="new").groups.all()) == [group]
+    assert (KIND.PERSONA_CHANGED, "New", {"groups": [[], ["Customers"]]}) in audit_entries()
+    assert list(verification.faults()) == []
+
+
 def test_changes_of_groups_and_slug_are_in_the_audit_log(admin_client: Client) -> None:
     persona, group = PersonaFactory.create(published=True), Group.objects.create(name="Customers")
     versions.save_version(persona)
