@@ -68,6 +68,14 @@ class Viewer:
         await self.until(lambda: len(self.frames) >= start + count)
         return self.frames[start : start + count]
 
+    async def full_size(self, width: int, height: int) -> None:
+        """Return once a frame has that size and none was larger.
+
+        A busy encoder sends smaller ones for a while: docs/decisions/livekit-python.md.
+        """
+        await self.until(lambda: any((frame.width, frame.height) == (width, height) for frame in self.frames))
+        assert max((frame.width, frame.height) for frame in self.frames) == (width, height)
+
     async def hear(self, seconds: float) -> list[int]:
         """Return the audio peaks of the next seconds."""
         start, count = len(self.peaks), round(seconds * 100)

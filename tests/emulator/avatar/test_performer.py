@@ -38,7 +38,7 @@ async def test_the_video_has_the_chosen_size(
 ) -> None:
     async with performer_in_room(livekit, {"quality": quality, "encoding": encoding}) as setup:
         await setup.visible()
-        assert {(frame.width, frame.height) for frame in await setup.viewer.next_frames(10)} == {size}
+        await setup.viewer.full_size(*size)
 
 
 async def test_partial_messages_join_to_the_text(livekit: servers.LiveKit) -> None:

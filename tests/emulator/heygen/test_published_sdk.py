@@ -51,7 +51,7 @@ async def test_the_published_sdk_runs_a_whole_session(secure_emulator: servers.E
             session_id = await call(page, "start", wire.token(), REQUEST)
             await wire.until_connected(session_id)
             assert "stream_ready" in kinds(await call(page, "until", "stream_ready"))
-            assert await page.evaluate("[app.video.videoWidth, app.video.videoHeight]") == [640, 360]
+            await page.wait_for_function("app.video.videoWidth === 640 && app.video.videoHeight === 360")
             await call(page, "pictures", 10)
 
             await call(page, "call", "speak", {"text": "Hello ¿qué tal?", "taskType": "repeat"})

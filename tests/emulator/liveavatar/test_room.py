@@ -76,7 +76,7 @@ async def test_a_user_controls_the_avatar_through_data_packets(real: LiveWire) -
     ).json()["data"]["id"]
     persona = {"context_id": context, "language": "en"}
     async with conversation(real, avatar_persona=persona, dynamic_variables={"name": "Nora"}) as (session_id, person):
-        assert {(frame.width, frame.height) for frame in await person.next_frames(3)} == {(640, 360)}
+        await person.full_size(640, 360)
         assert (await person.packets_of("avatar.transcription"))[0]["text"] == "Hello Nora."
         await person.packets_of("avatar.speak_ended")
 
