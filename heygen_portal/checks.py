@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 
 from heygen_portal import production
-from heygen_portal.runtime import budgets, file_responses
+from heygen_portal.runtime import budgets, client_address, file_responses
 
 CHECK_NUMBERS = {
     "DJANGO_SECRET_KEY": 1,
@@ -35,7 +35,7 @@ def check_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.SECRET_KEY == settings.FIELD_ENCRYPTION_KEY:
         hint = "Use a different value for each: docs/keys.md."
         words = "DJANGO_SECRET_KEY and FIELD_ENCRYPTION_KEY are the same."
-        found.append(CheckWarning(words, hint=hint, id="heygen_portal.W031"))
+        found.append(Error(words, hint=hint, id="heygen_portal.E032"))
     return found
 
 
@@ -66,15 +66,69 @@ def check_allowed_hosts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 @register(Tags.security, deploy=True)
-def check_proxy_count(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Report HTTPS without PROXY_COUNT.
+def check_https(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Report what is sent in clear text to or from other machines, and HTTPS without PROXY_COUNT.
 
-    All addresses in logs and limits would be the proxy's.
+    With PROXY_COUNT=0, all addresses in logs and limits would be the proxy's.
     """
-    if settings.HTTPS and not settings.PROXY_COUNT:
+    found: list[CheckMessage] = []
+    if production.is_production() and not settings.HTTPS:
+        hint = "Put a proxy with a certificate in front, and set HTTPS=1 and PROXY_COUNT: docs/web-server.md."
+        found.append(
+            Error("HTTPS is off, so cookies and speech are sent in clear.", hint=hint, id="heygen_portal.E036")
+        )
+    if settings.HTTPS and settings.PROXY_COUNT < 1:
         hint = "Set PROXY_COUNT to the number of proxies that add to X-Forwarded-For."
-        return [CheckWarning("HTTPS is on and PROXY_COUNT is 0.", hint=hint, id="heygen_portal.W032")]
+        found.append(Error("HTTPS is on and PROXY_COUNT is 0.", hint=hint, id="heygen_portal.E037"))
+    rooms = urlsplit(settings.LIVEKIT_PUBLIC_URL)
+    if rooms.scheme in ("ws", "http") and settings.HTTPS and not client_address.is_loopback(rooms.hostname):
+        hint = "Set LIVEKIT_PUBLIC_URL to its wss:// address: browsers refuse others on pages with HTTPS."
+        found.append(Error("LIVEKIT_PUBLIC_URL is not encrypted.", hint=hint, id="heygen_portal.E038"))
+    is_remote_mail = settings.EMAIL_HOST and not client_address.is_loopback(settings.EMAIL_HOST)
+    if is_remote_mail and settings.EMAIL_HOST_PASSWORD and not settings.EMAIL_USE_TLS:
+        hint = "Unset EMAIL_USE_TLS, whose default is on."
+        found.append(Error("The mail server's password is sent in clear.", hint=hint, id="heygen_portal.E039"))
+    return found
+
+
+@register(Tags.security, deploy=True)
+def check_health_token(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Report a token for monitors that is too short, and therefore not accepted."""
+    if settings.HEALTH_TOKEN and production.is_weak_token(settings.HEALTH_TOKEN):
+        hint = f"Use a random value of at least {production.MIN_TOKEN_CHARACTERS} characters."
+        return [Error("HEALTH_TOKEN can be guessed.", hint=hint, id="heygen_portal.E040")]
     return []
+
+
+@register(Tags.security, deploy=True)
+def check_origins(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Report foreign origins whose pages could send forms or receive what is said."""
+    found: list[CheckMessage] = [
+        Error(
+            f"CSRF_TRUSTED_ORIGINS has {origin}.",
+            hint="List the https:// addresses of the portal's own hosts.",
+            id="heygen_portal.E041",
+        )
+        for origin in settings.CSRF_TRUSTED_ORIGINS
+        if _is_foreign(origin) or (settings.HTTPS and not origin.startswith("https://"))
+    ]
+    sources = settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]["connect-src"]
+    found += [
+        Error(
+            f"CSP_CONNECT_SRC has {source}, so a script could send speech to any host.",
+            hint="List the hosts of the provider's rooms.",
+            id="heygen_portal.E042",
+        )
+        for source in sources
+        if _is_foreign(source)
+    ]
+    return found
+
+
+def _is_foreign(source: str) -> bool:
+    """Whether an origin stands for any host, or all hosts of a top-level domain."""
+    host = source.rpartition("://")[2].rstrip("/:")
+    return host in ("*", "", "https", "http", "wss", "ws") or (host.startswith("*.") and "." not in host[2:])
 
 
 @register(Tags.security, deploy=True)
@@ -85,7 +139,7 @@ def check_anchor_file(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """
     if not settings.HISTORY_ANCHOR_FILE:
         hint = "Set it to a file that the database's owner cannot write: docs/record.md."
-        return [CheckWarning("HISTORY_ANCHOR_FILE is not set.", hint=hint, id="heygen_portal.W033")]
+        return [Error("HISTORY_ANCHOR_FILE is not set.", hint=hint, id="heygen_portal.E043")]
     if error := _append_error(Path(settings.HISTORY_ANCHOR_FILE)):
         hint = "The worker's user must be able to create the file and append to it."
         return [Error(f"HISTORY_ANCHOR_FILE cannot be written: {error}.", hint=hint, id="heygen_portal.E033")]
@@ -157,7 +211,7 @@ def check_budgets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def check_debug(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Report DEBUG, whose error pages show settings and speech to strangers."""
     if settings.DEBUG:
-        return [CheckWarning("DEBUG is on.", hint="Unset DEBUG.", id="heygen_portal.W001")]
+        return [Error("DEBUG is on.", hint="Unset DEBUG.", id="heygen_portal.E044")]
     return []
 
 

@@ -1,25 +1,33 @@
 """Settings from the environment.
 
-A variable may come from the environment, from `.env` beside `manage.py`, or, for a secret, from the file that
-`NAME_FILE` points at (as Docker and systemd pass secrets).
+A variable `NAME` may come from the environment, from `.env` beside `manage.py`, or from the file that `NAME_FILE`
+points at, as Docker and systemd pass secrets. A value takes precedence over a file.
 """
 
 from pathlib import Path
+from typing import Any
 
-from environs import Env
+from environs import Env, FileAwareEnv
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = Env()
+
+class PortalEnv(FileAwareEnv):
+    """Read `NAME`, else the stripped content of the file named by `NAME_FILE`, else the default."""
+
+    def __init__(self) -> None:
+        super().__init__(strip_whitespace=True)
+
+    def _get_value(self, env_key: str, default: Any) -> Any:
+        return Env._get_value(self, env_key, "") or super()._get_value(env_key, default)
+
+    def is_from_file(self, name: str) -> bool:
+        """Whether the value is in a file. Such a list has one value per line."""
+        return not Env._get_value(self, name, "") and bool(self.str(f"{name}_FILE", ""))
+
+
+env = PortalEnv()
 env.read_env(str(BASE_DIR / ".env"), recurse=False)
-
-
-def secret(name: str, default: str = "") -> str:
-    """Return a secret: `NAME`, else the stripped content of the file named by `NAME_FILE`, else the default."""
-    path = env.str(f"{name}_FILE", "")
-    if path and not env.str(name, ""):
-        return Path(path).read_text(encoding="utf-8").strip()
-    return env.str(name, default)
 
 
 def stored_secret(name: str, keys: Path, default: str) -> str:
@@ -29,22 +37,13 @@ def stored_secret(name: str, keys: Path, default: str) -> str:
     """
     path = keys / name.lower()
     stored = path.read_text(encoding="utf-8").strip() if path.exists() else ""
-    return secret(name, stored or default)
-
-
-def secrets(name: str) -> list[str]:
-    """Return a list of secrets: `NAME`, comma-separated, else the lines of the file named by `NAME_FILE`."""
-    path = env.str(f"{name}_FILE", "")
-    if path and not env.str(name, ""):
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    else:
-        lines = env.list(name, [])
-    return [line.strip() for line in lines if line.strip()]
+    return env.str(name, stored or default)
 
 
 def stored_secrets(name: str, keys: Path) -> list[str]:
-    """Return a list of secrets, or the lines of the one stored in the folder `keys`."""
+    """Return a list of secrets: comma-separated, or one per line in a file, or in the folder `keys`."""
     path = keys / name.lower()
-    if env.str(name, "") or env.str(f"{name}_FILE", "") or not path.exists():
-        return secrets(name)
-    return path.read_text(encoding="utf-8").split()
+    if given := env.str(name, ""):
+        values = given.splitlines() if env.is_from_file(name) else env.list(name)
+        return [value.strip() for value in values if value.strip()]
+    return path.read_text(encoding="utf-8").split() if path.exists() else []

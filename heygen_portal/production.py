@@ -13,7 +13,8 @@ MIN_SECRET_CHARACTERS = 50
 """The minimum that Django requires of SECRET_KEY."""
 MIN_DIFFERENT_CHARACTERS = 10
 """A random value of that length has more different characters."""
-MIN_LIVEKIT_SECRET_CHARACTERS = 32
+MIN_TOKEN_CHARACTERS = 32
+"""Of LIVEKIT_API_SECRET and HEALTH_TOKEN."""
 
 
 def is_production() -> bool:
@@ -33,9 +34,14 @@ def weak_secrets() -> list[str]:
     weak = [
         name for name, values in given.items() if any(_is_weak(value) and not _is_default(value) for value in values)
     ]
-    if settings.LIVEKIT_API_SECRET and _is_weak(settings.LIVEKIT_API_SECRET, MIN_LIVEKIT_SECRET_CHARACTERS):
+    if settings.LIVEKIT_API_SECRET and is_weak_token(settings.LIVEKIT_API_SECRET):
         weak.append("LIVEKIT_API_SECRET")
     return weak
+
+
+def is_weak_token(value: str) -> bool:
+    """Whether a token is short or repetitive."""
+    return _is_weak(value, MIN_TOKEN_CHARACTERS)
 
 
 def wildcard_hosts() -> list[str]:

@@ -77,7 +77,8 @@ def portal(var: Path, environ: Mapping[str, str]) -> Plan:
 def with_livekit(plan: Plan) -> None:
     """Add a LiveKit server, unless the environment names one."""
     if plan.env.get("LIVEKIT_URL"):
-        missing = [name for name in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET") if not plan.env.get(name)]
+        names = ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
+        missing = [name for name in names if not plan.env.get(name) and not plan.env.get(f"{name}_FILE")]
         if missing:
             raise ConfigurationError(
                 f"LIVEKIT_URL names a server, but {' and '.join(missing)} is not set: set it, or unset both."

@@ -77,9 +77,14 @@ def api_key_of(options: argparse.Namespace, env: Mapping[str, str]) -> str:
     """
     if options.api_key or options.api_key_file:
         return options.api_key or read_key(options.api_key_file)
-    if env.get("EMULATOR_API_KEY") or not env.get("EMULATOR_API_KEY_FILE"):
-        return env.get("EMULATOR_API_KEY", "")
-    return read_key(Path(env["EMULATOR_API_KEY_FILE"]))
+    return value_of("EMULATOR_API_KEY", env, "")
+
+
+def value_of(name: str, env: Mapping[str, str], default: str) -> str:
+    """Return `NAME`, else the key in the file named by `NAME_FILE`, else the default."""
+    if not env.get(name) and (path := env.get(f"{name}_FILE")):
+        return read_key(Path(path))
+    return env.get(name, default)
 
 
 def read_key(path: Path) -> str:
@@ -93,8 +98,8 @@ def livekit_of(env: Mapping[str, str]) -> LiveKit:
     default = LiveKit()
     return LiveKit(
         env.get("LIVEKIT_URL", default.url),
-        env.get("LIVEKIT_API_KEY", default.key),
-        env.get("LIVEKIT_API_SECRET", default.secret),
+        value_of("LIVEKIT_API_KEY", env, default.key),
+        value_of("LIVEKIT_API_SECRET", env, default.secret),
     )
 
 

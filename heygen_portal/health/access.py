@@ -8,9 +8,9 @@ from typing import Any
 
 from django.conf import settings
 
+from heygen_portal.production import MIN_TOKEN_CHARACTERS
 from heygen_portal.runtime import client_address
 
-MIN_TOKEN_CHARACTERS = 32
 FORWARDED = frozenset(
     {b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"forwarded", b"via"}
 )

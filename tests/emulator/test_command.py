@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from heygen_portal.emulator.__main__ import api_key_of, parser, rules_of
+from heygen_portal.emulator.__main__ import api_key_of, livekit_of, parser, rules_of
 from tests.support import servers
 
 
@@ -68,6 +68,14 @@ def test_a_key_comes_from_the_command_line_else_from_the_environment(tmp_path: P
         assert api_key_of(parser().parse_args(args), env) == key
     with pytest.raises(ValueError, match="holds no key"):
         api_key_of(parser().parse_args([]), {"EMULATOR_API_KEY_FILE": str(tmp_path / "empty")})
+
+
+def test_keys_of_livekit_come_from_files(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("APIkey\n")
+    (tmp_path / "secret").write_text("secret\n")
+    files = {"LIVEKIT_API_KEY_FILE": str(tmp_path / "key"), "LIVEKIT_API_SECRET_FILE": str(tmp_path / "secret")}
+    livekit = livekit_of({"LIVEKIT_URL": "ws://livekit:7880", **files})
+    assert (livekit.url, livekit.key, livekit.secret) == ("ws://livekit:7880", "APIkey", "secret")
 
 
 def test_https_uses_a_certificate_of_a_persistent_authority(tmp_path: Path) -> None:

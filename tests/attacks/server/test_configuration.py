@@ -93,6 +93,11 @@ SAFE = {
     "HISTORY_ANCHOR_FILE": f"{gettempdir()}/anchors/portal",
     "REDIS_URL": "redis://:password@redis:6379/0",
     "LIVEKIT_API_SECRET": secrets.token_urlsafe(36),
+    "LIVEKIT_PUBLIC_URL": "wss://livekit.example.org",
+    "HEALTH_TOKEN": secrets.token_urlsafe(36),
+    "EMAIL_HOST": "mail.example.org",
+    "EMAIL_HOST_PASSWORD": "password",
+    "CSRF_TRUSTED_ORIGINS": ["https://portal.example.org", "https://*.example.org"],
 }
 
 
@@ -121,19 +126,28 @@ def test_a_safe_configuration_has_no_findings() -> None:
         ({"FIELD_ENCRYPTION_KEY_FALLBACKS": ["not-secret-either"]}, "E006"),
         ({"SECRET_KEY_FALLBACKS": [secrets.token_urlsafe(48), "old"]}, "W030"),
         ({"LIVEKIT_API_SECRET": "secret"}, "E030"),
-        ({"SECRET_KEY": STRONG["FIELD_ENCRYPTION_KEY"]}, "W031"),
+        ({"SECRET_KEY": STRONG["FIELD_ENCRYPTION_KEY"]}, "E032"),
         ({"ALLOWED_HOSTS": ["*"]}, "E031"),
         ({"ALLOWED_HOSTS": ["portal.example.org", ".org"]}, "E031"),
         ({"ALLOWED_HOSTS": ["portal.example.org", "*"]}, "E031"),
-        ({"PROXY_COUNT": 0}, "W032"),
-        ({"HISTORY_ANCHOR_FILE": ""}, "W033"),
+        ({"HTTPS": False}, "E036"),
+        ({"PROXY_COUNT": 0}, "E037"),
+        ({"LIVEKIT_PUBLIC_URL": "ws://livekit.example.org"}, "E038"),
+        ({"EMAIL_USE_TLS": False}, "E039"),
+        ({"HEALTH_TOKEN": "short"}, "E040"),
+        ({"HEALTH_TOKEN": "0123456789" * 4}, "E040"),
+        ({"CSRF_TRUSTED_ORIGINS": ["https://portal.example.org", "https://*.org"]}, "E041"),
+        ({"CSRF_TRUSTED_ORIGINS": ["http://portal.example.org"]}, "E041"),
+        ({"CONTENT_SECURITY_POLICY": {"DIRECTIVES": {"connect-src": ["'self'", "*"]}}}, "E042"),
+        ({"CONTENT_SECURITY_POLICY": {"DIRECTIVES": {"connect-src": ["'self'", "wss:"]}}}, "E042"),
+        ({"HISTORY_ANCHOR_FILE": ""}, "E043"),
         ({"HISTORY_ANCHOR_FILE": gettempdir()}, "E033"),
         ({"HISTORY_ANCHOR_FILE": f"{__file__}/anchors"}, "E033"),
         ({"HISTORY_ANCHOR_FILE": "/proc/anchors/portal"}, "E033"),
         ({"REDIS_URL": "redis://redis:6379/0"}, "E034"),
         ({"REDIS_URL": "rediss://portal@redis.example.org/0"}, "E034"),
         ({"REDIS_URL": "redis://:@10.0.0.5:6379/0"}, "E034"),
-        ({"DEBUG": True}, "W001"),
+        ({"DEBUG": True}, "E044"),
     ],
 )
 def test_an_unsafe_setting_is_reported(changed: dict[str, Any], complaint: str) -> None:
@@ -146,7 +160,9 @@ def test_an_unsafe_setting_is_reported(changed: dict[str, Any], complaint: str) 
         {"ALLOWED_HOSTS": [".example.org"]},
         {"REDIS_URL": "redis://127.0.0.1:6379/0"},
         {"REDIS_URL": "unix:///run/redis.sock"},
-        {"HTTPS": False, "PROXY_COUNT": 0},
+        {"HTTPS": False, "PROXY_COUNT": 0, "ALLOWED_HOSTS": ["localhost"]},
+        {"LIVEKIT_PUBLIC_URL": "ws://127.0.0.1:7880"},
+        {"EMAIL_USE_TLS": False, "EMAIL_HOST": "localhost"},
     ],
 )
 def test_safe_settings_are_not_reported(changed: dict[str, Any]) -> None:
@@ -214,21 +230,82 @@ def test_production_refuses_each_critical_setting_by_name(changed: dict[str, Any
             production.refuse_unsafe_settings()
 
 
-def test_addresses_with_passwords_come_from_files(tmp_path: Path) -> None:
-    (tmp_path / "database").write_text("postgres://portal:hidden@db.example.org/portal\n")
-    (tmp_path / "redis").write_text("redis://:hidden@redis.example.org:6379/0\n")
-    files = {"DATABASE_URL_FILE": str(tmp_path / "database"), "REDIS_URL_FILE": str(tmp_path / "redis")}
-    read = "from heygen_portal import settings; print(settings.DATABASES['default']['HOST'], settings.REDIS_URL)"
+SECRETS = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "DJANGO_SECRET_KEY",
+    "DJANGO_SECRET_KEY_FALLBACKS",
+    "FIELD_ENCRYPTION_KEY",
+    "FIELD_ENCRYPTION_KEY_FALLBACKS",
+    "HEALTH_TOKEN",
+    "LIVEKIT_API_KEY",
+    "LIVEKIT_API_SECRET",
+    "EMULATOR_API_KEY",
+    "OIDC_CLIENT_ID",
+    "OIDC_CLIENT_SECRET",
+    "EMAIL_HOST_USER",
+    "EMAIL_HOST_PASSWORD",
+)
+PRINT_SETTINGS = """
+from heygen_portal import settings
+def texts(value):
+    if type(value) is str:
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts(item)
+print(*texts(vars(settings)), sep="\\n")
+"""
+
+
+def test_every_secret_comes_from_a_file(tmp_path: Path) -> None:
+    files = {}
+    for name in SECRETS:
+        content = "postgres://hidden@database_url/portal" if name == "DATABASE_URL" else f"hidden_{name.lower()}"
+        (tmp_path / name).write_text(f"{content}\n")
+        files[f"{name}_FILE"] = str(tmp_path / name)
     ran = subprocess.run(
-        [sys.executable, "-c", read],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "VAR_DIR": str(tmp_path), **files},
+        [sys.executable, "-c", PRINT_SETTINGS],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "VAR_DIR": str(tmp_path),
+            "OIDC_ISSUER": "https://login.example.org",
+            **files,
+        },
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=5 * WAIT_TIMEOUT_S,
         check=True,
     )
-    assert ran.stdout.split() == ["db.example.org", "redis://:hidden@redis.example.org:6379/0"]
+    expected = {"database_url", *(f"hidden_{name.lower()}" for name in SECRETS[1:])}
+    assert expected - set(ran.stdout.splitlines()) == set()
+
+
+def test_check_deploy_fails_on_an_unsafe_setting_and_only_then(tmp_path: Path) -> None:
+    safe = {
+        "PATH": os.environ["PATH"],
+        "VAR_DIR": str(tmp_path),
+        "ALLOWED_HOSTS": "portal.example.org",
+        "HTTPS": "1",
+        "PROXY_COUNT": "1",
+        "HISTORY_ANCHOR_FILE": str(tmp_path / "anchors"),
+        "DJANGO_SECRET_KEY": STRONG["SECRET_KEY"],
+        "FIELD_ENCRYPTION_KEY": STRONG["FIELD_ENCRYPTION_KEY"],
+    }
+    command = [sys.executable, "manage.py", "check", "--deploy"]
+    for changed, code in (({}, 0), ({"HTTPS": "0"}, 1)):
+        ran = subprocess.run(
+            command,
+            env={**safe, **changed},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=5 * WAIT_TIMEOUT_S,
+            check=False,
+        )
+        assert (ran.returncode, "WARNINGS" in ran.stderr) == (code, False), ran.stderr
 
 
 def test_the_web_process_refuses_to_start_with_keys_from_the_repository(tmp_path: Path) -> None:
