@@ -87,7 +87,7 @@ class QuotaUsed(SessionError):
     code = "quota_used"
     words = format_lazy(
         _("You have used up your time for this month. Months are counted in the time zone {zone}."),
-        zone=settings.TIME_ZONE,
+        zone=settings.TIME_ZONE.replace("_", " "),
     )
 
 

@@ -18,6 +18,7 @@ from unfold.decorators import display
 
 from avatars.accounts.admin import ProviderAccountAdmin
 from avatars.models import ProviderAccount
+from heygen_portal.people.preferences import time_zones
 from heygen_portal.permissions import Permission
 from sessions.capacity import queue, quotas
 from sessions.models import QueueEntry, StreamingSession
@@ -59,10 +60,11 @@ class AccountAdmin(ProviderAccountAdmin):
         spending = quotas.spending(account, timezone.now())
         sentence = gettext("%(spent).2f credits spent. Running sessions may add up to %(promised).2f.")
         words = sentence % {"spent": spending.spent, "promised": spending.promised}
+        months = gettext("Days and months are counted in %(zone)s.") % {"zone": time_zones.portal_label()}
         if spending.left is None:
-            return f"{words} {gettext('No cap is set.')}"
+            return f"{words} {gettext('No cap is set.')} {months}"
         left = gettext("%(left).2f of %(cap).2f left under the cap.")
-        return f"{words} {left % {'cap': account.monthly_cap, 'left': spending.left}}"
+        return f"{words} {left % {'cap': account.monthly_cap, 'left': spending.left}} {months}"
 
     @display(description=_("slots in use"))
     def slots_in_use(self, account: ProviderAccount) -> SafeString:

@@ -41,11 +41,14 @@ CONTENT_TYPES = {
     Format.VTT: "text/vtt; charset=utf-8",
 }
 CHUNK_BYTES = 64 * 1024
+ZONES = _("Times are in your time zone; in JSON formats, in UTC.")
 
 
-def _choice(label: Any, *choices: Any) -> forms.ChoiceField:
+def _choice(label: Any, *choices: Any, help_text: Any = "") -> forms.ChoiceField:
     values = [(choice.value, choice.label) for choice in choices]
-    return forms.ChoiceField(label=label, choices=values, initial=values[0][0], widget=UnfoldAdminRadioSelectWidget)
+    return forms.ChoiceField(
+        label=label, choices=values, initial=values[0][0], help_text=help_text, widget=UnfoldAdminRadioSelectWidget
+    )
 
 
 class _ExportForm(forms.Form):
@@ -74,12 +77,12 @@ class _ExportForm(forms.Form):
 
 class ListForm(_ExportForm):
     what = _choice(_("Contents"), What.SESSIONS, What.EVENTS, What.LINES)
-    format = _choice(_("Format"), Format.XLSX, Format.CSV, Format.CSV_SEMICOLONS, Format.JSONL)
+    format = _choice(_("Format"), Format.XLSX, Format.CSV, Format.CSV_SEMICOLONS, Format.JSONL, help_text=ZONES)
     field_order = ("what", "format", "reason")
 
 
 class SessionForm(_ExportForm):
-    format = _choice(_("Format"), Format.JSON, Format.PAGE, Format.VTT)
+    format = _choice(_("Format"), Format.JSON, Format.PAGE, Format.VTT, help_text=ZONES)
     field_order = ("format", "reason")
 
 

@@ -17,6 +17,7 @@ from unfold.decorators import display
 
 from heygen_portal.console.durations import readable
 from heygen_portal.console.widgets import ReadOnly
+from heygen_portal.people.preferences import time_zones
 from heygen_portal.permissions import Permission
 from heygen_portal.trail.change_log import Actor
 from sessions.capacity import queue, quotas
@@ -61,6 +62,7 @@ class QuotaAdmin(ModelAdmin):
     """Quotas of a user or of each member of a group. The lowest limit applies."""
 
     list_display = ("__str__", "is_group", "max_duration", "max_idle", "minutes_per_month")
+    list_before_template = "admin/months.html"
     list_select_related = ("user", "group")
     search_fields = ("user__username__folded", "group__name__folded")
     autocomplete_fields = ("user",)
@@ -113,4 +115,8 @@ class QuotaAdmin(ModelAdmin):
 
     @display(description=_("used this month"))
     def used(self, quota: Quota) -> str:
-        return readable(quotas.used_by(quota.user_id, timezone.now()) if quota.user_id else None)
+        if not quota.user_id:
+            return readable(None)
+        words = gettext("%(used)s; months are counted in %(zone)s")
+        used = readable(quotas.used_by(quota.user_id, timezone.now()))
+        return words % {"used": used, "zone": time_zones.portal_label()}

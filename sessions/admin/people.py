@@ -66,9 +66,8 @@ class PersonAdmin(UserAdmin):
         used, quota = quotas.used_by(user.pk, timezone.now()), quotas.monthly_quota(user.pk)
         if quota is None:
             return gettext("%(used)s; no quota") % {"used": readable(used)}
-        zone = time_zones.label(timezone.get_default_timezone())
         words = gettext("%(used)s of %(given)s; months are counted in %(zone)s")
-        return words % {"used": readable(used), "given": readable(quota), "zone": zone}
+        return words % {"used": readable(used), "given": readable(quota), "zone": time_zones.portal_label()}
 
     @display(description=_("quota"))
     def quota_row(self, user: User) -> str:

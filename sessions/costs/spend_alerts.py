@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from avatars.models import ProviderAccount
 from heygen_portal.people.mail import holders
+from heygen_portal.people.preferences import time_zones
 from heygen_portal.permissions import Permission
 from heygen_portal.runtime.text import bidi
 from sessions.capacity import quotas
@@ -94,9 +95,10 @@ def _mail(alarm: SpendAlarm, row: CappedAccount) -> None:
         }
         subject = _("%(account)s has spent %(percent)d %% of its monthly cap") % figures
         summary = _("%(spent).2f of %(cap).2f credits have been spent this month on the account %(account)s.") % figures
+        months = _("Days and months are counted in %(zone)s.") % {"zone": time_zones.portal_label()}
         consequence = _("At the cap, no new sessions start on this account, and running sessions are ended in time.")
         try:
-            send_mail(subject, f"{summary}\n{consequence}\n", None, addresses)
+            send_mail(subject, f"{summary}\n{consequence}\n{months}\n", None, addresses)
         except (SMTPException, OSError):
             logger.exception("the alert for account %s could not be mailed; the next run tries again", row.account.pk)
             SpendAlarm.objects.filter(pk=alarm.pk).update(mailed_at=None)

@@ -101,6 +101,6 @@ class Export(models.Model):
     @property
     def file_name(self) -> str:
         """The name of the downloaded file."""
-        about = self.session_id or self.asked_at.strftime("%Y-%m-%dT%H%M")
+        about = self.session_id or self.asked_at.strftime("%Y-%m-%dT%H%M%z")
         extension = self.Format.CSV if self.format == self.Format.CSV_SEMICOLONS else self.format
         return f"{self.what}-{about}.{extension}"

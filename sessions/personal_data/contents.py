@@ -239,7 +239,9 @@ def _invitations(user: User) -> Iterator[Row]:
 def _usage(user: User) -> Iterator[Row]:
     now = timezone.now()
     quota = quotas.monthly_quota(user.pk)
-    yield {"used_this_month_s": json_value(quotas.used_by(user.pk, now)), "quota_s": json_value(quota)}
+    used = json_value(quotas.used_by(user.pk, now))
+    months_in = str(timezone.get_default_timezone())
+    yield {"used_this_month_s": used, "quota_s": json_value(quota), "time_zone_of_months": months_in}
     yield from _rows_naming(Quota, "user")(user)
 
 

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 
 from django import template
-from django.utils import formats, timezone
+from django.utils import formats
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -67,4 +67,4 @@ def _mark(piece: str, place: int) -> str | SafeString:
 @register.simple_tag
 def portal_zone() -> str:
     """Return the name of the time zone in which days, months and quotas are counted."""
-    return time_zones.label(timezone.get_default_timezone())
+    return time_zones.portal_label()

@@ -118,7 +118,7 @@ def transcript(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
         response = StreamingHttpResponse(iterate_in_thread(pieces), content_type="text/plain; charset=utf-8")
     else:
         response = HttpResponse(body, content_type="text/plain; charset=utf-8")
-    name = f"{session.persona.slug}-{timezone.localtime(session.created_at):%Y-%m-%dT%H%M}.txt"
+    name = f"{session.persona.slug}-{timezone.localtime(session.created_at):%Y-%m-%dT%H%M%z}.txt"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 

@@ -16,10 +16,11 @@ from typing import Any, ClassVar, TypeVar
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
-from django.utils import translation
+from django.utils import timezone, translation
 from redis.exceptions import RedisError
 
 from heygen_portal.people.access.live_access import Claim, Loss
+from heygen_portal.people.preferences import time_zones
 from heygen_portal.runtime import background, budgets, client_address
 from heygen_portal.runtime.budgets import TooManyRequests
 from heygen_portal.runtime.in_thread import in_thread
@@ -274,8 +275,9 @@ class PageSocket(AsyncWebsocketConsumer):
         await self.send_json(message)
 
     def localized(self, describe: Callable[[A], T], value: A) -> T:
-        """Return `describe(value)` in the page's language."""
-        with translation.override(_language(self.scope)):
+        """Return `describe(value)` in the page's language and time zone."""
+        zone = time_zones.reported(self.scope["cookies"])
+        with translation.override(_language(self.scope)), timezone.override(zone):
             return describe(value)
 
     async def send_json(self, message: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from heygen_portal.people.preferences import time_zones
 from sessions.capacity import quotas
 from sessions.costs.report import Month
 from sessions.exports import list_export, session_export
-from sessions.models import StreamingSession
+from sessions.models import Quota, StreamingSession
 from tests.support.factories import EndUserFactory, StreamingSessionFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -120,6 +120,38 @@ def test_days_and_months_are_the_portals_for_every_reader() -> None:
         assert quotas.month_of(AT).isoformat() == "2026-02-01T00:00:00+01:00"
         assert quotas.day_of(AT).isoformat() == "2026-02-01T00:00:00+01:00"
         assert Month.parse("", AT).name == "2026-02"
+
+
+ADMIN = "/admin/avatar_sessions"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"{ADMIN}/quota/",
+        f"{ADMIN}/quota/{{quota}}/change/",
+        f"{ADMIN}/streamingsession/live/",
+        f"{ADMIN}/sessiontotal/costs/",
+        "/admin/avatars/provideraccount/{account}/change/",
+        "/admin/auth/user/{user}/change/",
+        "/admin/",
+    ],
+)
+@override_settings(TIME_ZONE="Europe/Madrid")
+def test_pages_that_count_months_name_the_portals_zone(
+    admin_client: Client, session: StreamingSession, address: str
+) -> None:
+    quota = Quota.objects.create(user=session.user, minutes_per_month=30)
+    rows = {"quota": quota.pk, "account": session.account_id, "user": session.user_id}
+    shown = page(admin_client, address.format(**rows), "America/Bogota").replace("&#x27;", "'")
+    assert "onths are counted in Europe/Madrid" in shown
+    assert "America/Bogota" in shown or address.endswith("costs/")  # moments are in the reader's
+
+
+def test_names_of_exported_files_have_the_offset_of_their_time(session: StreamingSession) -> None:
+    export = list_export.request_export(session.user_id, None, "sessions", "jsonl")
+    export.asked_at = AT
+    assert export.file_name == "sessions-2026-01-31T2330+0000.jsonl"
 
 
 def test_the_administration_names_the_zone_of_its_lists(admin_client: Client) -> None:

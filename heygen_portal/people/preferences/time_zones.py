@@ -6,6 +6,7 @@ Quotas and totals keep the portal's.
 from __future__ import annotations
 
 import zoneinfo
+from collections.abc import Mapping
 from datetime import tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -35,6 +36,11 @@ def parse(name: object) -> ZoneInfo | None:
     return ZoneInfo(name) if isinstance(name, str) and name in _names() else None
 
 
+def reported(cookies: Mapping[str, str]) -> tzinfo:
+    """Return the zone that a browser reports in its cookies, or the portal's."""
+    return parse(cookies.get(COOKIE)) or timezone.get_default_timezone()
+
+
 def of(user_id: int) -> tzinfo:
     """Return the zone that a user's browser last reported, or the portal's."""
     stored = PreferredTimeZone.objects.filter(user=user_id).values_list("name", flat=True).first()
@@ -46,6 +52,11 @@ def label(zone: tzinfo) -> str:
     return str(zone).replace("_", " ")
 
 
+def portal_label() -> str:
+    """Return the name of the zone in which days, months and quotas are counted."""
+    return label(timezone.get_default_timezone())
+
+
 class TimeZoneMiddleware(MiddlewareMixin):
     """Show each page in the zone that the browser reports.
 
@@ -53,11 +64,11 @@ class TimeZoneMiddleware(MiddlewareMixin):
     """
 
     def process_request(self, request: HttpRequest) -> None:
-        reported = parse(request.COOKIES.get(COOKIE))
-        if reported and request.user.pk and request.session.get(STORED) != reported.key:
-            PreferredTimeZone.objects.update_or_create(user_id=request.user.pk, defaults={"name": reported.key})
-            request.session[STORED] = reported.key
-        known = reported or parse(request.session.get(STORED))
+        zone = parse(request.COOKIES.get(COOKIE))
+        if zone and request.user.pk and request.session.get(STORED) != zone.key:
+            PreferredTimeZone.objects.update_or_create(user_id=request.user.pk, defaults={"name": zone.key})
+            request.session[STORED] = zone.key
+        known = zone or parse(request.session.get(STORED))
         timezone.activate(known or timezone.get_default_timezone())
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:

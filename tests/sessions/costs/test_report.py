@@ -154,6 +154,7 @@ def test_staff_are_mailed_once_at_the_alarm_share_and_once_at_the_cap() -> None:
     assert [len(sent) for sent in subjects] == [0, 1, 2]
     assert "80 %" in subjects[1][0]
     assert mail.outbox[0].to == ["keeper@example.org"]
+    assert "UTC" in str(mail.outbox[0].body)  # in which the month is counted
     assert account.alarms.filter(mailed_at=None).count() == 0
 
 

@@ -44,7 +44,7 @@ class Page(WebsocketCommunicator):
     def __init__(self, user: User) -> None:
         client = Client()
         client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
-        cookie = f"sessionid={client.cookies['sessionid'].value}".encode()
+        cookie = f"sessionid={client.cookies['sessionid'].value}; time_zone=Asia/Kathmandu".encode()
         headers = [ORIGIN, (b"host", b"localhost"), (b"cookie", cookie)]
         super().__init__(application, "/ws/board/?lang=en", headers=headers)
         self.scope["client"] = ("192.0.2.7", 50_000)
@@ -110,6 +110,16 @@ async def test_the_board_follows_a_session_to_its_end() -> None:
         await in_thread(transitions.end)(session)
         while page.rows:
             await page.hear()
+
+
+@ON_SOCKET
+async def test_a_moment_on_the_board_is_in_the_browsers_time_zone() -> None:
+    trouble = {"code": "not_listed", "asked_at": "2026-01-31T23:30:00+00:00"}
+    session = await make_session("ana", status=Status.STOPPING, stop_attempts=1, stop_trouble=trouble)
+    async with open_board(roles.OPERATOR) as page:
+        while str(session.pk) not in page.rows:
+            await page.hear()
+        assert "Feb. 1, 2026, 05:15:00" in page.rows[str(session.pk)]["trouble"]
 
 
 @ON_SOCKET

@@ -121,7 +121,7 @@ def test_a_transcript_is_downloaded_as_text(browser_client: Client, person: User
     answer = browser_client.get(f"/conversations/{session.pk}/transcript.txt", headers={"accept-language": "es"})
     title = "Las horas son las de UTC.\n\n"
     assert answer.content.decode() == f"{title}[12:00:00] Tú: Hola ¿cómo estás?\n[12:00:01] Lucía: Bien\n"
-    assert answer["Content-Disposition"] == f'attachment; filename="{session.persona.slug}-2026-01-10T1200.txt"'
+    assert answer["Content-Disposition"] == f'attachment; filename="{session.persona.slug}-2026-01-10T1200+0000.txt"'
     assert "no-store" in answer["Cache-Control"]
 
 
