@@ -118,7 +118,7 @@ def _detail(detail: dict[str, Any]) -> str:
 
 
 def _first_text(source: dict[str, Any], *keys: str) -> str:
-    return next((value for key in keys if isinstance(value := source.get(key), str)), "")
+    return next((value for key in keys if isinstance(value := source.get(key), str) and value), "")
 
 
 def _redact(secrets: tuple[str, ...], message: str) -> str:

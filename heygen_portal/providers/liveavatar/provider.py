@@ -125,8 +125,6 @@ class LiveAvatar(Provider):
         return replace(session, room=room, duration_limit=limit)
 
     async def send_task(self, provider_session_id: str, *, text: str, kind: TaskKind) -> Delivery:
-        if kind not in wire.SPEECH_COMMANDS:
-            raise ProviderRejected("agent-control: there is no task of this type")
         return wire.room_command(provider_session_id, wire.SPEECH_COMMANDS[kind], text=text)
 
     async def interrupt(self, provider_session_id: str) -> Delivery:

@@ -31,6 +31,8 @@ REFUSALS = [
     (400, {"code": 10002, "message": "session state wrong: connecting"}, NotReady),
     (400, {"code": 400006, "message": "session is not in correct state"}, NotReady),
     (400, {"code": 400006, "message": "session state wrong: closed"}, SessionGone),
+    (400, {"code": 400006, "message": "please wait"}, NotReady),
+    (400, {"message": "", "msg": "Session not found"}, SessionGone),
     (400, {"code": 10004, "message": "session state wrong: closing"}, SessionGone),
     (400, {"code": 10005, "message": "session state wrong: closed"}, SessionGone),
     (404, {"code": 10006, "message": "session not found"}, SessionGone),

@@ -6,6 +6,7 @@ Requirements are numbered as in docs/requirements.md.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -299,6 +300,23 @@ async def test_a_rate_limited_call_is_repeated(
     assert [row.provider_session_id for row in await provider.list_sessions()] == ["s1"]
 
 
+async def test_a_call_that_stays_rate_limited_is_given_up(
+    provider: LiveAvatar, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heygen_portal.providers.liveavatar.provider.RATE_WINDOW_SECONDS", 0)
+    wire.answers["/v1/sessions"] = httpx.Response(429, json={"message": "Too many"})
+    with pytest.raises(LimitReached):
+        await provider.list_sessions()
+    assert len(wire.requests) == 6
+
+
+async def test_a_list_without_an_end_is_an_unusable_answer(provider: LiveAvatar, wire: Wire) -> None:
+    """Sessions on pages that were not read must not be taken for ended ones."""
+    wire.answers["/v1/sessions"] = page({"id": "s1"}, following="more")
+    with pytest.raises(ProviderUnreachable, match="no end"):
+        await provider.list_sessions()
+
+
 async def test_the_catalogue_merges_public_and_own_entries(provider: LiveAvatar, wire: Wire) -> None:
     voice = {"id": "V1", "name": " Lucía ", "language": "Spanish", "gender": "Female", "tags": []}
     wire.answers |= {
@@ -395,6 +413,37 @@ async def test_a_line_without_a_plausible_time_is_kept_without_one(provider: Liv
     }
     record = await provider.read_record("7d0c")
     assert record.lines == (SpokenLine(Speaker.USER, "Hola", None),)
+
+
+async def test_a_transcript_of_a_session_without_a_start_has_no_times(provider: LiveAvatar, wire: Wire) -> None:
+    line = {"role": "user", "transcript": "Hola", "absolute_timestamp": STARTED_AT.timestamp()}
+    wire.answers |= {
+        "/v1/sessions/7d0c": ok({"id": "7d0c", "created_at": None}),
+        "/v1/sessions/7d0c/transcript": ok({"transcript_data": [line]}),
+    }
+    assert (await provider.read_record("7d0c")).lines == (SpokenLine(Speaker.USER, "Hola", None),)
+
+
+@pytest.mark.parametrize(("following", "pages"), [([7] * 3, 2), (range(150), 100)])
+async def test_a_transcript_without_a_last_page_is_not_read_forever(
+    provider: LiveAvatar, wire: Wire, following: Iterable[int], pages: int
+) -> None:
+    row = {"role": "user", "transcript": "Hola", "absolute_timestamp": STARTED_AT.timestamp()}
+    wire.answers |= {
+        "/v1/sessions/7d0c": ok({"id": "7d0c", "created_at": STARTED_AT.isoformat()}),
+        "/v1/sessions/7d0c/transcript": [ok({"transcript_data": [row], "next_timestamp": at}) for at in following],
+    }
+    assert len((await provider.read_record("7d0c")).lines) == pages
+
+
+@pytest.mark.parametrize(("status", "refusal"), [(404, SessionGone), (410, SessionGone), (403, CredentialRefused)])
+async def test_a_transcript_that_cannot_be_deleted_is_gone_only_if_the_service_says_so(
+    provider: LiveAvatar, wire: Wire, status: int, refusal: type[ProviderRejected]
+) -> None:
+    wire.answers["/v1/sessions/7d0c/events"] = httpx.Response(status, json={"message": "no"})
+    with pytest.raises(ProviderRejected) as caught:
+        await provider.forget("7d0c")
+    assert type(caught.value) is refusal
 
 
 async def test_a_malformed_list_is_not_read_as_empty(provider: LiveAvatar, wire: Wire) -> None:
