@@ -11,7 +11,7 @@ from local.paths import VAR, VENV_PYTHON, write_whole
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MACOS_PATHS = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",)
 CACHED_PATH = VAR / "setup" / "chromium"  # cached, because asking Playwright takes a second
-CURE = "Install Chromium or Chrome so that `chromium` or `google-chrome` is on PATH, then run this again."
+HINT = "Install Chromium or Chrome so that `chromium` or `google-chrome` is on PATH, then run this again."
 
 
 def path() -> Path | None:
@@ -31,7 +31,7 @@ def install(progress: Progress) -> None:
     _check_driver()
     found = _find() or _playwright_chromium() or _download(progress) or _install_debian_package(progress)
     if found is None:
-        raise StepFailed("There is no Chromium on this machine, and none could be installed.", CURE)
+        raise StepFailed("There is no Chromium on this machine, and none could be installed.", HINT)
     write_whole(CACHED_PATH, str(found).encode())
 
 
@@ -70,7 +70,7 @@ def _playwright_chromium() -> Path | None:
 def _download(progress: Progress) -> Path | None:
     progress.say("There is no Chromium on PATH; asking Playwright for its own (about 170 MB).")
     try:
-        run(progress, [VENV_PYTHON, "-m", "playwright", "install", "chromium"], "chromium", cure=CURE)
+        run(progress, [VENV_PYTHON, "-m", "playwright", "install", "chromium"], "chromium", hint=HINT)
     except StepFailed:
         progress.say(f"Playwright could not download it; {LOGS / 'chromium.log'} says why.")
         return None
@@ -82,6 +82,6 @@ def _install_debian_package(progress: Progress) -> Path | None:
         return None
     progress.say("Installing Debian's package.")
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    run(progress, ["apt-get", "update"], "apt-update", cure=CURE, env=env)
-    run(progress, ["apt-get", "install", "-y", "--no-install-recommends", "chromium"], "apt", cure=CURE, env=env)
+    run(progress, ["apt-get", "update"], "apt-update", hint=HINT, env=env)
+    run(progress, ["apt-get", "install", "-y", "--no-install-recommends", "chromium"], "apt", hint=HINT, env=env)
     return _find()

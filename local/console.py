@@ -16,12 +16,12 @@ PLAIN_LINE_INTERVAL_S = 15.0  # seconds; without a terminal, where a line cannot
 
 
 class StepFailed(Exception):
-    """A step failed: `why` is the cause, `cure` tells the user what to do."""
+    """A step failed: `why` is the cause, `hint` tells the user what to do."""
 
-    def __init__(self, why: str, cure: str) -> None:
+    def __init__(self, why: str, hint: str) -> None:
         super().__init__(why)
         self.why = why
-        self.cure = cure
+        self.hint = hint
 
 
 class Progress:
@@ -56,7 +56,7 @@ class Progress:
 
 
 def run(
-    progress: Progress, command: Sequence[str | Path], log_name: str, *, cure: str, env: Mapping[str, str] | None = None
+    progress: Progress, command: Sequence[str | Path], log_name: str, *, hint: str, env: Mapping[str, str] | None = None
 ) -> None:
     """Run a program, writing its output to a log and showing its last line.
 
@@ -70,7 +70,7 @@ def run(
             command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
     except OSError as exc:
-        raise StepFailed(f"{command[0]} does not run: {exc}", cure) from exc
+        raise StepFailed(f"{command[0]} does not run: {exc}", hint) from exc
     with log.open("w") as file, process:
         reader = Thread(target=_read, args=(process, file, lines), daemon=True)
         reader.start()
@@ -88,7 +88,7 @@ def run(
     if code:
         last = "\n".join(f"    {line}" for line in lines[-15:] if line)
         program = " ".join(str(part) for part in command[:4])
-        raise StepFailed(f"`{program} …` ended with {code}. Its last lines:\n{last}\n  All of it: {log}", cure)
+        raise StepFailed(f"`{program} …` ended with {code}. Its last lines:\n{last}\n  All of it: {log}", hint)
 
 
 def _read(process: subprocess.Popen[bytes], file: TextIO, lines: list[str]) -> None:

@@ -26,7 +26,7 @@ CHECKSUMS = {
 }
 MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 SOURCE = f"github.com/livekit/livekit-server/cmd/server@v{VERSION}"
-CURE = (
+HINT = (
     f"Either let this machine reach the release ({RELEASE.format('linux_amd64')}) or the Go module proxy, or put a "
     f"livekit-server {VERSION} on PATH, or set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET to a server that "
     "runs already. Then run this again."
@@ -105,5 +105,5 @@ def _go_install(progress: Progress, go: list[str], env: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory(prefix="heygen-portal-") as folder:
         # Without cgo, as in the release, no C compiler is needed. -v prints each package as progress.
         env = {**env, "GOBIN": folder, "CGO_ENABLED": "0"}
-        run(progress, [*go, "install", "-v", "-trimpath", "-ldflags=-s -w", SOURCE], "livekit", cure=CURE, env=env)
+        run(progress, [*go, "install", "-v", "-trimpath", "-ldflags=-s -w", SOURCE], "livekit", hint=HINT, env=env)
         write_whole(_cached(), (Path(folder) / "server").read_bytes(), mode=0o755)

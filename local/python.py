@@ -23,7 +23,7 @@ PIP: list[str | Path] = [
     "--progress-bar",
     "off",
 ]
-CURE = (
+HINT = (
     "Is the package registry reachable from here (`pip config list` shows which)? Then run this again: what is "
     "already installed stays. If it goes on failing, delete the folder .venv and run this again."
 )
@@ -44,7 +44,7 @@ def install(progress: Progress, *, tests: bool) -> None:
     stamps.forget("python")
     if not _works():
         _create(progress)
-    run(progress, [*PIP, "--require-hashes", "-r", requirements], "python", cure=CURE)
+    run(progress, [*PIP, "--require-hashes", "-r", requirements], "python", hint=HINT)
     stamps.mark_done("python", _key(requirements))
 
 
@@ -62,7 +62,7 @@ def install_program(progress: Progress, name: str, folder: Path | None = None) -
     with tempfile.TemporaryDirectory(prefix="heygen-portal-") as here:
         wanted = Path(here) / "requirements.txt"
         wanted.write_text(block)
-        run(progress, [*PIP, "--require-hashes", "--no-deps", "--target", folder, "-r", wanted], name, cure=CURE)
+        run(progress, [*PIP, "--require-hashes", "--no-deps", "--target", folder, "-r", wanted], name, hint=HINT)
     return folder
 
 
@@ -79,7 +79,7 @@ def _create(progress: Progress) -> None:
     # Use the base Python if this runs inside the environment that is to be replaced.
     base = getattr(sys, "_base_executable", sys.executable)
     try:
-        run(progress, [base, "-m", "venv", "--clear", VENV], "venv", cure="")
+        run(progress, [base, "-m", "venv", "--clear", VENV], "venv", hint="")
     except StepFailed as exc:
-        cure = "On Debian and Ubuntu this needs a package: apt-get install python3-venv. Then run this again."
-        raise StepFailed(exc.why, cure) from exc
+        hint = "On Debian and Ubuntu this needs a package: apt-get install python3-venv. Then run this again."
+        raise StepFailed(exc.why, hint) from exc

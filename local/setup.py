@@ -86,7 +86,7 @@ def ensure(*, tests: bool = False) -> bool:
             for current in wanted:
                 _do(current)
     except StepFailed as exc:
-        sys.exit(f"\nSet-up failed at: {current.title}\n  Why: {exc.why}\n  What to do: {exc.cure}")
+        sys.exit(f"\nSet-up failed at: {current.title}\n  Why: {exc.why}\n  What to do: {exc.hint}")
     except KeyboardInterrupt:
         sys.exit(f"\nInterrupted at: {current.title}. Run this again and it goes on from there.")
     return True

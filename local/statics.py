@@ -11,7 +11,7 @@ from local.paths import ROOT, VENV_PYTHON
 
 FOLDERS = ("static", "avatars/static", "sessions/static")
 FOLDER = ROOT / "var" / "static"
-CURE = "The message above names the file. Correct it, then run this again."
+HINT = "The message above names the file. Correct it, then run this again."
 
 
 def _sources() -> list[Path]:
@@ -32,5 +32,5 @@ def is_done() -> bool:
 def install(progress: Progress) -> None:
     key = _key()
     # Delete nothing: a running portal still serves files that its open pages reference.
-    run(progress, [VENV_PYTHON, "manage.py", "collectstatic", "--no-input", "-v0"], "statics", cure=CURE)
+    run(progress, [VENV_PYTHON, "manage.py", "collectstatic", "--no-input", "-v0"], "statics", hint=HINT)
     stamps.mark_done("statics", key)

@@ -9,7 +9,7 @@ from local import stamps
 from local.console import Progress, run
 from local.paths import ROOT, VENV_PYTHON, write_whole
 
-CURE = "The message above names the file and line. Correct it, then run this again."
+HINT = "The message above names the file and line. Correct it, then run this again."
 
 
 def _sources() -> list[Path]:
@@ -26,7 +26,7 @@ def is_done() -> bool:
 
 def install(progress: Progress) -> None:
     key = _key()
-    run(progress, [VENV_PYTHON, "-m", "local.translations"], "translations", cure=CURE)
+    run(progress, [VENV_PYTHON, "-m", "local.translations"], "translations", hint=HINT)
     stamps.mark_done("translations", key)
 
 

@@ -58,10 +58,12 @@ def messages() -> list[tuple[str, str]]:
 def test_a_term_has_the_same_spanish_everywhere(
     english: str, spanish: list[str], messages: list[tuple[str, str]]
 ) -> None:
-    using = [(text, said) for text, said in messages if words(english).search(plain(text))]
+    using = [(text, translation) for text, translation in messages if words(english).search(plain(text))]
     assert using, "the glossary lists a term that the interface does not use"
     variants = [words(variant) for variant in spanish]
-    assert [(text, said) for text, said in using if not any(v.search(plain(said)) for v in variants)] == []
+    assert [
+        (text, translation) for text, translation in using if not any(v.search(plain(translation)) for v in variants)
+    ] == []
 
 
 def test_terms_of_earlier_versions_are_gone(messages: list[tuple[str, str]]) -> None:

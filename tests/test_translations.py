@@ -66,8 +66,10 @@ def test_strings_in_tag_arguments_are_found() -> None:
 def test_no_translation_is_fuzzy_or_lacks_a_placeholder(spanish: dict[str, polib.POEntry]) -> None:
     for entry in spanish.values():
         assert not entry.fuzzy, entry.msgid
-        for said in [entry.msgstr] if entry.msgstr else entry.msgstr_plural.values():
-            assert sorted(re.findall(r"%\(\w+\)", said)) == sorted(re.findall(r"%\(\w+\)", entry.msgid)), entry.msgid
+        for translation in [entry.msgstr] if entry.msgstr else entry.msgstr_plural.values():
+            assert sorted(re.findall(r"%\(\w+\)", translation)) == sorted(re.findall(r"%\(\w+\)", entry.msgid)), (
+                entry.msgid
+            )
 
 
 def test_every_plural_has_all_spanish_forms(spanish: dict[str, polib.POEntry]) -> None:

@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy
 
 from avatars.models import ProviderAccount
 from heygen_portal import providers
-from heygen_portal.console.durations import readable
+from heygen_portal.console.durations import readable_duration
 from heygen_portal.providers.contract.provider import PastSession, PastSessions, ProviderError
 from heygen_portal.runtime import budgets
 
@@ -60,7 +60,7 @@ def _cells(row: PastSession) -> list[Any]:
             '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', ours, row.provider_session_id
         ),
         date_format(localtime(row.created_at), "DATETIME_FORMAT") if row.created_at else "–",
-        readable(row.duration),
+        readable_duration(row.duration),
         row.end_reason or "–",
         "–" if row.credits is None else localize(row.credits),
     ]

@@ -17,7 +17,7 @@ from unfold.decorators import action, display
 from avatars.models import Video
 from avatars.videos import orders
 from avatars.videos.forms import VideoForm
-from heygen_portal.console.durations import readable
+from heygen_portal.console.durations import readable_duration
 from heygen_portal.console.widgets import NoDelete, confirm_dialog, object_or_404, redirect_to_change_page
 
 ORDER_FIELDS = ("title", "text", "avatar", "voice")
@@ -80,7 +80,7 @@ class VideoAdmin(NoDelete, ModelAdmin):
 
     @display(description=_("duration"), ordering="duration")
     def length(self, video: Video) -> str:
-        return readable(video.duration)
+        return readable_duration(video.duration)
 
     @display(description=_("video"))
     def watch(self, video: Video) -> str:

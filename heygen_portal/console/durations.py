@@ -8,7 +8,7 @@ from django.utils import formats
 from django.utils.translation import gettext as _
 
 
-def readable(duration: timedelta | None) -> str:
+def readable_duration(duration: timedelta | None) -> str:
     """Return a duration as "1 h 02 min", "3 min 05 s" or "12.4 s", or a dash for None."""
     if duration is None:
         return "–"
@@ -21,7 +21,7 @@ def readable(duration: timedelta | None) -> str:
     return _("%(hours)d h %(minutes)02d min") % {"hours": minutes // 60, "minutes": minutes % 60}
 
 
-def how_long(duration: timedelta | None) -> str:
+def rounded_duration(duration: timedelta | None) -> str:
     """Return a duration rounded to seconds as "6 min 12 s", or an empty string for None."""
     if duration is None:
         return ""
@@ -31,11 +31,11 @@ def how_long(duration: timedelta | None) -> str:
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
-def measured(duration: timedelta | None) -> str:
+def measured_duration(duration: timedelta | None) -> str:
     """Return a measured duration as "594 ms", "1.32 s" or "6 min 12 s", or a dash for None."""
     if duration is None:
         return "–"
     seconds = duration.total_seconds()
     if abs(seconds) < 1:
         return f"{round(seconds * 1000)} ms"
-    return f"{formats.number_format(seconds, 2)} s" if seconds < 60 else how_long(duration)
+    return f"{formats.number_format(seconds, 2)} s" if seconds < 60 else rounded_duration(duration)

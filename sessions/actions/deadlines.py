@@ -225,7 +225,7 @@ def _evidence(session: StreamingSession, reason: EndReason, reported: set[str]) 
         case EndReason.NO_PICTURE:
             return end_evidence.no_picture(reported, first_frame.TIMEOUT)
         case EndReason.ORPHAN_FOUND:
-            return end_evidence.opener_died(transitions.CREATION_TIMEOUT)
+            return end_evidence.starting_process_died(transitions.CREATION_TIMEOUT)
         case _:
             return end_evidence.inactive(session.active_at, session.idle_timeout)
 

@@ -4,7 +4,7 @@ This is the use case from the request to a session that runs at the provider. `S
 this order:
 
 1. `run` refuses a second session in the same tab.
-2. `_end_sessions_in_the_way` ends what a take-over or a renewal replaces, and waits for the provider's confirmation.
+2. `_end_blocking_sessions` ends what a take-over or a renewal replaces, and waits for the provider's confirmation.
 3. `_take_slot` takes a slot at once, after a comparison with the provider's list, or through the queue.
 4. `_create_session` asks the provider for the session (`provision`) and connects the tab with it.
 5. `_requeue` returns to the queue if the provider has no slot after all; step 4 follows again.
@@ -154,7 +154,7 @@ class StartAttempt:
     # A slot: at once, after a comparison with the provider's list, or through the queue
 
     async def _take_slot(self) -> StreamingSession | None:
-        if not self.request.is_plain and not await self._end_sessions_in_the_way():
+        if not self.request.is_plain and not await self._end_blocking_sessions():
             return None
         try:
             return await self._open_session()
@@ -174,27 +174,27 @@ class StartAttempt:
 
     # The sessions that a take-over or a renewal replaces
 
-    async def _end_sessions_in_the_way(self) -> bool:
+    async def _end_blocking_sessions(self) -> bool:
         """End them and wait for the provider's confirmation.
 
         Return False if the attempt was given up meanwhile. The person's slot is held for that long. Raises
         NotReleased, NotFound, TimeIsUp, QuotaUsed.
         """
         give_up_at = timezone.now() + RELEASE_TIMEOUT
-        persona, in_the_way = await in_thread(self._find_sessions_in_the_way)()
-        if not in_the_way:
+        persona, blocking = await in_thread(self._find_blocking_sessions)()
+        if not blocking:
             return True
         claim = Claim(self.user_id, self.request.claimed_reason)
         if not self.request.is_taking_over:
-            claim = await claims.check_with_provider(in_the_way[0], claim)
-        if any(session.account_id == persona.avatar.account_id for session in in_the_way):
-            joins_at_end = not await in_thread(self._keeps_slot)(in_the_way, claim)
+            claim = await claims.check_with_provider(blocking[0], claim)
+        if any(session.account_id == persona.avatar.account_id for session in blocking):
+            joins_at_end = not await in_thread(self._keeps_slot)(blocking, claim)
             hold = partial(slots.hold_slot, joins_at_end=joins_at_end)
             held_until = give_up_at + queue.OFFER_TIMEOUT
             holding = in_thread(hold)(self.user_id, persona, self.address, self.request, held_until)
             await self._enter_queue(holding)
         await self.tab.send_json(self._release_message())
-        for session in in_the_way:
+        for session in blocking:
             if self.request.is_taking_over:
                 ending = stop.stop(session, EndReason.TAKEN_OVER, end_evidence.taken_over(self.user_id))
             else:
@@ -202,33 +202,33 @@ class StartAttempt:
             background.spawn(ending)  # not awaited, because the attempt may be given up meanwhile
         while not self.is_given_up:
             self._woken.clear()
-            if await in_thread(slots.have_ended)(in_the_way):
+            if await in_thread(slots.have_ended)(blocking):
                 return True
             if timezone.now() >= give_up_at:
                 raise errors.NotReleased
             await self._pause(RELEASE_POLL)
         return False
 
-    def _find_sessions_in_the_way(self) -> tuple[Persona, list[StreamingSession]]:
+    def _find_blocking_sessions(self) -> tuple[Persona, list[StreamingSession]]:
         """Return the persona and the sessions to end first.
 
         Raises TimeIsUp, QuotaUsed before any of them is ended.
         """
         persona = slots.find_persona(self.persona_slug, self.user_id, self.request.purpose)
-        in_the_way = slots.sessions_in_the_way(self.user_id, persona, self.request)
+        blocking = slots.blocking_sessions(self.user_id, persona, self.request)
         if self.request.is_taking_over:
-            self.request = slots.as_renewal(self.user_id, persona, self.request, in_the_way)
-        slots.terms_of(self.user_id, persona, self.request)
-        return persona, in_the_way
+            self.request = slots.as_renewal(self.user_id, persona, self.request, blocking)
+        slots.limits_of(self.user_id, persona, self.request)
+        return persona, blocking
 
-    def _keeps_slot(self, in_the_way: list[StreamingSession], claim: Claim) -> bool:
+    def _keeps_slot(self, blocking: list[StreamingSession], claim: Claim) -> bool:
         """Return whether the person is served before people who wait.
 
         They are if the portal saw why the conversation moves.
         """
-        if self.request.is_taking_over and not {session.pk for session in in_the_way} <= self.request.took_over:
+        if self.request.is_taking_over and not {session.pk for session in blocking} <= self.request.took_over:
             return False
-        return all(claims.keeps_slot(session, claim, timezone.now()) for session in in_the_way)
+        return all(claims.keeps_slot(session, claim, timezone.now()) for session in blocking)
 
     def _release_message(self) -> dict[str, Any]:
         continues = str(self.request.continues) if self.request.continues else None

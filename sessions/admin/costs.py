@@ -17,7 +17,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
-from heygen_portal.console.durations import readable
+from heygen_portal.console.durations import readable_duration
 from heygen_portal.console.lists import UncountedList
 from heygen_portal.console.widgets import ReadOnly
 from sessions.costs import report as cost_report
@@ -61,11 +61,11 @@ class SessionTotalAdmin(UncountedList, ReadOnly, ModelAdmin):
 
     @display(description=_("open"), ordering="time")
     def open_time(self, total: SessionTotal) -> str:
-        return readable(total.time)
+        return readable_duration(total.time)
 
     @display(description=_("duration according to the provider"))
     def provider_open_time(self, total: SessionTotal) -> str:
-        return readable(total.provider_time)
+        return readable_duration(total.provider_time)
 
     @display(description=_("difference"))
     def cost_difference(self, total: SessionTotal) -> str:
@@ -73,7 +73,7 @@ class SessionTotalAdmin(UncountedList, ReadOnly, ModelAdmin):
 
     @display(description=_("unattended time"), ordering="wasted")
     def unattended_time(self, total: SessionTotal) -> str:
-        return readable(total.wasted) if total.wasted else "–"
+        return readable_duration(total.wasted) if total.wasted else "–"
 
     def get_urls(self) -> list[Any]:
         def page(route: str, view: Callable[..., HttpResponse]) -> Any:

@@ -15,7 +15,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
-from heygen_portal.console.durations import readable
+from heygen_portal.console.durations import readable_duration
 from heygen_portal.console.widgets import ReadOnly
 from heygen_portal.people.preferences import time_zones
 from heygen_portal.permissions import Permission
@@ -107,16 +107,16 @@ class QuotaAdmin(ModelAdmin):
 
     @display(description=_("maximum session length"), ordering="duration_limit")
     def max_duration(self, quota: Quota) -> str:
-        return readable(quota.duration_limit)
+        return readable_duration(quota.duration_limit)
 
     @display(description=_("idle limit"), ordering="idle_timeout")
     def max_idle(self, quota: Quota) -> str:
-        return readable(quota.idle_timeout)
+        return readable_duration(quota.idle_timeout)
 
     @display(description=_("used this month"))
     def used(self, quota: Quota) -> str:
         if not quota.user_id:
-            return readable(None)
+            return readable_duration(None)
         words = gettext("%(used)s; months are counted in %(zone)s")
-        used = readable(quotas.used_by(quota.user_id, timezone.now()))
+        used = readable_duration(quotas.used_by(quota.user_id, timezone.now()))
         return words % {"used": used, "zone": time_zones.portal_label()}

@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
-from heygen_portal.console.durations import readable
+from heygen_portal.console.durations import readable_duration
 from heygen_portal.console.widgets import object_or_404
 from heygen_portal.people import closing
 from heygen_portal.people.access import roles
@@ -65,9 +65,13 @@ class PersonAdmin(UserAdmin):
     def used(self, user: User) -> str:
         used, quota = quotas.used_by(user.pk, timezone.now()), quotas.monthly_quota(user.pk)
         if quota is None:
-            return gettext("%(used)s; no quota") % {"used": readable(used)}
+            return gettext("%(used)s; no quota") % {"used": readable_duration(used)}
         words = gettext("%(used)s of %(given)s; months are counted in %(zone)s")
-        return words % {"used": readable(used), "given": readable(quota), "zone": time_zones.portal_label()}
+        return words % {
+            "used": readable_duration(used),
+            "given": readable_duration(quota),
+            "zone": time_zones.portal_label(),
+        }
 
     @display(description=_("quota"))
     def quota_row(self, user: User) -> str:

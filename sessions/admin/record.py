@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from heygen_portal.console.durations import readable
+from heygen_portal.console.durations import readable_duration
 from heygen_portal.console.widgets import NoDelete, ReadOnly
 from heygen_portal.people.access import sudo
 from heygen_portal.permissions import Permission
@@ -48,7 +48,7 @@ class HistoryCheckAdmin(ReadOnly, ModelAdmin):
 
     @display(description=_("duration"))
     def duration_text(self, check: HistoryCheck) -> str:
-        return readable(check.ended_at - check.started_at if check.ended_at else None)
+        return readable_duration(check.ended_at - check.started_at if check.ended_at else None)
 
     @display(description=_("rows read per table"))
     def rows_by_table(self, check: HistoryCheck) -> str:

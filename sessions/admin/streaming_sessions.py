@@ -22,7 +22,7 @@ from unfold.decorators import action, display
 from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from heygen_portal.console.durations import readable
+from heygen_portal.console.durations import readable_duration
 from heygen_portal.console.lists import UncountedList
 from heygen_portal.console.widgets import ReadOnly, confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.people.access import roles, sudo
@@ -94,7 +94,7 @@ class SessionTaskInline(History):
 
     @display(description=_("latency"))
     def latency_text(self, task: SessionTask) -> str:
-        return readable(task.latency)
+        return readable_duration(task.latency)
 
 
 class UtteranceInline(History):
@@ -214,7 +214,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
 
     @display(description=_("duration"))
     def duration_text(self, session: StreamingSession) -> str:
-        return readable(session.duration)
+        return readable_duration(session.duration)
 
     @display(description=_("ID"))
     def session_id(self, session: StreamingSession) -> str:
@@ -222,19 +222,19 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
 
     @display(description=_("effective duration limit"))
     def duration_limit(self, session: StreamingSession) -> str:
-        return f"{readable(session.ends_at - session.created_at)} · {session.get_limit_by_display()}"
+        return f"{readable_duration(session.ends_at - session.created_at)} · {session.get_limit_by_display()}"
 
     @display(description=_("effective idle limit"))
     def idle_limit(self, session: StreamingSession) -> str:
-        return f"{readable(session.idle_timeout)} · {session.get_idle_limit_by_display()}"
+        return f"{readable_duration(session.idle_timeout)} · {session.get_idle_limit_by_display()}"
 
     @display(description=_("provider’s limit"))
     def provider_limit(self, session: StreamingSession) -> str:
-        return readable(session.provider_duration_limit)
+        return readable_duration(session.provider_duration_limit)
 
     @display(description=_("time limit of the conversation"))
     def conversation_limit(self, session: StreamingSession) -> str:
-        return readable(session.conversation.time_limit)
+        return readable_duration(session.conversation.time_limit)
 
     @display(description=_("not confirmed because"))
     def stop_trouble_text(self, session: StreamingSession) -> str:

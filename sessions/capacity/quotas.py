@@ -20,7 +20,7 @@ from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 from sessions import errors
 from sessions.lifecycle.coverage import QUOTA
-from sessions.lifecycle.transitions import Terms
+from sessions.lifecycle.transitions import SessionLimits
 from sessions.models import Conversation, DayTotal, LimitBy, Quota, Status, StreamingSession
 
 # `StreamingSession.billed_from` in SQL.
@@ -55,13 +55,13 @@ def _portal_time(moment: datetime) -> datetime:
     return timezone.localtime(moment, timezone.get_default_timezone())
 
 
-def terms(
+def limits_for(
     persona: Persona,
     user_id: int,
     now: datetime,
     conversation: Conversation | None = None,
     used: timedelta = timedelta(0),
-) -> Terms:
+) -> SessionLimits:
     """Return the limits of a user's session with a persona.
 
     Raises TimeIsUp, QuotaUsed. `conversation` is the one that continues, and `used` is the time it has lasted. It
@@ -87,11 +87,11 @@ def terms(
             raise errors.QuotaUsed
         duration, limit_by = min((duration, limit_by), (left, LimitBy.QUOTA), key=lambda limit: limit[0])
     idle_timeout, idle_limit_by = _lowest(idle)
-    return Terms(duration, limit_by, idle_timeout, idle_limit_by, time_limit, time_limit_by)
+    return SessionLimits(duration, limit_by, idle_timeout, idle_limit_by, time_limit, time_limit_by)
 
 
-def within_cap(bound: Terms, account: ProviderAccount, now: datetime) -> Terms:
-    """Return the terms reduced to what the account's monthly cap leaves.
+def within_cap(bound: SessionLimits, account: ProviderAccount, now: datetime) -> SessionLimits:
+    """Return the limits reduced to what the account's monthly cap leaves.
 
     Raises SpendCap. The caller must have locked the account's row. Running sessions count as if they ran to their
     limits, so that all sessions together never exceed the cap.

@@ -26,7 +26,7 @@ from sessions import errors
 from sessions.capacity import claims, queue, quotas
 from sessions.capacity.queue import TabAddress
 from sessions.lifecycle import end_evidence, transitions
-from sessions.lifecycle.transitions import Terms
+from sessions.lifecycle.transitions import SessionLimits
 from sessions.models import RUNNING, Conversation, EndReason, Purpose, QueueEntry, StreamingSession
 from sessions.presence import tabs
 
@@ -95,7 +95,7 @@ def open_session(
         raise errors.BadMessage
     continues = find_continued(user_id, persona, request)
     now = timezone.now()
-    bound = terms_of(user_id, persona, request)
+    bound = limits_of(user_id, persona, request)
     try:
         with transaction.atomic():
             account = queue.lock(persona.avatar.account_id)  # each slot is taken once
@@ -125,22 +125,22 @@ def open_session(
         raise errors.SessionRunning(_running_session(user_id)) from exc
 
 
-def terms_of(user_id: int, persona: Persona, request: StartRequest) -> Terms:
+def limits_of(user_id: int, persona: Persona, request: StartRequest) -> SessionLimits:
     """Return the session's limits, reduced by the time that its conversation has used.
 
     Raises TimeIsUp, QuotaUsed.
     """
     now, before = timezone.now(), request.took_over | ({request.continues} if request.continues else set())
     if not before:
-        return quotas.terms(persona, user_id, now)
+        return quotas.limits_for(persona, user_id, now)
     conversation = Conversation.objects.filter(sessions=request.continues).first()
-    return quotas.terms(persona, user_id, now, conversation, claims.conversation_time_used(before, now))
+    return quotas.limits_for(persona, user_id, now, conversation, claims.conversation_time_used(before, now))
 
 
 def may_continue(session: StreamingSession) -> bool:
     """Whether the conversation has time left to continue."""
     try:
-        terms_of(session.user_id, session.persona, StartRequest(continues=session.pk))
+        limits_of(session.user_id, session.persona, StartRequest(continues=session.pk))
     except errors.TimeIsUp:
         return False
     except errors.QuotaUsed:
@@ -201,21 +201,19 @@ def _same_conversations(user_id: int, persona: Persona) -> QuerySet[StreamingSes
     return StreamingSession.objects.select_related("account").filter(same, user_id=user_id)
 
 
-def as_renewal(
-    user_id: int, persona: Persona, request: StartRequest, in_the_way: list[StreamingSession]
-) -> StartRequest:
+def as_renewal(user_id: int, persona: Persona, request: StartRequest, blocking: list[StreamingSession]) -> StartRequest:
     """Return a take-over request as a renewal, if it is of the same conversation.
 
     The request continues that session even if the page names none, so that the conversation keeps its one time
     limit however often it moves between devices.
     """
-    same = _same_conversations(user_id, persona).filter(pk__in=[session.pk for session in in_the_way])
+    same = _same_conversations(user_id, persona).filter(pk__in=[session.pk for session in blocking])
     taken = list(same.order_by("-created_at").values_list("pk", flat=True))
     continues = request.continues or next(iter(taken), None)
     return replace(request, continues=continues, took_over=frozenset(taken))
 
 
-def sessions_in_the_way(user_id: int, persona: Persona, request: StartRequest) -> list[StreamingSession]:
+def blocking_sessions(user_id: int, persona: Persona, request: StartRequest) -> list[StreamingSession]:
     """Return the sessions that must end before this one can start. Raises NotFound."""
     if request.is_taking_over:
         rows = StreamingSession.objects.select_related("account")

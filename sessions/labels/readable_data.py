@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models import Persona
-from heygen_portal.console.durations import readable
+from heygen_portal.console.durations import readable_duration
 from heygen_portal.trail import statements
 from sessions.exports.formats import to_json
 from sessions.integrity import fault
@@ -133,7 +133,7 @@ def column_value(column: Any, value: Any) -> str:
             case models.BooleanField():
                 return gettext("yes") if value else gettext("no")
             case models.DurationField():
-                return readable(timedelta(seconds=value))
+                return readable_duration(timedelta(seconds=value))
             case models.DecimalField() | models.FloatField():
                 return formats.localize(float(value))
     except (TypeError, ValueError, OverflowError):

@@ -217,7 +217,7 @@ def opening_failed(error: str) -> Evidence:
     return {"code": EvidenceCode.OPENING_FAILED, "error": error}
 
 
-def opener_died(limit: timedelta) -> Evidence:
+def starting_process_died(limit: timedelta) -> Evidence:
     return {"code": EvidenceCode.OPENER_DIED, "limit_s": _seconds(limit)}
 
 

@@ -47,7 +47,7 @@ WARNING_LEAD_TIMES = (timedelta(seconds=60), timedelta(seconds=15))
 
 
 @dataclass(frozen=True)
-class Terms:
+class SessionLimits:
     """Limits of a session, each with its origin."""
 
     duration: timedelta
@@ -59,7 +59,7 @@ class Terms:
     time_limit_by: LimitBy
 
     @classmethod
-    def of(cls, persona: Persona) -> Terms:
+    def of(cls, persona: Persona) -> SessionLimits:
         """Return the persona's own limits."""
         longest, idle, whose = persona.duration_limit, persona.idle_timeout, LimitBy.PERSONA
         return cls(longest, whose, idle, whose, longest, whose)
@@ -149,7 +149,7 @@ def _apply_move(session: StreamingSession, to: Status, changes: Mapping[str, Any
 def request(
     persona: Persona,
     user_id: int,
-    terms: Terms | None = None,
+    limits: SessionLimits | None = None,
     *,
     quality: str = "",
     encoding: str = "",
@@ -162,7 +162,7 @@ def request(
     Raises IntegrityError if the user has a running session.
     """
     now, session_id = timezone.now(), uuid4()
-    terms = terms or Terms.of(persona)
+    limits = limits or SessionLimits.of(persona)
     settings = persona.settings()
     is_greeted = continues is not None and continues.live_at and continues.persona_id == persona.pk
     started_with = replace(
@@ -170,11 +170,11 @@ def request(
         quality=quality or settings.quality,
         encoding=encoding,
         greeting="" if is_greeted else settings.greeting,
-        duration_limit_s=int(terms.duration.total_seconds()),
-        idle_timeout_s=int(terms.idle_timeout.total_seconds()),
+        duration_limit_s=int(limits.duration.total_seconds()),
+        idle_timeout_s=int(limits.idle_timeout.total_seconds()),
     )
     with transaction.atomic(savepoint=False):
-        conversation = None if continues else _begin_conversation(session_id, persona, user_id, terms, now)
+        conversation = None if continues else _begin_conversation(session_id, persona, user_id, limits, now)
         session = StreamingSession.objects.create(
             id=session_id,
             user_id=user_id,
@@ -190,9 +190,9 @@ def request(
             status=Status.CREATING,
             created_at=now,
             active_at=now,
-            ends_at=now + terms.duration,
-            limit_by=terms.limit_by,
-            idle_limit_by=terms.idle_limit_by,
+            ends_at=now + limits.duration,
+            limit_by=limits.limit_by,
+            idle_limit_by=limits.idle_limit_by,
             deadline_at=now + CREATION_TIMEOUT,
             record_format=coverage.FORMAT,
         )
@@ -209,15 +209,15 @@ def request(
 
 
 def _begin_conversation(
-    first_session_id: UUID, persona: Persona, user_id: int, terms: Terms, now: datetime
+    first_session_id: UUID, persona: Persona, user_id: int, limits: SessionLimits, now: datetime
 ) -> Conversation:
     return Conversation.objects.create(
         id=first_session_id,
         user_id=user_id,
         persona=persona,
         started_at=now,
-        time_limit=terms.time_limit,
-        limit_by=terms.time_limit_by,
+        time_limit=limits.time_limit,
+        limit_by=limits.time_limit_by,
     )
 
 

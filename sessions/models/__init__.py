@@ -17,12 +17,11 @@ from sessions.models.quotas import Quota
 from sessions.models.record import HistoryCheck, SessionHead, SessionSeal
 from sessions.models.retention import Erasure, LegalHold, ProviderErasure
 from sessions.models.speech import SpeechErased, SpeechKey, SpokenWord, WordIndexRebuild
-from sessions.models.tabs import ChatWatch, QueueEntry, ServerProcess, Tab
+from sessions.models.tabs import MonitoredSession, QueueEntry, ServerProcess, Tab
 from sessions.models.totals import DayTotal, SessionTotal, SpendAlarm
 
 __all__ = [
     "RUNNING",
-    "ChatWatch",
     "Conversation",
     "DayTotal",
     "EndReason",
@@ -31,6 +30,7 @@ __all__ = [
     "HistoryCheck",
     "LegalHold",
     "LimitBy",
+    "MonitoredSession",
     "ProviderErasure",
     "Purpose",
     "QueueEntry",

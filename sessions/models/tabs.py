@@ -37,14 +37,18 @@ class Tab(models.Model):
         return self.channel
 
 
-class ChatWatch(models.Model):
+class MonitoredSession(models.Model):
     """A session whose provider's socket a monitor process holds.
 
     It is free again when that process's lease runs out.
     """
 
-    session = models.OneToOneField(StreamingSession, models.CASCADE, primary_key=True, related_name="watch")
-    process = models.ForeignKey(ServerProcess, models.CASCADE, related_name="watches")
+    session = models.OneToOneField(StreamingSession, models.CASCADE, primary_key=True, related_name="monitored")
+    process = models.ForeignKey(ServerProcess, models.CASCADE, related_name="monitored_sessions")
+
+    class Meta:
+        # The name from when the model was called ChatWatch: it is stored.
+        db_table = "avatar_sessions_chatwatch"
 
     def __str__(self) -> str:
         return str(self.session_id)

@@ -19,7 +19,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from heygen_portal.console.durations import readable
+from heygen_portal.console.durations import readable_duration
 from heygen_portal.trail import audit_labels
 from heygen_portal.trail.models import AuditEntry
 from sessions.actions import queries
@@ -246,7 +246,7 @@ def _value(row: Mapping[str, Any], name: str, value: Any) -> Any:
         case "data", dict() if model is AuditEntry:
             return audit_labels.describe(AuditEntry(kind=row["kind"], data=value))
         case _, int() | float() if name in SECONDS_COLUMNS:
-            return readable(timedelta(seconds=value))
+            return readable_duration(timedelta(seconds=value))
         case _, dict():
             return as_list(_with_people(value))
         case _, list():
@@ -283,7 +283,7 @@ def _session(row: Mapping[str, Any], user: User) -> Iterator[SafeString]:
     evidence = end_evidence.describe(row["end_evidence"]) if row["end_evidence"] else ""
     began, ended = (datetime.fromisoformat(row[name]) if row[name] else None for name in ("created_at", "ended_at"))
     facts = [
-        (gettext("Duration"), readable(ended - began) if began and ended else gettext("Still open")),
+        (gettext("Duration"), readable_duration(ended - began) if began and ended else gettext("Still open")),
         (gettext("End reason"), " ".join(part for part in (_sentence(row["end_reason"]), evidence) if part)),
     ]
     yield format_html(

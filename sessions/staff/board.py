@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from avatars.models import Persona, ProviderAccount
-from heygen_portal.console.durations import how_long, measured
+from heygen_portal.console.durations import measured_duration, rounded_duration
 from heygen_portal.people.access import roles
 from heygen_portal.permissions import Permission
 from sessions.capacity import queue, quotas
@@ -247,7 +247,7 @@ def _queue(now: datetime) -> list[QueueRow]:
     for account_id, entries in by_account.items():
         waits = queue.expected_waits(account_id, entries, now)
         for number, (entry, wait) in enumerate(zip(entries, waits, strict=True), start=1):
-            expected = _("slot offered") if entry.offer_expires_at else how_long(wait) or "–"
+            expected = _("slot offered") if entry.offer_expires_at else rounded_duration(wait) or "–"
             names = {"user": entry.user.get_username(), "persona": entry.persona.name}
             people.append(QueueRow(entry.pk, number, **names, since=entry.created_at.isoformat(), expected=expected))
     return people
@@ -265,8 +265,8 @@ def _figures(
         "open": len(sessions),
         "places": sum(account.concurrency_limit for account in accounts),
         "waiting": len(queued),
-        "usual": measured(frame.median),
-        "slow": measured(frame.p95),
+        "usual": measured_duration(frame.median),
+        "slow": measured_duration(frame.p95),
     }
     if viewer.has_perm(Permission.VIEW_COSTS):
         month = quotas.spendings(accounts, now)
@@ -278,7 +278,7 @@ def _figures(
             "spent_of_caps": float(sum(spent)),
             "caps": float(_total_cap(capped)),
             "of_caps": _spent_of_caps(spent, capped),
-            "wasted": how_long(wasted.time),
+            "wasted": rounded_duration(wasted.time),
             "wasted_credits": _credits(wasted.credits),
         }
     return figures

@@ -29,7 +29,7 @@ from sessions.actions.stop import error_for_log
 from sessions.lifecycle import events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry, Source
-from sessions.models import ChatWatch, Status, StreamingSession
+from sessions.models import MonitoredSession, Status, StreamingSession
 from sessions.presence import tabs
 
 logger = logging.getLogger(__name__)
@@ -55,12 +55,14 @@ def claim_sessions(process_id: UUID) -> list[StreamingSession]:
     Return all sessions that this process holds.
     """
     tabs.expire_leases(timezone.now())  # in case no worker is running
-    mine = ChatWatch.objects.filter(process_id=process_id)
+    mine = MonitoredSession.objects.filter(process_id=process_id)
     mine.exclude(session__in=_monitored_sessions()).delete()
-    free = _monitored_sessions().filter(watch=None).order_by("created_at")[:SESSIONS_PER_POLL]
-    watches = [ChatWatch(session=session, process_id=process_id) for session in free]
-    ChatWatch.objects.bulk_create(watches, ignore_conflicts=True)  # of two monitors that claim one session, one gets it
-    return list(_monitored_sessions().filter(watch__process_id=process_id).select_related("account"))
+    free = _monitored_sessions().filter(monitored=None).order_by("created_at")[:SESSIONS_PER_POLL]
+    claims = [MonitoredSession(session=session, process_id=process_id) for session in free]
+    MonitoredSession.objects.bulk_create(
+        claims, ignore_conflicts=True
+    )  # of two monitors that claim one session, one gets it
+    return list(_monitored_sessions().filter(monitored__process_id=process_id).select_related("account"))
 
 
 def _monitored_sessions() -> QuerySet[StreamingSession]:

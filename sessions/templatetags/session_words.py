@@ -37,8 +37,8 @@ def event_data(event: SessionEvent) -> SafeString:
     return readable_data.of_event(event.kind, event.data)
 
 
-register.filter(durations.how_long)
-register.filter(durations.measured)
+register.filter(durations.rounded_duration)
+register.filter(durations.measured_duration)
 
 
 @register.filter

@@ -24,7 +24,7 @@ JOINED, LEFT, FINISHED = EventKind.PARTICIPANT_JOINED, EventKind.PARTICIPANT_LEF
 KINDS = (JOINED, LEFT, EventKind.TRACK_PUBLISHED, FINISHED)
 
 
-async def take(webhook: Webhook) -> None:
+async def handle(webhook: Webhook) -> None:
     """Record an event of a session's room and act on it."""
     if webhook.kind not in KINDS:
         return

@@ -40,7 +40,7 @@ async def receive_event(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=409)
     await in_thread(checklist.record_webhook)()
     try:
-        await livekit_events.take(webhook)
+        await livekit_events.handle(webhook)
     except BaseException:
         await in_thread(cache.delete)(cache_key)  # the server sends the same event again
         raise

@@ -65,7 +65,7 @@ class Outcome:
 NO_FOLLOW_UP = Outcome()
 
 
-async def take(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -> None:
+async def handle(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -> None:
     """Store one report and do what follows from it, without a page that can publish. Raises BadMessage."""
     outcome = await store(session_id, message, clock)
     if outcome.greeting:

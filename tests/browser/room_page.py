@@ -234,8 +234,8 @@ class RoomPage:
 
     def last_session(self) -> dict[str, Any]:
         """Return the stored data of the newest session."""
-        said = self.stage.portal.manage("shell", "-v0", "-c", RECORD)
-        record: dict[str, Any] = json.loads(said)
+        output = self.stage.portal.manage("shell", "-v0", "-c", RECORD)
+        record: dict[str, Any] = json.loads(output)
         return record
 
 

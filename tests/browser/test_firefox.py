@@ -61,13 +61,13 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
-async def fox(downloads: Path) -> AsyncIterator[Browser]:
-    async with firefox(downloads) as fox:
-        yield fox
+async def firefox_browser(downloads: Path) -> AsyncIterator[Browser]:
+    async with firefox(downloads) as firefox_browser:
+        yield firefox_browser
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
-async def stage(fox: Browser) -> AsyncIterator[Stage]:
+async def stage(firefox_browser: Browser) -> AsyncIterator[Stage]:
     """Return a stage whose LiveKit server has the address that `bin/serve` gives it."""
     with (
         servers.livekit(own_address=ports.own_address()) as livekit,
@@ -76,7 +76,7 @@ async def stage(fox: Browser) -> AsyncIterator[Stage]:
     ):
         portal.manage("shell", "-v0", "-c", STAFF)
         demo = Person("demo", password(portal, "demo"))
-        page = await fox.new_page()
+        page = await firefox_browser.new_page()
         await demo.sign_in(page, portal)
         yield Stage(portal, emulator, demo, await page.context.storage_state())
 
@@ -107,9 +107,9 @@ def contents(downloads: Path, name: str) -> str:
     return "".join(file.read_text(encoding="utf-8") for file in downloads.glob(name))
 
 
-async def test_a_conversation_from_the_gallery_to_its_end(fox: Browser, stage: Stage) -> None:
+async def test_a_conversation_from_the_gallery_to_its_end(firefox_browser: Browser, stage: Stage) -> None:
     """Requirements 54, 59 and 66; complaints 7, 12 and 23."""
-    async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:
+    async with RoomPage.opened(firefox_browser, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:
         page, asked = room.page, set[str]()
         page.on("request", lambda request: asked.add(urlsplit(request.url).hostname or ""))
         await page.goto(stage.portal.url)
@@ -156,9 +156,9 @@ async def test_a_conversation_from_the_gallery_to_its_end(fox: Browser, stage: S
     assert room.last_session()["reason"] == "user_stopped"
 
 
-async def test_the_noise_gate_opens_for_speech(fox: Browser, stage: Stage) -> None:
+async def test_the_noise_gate_opens_for_speech(firefox_browser: Browser, stage: Stage) -> None:
     """Complaint 11: the noise gate also works with this browser's audio processing."""
-    async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:
+    async with RoomPage.opened(firefox_browser, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:
         await room.start()
         await room.page.click("#mic-more")
         await room.page.check("input[name=voice-mode][value=hands_free]")
@@ -170,9 +170,9 @@ async def test_the_noise_gate_opens_for_speech(fox: Browser, stage: Stage) -> No
         assert room.console_errors == []
 
 
-async def test_the_device_check_reports_its_results(fox: Browser, stage: Stage, downloads: Path) -> None:
+async def test_the_device_check_reports_its_results(firefox_browser: Browser, stage: Stage, downloads: Path) -> None:
     """Requirements 58, 59 and 70: it reports this browser's differences, none of which is a failure."""
-    async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:
+    async with RoomPage.opened(firefox_browser, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:
         page = room.page
         await page.goto(f"{stage.portal.url}/check/")
         await page.click("#begin")
@@ -190,9 +190,11 @@ async def test_the_device_check_reports_its_results(fox: Browser, stage: Stage, 
         assert [words for words in room.console_errors if not words.startswith("ICE failed")] == []
 
 
-async def test_debug_panel_and_downloads_work(fox: Browser, stage: Stage, downloads: Path) -> None:
+async def test_debug_panel_and_downloads_work(firefox_browser: Browser, stage: Stage, downloads: Path) -> None:
     """Requirement 69: the panel works with the statistics that this browser provides."""
-    async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN, storage_state=None) as room:
+    async with RoomPage.opened(
+        firefox_browser, stage, slug="daniel", locale="en", init=FORBIDDEN, storage_state=None
+    ) as room:
         page = room.page
         await Person("pathfinder", "a-word-for-tests").sign_in(page, stage.portal)
         await page.goto(f"{stage.portal.url}/personas/daniel/?debug")
@@ -224,10 +226,10 @@ async def test_debug_panel_and_downloads_work(fox: Browser, stage: Stage, downlo
         assert await wait_for_download(downloads, "daniel-*.txt") == copied
 
         facts = await page.locator("#debug-facts div").all_inner_texts()
-        said = dict(fact.split("\n", 1) for fact in facts)
-        assert said["room"] == "connected"
-        assert (said["video codec"], said["protocol"]) == ("video/VP8", "udp")
-        assert all(int(said[count]) > 0 for count in ("frames", "frames per second", "received bytes"))
+        facts_by_name = dict(fact.split("\n", 1) for fact in facts)
+        assert facts_by_name["room"] == "connected"
+        assert (facts_by_name["video codec"], facts_by_name["protocol"]) == ("video/VP8", "udp")
+        assert all(int(facts_by_name[count]) > 0 for count in ("frames", "frames per second", "received bytes"))
         for name in ("TrackSubscribed", "first_frame", "session.room"):
             await expect(page.locator("#debug-events")).to_contain_text(name)
         await page.click("#debug-copy")

@@ -175,8 +175,8 @@ async def run_check(chromium: Browser, stage: Stage, language: str) -> tuple[Pag
 
 def read_record(stage: Stage) -> dict[str, Any]:
     """Return how the newest session ended, and its network route."""
-    told: dict[str, Any] = json.loads(stage.portal.manage("shell", "-v0", "-c", KEPT))
-    return told
+    record: dict[str, Any] = json.loads(stage.portal.manage("shell", "-v0", "-c", KEPT))
+    return record
 
 
 def routes(report: dict[str, str]) -> tuple[str, str, str]:
@@ -210,8 +210,8 @@ async def test_the_relay_alone_suffices_for_check_and_conversation(office: Offic
                 assert reported(room, "way", "local") == ["relay"]
                 assert reported(room, "ladder", "step") == []
                 assert room.console_errors == []
-            told = read_record(office.stage)["way"]
-            assert (told["local"], told["remote"], told["protocol"]) == ("relay", "host", protocol)
+            route = read_record(office.stage)["way"]
+            assert (route["local"], route["remote"], route["protocol"]) == ("relay", "host", protocol)
 
 
 async def test_with_tcp_alone_the_check_warns_and_video_works(

@@ -31,7 +31,7 @@ WATCH = """(() => {
 LEVEL = "Number(document.querySelector('#mic .level').dataset.level)"
 
 
-class Line:
+class PortalConnection:
     """The page's socket, which the test can cut and hold."""
 
     def __init__(self) -> None:
@@ -115,8 +115,8 @@ async def test_typed_and_spoken_turns_are_answered(with_microphone: Browser, sta
         await room.wait_until_room_empty()
         assert await room.stop_call_count() == 1
         assert room.console_errors == []
-    said = [event for event in room.last_session()["events"] if event in ("microphone", "user_end_message")]
-    assert said[:3] == ["microphone", "microphone", "user_end_message"]
+    voice_events = [event for event in room.last_session()["events"] if event in ("microphone", "user_end_message")]
+    assert voice_events[:3] == ["microphone", "microphone", "user_end_message"]
 
 
 @pytest.mark.proof
@@ -190,7 +190,7 @@ async def test_the_microphone_control_explains_a_text_only_persona(chromium: Bro
 async def test_messages_written_offline_arrive_once_and_in_order(chromium: Browser, stage: Stage) -> None:
     """Requirement 75: some were accepted without confirmation, some written offline, some after a reload."""
     async with RoomPage.opened(chromium, stage, slug="daniel", locale="en") as room:
-        line = Line()
+        line = PortalConnection()
         await room.page.route_web_socket(re.compile("/ws/personas/"), line.open)
         await room.page.reload()
         await room.start()

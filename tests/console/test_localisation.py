@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import formats, timezone, translation
 
 from avatars.models import Voice
-from heygen_portal.console.durations import readable
+from heygen_portal.console.durations import readable_duration
 from heygen_portal.people.access import roles
 from sessions.labels import event_labels
 from sessions.timeline.moments import BROWSER, Moment
@@ -22,7 +22,7 @@ from tests.support.factories import PersonaFactory
 def test_numbers_have_the_decimal_mark_of_the_language(language: str, number: str) -> None:
     rate = Moment(datetime(2026, 1, 20, tzinfo=UTC), BROWSER, "picture", {"fps": 24.5})
     with translation.override(language):
-        assert readable(timedelta(seconds=24.5)) == f"{number} s"
+        assert readable_duration(timedelta(seconds=24.5)) == f"{number} s"
         assert number in event_labels.details(rate, "Daniel")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.emulator.live_wire import LiveWire
+from tests.emulator.liveavatar_wire import LiveAvatarWire
 from tests.emulator.wire import Wire
 from tests.support import servers
 
@@ -17,7 +17,7 @@ def wire(fresh_emulator: servers.Emulator) -> Iterator[Wire]:
 
 
 @pytest.fixture
-def live(fresh_emulator: servers.Emulator) -> Iterator[LiveWire]:
+def live(fresh_emulator: servers.Emulator) -> Iterator[LiveAvatarWire]:
     """Give a client of the same emulator's LiveAvatar side."""
-    with LiveWire(fresh_emulator.url, fresh_emulator.api_key) as live:
+    with LiveAvatarWire(fresh_emulator.url, fresh_emulator.api_key) as live:
         yield live

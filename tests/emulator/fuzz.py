@@ -16,7 +16,7 @@ from typing import Any, Final
 import aiohttp
 
 from heygen_portal.emulator.heygen.chat_frames import encode_audio, encode_text
-from tests.emulator.live_wire import LITE, SANDBOX_AVATAR
+from tests.emulator.liveavatar_wire import LITE, SANDBOX_AVATAR
 from tests.emulator.providers_doc import Case, cases, live_cases
 from tests.timeouts import WAIT_TIMEOUT_S
 

@@ -81,7 +81,7 @@ def test_an_existing_user_is_found_by_address_and_keeps_their_roles(client: Clie
         {"email_verified": None},
         {"email": ""},
     ],
-    ids=["not verified", "nothing said", "no address"],
+    ids=["not verified", "nothing stated", "no address"],
 )
 def test_an_unverified_address_is_refused(client: Client, oidc_directory: Directory, wrong: dict[str, Any]) -> None:
     User.objects.create_user("ines", "ines@example.org", "a-long-passphrase")

@@ -216,7 +216,7 @@ class RememberingProvider:
         await self._on(session.provider_session_id, "start", lambda: None)
         return session
 
-    async def send_task(self, provider_session_id: str, **said: Any) -> Delivered:
+    async def send_task(self, provider_session_id: str, **task: Any) -> Delivered:
         await self._on(provider_session_id, "task", lambda: None)
         return Delivered("their-task")
 

@@ -43,13 +43,13 @@ def serving(var: Path, program: str = "serve", *args: str) -> Iterator[tuple[sub
         text=True,
     ) as process:
         assert process.stdout is not None
-        said = ""
+        output = ""
         for line in process.stdout:
-            said += line
+            output += line
             if "Ctrl-C ends it" in line:
                 break
         try:
-            yield process, said
+            yield process, output
         finally:
             process.send_signal(signal.SIGTERM)
 
@@ -63,11 +63,11 @@ def start_again(var: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.proof
 def test_serve_prints_how_to_sign_in_runs_once_and_ends_all_children(tmp_path: Path) -> None:
     migrated.copy_to(tmp_path / "db.sqlite3")  # serve only has to see that nothing is missing
-    with serving(tmp_path) as (process, said):
-        address = re.search(r"The portal is ready: (\S+)/ ", said)
-        assert address, said
+    with serving(tmp_path) as (process, output):
+        address = re.search(r"The portal is ready: (\S+)/ ", output)
+        assert address, output
         assert answers_http(f"{address[1]}/health")
-        assert len(re.findall(r"Sign in as (?:admin|demo) with the password \S+", said)) == 2
+        assert len(re.findall(r"Sign in as (?:admin|demo) with the password \S+", output)) == 2
         assert "already runs" in start_again(tmp_path).stderr
         group = _children_of(process.pid)
         assert len(group) >= 6
@@ -75,14 +75,14 @@ def test_serve_prints_how_to_sign_in_runs_once_and_ends_all_children(tmp_path: P
         rest, _ = process.communicate()
     assert process.returncode == 0, rest
     assert "The portal is stopped." in rest
-    assert not re.findall("superuser|overcommit|HTTP/2", said + rest)  # nothing that a newcomer need not act on
+    assert not re.findall("superuser|overcommit|HTTP/2", output + rest)  # nothing that a newcomer need not act on
     assert not [pid for pid in group if Path(f"/proc/{pid}").exists()]
 
 
 def test_the_emulator_runs_alone_and_prints_its_url_and_key(tmp_path: Path) -> None:
-    with serving(tmp_path, "emulator", "--no-media") as (process, said):
-        address = re.search(r"The emulator is ready: (\S+)\nAPI key: \S{20,}", said)
-        assert address, said
+    with serving(tmp_path, "emulator", "--no-media") as (process, output):
+        address = re.search(r"The emulator is ready: (\S+)\nAPI key: \S{20,}", output)
+        assert address, output
         assert answers_http(f"{address[1]}/_health")
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate()
@@ -112,9 +112,9 @@ def test_every_documented_option_works_with_the_emulators_program(tmp_path: Path
     assert documented == {*options, "--api-key-file"}
     assert documented == {name for action in parser()._actions for name in action.option_strings} - {"-h", "--help"}
     args = [part for option in options.items() for part in option if part]
-    with serving(tmp_path, "emulator", *args) as (process, said):
+    with serving(tmp_path, "emulator", *args) as (process, output):
         url = f"http://127.0.0.1:{options['--port']}"
-        assert f"The emulator is ready: {url}\nAPI key: our-key\n" in said
+        assert f"The emulator is ready: {url}\nAPI key: our-key\n" in output
         with httpx.Client(trust_env=False) as http:
             assert http.get(f"{url}/v1/streaming.list", headers={"X-Api-Key": "our-key"}).status_code == 200
             assert http.get(f"{url}/v1/contexts", headers={"X-Api-Key": "our-key"}).status_code == 401

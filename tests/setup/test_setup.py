@@ -36,7 +36,7 @@ def set_up(monkeypatch: pytest.MonkeyPatch, *steps: Step) -> bool:
 def stamped(name: str, done: list[str], *, fails: bool = False) -> Step:
     def install(progress: Progress) -> None:
         stamps.forget(name)
-        run(progress, ["sh", "-c", f"echo the disk is on fire; exit {3 * fails}"], name, cure="Put it out.")
+        run(progress, ["sh", "-c", f"echo the disk is on fire; exit {3 * fails}"], name, hint="Put it out.")
         done.append(name)
         stamps.mark_done(name, "content")
 
@@ -51,14 +51,14 @@ def test_a_finished_step_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> Non
     assert done == ["first", "second"]
 
 
-def test_a_failed_step_names_itself_the_cause_and_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_step_names_itself_the_cause_and_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit) as stop:
         set_up(monkeypatch, stamped("first", []), stamped("second", [], fails=True))
-    said = str(stop.value)
-    assert "failed at: second" in said
-    assert "ended with 3" in said
-    assert "the disk is on fire" in said
-    assert "Put it out." in said
+    message = str(stop.value)
+    assert "failed at: second" in message
+    assert "ended with 3" in message
+    assert "the disk is on fire" in message
+    assert "Put it out." in message
 
 
 def test_a_run_after_a_failure_continues_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_an_interrupted_step_is_named_and_repeated(monkeypatch: pytest.MonkeyPat
 
 def test_a_missing_program_is_a_failed_step() -> None:
     with pytest.raises(StepFailed, match="no-such-program does not run"):
-        run(Progress("step"), ["no-such-program"], "step", cure="Install it.")
+        run(Progress("step"), ["no-such-program"], "step", hint="Install it.")
 
 
 def test_a_stamp_follows_content_and_not_the_file_s_date(tmp_path: Path) -> None:

@@ -73,14 +73,14 @@ def test_stopping_leaves_nothing_running(
 ) -> None:
     monkeypatch.setattr(supervisor, "STOP_TIMEOUT_S", 0.1)
     start(programs, "one", script)
-    said = ""
+    output = ""
 
     def is_up() -> bool:
-        nonlocal said
-        said += capfd.readouterr().out
-        return "up" in said
+        nonlocal output
+        output += capfd.readouterr().out
+        return "up" in output
 
     programs.wait_until(is_up, "one")
-    children = [programs._children["one"].pid, *map(int, re.findall(r"\| (\d+)", said))]
+    children = [programs._children["one"].pid, *map(int, re.findall(r"\| (\d+)", output))]
     programs.stop()
     assert not any(map(is_alive, children))

@@ -45,9 +45,9 @@ def _chromium() -> str:
 
 def password(portal: Portal, username: str) -> str:
     """Reset and return the password of a user of `first_run`."""
-    said = re.search(rf"as {username} with the password (\S+)", portal.manage("first_run", "--reset-passwords"))
-    assert said, "first_run no longer says how to sign in"
-    return said.group(1)
+    found = re.search(rf"as {username} with the password (\S+)", portal.manage("first_run", "--reset-passwords"))
+    assert found, "first_run no longer says how to sign in"
+    return found.group(1)
 
 
 async def sign_in(page: Page, portal: Portal, username: str = "demo", path: str = "/") -> None:

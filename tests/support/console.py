@@ -38,8 +38,8 @@ class Console:
             raise StartFailed(f"The console ended at {args}:\n{self._log.read_text(errors='replace')}")
         answer = json.loads(line)
         if answer["failed"]:
-            raise StartFailed(f"{' '.join(args)} failed:\n{answer['said']}{answer['failed']}")
-        return str(answer["said"])
+            raise StartFailed(f"{' '.join(args)} failed:\n{answer['output']}{answer['failed']}")
+        return str(answer["output"])
 
 
 @contextmanager
@@ -68,13 +68,13 @@ def serve() -> None:
     django.setup()
     answers = sys.stdout
     for line in sys.stdin:
-        said, failed = io.StringIO(), ""
-        with redirect_stdout(said):
+        output, failed = io.StringIO(), ""
+        with redirect_stdout(output):
             try:
                 call_command(*json.loads(line))
             except (Exception, SystemExit):  # noqa: BLE001 - passed on to the caller
                 failed = traceback.format_exc()
-        print(json.dumps({"said": said.getvalue(), "failed": failed}), file=answers, flush=True)
+        print(json.dumps({"output": output.getvalue(), "failed": failed}), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def fill() -> None:
         message = {"kind": kind, "data": data, "at": now, "sent": now}
         if kind == "first_frame":
             transitions.go_live(session)
-        asyncio.run(page_reports.take(session.pk, message, page_clock.PageClock()))
+        asyncio.run(page_reports.handle(session.pk, message, page_clock.PageClock()))
 
     def typed(session: StreamingSession, text: str, failure: str = "") -> None:
         kind = SessionTask.Kind.TALK

@@ -130,9 +130,9 @@ def test_texts_of_an_earlier_version_are_readable_and_erased_ones_stay_erased() 
 
 def test_the_receipt_of_an_earlier_erasure_still_matches_its_texts() -> None:
     receipt = Erasure.objects.get()
-    said = Utterance._base_manager.filter(session=receipt.session_id).order_by("pk")
+    lines = Utterance._base_manager.filter(session=receipt.session_id).order_by("pk")
     sent = SessionTask._base_manager.filter(session=receipt.session_id).order_by("pk")
-    prints = [hashlib.sha256(bytes(row.sealed)).digest() for row in (*said, *sent)]
+    prints = [hashlib.sha256(bytes(row.sealed)).digest() for row in (*lines, *sent)]
     assert receipt.hash == hashlib.sha256(b"".join(prints)).hexdigest()
 
 

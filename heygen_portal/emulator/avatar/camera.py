@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from livekit import rtc
 
-from heygen_portal.emulator.face.sprites import SIZES, TURNS, Picture, SpriteSheet
+from heygen_portal.emulator.face.sprites import SIZES, SWAY_POSITIONS, Picture, SpriteSheet
 from heygen_portal.emulator.sessions.interfaces import PerformerConfig, PerformerFaults
 
 FPS: Final = 25
@@ -108,7 +108,7 @@ class Camera:
         if self._faults.black:
             self._source.capture_frame(self._black)
             return
-        self._picture.show(_turn(now), self._mouth(now), self._eyes(now))
+        self._picture.show(_sway_position(now), self._mouth(now), self._eyes(now))
         self._source.capture_frame(self._frame)
 
     def _eyes(self, now: float) -> str:
@@ -120,9 +120,9 @@ class Camera:
         return f"{lids}-listening" if self.listening else lids
 
 
-def _turn(now: float) -> int:
+def _sway_position(now: float) -> int:
     """Return how far the body is turned, swaying slowly."""
-    return round((sin(2 * pi * now / _SWAY_SECONDS) + 1) / 2 * (TURNS - 1))
+    return round((sin(2 * pi * now / _SWAY_SECONDS) + 1) / 2 * (SWAY_POSITIONS - 1))
 
 
 def _black(width: int, height: int) -> bytes:

@@ -39,7 +39,7 @@ class RoomPerformer:
         self._on_present = on_present
         self._on_user = on_user
         self._room = rtc.Room()
-        self._speaker = Speaker(self._tell, on_talking=self._schedule_exit)
+        self._speaker = Speaker(self._report, on_talking=self._schedule_exit)
         self._microphones = Microphones(self._room, self._room_recognizer, listens=config.listens, is_user=_is_user)
         self._camera: Camera | None = None
         self._packets: PacketSender | None = None
@@ -100,7 +100,7 @@ class RoomPerformer:
         language = self.config.voice.language
         return answers.answer(text, knowledge=self.config.knowledge, opening=self.config.opening, language=language)
 
-    def tell(self, message: dict[str, Any]) -> None:
+    def send_message(self, message: dict[str, Any]) -> None:
         if self._packets:
             self._packets.send(message)
 
@@ -160,21 +160,21 @@ class RoomPerformer:
         if self._camera:
             await self._camera.close()
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _report(self, message: dict[str, Any]) -> None:
         if not self.config.topics:
-            self.tell(message)
+            self.send_message(message)
         self._on_event(message)
 
     def _room_recognizer(self) -> SpeechRecognizer:
         if "room" not in self._recognizers:
-            self._recognizers["room"] = self._new_recognizer(self._tell)
+            self._recognizers["room"] = self._new_recognizer(self._report)
         return self._recognizers["room"]
 
-    def _new_recognizer(self, tell: OnEvent) -> SpeechRecognizer:
+    def _new_recognizer(self, report: OnEvent) -> SpeechRecognizer:
         return SpeechRecognizer(
             self.config.hearing,
             self.config.voice.language,
-            tell=tell,
+            report=report,
             on_text=self._on_text,
             on_no_model=self._on_no_model,
         )

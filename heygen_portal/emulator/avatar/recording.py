@@ -74,7 +74,7 @@ def _frames(scene: Scene, speech: Speech, size: tuple[int, int]) -> Iterator[tup
     samples = np.frombuffer(speech.pcm, np.int16)
     for index in range(max(1, -(-len(samples) // _SAMPLES_PER_FRAME))):
         shape = mouth.at(index / FPS) if speech.shapes else SHUT
-        picture.show(sprites.TURNS // 2, shape, _BLINK_LIDS.get(index % _BLINK_INTERVAL_FRAMES, "open"))
+        picture.show(sprites.SWAY_POSITIONS // 2, shape, _BLINK_LIDS.get(index % _BLINK_INTERVAL_FRAMES, "open"))
         part = np.zeros(_SAMPLES_PER_FRAME, np.int16)
         heard = samples[index * _SAMPLES_PER_FRAME : (index + 1) * _SAMPLES_PER_FRAME]
         part[: len(heard)] = heard

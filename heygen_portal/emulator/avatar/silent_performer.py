@@ -44,7 +44,7 @@ class SilentPerformer:
     def reply(self, text: str) -> str:
         return self.config.opening or text
 
-    def tell(self, message: dict[str, Any]) -> None:
+    def send_message(self, message: dict[str, Any]) -> None:
         """Do nothing, as there is no room."""
 
     def play(self, pcm: bytes, *, task_id: str) -> None:
@@ -80,19 +80,19 @@ class SilentPerformer:
 
     def _begin(self) -> None:
         task_id, text, duration = self._queue[0]
-        self._tell("avatar_start_talking", task_id)
+        self._report("avatar_start_talking", task_id)
         if text:
-            self._tell("avatar_talking_message", task_id, message=text)
-            self._tell("avatar_end_message", task_id)
+            self._report("avatar_talking_message", task_id, message=text)
+            self._report("avatar_end_message", task_id)
         self._ending = asyncio.get_running_loop().call_later(duration / 1000, self._end)
 
     def _end(self) -> None:
         if self._ending:
             self._ending.cancel()
         task_id, _, duration = self._queue.pop(0)
-        self._tell("avatar_stop_talking", task_id, duration_ms=duration)
+        self._report("avatar_stop_talking", task_id, duration_ms=duration)
         if self._queue:
             self._begin()
 
-    def _tell(self, kind: str, task_id: str, **more: Any) -> None:
+    def _report(self, kind: str, task_id: str, **more: Any) -> None:
         self._on_event({"type": kind, "task_id": task_id, **more})

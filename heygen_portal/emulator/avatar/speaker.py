@@ -33,12 +33,12 @@ class Speaker:
     Between tasks LiveKit's source sends silence by itself.
     """
 
-    def __init__(self, tell: Callable[[dict[str, Any]], None], *, on_talking: Callable[[], None]) -> None:
+    def __init__(self, report: Callable[[dict[str, Any]], None], *, on_talking: Callable[[], None]) -> None:
         self._source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=_QUEUE_MILLISECONDS)
         self.track = rtc.LocalAudioTrack.create_audio_track("audio", self._source)
         # No discontinuous transmission: like the real track, this one sends packets during silence.
         self.options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=False, red=False)
-        self._tell = tell
+        self._report = report
         self._waiting: deque[SpeechTask] = deque()
         self._current: asyncio.Task[None] | None = None
         self.mouth = MouthTrack()
@@ -66,8 +66,8 @@ class Speaker:
             await asyncio.wait({self._current})
         await self._source.aclose()
 
-    def tell(self, kind: str, task_id: str, **more: Any) -> None:
-        self._tell({"type": kind, "task_id": task_id, **more})
+    def report(self, kind: str, task_id: str, **more: Any) -> None:
+        self._report({"type": kind, "task_id": task_id, **more})
 
     async def sound(self, pcm: bytes) -> None:
         """Pass audio to the track. Returns when most of it has been sent."""
@@ -90,14 +90,14 @@ class Speaker:
     async def _perform(self, task: SpeechTask) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self.tell("avatar_start_talking", task.task_id)
+        self.report("avatar_start_talking", task.task_id)
         self._on_talking()
         try:
             await task.perform(self)
         finally:  # reported even if interrupted
             self._source.clear_queue()
             duration = round((loop.time() - began) * 1000)
-            self.tell("avatar_stop_talking", task.task_id, duration_ms=duration)
+            self.report("avatar_stop_talking", task.task_id, duration_ms=duration)
 
 
 class SpokenText:
@@ -120,8 +120,8 @@ class SpokenText:
             group.create_task(speaker.sound(speech.pcm))
             for at, words in speech.timed_words:
                 await asyncio.sleep(began + at - loop.time())
-                speaker.tell("avatar_talking_message", self.task_id, message=words)
-            speaker.tell("avatar_end_message", self.task_id)
+                speaker.report("avatar_talking_message", self.task_id, message=words)
+            speaker.report("avatar_end_message", self.task_id)
             await asyncio.sleep(began + speech.seconds - loop.time())
 
 

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 from heygen_portal.emulator.control.faults import Fault, Faults
 from heygen_portal.emulator.error_responses import refused
 from heygen_portal.emulator.heygen.service import HEYGEN
-from heygen_portal.emulator.liveavatar.states import LIVE_ERRORS, is_liveavatar
+from heygen_portal.emulator.liveavatar.states import LIVEAVATAR_ERRORS, is_liveavatar
 from heygen_portal.emulator.sessions.rules import Rules
 from heygen_portal.emulator.sessions.states import ERRORS, Refusal
 
@@ -80,7 +80,7 @@ async def _respond(request: web.Request, handler: Handler, faults: list[Fault]) 
 
 def _answer(path: str, values: dict[str, Any]) -> web.Response:
     if error := values["error"]:
-        errors = LIVE_ERRORS if is_liveavatar(path) else ERRORS
+        errors = LIVEAVATAR_ERRORS if is_liveavatar(path) else ERRORS
         return refused(path, Refusal(error if error in errors else "bad_request"))
     body = values["body"]
     if isinstance(body, str):

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from itertools import count
 from typing import Any, Final
 
-from heygen_portal.emulator.liveavatar.states import LIVE_ERRORS
+from heygen_portal.emulator.liveavatar.states import LIVEAVATAR_ERRORS
 from heygen_portal.emulator.sessions.runner import SessionRuntime
 from heygen_portal.emulator.sessions.states import ERRORS
 from heygen_portal.emulator.sessions.store import Session
@@ -41,7 +41,7 @@ KINDS: Final = CALL_KINDS | SESSION_KINDS | ACCOUNT_KINDS
 CHOICES: Final = {
     "when": ("before", "after"),
     "packets": ("lost", "doubled", "reordered"),
-    "error": tuple(ERRORS | LIVE_ERRORS),
+    "error": tuple(ERRORS | LIVEAVATAR_ERRORS),
 }
 MAX_SECONDS: Final = 3600
 MAX_FAULTS: Final = 1000

@@ -140,7 +140,7 @@ def _polygon(points: Shape, box: Box, opacity: int) -> Image.Image:
     return mask
 
 
-def over(figure: Image.Image, ground: Image.Image) -> Image.Image:
+def paste_over(figure: Image.Image, ground: Image.Image) -> Image.Image:
     """Composite a reduced canvas over an opaque RGB image of the same size."""
     size = (figure.height, figure.width, 4)
     top = np.frombuffer(figure.tobytes(), np.uint8).reshape(size).astype(np.uint16)

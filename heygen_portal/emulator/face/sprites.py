@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from heygen_portal.emulator.face.drawing import WIDTH, Box, Canvas, over
+from heygen_portal.emulator.face.drawing import WIDTH, Box, Canvas, paste_over
 from heygen_portal.emulator.face.lips import LIPS, paint_mouth
 from heygen_portal.emulator.face.looks import LOOKS
 from heygen_portal.emulator.face.person import EYES, paint_eyes, paint_person, paint_room
@@ -31,7 +31,7 @@ Bytes = NDArray[np.uint8]
 
 # WebRTC crops 854, the usual width of 480p, to a multiple of four.
 SIZES: Final = {"low": (640, 360), "medium": (852, 480), "high": (1280, 720)}
-TURNS: Final = 9  # positions of the body from side to side; the middle one is upright
+SWAY_POSITIONS: Final = 9  # positions of the body from side to side; the middle one is upright
 _TILT: Final = 0.25  # degrees at either side
 _HEM: Final = 16  # extra pixels drawn below the image, which turns make visible
 _PIVOT: Final = (640.0, 1000.0)  # below the image, as for a seated person
@@ -42,11 +42,11 @@ _EYES: Final = (496, 244, 784, 376)
 
 @dataclass(frozen=True)
 class Patch:
-    """I420 images of one region by turn of the body and state."""
+    """I420 images of one region by position of the body and state."""
 
     box: Box
     names: tuple[str, ...]
-    pictures: Bytes  # turn, state, byte
+    pictures: Bytes  # position, state, byte
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class SpriteSheet:
 
     width: int
     height: int
-    stills: Bytes  # turn, byte
+    stills: Bytes  # position, byte
     mouths: Patch
     eyes: Patch
 
@@ -78,13 +78,13 @@ class Picture:
         self._sheet = sheet
         self._frame = np.frombuffer(self.data, np.uint8)
         self._planes = planes(self._frame, sheet.width, sheet.height)
-        self._turn = -1
+        self._sway_position = -1
         self._shown = {"": ""}
 
-    def show(self, turn: int, mouth: str, eyes: str) -> None:
-        if turn != self._turn:
-            self._frame[:] = self._sheet.stills[turn]
-            self._turn = turn
+    def show(self, position: int, mouth: str, eyes: str) -> None:
+        if position != self._sway_position:
+            self._frame[:] = self._sheet.stills[position]
+            self._sway_position = position
             self._shown.clear()
         for patch, name in ((self._sheet.mouths, mouth), (self._sheet.eyes, eyes)):
             key = patch.names[0]
@@ -94,7 +94,7 @@ class Picture:
 
     def _paste(self, patch: Patch, name: str) -> None:
         left, top, right, bottom = patch.box
-        picture = patch.pictures[self._turn, patch.names.index(name)]
+        picture = patch.pictures[self._sway_position, patch.names.index(name)]
         share = 1
         for ours, theirs in zip(self._planes, planes(picture, right - left, bottom - top), strict=True):
             ours[top // share : bottom // share, left // share : right // share] = theirs
@@ -128,7 +128,7 @@ def draw(look: str, width: int, height: int) -> SpriteSheet:
     return SpriteSheet(
         width,
         height,
-        np.stack([_bytes(over(_turned(figure, turn, whole), wall)) for turn in range(TURNS)]),
+        np.stack([_bytes(paste_over(_swayed(figure, position, whole), wall)) for position in range(SWAY_POSITIONS)]),
         _patch(figure, wall, mouth_box, mouths),
         _patch(figure, wall, eyes_box, eyes),
     )
@@ -140,20 +140,20 @@ def _bytes(image: Image.Image) -> Bytes:
 
 def _patch(figure: Image.Image, wall: Image.Image, box: Box, states: dict[str, Image.Image]) -> Patch:
     rows = []
-    for turn in range(TURNS):
+    for position in range(SWAY_POSITIONS):
         row = []
         for state in states.values():
             person = figure.copy()
             person.paste(state, box)
-            row.append(_bytes(over(_turned(person, turn, box), wall.crop(box))))
+            row.append(_bytes(paste_over(_swayed(person, position, box), wall.crop(box))))
         rows.append(np.stack(row))
     return Patch(box, tuple(states), np.stack(rows))
 
 
-def _turned(figure: Image.Image, turn: int, box: Box) -> Image.Image:
+def _swayed(figure: Image.Image, position: int, box: Box) -> Image.Image:
     """Return a region of the figure, rotated about a point below the image."""
     left, top, right, bottom = box
-    angle = radians(_TILT) * (2 * turn / (TURNS - 1) - 1)
+    angle = radians(_TILT) * (2 * position / (SWAY_POSITIONS - 1) - 1)
     scale = figure.width / WIDTH
     px, py = _PIVOT[0] * scale, _PIVOT[1] * scale
     c, s = cos(angle), sin(angle)
@@ -214,9 +214,9 @@ def _shapes(width: int, height: int) -> list[tuple[int, ...]]:
         return (right - left) * (bottom - top) * 3 // 2
 
     return [
-        (TURNS, i420_bytes((0, 0, width, height))),
-        (TURNS, len(LIPS), i420_bytes(_even(_MOUTH, width))),
-        (TURNS, len(EYES), i420_bytes(_even(_EYES, width))),
+        (SWAY_POSITIONS, i420_bytes((0, 0, width, height))),
+        (SWAY_POSITIONS, len(LIPS), i420_bytes(_even(_MOUTH, width))),
+        (SWAY_POSITIONS, len(EYES), i420_bytes(_even(_EYES, width))),
     ]
 
 

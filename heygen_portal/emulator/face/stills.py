@@ -33,7 +33,7 @@ def still(look: str, mouth: str = SHUT) -> Image.Image:
     """Return the avatar upright with open eyes, at 1280 by 720."""
     sheet = sprites.sheet(look, "high")
     picture = sprites.Picture(sheet)
-    picture.show(sprites.TURNS // 2, mouth, "open")
+    picture.show(sprites.SWAY_POSITIONS // 2, mouth, "open")
     return rgb(np.frombuffer(picture.data, np.uint8), sheet.width, sheet.height)
 
 

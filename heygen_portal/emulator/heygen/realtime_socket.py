@@ -45,7 +45,7 @@ class Realtime:
         self._buffer = bytearray()
 
     async def serve(self) -> web.WebSocketResponse:
-        self._tell("session.state_updated", state=self._reported_state())
+        self._send("session.state_updated", state=self._reported_state())
         return await self._socket.serve(self._on_message, self._on_event, self._service.store.rules.realtime_idle_s)
 
     # From the client ----------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ class Realtime:
         broken_off, self._events = self._events, {}  # before stopping: these tasks do not end normally
         self._service.stop_speech(self._session)
         for task_id, event_id in broken_off.items():
-            self._tell("agent.speak_interrupted", source_event_id=event_id, task={"id": task_id})
+            self._send("agent.speak_interrupted", source_event_id=event_id, task={"id": task_id})
 
     def _start_listening(self, message: Message) -> None:
         if self._pose == "idle":  # documented: only from idle
@@ -108,7 +108,7 @@ class Realtime:
         if len(self._buffer) + len(pcm) > MAX_BUFFERED_BYTES:
             raise ValueError("too much sound")
         self._buffer += pcm
-        self._tell("agent.audio_buffer_appended", source_event_id=_event_id(message))
+        self._send("agent.audio_buffer_appended", source_event_id=_event_id(message))
 
     def _commit(self, message: Message) -> None:
         if message.get("audio"):
@@ -116,14 +116,14 @@ class Realtime:
         performer = self._service.performer(self._session)
         task_id = self._service.next_task(self._session)
         self._events[task_id] = _event_id(message)
-        self._tell("agent.audio_buffer_committed", source_event_id=_event_id(message), task={"id": task_id})
+        self._send("agent.audio_buffer_committed", source_event_id=_event_id(message), task={"id": task_id})
         performer.play(bytes(self._buffer), task_id=task_id)
         performer.end_play(task_id)
         self._buffer.clear()
 
     def _clear(self, message: Message) -> None:
         self._buffer.clear()
-        self._tell("agent.audio_buffer_cleared", source_event_id=_event_id(message))
+        self._send("agent.audio_buffer_cleared", source_event_id=_event_id(message))
 
     HANDLERS: Final = {
         "agent.speak": _speak,
@@ -143,30 +143,30 @@ class Realtime:
     def _on_event(self, event: Message) -> None:
         match event["type"]:
             case "_state":
-                self._tell("session.state_updated", state=event["state"])
+                self._send("session.state_updated", state=event["state"])
                 if event["state"] == State.CLOSED:
                     self._socket.close()
             case "avatar_start_talking":
                 self._set_pose("talking")
-                self._tell_speech("agent.speak_started", event["task_id"])
+                self._send_speech("agent.speak_started", event["task_id"])
             case "avatar_stop_talking":
                 self._set_pose("idle")
                 if event["task_id"] in self._events:
-                    self._tell_speech("agent.speak_ended", event["task_id"])
+                    self._send_speech("agent.speak_ended", event["task_id"])
                     del self._events[event["task_id"]]
 
-    def _tell_speech(self, kind: str, task_id: str) -> None:
-        self._tell(kind, source_event_id=self._events.get(task_id), task={"id": task_id})
+    def _send_speech(self, kind: str, task_id: str) -> None:
+        self._send(kind, source_event_id=self._events.get(task_id), task={"id": task_id})
 
     def _set_pose(self, pose: str) -> None:
         before, self._pose = self._pose, pose
         if before == pose:
             return
-        self._tell("agent.state_updated", previous_state=before, new_state=pose)
+        self._send("agent.state_updated", previous_state=before, new_state=pose)
         if before == "idle":
-            self._tell("agent.idle_ended")
+            self._send("agent.idle_ended")
         elif pose == "idle":
-            self._tell("agent.idle_started")
+            self._send("agent.idle_started")
 
     def _reported_state(self) -> str:
         """The socket has no state `new`; it is reported as `connecting`."""
@@ -175,7 +175,7 @@ class Realtime:
     def _error(self, kind: str, words: str) -> None:
         self._socket.send({"type": "error", "event_id": str(uuid4()), "error": {"type": kind, "message": words}})
 
-    def _tell(self, kind: str, **more: Any) -> None:
+    def _send(self, kind: str, **more: Any) -> None:
         self._socket.send({"type": kind, "event_id": str(uuid4()), **more})
 
 

@@ -49,9 +49,9 @@ def parse_options(body: dict[str, Any], catalogue: Catalogue, rules: Rules) -> S
         opening=base.opening if base else "",
         language=language,
         idle_s=None
-        if fields.truth("disable_idle_timeout")
+        if fields.boolean("disable_idle_timeout")
         else fields.number("activity_idle_timeout", rules.idle_s, IDLE_RANGE),
-        listens=fields.truth("ia_is_livekit_transport"),
+        listens=fields.boolean("ia_is_livekit_transport"),
         own_room=_own_room(fields.mapping("livekit_settings")),
     )
 
@@ -96,7 +96,7 @@ class Fields:
     def has(self, name: str) -> bool:
         return self._body.get(name) is not None
 
-    def truth(self, name: str) -> bool:
+    def boolean(self, name: str) -> bool:
         value = self._body.get(name)
         if value is not None and not isinstance(value, bool):
             raise Refusal("invalid_parameter", f"{name} must be true or false")

@@ -12,7 +12,7 @@ from heygen_portal.emulator.heygen.catalogue import CatalogueVoice
 from heygen_portal.emulator.heygen.preview_routes import wav
 from heygen_portal.emulator.heygen.responses import read_object, required_text
 from heygen_portal.emulator.liveavatar.catalogue import Avatar, Context
-from heygen_portal.emulator.liveavatar.responses import is_uuid, ok, page, when
+from heygen_portal.emulator.liveavatar.responses import format_time, is_uuid, ok, page
 from heygen_portal.emulator.liveavatar.service import LIVEAVATAR
 from heygen_portal.emulator.liveavatar.states import LANGUAGES
 from heygen_portal.emulator.sessions.states import Refusal
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 MAX_NAME_CHARACTERS: Final = 255
 MAX_PROMPT_CHARACTERS: Final = 50_000
-MADE_AT: Final = 1767225600.0  # creation time of the voices
+CREATED_AT: Final = 1767225600.0  # creation time of the voices
 
 
 @routes.get("/v1/avatars/public")
@@ -189,8 +189,8 @@ def _avatar(request: web.Request, avatar: Avatar) -> dict[str, Any]:
         "is_1080p": False,
         "default_voice": {"id": voice.voice_id, "name": voice.name} if voice else None,
         "error_message": None,
-        "created_at": when(avatar.created_at),
-        "updated_at": when(avatar.created_at),
+        "created_at": format_time(avatar.created_at),
+        "updated_at": format_time(avatar.created_at),
     }
 
 
@@ -202,8 +202,8 @@ def _voice(voice: CatalogueVoice) -> dict[str, Any]:
         "language": voice.speech_voice.language,
         "gender": voice.gender,
         "tags": [],
-        "created_at": when(MADE_AT),
-        "updated_at": when(MADE_AT),
+        "created_at": format_time(CREATED_AT),
+        "updated_at": format_time(CREATED_AT),
     }
 
 
@@ -214,7 +214,7 @@ def _context(context: Context) -> dict[str, Any]:
         "prompt": context.prompt,
         "opening_text": context.opening_text,
         "links": context.links,
-        "created_at": when(context.created_at),
-        "updated_at": when(context.updated_at),
+        "created_at": format_time(context.created_at),
+        "updated_at": format_time(context.updated_at),
         "required_dynamic_variables": context.variables,
     }

@@ -76,7 +76,7 @@ def _avatars() -> list[Avatar]:
     ]
 
 
-class LiveCatalogue:
+class LiveAvatarCatalogue:
     LIMIT: Final = 1000  # contexts; beyond it the oldest client-made one is deleted
 
     def __init__(self) -> None:

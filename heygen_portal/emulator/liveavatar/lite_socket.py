@@ -46,9 +46,9 @@ class Lite:
         self._sources: dict[str, str | None] = {}  # unfinished utterances -> the client's last event ID
 
     async def serve(self) -> web.WebSocketResponse:
-        self._tell("session.state_updated", state="new")
+        self._send("session.state_updated", state="new")
         if self._session.present:
-            self._tell("session.state_updated", state="connected")
+            self._send("session.state_updated", state="connected")
         return await self._socket.serve(self._on_message, self._on_event)
 
     # From the client ----------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ class Lite:
             self._task = self._service.next_task(self._session)
         self._sources[self._task] = _event_id(message)
         self._session.active_at = self._service.clock.now()
-        self._tell("agent.audio_buffer_appended", **self._ids(self._task))
+        self._send("agent.audio_buffer_appended", **self._ids(self._task))
         performer.play(pcm, task_id=self._task)
 
     def _speak_end(self, message: Message) -> None:
@@ -83,15 +83,15 @@ class Lite:
             return  # interrupted
         task_id, self._task = self._task, None
         self._sources[task_id] = _event_id(message) or self._sources[task_id]
-        self._tell("agent.audio_buffer_committed", **self._ids(task_id))
+        self._send("agent.audio_buffer_committed", **self._ids(task_id))
         self._service.performer(self._session).end_play(task_id)
 
     def _interrupt(self, message: Message) -> None:
         self._task = None
         self._listen_after_speech = False
-        self._tell("agent.audio_buffer_cleared", source_event_id=_event_id(message))
+        self._send("agent.audio_buffer_cleared", source_event_id=_event_id(message))
         if self._pose == "talking":
-            self._tell("agent.speak_interrupted", source_event_id=_event_id(message))
+            self._send("agent.speak_interrupted", source_event_id=_event_id(message))
         self._service.stop_speech(self._session)
 
     def _start_listening(self, message: Message) -> None:
@@ -122,15 +122,15 @@ class Lite:
     def _on_event(self, event: Message) -> None:
         match event["type"]:
             case "_present":
-                self._tell("session.state_updated", state="connected")
+                self._send("session.state_updated", state="connected")
             case "_state" if event["state"] == State.CLOSED:
-                self._tell("session.state_updated", state="disconnected")
+                self._send("session.state_updated", state="disconnected")
                 self._socket.close()
             case "avatar_start_talking":
                 self._set_pose("talking")
-                self._tell("agent.speak_started", **self._ids(event["task_id"]))
+                self._send("agent.speak_started", **self._ids(event["task_id"]))
             case "avatar_stop_talking":
-                self._tell("agent.speak_ended", **self._ids(event["task_id"]))
+                self._send("agent.speak_ended", **self._ids(event["task_id"]))
                 self._sources.pop(event["task_id"], None)
                 listen_next, self._listen_after_speech = self._listen_after_speech, False
                 self._listen(listen_next)
@@ -145,13 +145,13 @@ class Lite:
     def _set_pose(self, pose: str) -> None:
         before, self._pose = self._pose, pose
         if before != pose:
-            self._tell("agent.state_updated", previous_state=before, new_state=pose)
+            self._send("agent.state_updated", previous_state=before, new_state=pose)
 
     def _error(self, kind: str, words: str) -> None:
         event_id = str(uuid4())
         self._socket.send({"type": "error", "error": {"type": kind, "message": words, "event_id": event_id}})
 
-    def _tell(self, kind: str, **more: Any) -> None:
+    def _send(self, kind: str, **more: Any) -> None:
         self._socket.send({"type": kind, "event_id": str(uuid4()), **more})
 
 

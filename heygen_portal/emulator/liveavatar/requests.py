@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from heygen_portal.emulator.heygen.requests import Fields
-from heygen_portal.emulator.liveavatar.catalogue import Context, LiveCatalogue, fill_placeholders
+from heygen_portal.emulator.liveavatar.catalogue import Context, LiveAvatarCatalogue, fill_placeholders
 from heygen_portal.emulator.liveavatar.responses import is_uuid
 from heygen_portal.emulator.liveavatar.states import LANGUAGES
 from heygen_portal.emulator.sessions.options import OwnRoom, SessionOptions
@@ -70,7 +70,7 @@ def parse_token_request(body: dict[str, Any], rules: Rules) -> TokenRequest:
     """
     fields = Fields(body)
     mode: Mode = "FULL" if fields.one_of("mode", MODES, "FULL") == "FULL" else "LITE"
-    is_sandbox = fields.truth("is_sandbox")
+    is_sandbox = fields.boolean("is_sandbox")
     video = fields.mapping("video_settings")
     settings = Fields(
         {"quality": body.get("video_quality"), "encoding": body.get("video_encoding")}
@@ -120,7 +120,7 @@ def _with_room(token_request: TokenRequest, fields: Fields) -> TokenRequest:
     return replace(token_request, own_room=OwnRoom(url, config.text("livekit_room"), token))
 
 
-def parse_options(token_request: TokenRequest, catalogue: LiveCatalogue, rules: Rules) -> LiveAvatarOptions:
+def parse_options(token_request: TokenRequest, catalogue: LiveAvatarCatalogue, rules: Rules) -> LiveAvatarOptions:
     """Resolve a token's references. Raises Refusal if one is missing or not ready."""
     avatar = catalogue.avatars.get(token_request.avatar_id)
     if avatar is None or avatar.status != "ACTIVE":

@@ -8,7 +8,7 @@ from uuid import UUID
 from aiohttp import web
 from yarl import URL
 
-from heygen_portal.emulator.liveavatar.states import LIVE_ERRORS, Shape
+from heygen_portal.emulator.liveavatar.states import LIVEAVATAR_ERRORS, Shape
 from heygen_portal.emulator.sessions.states import Refusal
 
 SUCCESS: Final = 1000
@@ -21,7 +21,7 @@ def ok(data: Any = None, status: int = 200) -> web.Response:
 
 
 def refused(refusal: Refusal) -> web.Response:
-    error = LIVE_ERRORS[refusal.key]
+    error = LIVEAVATAR_ERRORS[refusal.key]
     return failure(error.status, refusal.words(error), error.shape)
 
 
@@ -67,7 +67,7 @@ def is_uuid(value: str) -> bool:
     return True
 
 
-def when(moment: float) -> str:
+def format_time(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat()
 
 

@@ -13,7 +13,7 @@ import jwt
 from aiohttp import web
 
 from heygen_portal.emulator.heygen.responses import clean
-from heygen_portal.emulator.liveavatar.catalogue import LiveCatalogue
+from heygen_portal.emulator.liveavatar.catalogue import LiveAvatarCatalogue
 from heygen_portal.emulator.liveavatar.requests import (
     LiveAvatarOptions,
     TokenRequest,
@@ -66,7 +66,7 @@ class LiveAvatarService(SessionService):
 
     def __init__(self, rules: Rules, rooms: Rooms, performer_factory: PerformerFactory, clock: Clock) -> None:
         super().__init__(rules.liveavatar(), rooms, performer_factory, clock)
-        self.catalogue = LiveCatalogue()
+        self.catalogue = LiveAvatarCatalogue()
         self.pending: dict[str, TokenRequest] = {}  # by the future session's ID
         self.tokens: dict[str, str] = {}  # session token -> session ID
         self.sockets: dict[str, str] = {}  # key in a socket's URL -> session ID
@@ -163,7 +163,7 @@ class LiveAvatarService(SessionService):
 
     async def reset(self, rules: Rules) -> None:
         await super().reset(rules.liveavatar())
-        self.catalogue = LiveCatalogue()
+        self.catalogue = LiveAvatarCatalogue()
         for known in (self.pending, self.tokens, self.sockets):
             known.clear()
 
@@ -174,7 +174,7 @@ class LiveAvatarService(SessionService):
         runtime = self.runtimes.get(session.id)
         if runtime and runtime.performer:
             ids = {"event_id": str(uuid4()), "session_id": session.id, "source_event_id": source}
-            runtime.performer.tell({"event_type": kind, **ids, **more})
+            runtime.performer.send_message({"event_type": kind, **ids, **more})
 
     def _speak(
         self, session: Session, conversation: RoomConversation, text: str, source: str | None, *, is_answer: bool
@@ -263,7 +263,7 @@ class LiveAvatarService(SessionService):
 
     def _on_present(self, session: Session) -> None:
         super()._on_present(session)
-        self.tell(session, {"type": "_present"})
+        self.notify(session, {"type": "_present"})
 
     def _on_user(self, session: Session, here: bool) -> None:
         super()._on_user(session, here)
@@ -283,8 +283,8 @@ class LiveAvatarService(SessionService):
         if conversation and options_of(session).mode == "FULL":
             self._report(session, conversation, event)
 
-    def _tell_state(self, session: Session) -> None:
-        super()._tell_state(session)
+    def _notify_state(self, session: Session) -> None:
+        super()._notify_state(session)
         if options_of(session).mode != "FULL":
             return
         if session.state is State.CONNECTED and (opening := session.options.opening):

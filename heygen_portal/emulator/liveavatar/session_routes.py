@@ -6,7 +6,7 @@ from aiohttp import web
 
 from heygen_portal.emulator.heygen.responses import read_object
 from heygen_portal.emulator.liveavatar.access import TOKEN_SESSION
-from heygen_portal.emulator.liveavatar.responses import ok, origin, page, when
+from heygen_portal.emulator.liveavatar.responses import format_time, ok, origin, page
 from heygen_portal.emulator.liveavatar.service import LIVEAVATAR, options_of
 from heygen_portal.emulator.liveavatar.states import SOCKETS, STOP_REASONS, end_reason
 from heygen_portal.emulator.sessions.states import Refusal
@@ -134,8 +134,8 @@ def _entry(request: web.Request, session: Session) -> dict[str, Any]:
     store = request.app[LIVEAVATAR].store
     entry = {
         "id": session.id,
-        "created_at": when(session.created_at),
-        "updated_at": when(session.active_at),
+        "created_at": format_time(session.created_at),
+        "updated_at": format_time(session.active_at),
         "duration": int(session.duration(store.clock.now())),
         "source": "API",
         "mode": options_of(session).mode,
@@ -143,7 +143,7 @@ def _entry(request: web.Request, session: Session) -> dict[str, Any]:
         "credits_consumed": round(store.credits(session), 2),
     }
     if session.ended_at is not None:
-        entry |= {"end_at": when(session.ended_at), "end_reason": end_reason(session.end_reason)}
+        entry |= {"end_at": format_time(session.ended_at), "end_reason": end_reason(session.end_reason)}
     return entry
 
 

@@ -12,7 +12,7 @@ Shape = Literal["envelope", "data", "detail"]
 
 
 @dataclass(frozen=True)
-class LiveError(Error):
+class LiveAvatarError(Error):
     """A refusal and the shape of its body.
 
     `envelope` is `{"code", "message", "data": null}`, `data` has the message only in `data[0].message`, `detail` is
@@ -22,11 +22,11 @@ class LiveError(Error):
     shape: Shape = "envelope"
 
 
-def _error(status: int, message: str, shape: Shape = "envelope") -> LiveError:
-    return LiveError(status, status * 10, message, shape)
+def _error(status: int, message: str, shape: Shape = "envelope") -> LiveAvatarError:
+    return LiveAvatarError(status, status * 10, message, shape)
 
 
-LIVE_ERRORS: Final[dict[str, LiveError]] = {
+LIVEAVATAR_ERRORS: Final[dict[str, LiveAvatarError]] = {
     "bad_request": _error(400, "Invalid request"),
     "invalid_parameter": _error(422, "Input has the wrong type", "detail"),
     "invalid_value": _error(422, "Input is not allowed", "detail"),

@@ -53,7 +53,7 @@ class PerformerConfig:
     listens: bool = False  # transcribe the user's microphone track
     hearing: HearingSettings = field(default_factory=HearingSettings)
     # With topics, the performer publishes nothing by itself. It reports everything to `on_event`, including
-    # packets on the command topic as `_command`, and publishes only what is passed to `tell`.
+    # packets on the command topic as `_command`, and publishes only what is passed to `send_message`.
     topics: Topics | None = None
     has_user: Callable[[], Awaitable[bool]] | None = None  # asks the room's server; None if it cannot be asked
 
@@ -91,7 +91,7 @@ class Performer(Protocol):
     def reply(self, text: str) -> str:
         """Return the answer to `text`."""
 
-    def tell(self, message: dict[str, Any]) -> None:
+    def send_message(self, message: dict[str, Any]) -> None:
         """Publish a message in the room."""
 
     def play(self, pcm: bytes, *, task_id: str) -> None:

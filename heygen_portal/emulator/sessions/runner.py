@@ -84,7 +84,7 @@ class SessionService:
         """Start the avatar's join, without waiting for it."""
         self.store.accept(session, "start")
         self.store.move(session, State.CONNECTING)
-        self._tell_state(session)
+        self._notify_state(session)
         runtime = self.runtimes[session.id]
         runtime.performer = self._performer_factory(
             self._performer_config(session.id, session.options, runtime.hearing),
@@ -138,7 +138,7 @@ class SessionService:
         """
         if not self.store.move(session, State.CLOSING, reason):
             return
-        self._tell_state(session)
+        self._notify_state(session)
         runtime = self.runtimes.pop(session.id)
         for over in runtime.speaking.values():
             over.set()
@@ -210,7 +210,7 @@ class SessionService:
         listeners.append(listener)
         return lambda: listeners.remove(listener)
 
-    def tell(self, session: Session, message: dict[str, Any]) -> None:
+    def notify(self, session: Session, message: dict[str, Any]) -> None:
         if runtime := self.runtimes.get(session.id):
             for listener in list(runtime.listeners):
                 listener(message)
@@ -294,7 +294,7 @@ class SessionService:
             return
         if self.store.move(session, State.CONNECTED):
             session.active_at = self.clock.now()
-            self._tell_state(session)
+            self._notify_state(session)
 
     def _on_event(self, session: Session, event: dict[str, Any]) -> None:
         runtime = self.runtimes.get(session.id)
@@ -304,10 +304,10 @@ class SessionService:
             session.active_at = self.clock.now()  # speech counts as activity, like tasks
         if event["type"] == "avatar_stop_talking" and (over := runtime.speaking.pop(event["task_id"], None)):
             over.set()
-        self.tell(session, event)
+        self.notify(session, event)
 
-    def _tell_state(self, session: Session) -> None:
-        self.tell(session, _state_message(session))
+    def _notify_state(self, session: Session) -> None:
+        self.notify(session, _state_message(session))
 
 
 def _state_message(session: Session) -> dict[str, Any]:

@@ -24,7 +24,7 @@ _languages_reported: set[str] = set()  # languages already logged
 class SpeechRecognizer:
     """Recognizes one microphone.
 
-    Reports to `tell` in the order of the data channel's messages.
+    Reports to `report` in the order of the data channel's messages.
     """
 
     def __init__(
@@ -32,13 +32,13 @@ class SpeechRecognizer:
         hearing: HearingSettings,
         voice_language: str,
         *,
-        tell: Callable[[dict[str, Any]], None],
+        report: Callable[[dict[str, Any]], None],
         on_text: Callable[[str], object],
         on_no_model: Callable[[str], object],
     ) -> None:
         self._hearing = hearing
         self._voice_language = voice_language
-        self._tell = tell
+        self._report = report
         self._on_text = on_text
         self._on_deaf = on_no_model
         self._activity = VoiceActivity()
@@ -97,7 +97,7 @@ class SpeechRecognizer:
 
     def _begin(self) -> None:
         self._utterances += 1
-        self._tell({"type": "user_start", "task_id": self._task_id})
+        self._report({"type": "user_start", "task_id": self._task_id})
 
     def _end(self, utterance: bytes) -> None:
         self._queue.put_nowait((self._task_id, utterance))
@@ -119,9 +119,9 @@ class SpeechRecognizer:
             self._engine = self._engine or engine_for(self._language)
             text = await self._engine.recognize(utterance) if self._engine else ""
             if text:
-                self._tell({"type": "user_talking_message", "task_id": task_id, "message": text})
-                self._tell({"type": "user_end_message", "task_id": task_id})
-            self._tell({"type": "user_stop", "task_id": task_id})
+                self._report({"type": "user_talking_message", "task_id": task_id, "message": text})
+                self._report({"type": "user_end_message", "task_id": task_id})
+            self._report({"type": "user_stop", "task_id": task_id})
             if text:
                 self._on_text(text)
             elif self._engine is None:

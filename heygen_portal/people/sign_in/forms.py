@@ -51,7 +51,7 @@ class PortalLabels:
 
 
 @contextmanager
-def counted_proof(request: HttpRequest) -> Iterator[None]:
+def counting_wrong_proofs(request: HttpRequest) -> Iterator[None]:
     """Count wrong passwords or codes of a signed-in user; too many end the login session."""
     try:
         yield
@@ -68,7 +68,7 @@ class SignInForm(PortalLabels, account.LoginForm):
 class ReauthenticateForm(PortalLabels, account.ReauthenticateForm):
     def clean_password(self) -> str:
         """Check the password. The adapter counts the attempt like a sign-in."""
-        with counted_proof(context.request):
+        with counting_wrong_proofs(context.request):
             password: str = super().clean_password()
         return password
 
@@ -83,11 +83,11 @@ class NewPasswordForm(PortalLabels, account.ResetPasswordKeyForm):
 
 class ChangePasswordForm(PortalLabels, PasswordChangeForm):
     def clean_old_password(self) -> str:
-        with counted_proof(context.request):
+        with counting_wrong_proofs(context.request):
             return super().clean_old_password()
 
 
-class CountedCode:
+class ThrottledCode:
     """Mixin for second-factor forms: counts each attempt before checking the code."""
 
     user: User
@@ -99,17 +99,17 @@ class CountedCode:
         return code
 
 
-class CodeForm(CountedCode, PortalLabels, mfa.AuthenticateForm):
+class CodeForm(ThrottledCode, PortalLabels, mfa.AuthenticateForm):
     pass
 
 
-class ReauthenticateCodeForm(CountedCode, PortalLabels, mfa.ReauthenticateForm):
+class ReauthenticateCodeForm(ThrottledCode, PortalLabels, mfa.ReauthenticateForm):
     def clean_code(self) -> str:
-        with counted_proof(context.request):
+        with counting_wrong_proofs(context.request):
             return super().clean_code()
 
 
-class SetUpSecondFactorForm(CountedCode, PortalLabels, ActivateTOTPForm):
+class SetUpSecondFactorForm(ThrottledCode, PortalLabels, ActivateTOTPForm):
     pass
 
 

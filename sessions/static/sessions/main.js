@@ -3,7 +3,7 @@
 import { Conversation } from "./conversation/conversation.js";
 import { sendLeaveBeacon } from "./conversation/leave-beacon.js";
 import { SavedSession } from "./conversation/saved-session.js";
-import { face, isOpen } from "./conversation/state.js";
+import { isOpen, screenOf } from "./conversation/state.js";
 import { ScreenWakeLock } from "./conversation/wake-lock.js";
 import { recallCheck } from "./device-check/last-check.js";
 import { all, on, one, showOnly } from "./lib/dom.js";
@@ -104,11 +104,11 @@ function leavePage(code) {
   location.assign(code === 4401 ? `${signIn}?next=${encodeURIComponent(location.pathname)}` : location.href);
 }
 
-/** @type {import("./conversation/state.js").Face} */
+/** @type {import("./conversation/state.js").Screen} */
 let shown = "ready";
 
 function draw() {
-  const now = face(conversation.state);
+  const now = screenOf(conversation.state);
   stage.draw(conversation, now);
   captions.draw();
   bar.draw(conversation);
@@ -132,8 +132,8 @@ function draw() {
 /**
  * Move the focus of keyboards and screen readers to what the new state asks for.
  *
- * @param {import("./conversation/state.js").Face} before
- * @param {import("./conversation/state.js").Face} now
+ * @param {import("./conversation/state.js").Screen} before
+ * @param {import("./conversation/state.js").Screen} now
  */
 function moveFocus(before, now) {
   const isWriting = document.activeElement === composer.text;

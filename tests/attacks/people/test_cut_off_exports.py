@@ -65,9 +65,9 @@ def about(export: Export) -> list[tuple[str, int]]:
     """Return the statements about the export in the record, in order."""
     stated = []
     for entry in AuditEntry.objects.order_by("number"):
-        said = entry.data.get("rows", {}).get("export", {}).get(export.pk.hex, {})
-        if "state" in said:
-            stated.append((said["state"], said["rows_done"]))
+        columns = entry.data.get("rows", {}).get("export", {}).get(export.pk.hex, {})
+        if "state" in columns:
+            stated.append((columns["state"], columns["rows_done"]))
     return stated
 
 

@@ -102,9 +102,9 @@ def test_invitations_are_revoked_when_their_author_loses_the_right(
     link = address(invite(inviter))
     groups = [group.pk for group in Group.objects.filter(name=form.get("groups", ""))]
     page = f"/admin/auth/user/{inviter.pk}/change/"
-    said = {"username": inviter.username, "is_active": form["is_active"], "groups": groups}
-    said = {name: value for name, value in said.items() if value}
-    shown = admin_client.post(page, said, follow=True, headers={"accept-language": "en"})
+    fields = {"username": inviter.username, "is_active": form["is_active"], "groups": groups}
+    fields = {name: value for name, value in fields.items() if value}
+    shown = admin_client.post(page, fields, follow=True, headers={"accept-language": "en"})
     assert f"Open invitations were withdrawn: {EMAIL}." in shown.content.decode()
     assert AuditEntry.objects.latest("number").kind == AuditEntry.Kind.INVITATION_REVOKED
     User.objects.filter(pk=inviter.pk).update(is_active=True)
@@ -120,10 +120,10 @@ def test_invitations_stay_open_while_their_author_may_invite(
     hosts = Group.objects.create(name="Hosts")
     hosts.permissions.add(Permission.objects.get(codename="add_invitation"))
     chosen = hosts if still == "another role that may" else Group.objects.get(name=roles.ADMINISTRATOR.group)
-    said = {"username": inviter.username, "first_name": "Ana", "is_active": "on", "groups": [chosen.pk]}
+    fields = {"username": inviter.username, "first_name": "Ana", "is_active": "on", "groups": [chosen.pk]}
     if still == "superuser":
-        said |= {"is_superuser": "on", "groups": []}
-    assert admin_client.post(f"/admin/auth/user/{inviter.pk}/change/", said).status_code == 302
+        fields |= {"is_superuser": "on", "groups": []}
+    assert admin_client.post(f"/admin/auth/user/{inviter.pk}/change/", fields).status_code == 302
     assert client.get(link).status_code == 200
 
 

@@ -70,9 +70,9 @@ def test_the_start_page_says_who_reads_transcripts_and_how_long_they_are_kept(
     visitor: Client, of_persona: int | None, of_account: int | None, words: str
 ) -> None:
     persona(speech_days=of_persona, avatar__account__speech_days=of_account)
-    said = page(visitor, "/personas/lucia/")
-    assert READERS in said
-    assert words in said
+    content = page(visitor, "/personas/lucia/")
+    assert READERS in content
+    assert words in content
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_the_start_page_says_who_reads_transcripts_and_how_long_they_are_kept(
 )
 def test_the_start_page_says_whether_staff_can_watch(visitor: Client, rooms: str, shown: str, hidden: str) -> None:
     persona(avatar__account__rooms=rooms)
-    said = page(visitor, "/personas/lucia/")
-    assert shown in said
-    assert hidden not in said
+    content = page(visitor, "/personas/lucia/")
+    assert shown in content
+    assert hidden not in content
 
 
 def test_the_organisations_privacy_notice_is_linked_where_one_is_set(visitor: Client) -> None:
@@ -101,9 +101,9 @@ def test_the_organisations_privacy_notice_is_linked_where_one_is_set(visitor: Cl
 def test_the_device_check_does_not_claim_that_nothing_is_recorded(
     visitor: Client, language: str, false: str, true: str
 ) -> None:
-    said = page(visitor, "/check/", language)
-    assert false not in said
-    assert true in said
+    content = page(visitor, "/check/", language)
+    assert false not in content
+    assert true in content
 
 
 WHO = {"username": "ines", "ip_address": "192.0.2.7", "user_agent": "A browser", "path_info": "/accounts/login/"}

@@ -297,7 +297,7 @@ async def test_stored_ratings_and_first_frames_are_limited(
     if is_over:
         await sync_to_async(end)(session)
     for _ in range(30):
-        await page_reports.take(session.pk, {"kind": kind, "data": data}, PageClock())
+        await page_reports.handle(session.pk, {"kind": kind, "data": data}, PageClock())
     assert await SessionEvent.objects.filter(session=session, kind=kind).acount() == kept
 
 
@@ -305,9 +305,9 @@ async def test_continuing_without_picture_is_recorded_once_as_a_page_report() ->
     session = await sync_to_async(StreamingSessionFactory.create)()
     report = {"kind": "ladder", "data": {"step": "text"}}
     for _ in range(3):
-        await page_reports.take(session.pk, report, PageClock())
+        await page_reports.handle(session.pk, report, PageClock())
     await sync_to_async(end)(session)
-    await page_reports.take(session.pk, {"kind": "ladder", "data": {"step": "sound"}}, PageClock())
+    await page_reports.handle(session.pk, {"kind": "ladder", "data": {"step": "sound"}}, PageClock())
     rows = SessionEvent.objects.filter(session=session, kind="without_picture")
     assert [(row.source, row.data["step"]) async for row in rows] == [("browser", "text")]
 

@@ -36,37 +36,37 @@ def report(session: StreamingSession, kind: str, at: datetime | None = None, **d
     """Report something as a page does, with a time of its own clock."""
     at_ms = (at or timezone.now()).timestamp() * 1000
     message = {"kind": kind, "data": data, "at": at_ms, "sent": at_ms}
-    async_to_sync(page_reports.take)(session.pk, message, PageClock())
+    async_to_sync(page_reports.handle)(session.pk, message, PageClock())
 
 
-def says_nothing(session: StreamingSession, clock: time_machine.Traveller) -> None:
+def reports_nothing(session: StreamingSession, clock: time_machine.Traveller) -> None:
     """Never report a first frame."""
 
 
-def says_it_late(session: StreamingSession, clock: time_machine.Traveller) -> None:
+def reports_late(session: StreamingSession, clock: time_machine.Traveller) -> None:
     clock.shift(50)
     report(session, "first_frame")
 
 
-def back_dates_it(session: StreamingSession, clock: time_machine.Traveller) -> None:
+def back_dates_reports(session: StreamingSession, clock: time_machine.Traveller) -> None:
     report(session, "first_frame", timezone.now() - timedelta(hours=3))
 
 
-def post_dates_it(session: StreamingSession, clock: time_machine.Traveller) -> None:
+def post_dates_reports(session: StreamingSession, clock: time_machine.Traveller) -> None:
     report(session, "first_frame", timezone.now() + timedelta(hours=3))
 
 
-def goes_on_without_a_picture(session: StreamingSession, clock: time_machine.Traveller) -> None:
+def continues_without_video(session: StreamingSession, clock: time_machine.Traveller) -> None:
     report(session, "ladder", step="text")
 
 
-def says_it_twice(session: StreamingSession, clock: time_machine.Traveller) -> None:
+def reports_twice(session: StreamingSession, clock: time_machine.Traveller) -> None:
     report(session, "first_frame")
     clock.shift(30)
     report(session, "first_frame")
 
 
-WAYS = [says_nothing, says_it_late, back_dates_it, post_dates_it, goes_on_without_a_picture, says_it_twice]
+WAYS = [reports_nothing, reports_late, back_dates_reports, post_dates_reports, continues_without_video, reports_twice]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -50,7 +50,7 @@ class World:
     def restart(self) -> None:
         self.scheduler = SteadyScheduler(self.app, schedule_filename=str(self.file), clock=lambda: self.passed)
 
-    def goes_on(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.passed += seconds
         self.now += timedelta(seconds=seconds)
 
@@ -75,12 +75,12 @@ STEPS = [timedelta(hours=-1), timedelta(seconds=-2), timedelta(days=-400), timed
 
 @pytest.mark.parametrize("step", STEPS)
 def test_intervals_hold_while_the_system_clock_steps(world: World, step: timedelta) -> None:
-    world.goes_on(0.5)
+    world.advance(0.5)
     world.now += step
     assert "tick" in world.sent()
-    world.goes_on(0.5)
+    world.advance(0.5)
     assert world.sent() == ["tick"]
-    world.goes_on(60)
+    world.advance(60)
     assert set(world.sent()) >= {"minute", "tick"}
 
 
@@ -117,7 +117,7 @@ def test_a_nightly_job_missed_by_beat_runs_once_later(world: World) -> None:
     assert "night" not in world.sent()
 
 
-def a_shelf(path: Path) -> None:
+def shelve_file(path: Path) -> None:
     with dbm.open(str(path), "c") as shelf:
         shelf["entries"] = pickle.dumps({"tick": NOON + timedelta(hours=1)})
 
@@ -132,7 +132,7 @@ FILES: dict[str, Callable[[Path], object]] = {
     "half": lambda path: path.write_text('{"night": "2026-'),
     "bytes": lambda path: path.write_bytes(bytes(range(256))),
     "a folder": lambda path: path.mkdir(),
-    "celery's own": a_shelf,
+    "celery's own": shelve_file,
 }
 
 
@@ -147,7 +147,7 @@ def test_the_schedule_file_is_not_trusted(world: World, write: Callable[[Path], 
 
 
 def test_a_delayed_beat_sends_no_burst(world: World) -> None:
-    world.goes_on(30)
+    world.advance(30)
     assert world.sent() == ["tick"]
     assert world.sent() in ([], ["tick"])
     assert world.sent() == []
@@ -156,11 +156,11 @@ def test_a_delayed_beat_sends_no_burst(world: World) -> None:
 def test_beat_adds_nothing_to_a_queue_without_a_worker(world: World) -> None:
     queue = world.app.conf.task_default_queue
     world.redis.rpush(queue, *["x"] * beat.MAX_QUEUED_MESSAGES)
-    world.goes_on(60)
+    world.advance(60)
     world.scheduler.tick()
     assert world.redis.llen(queue) == beat.MAX_QUEUED_MESSAGES
     world.redis.delete(queue)
-    world.goes_on(0.5)
+    world.advance(0.5)
     assert "tick" in world.sent()
 
 

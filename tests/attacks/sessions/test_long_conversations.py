@@ -22,10 +22,10 @@ from tests.support.factories import EndUserFactory, StreamingSessionFactory
 from tests.timeouts import WAIT_TIMEOUT_S
 
 LONGEST = "x" * 9_900
-MOST_TOLD, MAX_BYTES_SENT = 200, 256 * 1024
+MAX_LINES_SENT, MAX_BYTES_SENT = 200, 256 * 1024
 
 
-def said_in(session: StreamingSession, texts: list[str]) -> StreamingSession:
+def with_lines(session: StreamingSession, texts: list[str]) -> StreamingSession:
     first = session.created_at
     for number, text in enumerate(texts):
         at = first + timedelta(seconds=number)
@@ -33,17 +33,17 @@ def said_in(session: StreamingSession, texts: list[str]) -> StreamingSession:
     return session
 
 
-def taken_out(session: StreamingSession, form: str) -> Export:
+def requested_export(session: StreamingSession, form: str) -> Export:
     return list_export.request_export(
         EndUserFactory.create().pk, None, "record", form, reason="a complaint", session=session
     )
 
 
 def running(user: User, persona: Any, texts: list[str]) -> StreamingSession:
-    return said_in(StreamingSessionFactory.create(user=user, persona=persona), texts)
+    return with_lines(StreamingSessionFactory.create(user=user, persona=persona), texts)
 
 
-async def is_sent_on(tab: Tab, session: StreamingSession) -> str:
+async def url_of_all_lines(tab: Tab, session: StreamingSession) -> str:
     """Join the session; return the URL of the page with all lines, if any."""
     await tab.say("session.join", session_id=str(session.pk))
     await tab.hear("session.status")
@@ -86,11 +86,11 @@ class TestOnTheSocket:
         async with browser(user, persona.slug) as tab:
             first = await joined(tab, session)
             assert first == texts[-len(first) :]
-            assert 0 < len(first) <= MOST_TOLD
+            assert 0 < len(first) <= MAX_LINES_SENT
             assert len("".join(first).encode()) <= MAX_BYTES_SENT
             for _ in range(3):
                 assert await joined(tab, session) == []
-            await sync_to_async(said_in)(session, ["afterwards"])
+            await sync_to_async(with_lines)(session, ["afterwards"])
             assert await joined(tab, session) == ["afterwards"]
 
     @pytest.mark.parametrize("texts", [*LONG.values(), ["one", "two"]], ids=[*LONG, "short"])
@@ -98,7 +98,7 @@ class TestOnTheSocket:
         user, persona = await a_person(), await a_persona()
         session = await sync_to_async(running)(user, persona, texts)
         async with browser(user, persona.slug) as tab:
-            where = await is_sent_on(tab, session)
+            where = await url_of_all_lines(tab, session)
         assert where == ("" if texts == ["one", "two"] else f"/conversations/{session.pk}/")
 
     async def test_concurrent_joins_are_answered_with_one_copy(self) -> None:
@@ -129,7 +129,7 @@ class TestOnPages:
     def test_a_long_conversation_is_read_page_by_page(
         self, client: Client, person: User, page: str, first: int, last: int
     ) -> None:
-        session = said_in(
+        session = with_lines(
             StreamingSessionFactory.create(user=person, status="ended"), [f"line {n}." for n in range(120)]
         )
         shown = client.get(f"/conversations/{session.pk}/{page}").content.decode()
@@ -139,7 +139,7 @@ class TestOnPages:
     @pytest.mark.django_db(transaction=True)
     def test_a_download_has_every_line_once_in_bounded_chunks(self, client: Client, person: User) -> None:
         texts = [f"{number} said" for number in range(120)]
-        session = said_in(StreamingSessionFactory.create(user=person, status="ended"), texts)
+        session = with_lines(StreamingSessionFactory.create(user=person, status="ended"), texts)
         answer: Any = client.get(f"/conversations/{session.pk}/transcript.txt")
         assert answer.streaming
 
@@ -157,20 +157,20 @@ class TestOnPages:
     def test_reading_and_downloading_are_within_budgets(
         self, client: Client, person: User, budget: str, path: str, scope: str
     ) -> None:
-        session = said_in(StreamingSessionFactory.create(user=person, status="ended"), ["hola"])
+        session = with_lines(StreamingSessionFactory.create(user=person, status="ended"), ["hola"])
         with override_settings(BUDGETS={f"{budget}.{scope}": "2/minute"}):
             statuses = [client.get(f"/conversations/{session.pk}/{path}").status_code for _ in range(3)]
         assert statuses == [200, 200, 429]
 
 
 @pytest.mark.django_db
-class TestTakenOutByStaff:
+class TestStaffExports:
     @pytest.fixture
     def session(self) -> StreamingSession:
-        return said_in(StreamingSessionFactory.create(status="ended"), [f"{number} said" for number in range(120)])
+        return with_lines(StreamingSessionFactory.create(status="ended"), [f"{number} said" for number in range(120)])
 
     def test_captions_and_json_are_produced_in_small_batches(self, session: StreamingSession) -> None:
-        export = taken_out(session, "json")
+        export = requested_export(session, "json")
         captions = [piece.decode() for piece in session_export.as_captions(session)]
         assert max(piece.count(" said") for piece in captions) <= 20
         assert [int(text) for text in re.findall(r">(\d+) said", "".join(captions))] == list(range(120))
@@ -181,7 +181,7 @@ class TestTakenOutByStaff:
     def test_the_printable_page_names_the_number_of_omitted_lines(
         self, session: StreamingSession, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        export = taken_out(session, "page")
+        export = requested_export(session, "page")
         monkeypatch.setattr(session_export, "MAX_PRINTED_LINES", 50)
         with translation.override("en"):
             page = render_to_string("sessions/record.html", session_export.print_context(export, session))

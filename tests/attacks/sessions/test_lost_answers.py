@@ -43,14 +43,14 @@ def fault(request: pytest.FixtureRequest) -> str:
 
 
 @sync_to_async
-def breaks(fault: str) -> None:
+def break_database(fault: str) -> None:
     """Make the database fail until `heals` is called."""
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE TRIGGER broken BEFORE {fault} BEGIN SELECT RAISE(ABORT, 'disk full'); END")
 
 
 @sync_to_async
-def heals() -> None:
+def repair_database() -> None:
     with connection.cursor() as cursor:
         cursor.execute("DROP TRIGGER broken")
 
@@ -92,11 +92,11 @@ async def test_an_answer_that_cannot_be_stored_is_closed_and_stored_later(
     provider: Mock, fault: str, *, is_exclusive: bool
 ) -> None:
     session, closing = await opened(is_exclusive=is_exclusive), Closing(provider)
-    await breaks(fault)
+    await break_database(fault)
     with pytest.raises(DatabaseError):
         await provision.create_and_start(session, ignore)
     await asyncio.wait_for(closing.done.wait(), WAIT_TIMEOUT_S)
-    await heals()
+    await repair_database()
     await background.finish()
     assert await state(session) == (Status.ENDED, EndReason.ORPHAN_FOUND, ID)
     row = await StreamingSession.objects.aget(pk=session.pk)
@@ -120,11 +120,11 @@ async def test_a_database_that_fails_once_loses_nothing(provider: Mock, monkeypa
 
 async def test_a_failing_provider_is_retried_until_it_confirms(provider: Mock, fault: str) -> None:
     session, closing = await opened(), Closing(provider, failures=5)
-    await breaks(fault)
+    await break_database(fault)
     with pytest.raises(DatabaseError):
         await provision.create_and_start(session, ignore)
     await asyncio.wait_for(closing.done.wait(), WAIT_TIMEOUT_S)
-    await heals()
+    await repair_database()
     await background.finish()
     assert (await state(session))[2] == ID
 
@@ -135,14 +135,14 @@ async def test_a_late_answer_that_cannot_be_stored_is_closed(provider: Mock, fau
 
     async def think(request: object) -> object:
         await stopping.stop_by_id(session.pk, EndReason.USER_STOPPED, WHY)
-        await breaks(fault)
+        await break_database(fault)
         return answer
 
     provider.new_session.side_effect = think
     with pytest.raises(DatabaseError):
         await provision.create_and_start(session, ignore)
     await asyncio.wait_for(closing.done.wait(), WAIT_TIMEOUT_S)
-    await heals()
+    await repair_database()
     await background.finish()
     assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED, ID)
 
@@ -171,7 +171,7 @@ async def test_a_start_that_cannot_be_recorded_keeps_the_session_on_its_row(prov
     session, closing, answer = await opened(), Closing(provider), provider.new_session.return_value
 
     async def start(started: object) -> object:
-        await breaks("INSERT ON avatar_sessions_sessionevent WHEN NEW.kind = 'provider_started'")
+        await break_database("INSERT ON avatar_sessions_sessionevent WHEN NEW.kind = 'provider_started'")
         return answer
 
     has_room = asyncio.Event()
@@ -183,7 +183,7 @@ async def test_a_start_that_cannot_be_recorded_keeps_the_session_on_its_row(prov
     with pytest.raises(DatabaseError):
         await provision.create_and_start(session, give_room)
     await background.finish()
-    await heals()
+    await repair_database()
     assert await state(session) == (Status.CONNECTING, "", ID)
     assert not closing.done.is_set()
     assert (await StreamingSession.objects.aget(pk=session.pk)).deadline_at is not None
@@ -211,7 +211,7 @@ async def test_a_failure_on_the_way_to_the_page_keeps_the_session_on_its_row(
 
 async def test_a_cancelled_start_leaves_no_session_unknown(provider: Mock) -> None:
     session, closing = await opened(), Closing(provider)
-    await breaks(FAULTS["the row takes no ID"])
+    await break_database(FAULTS["the row takes no ID"])
     opening = asyncio.create_task(provision.create_and_start(session, ignore))
 
     async def start(answer: object) -> object:
@@ -221,7 +221,7 @@ async def test_a_cancelled_start_leaves_no_session_unknown(provider: Mock) -> No
     provider.start_session.side_effect = start
     await asyncio.wait([opening])
     await asyncio.wait_for(closing.done.wait(), WAIT_TIMEOUT_S)
-    await heals()
+    await repair_database()
     await background.finish()
     assert (await state(session))[2] == ID
 
@@ -235,11 +235,11 @@ async def test_our_own_room_is_deleted_with_the_session(provider: Mock, monkeypa
         deleted.append(room)
 
     monkeypatch.setattr(own_rooms, "delete", delete)
-    await breaks(FAULTS["the row takes no ID"])
+    await break_database(FAULTS["the row takes no ID"])
     with pytest.raises(DatabaseError):
         await provision.create_and_start(session, ignore)
     await asyncio.wait_for(closing.done.wait(), WAIT_TIMEOUT_S)
-    await heals()
+    await repair_database()
     await background.finish()
     assert "portal-room" in deleted
 

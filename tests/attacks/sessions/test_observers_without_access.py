@@ -63,7 +63,7 @@ class Watching:
                 visit = f"PA_{uuid4()}"
                 now = datetime.now(UTC)
                 webhook = Webhook(str(uuid4()), "participant_joined", self.session.room, self.identity, visit, "", now)
-                await livekit_events.take(webhook)
+                await livekit_events.handle(webhook)
                 yield
 
     async def is_inside(self) -> bool:

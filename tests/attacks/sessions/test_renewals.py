@@ -111,8 +111,8 @@ async def test_a_pages_claim_on_a_healthy_session_is_evidence_of_a_user_stop(
     if because == "provider_ended":
         assert (evidence["listed_as"], provider_of_many.list_sessions.await_count) == ("connected", 1)
     with translation.override("en"):
-        said = await sync_to_async(end_evidence.describe)(evidence)
-    assert "Reason according to the browser only" in said
+        description = await sync_to_async(end_evidence.describe)(evidence)
+    assert "Reason according to the browser only" in description
 
 
 @pytest.mark.django_db(transaction=True)

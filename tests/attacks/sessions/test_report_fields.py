@@ -43,7 +43,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def report(session: StreamingSession, kind: str, data: dict[str, Any]) -> None:
-    async_to_sync(page_reports.take)(session.pk, {"kind": kind, "data": data}, PageClock())
+    async_to_sync(page_reports.handle)(session.pk, {"kind": kind, "data": data}, PageClock())
 
 
 def stored(session: StreamingSession, kind: str) -> dict[str, Any]:

@@ -45,7 +45,9 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 def report(session: StreamingSession, kind: str, **data: Any) -> None:
     at_ms = timezone.now().timestamp() * 1000
-    async_to_sync(page_reports.take)(session.pk, {"kind": kind, "data": data, "at": at_ms, "sent": at_ms}, PageClock())
+    async_to_sync(page_reports.handle)(
+        session.pk, {"kind": kind, "data": data, "at": at_ms, "sent": at_ms}, PageClock()
+    )
 
 
 def ended(seconds_ago: float) -> StreamingSession:
@@ -112,7 +114,7 @@ def remembered(session: StreamingSession) -> str:
     return queries.conversation_memory(after)[1]
 
 
-def said(session: StreamingSession, text: str, source: str, who: str = "user") -> None:
+def add_spoken_line(session: StreamingSession, text: str, source: str, who: str = "user") -> None:
     Utterance.objects.create(session=session, who=who, by="voice", text=text, source=source)
 
 
@@ -129,8 +131,8 @@ def test_a_line_reported_only_by_a_browser_is_not_in_the_next_prompt(kind: str, 
         status="ended", ended_at=NOON, end_reason="user_stopped", deadline_at=None
     )
     assert Utterance.objects.filter(session=session).count() == 5
-    told = remembered(session)
-    assert told.endswith("\n<conversation>\nThe user: “Hello”\n</conversation>")
+    memory = remembered(session)
+    assert memory.endswith("\n<conversation>\nThe user: “Hello”\n</conversation>")
 
 
 @pytest.mark.django_db
@@ -145,8 +147,8 @@ def test_a_line_reported_only_by_a_browser_is_not_in_the_next_prompt(kind: str, 
 )
 def test_no_line_ends_the_quotation_or_starts_another(text: str) -> None:
     session = StreamingSessionFactory.create(status=Status.ENDED)
-    said(session, text, "provider")
-    said(session, "Good morning", "portal")
+    add_spoken_line(session, text, "provider")
+    add_spoken_line(session, "Good morning", "portal")
     head, *quoted = remembered(session).split("\n")
     assert head.count("<conversation>") == head.count("</conversation>") == 1
     assert (quoted[0], quoted[-1], len(quoted)) == ("<conversation>", "</conversation>", 4)
@@ -158,12 +160,12 @@ def test_no_line_ends_the_quotation_or_starts_another(text: str) -> None:
 def test_the_memory_is_bounded_and_keeps_the_newest() -> None:
     session = StreamingSessionFactory.create(status=Status.ENDED)
     for number in range(60):
-        said(session, f"{number} " + "word " * 500, "provider", "avatar")
-    told = remembered(session)
-    assert len(told) < 6_500
-    assert "“59 word" in told
-    assert "“5 word" not in told
-    assert all(len(line) < 600 for line in told.split("\n"))
+        add_spoken_line(session, f"{number} " + "word " * 500, "provider", "avatar")
+    memory = remembered(session)
+    assert len(memory) < 6_500
+    assert "“59 word" in memory
+    assert "“5 word" not in memory
+    assert all(len(line) < 600 for line in memory.split("\n"))
 
 
 @pytest.mark.django_db
@@ -171,16 +173,16 @@ def test_a_repeated_text_is_remembered_once() -> None:
     session = StreamingSessionFactory.create(status=Status.ENDED)
     SessionTask.objects.create(session=session, kind="repeat", text="Welcome.", status="sent")
     assert remembered(session).count("You: “Welcome.”") == 1
-    said(session, "welcome", "provider", "avatar")
+    add_spoken_line(session, "welcome", "provider", "avatar")
     assert remembered(session).count("elcome") == 1
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("told", ["x", "9999-12-31T23:59:59+00:00", 7, None])
-def test_a_pages_time_is_only_what_its_clock_says(told: Any) -> None:
+@pytest.mark.parametrize("page_at", ["x", "9999-12-31T23:59:59+00:00", 7, None])
+def test_a_pages_time_is_only_what_its_clock_says(page_at: Any) -> None:
     session = StreamingSessionFactory.create()
-    message = {"kind": "frozen", "data": {"page_at": told}}
-    async_to_sync(page_reports.take)(session.pk, message, PageClock())
+    message = {"kind": "frozen", "data": {"page_at": page_at}}
+    async_to_sync(page_reports.handle)(session.pk, message, PageClock())
     assert SessionEvent.objects.get(session=session).data == {}
 
 
@@ -191,10 +193,10 @@ def test_a_pages_time_is_only_what_its_clock_says(told: Any) -> None:
 def over() -> StreamingSession:
     """A session with one sent line and three reported: true, forged, interrupted."""
     session: StreamingSession = StreamingSessionFactory.create(status=Status.ENDED, user__username="ana")
-    said(session, "¿Cuál es el horario?", "portal")
-    said(session, "De lunes a", "browser", "avatar")
+    add_spoken_line(session, "¿Cuál es el horario?", "portal")
+    add_spoken_line(session, "De lunes a", "browser", "avatar")
     Utterance.objects.filter(session=session, who="avatar").update(is_interrupted=True)
-    said(session, "Le devolvemos el doble.", "browser", "avatar")
+    add_spoken_line(session, "Le devolvemos el doble.", "browser", "avatar")
     return session
 
 
@@ -255,7 +257,7 @@ def test_the_providers_transcript_confirms_or_contradicts_reported_lines(over: S
 def test_no_browser_claim_suppresses_a_line_of_the_provider(claimed: list[str]) -> None:
     session = StreamingSessionFactory.create(status=Status.ENDED)
     for text in claimed:
-        said(session, text, "browser", "avatar")
+        add_spoken_line(session, text, "browser", "avatar")
     provider_record.store(session, THEIRS)
     theirs = [line.text for line in Utterance.objects.filter(session=session, source="provider").order_by("pk")]
     assert theirs == [line.text for line in THEIRS.lines]
@@ -320,9 +322,9 @@ def test_a_line_reported_only_by_a_browser_is_marked_everywhere(over: StreamingS
 def test_an_export_names_the_standing_of_each_line(over: StreamingSession, format: str) -> None:
     provider_record.store(over, THEIRS)
     export = list_export.request_export(over.user_id, None, Export.What.LINES, format, reason="A check")
-    told = b"".join(list_export.stream(export)).decode()
+    exported = b"".join(list_export.stream(export)).decode()
     for standing in ("sent", "confirmed", "contradicted", "provider"):
-        assert standing in told
+        assert standing in exported
     export = list_export.request_export(over.user_id, None, Export.What.RECORD, "json", reason="A check", session=over)
     lines = json.loads(b"".join(session_export.as_json(export, over)))["lines"]
     assert sorted(line["standing"] for line in lines) == [
@@ -332,17 +334,17 @@ def test_an_export_names_the_standing_of_each_line(over: StreamingSession, forma
 
 @pytest.mark.django_db
 def test_a_rooms_page_is_informed_which_lines_only_a_browser_reported(over: StreamingSession) -> None:
-    told = {
+    shown = {
         line.text: broadcast.UtteranceStored.of(line).is_reported
         for line in queries.lines_for_page(queries.newest_line_ids(over.pk))
     }
-    assert told == {"¿Cuál es el horario?": False, "De lunes a": True, "Le devolvemos el doble.": True}
+    assert shown == {"¿Cuál es el horario?": False, "De lunes a": True, "Le devolvemos el doble.": True}
     provider_record.store(over, THEIRS)
-    told = {
+    shown = {
         line.text: broadcast.UtteranceStored.of(line).is_reported
         for line in queries.lines_for_page(queries.newest_line_ids(over.pk))
     }
-    assert told == {
+    assert shown == {
         "¿Cuál es el horario?": False, "De lunes a": False, "Le devolvemos el doble.": True, "¿Algo más?": False,
     }  # fmt: skip
 
@@ -353,9 +355,9 @@ WORDS = st.lists(st.sampled_from(["a", "b", "a b", "b a", "a b a", "…", "A."])
 @given(claimed=WORDS, theirs=WORDS)
 def test_each_line_of_the_provider_confirms_at_most_one_claim(claimed: list[str], theirs: list[str]) -> None:
     found = text_matching.confirmations([("avatar", text) for text in claimed], [("avatar", text) for text in theirs])
-    told = Counter(word for text in theirs for word in text_matching.words(text).split())
-    said = Counter(word for place in found for word in text_matching.words(claimed[place]).split())
-    assert said <= told
+    their_words = Counter(word for text in theirs for word in text_matching.words(text).split())
+    claimed_words = Counter(word for place in found for word in text_matching.words(claimed[place]).split())
+    assert claimed_words <= their_words
     assert (
         text_matching.confirmations([("user", text) for text in claimed], [("avatar", text) for text in theirs]) == {}
     )

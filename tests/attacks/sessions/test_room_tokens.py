@@ -96,9 +96,9 @@ async def test_a_token_only_permits_joining_its_room(who: str, livekit: servers.
         "UpdateRoomMetadata": {"room": room, "metadata": "x"},
     }
     async with aiohttp.ClientSession(headers={"authorization": f"Bearer {token}"}) as http:
-        for call, said in calls.items():
+        for call, body in calls.items():
             address = f"{django_settings.LIVEKIT_URL.replace('ws', 'http', 1)}/twirp/livekit.RoomService/{call}"
-            async with http.post(address, json=said) as answer:
+            async with http.post(address, json=body) as answer:
                 assert answer.status in (401, 403), call
     assert room in await held()
 

@@ -279,7 +279,7 @@ class TwoBrowsers(RuleBasedStateMachine):
         self._see_stops()
 
     @rule(is_away=st.booleans())
-    def provider_goes_or_comes(self, is_away: bool) -> None:
+    def provider_is_lost_or_returns(self, is_away: bool) -> None:
         self.provider.is_away = is_away
 
     # Reports of one of them
@@ -292,7 +292,7 @@ class TwoBrowsers(RuleBasedStateMachine):
         is_final = kind == "verdict" and isinstance(data, dict) and data.get("is_final") is True
         side.has_asked |= is_final and side.read().status in (Status.CONNECTING, Status.LIVE)
         with suppress(errors.BadMessage):
-            self.run(page_reports.take(side.session.pk, {"kind": kind, "data": data, **own}, side.clock))
+            self.run(page_reports.handle(side.session.pk, {"kind": kind, "data": data, **own}, side.clock))
         self._see_stops()
 
     @rule(who=st.integers(0, 1), kind=st.sampled_from(["first_frame", "user_start", "avatar_end_message"]), at=moments)

@@ -50,16 +50,16 @@ def test_an_undelivered_text_is_marked_everywhere(over: StreamingSession, where:
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
 def test_an_export_names_undelivered_texts(over: StreamingSession, format: str) -> None:
     export = list_export.request_export(over.user_id, None, Export.What.LINES, format, reason="A check")
-    told = b"".join(list_export.stream(export)).decode()
-    (refused,) = [line for line in told.splitlines() if REFUSED in line]
-    (accepted,) = [line for line in told.splitlines() if ACCEPTED in line]
+    exported = b"".join(list_export.stream(export)).decode()
+    (refused,) = [line for line in exported.splitlines() if REFUSED in line]
+    (accepted,) = [line for line in exported.splitlines() if ACCEPTED in line]
     assert "not_delivered" in refused
     assert "sent" in accepted
     assert "not_delivered" not in accepted
 
 
-def standings(told: list[dict[str, Any]]) -> dict[str, str]:
-    return {line["text"]: line["standing"] for line in told}
+def standings(lines: list[dict[str, Any]]) -> dict[str, str]:
+    return {line["text"]: line["standing"] for line in lines}
 
 
 def test_the_record_and_the_users_own_data_mark_undelivered_texts(over: StreamingSession) -> None:
@@ -71,17 +71,17 @@ def test_the_record_and_the_users_own_data_mark_undelivered_texts(over: Streamin
 
 
 def test_a_page_that_rejoins_is_informed_of_undelivered_texts(over: StreamingSession) -> None:
-    told = {
+    shown = {
         line.text: broadcast.UtteranceStored.of(line).is_delivered
         for line in queries.lines_for_page(queries.newest_line_ids(over.pk))
     }
-    assert told == {REFUSED: False, ACCEPTED: True}
+    assert shown == {REFUSED: False, ACCEPTED: True}
 
 
 def test_an_undelivered_text_is_not_in_the_next_prompt(over: StreamingSession) -> None:
-    told = remembered(over)
-    assert ACCEPTED in told
-    assert REFUSED not in told
+    memory = remembered(over)
+    assert ACCEPTED in memory
+    assert REFUSED not in memory
 
 
 def test_an_undelivered_text_suppresses_no_line_of_the_provider(over: StreamingSession) -> None:

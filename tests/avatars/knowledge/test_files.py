@@ -157,8 +157,8 @@ def test_names_that_differ_only_in_the_encoding_of_accents_are_one() -> None:
 
 
 def test_files_that_claim_the_same_name_are_refused_rather_than_overwritten() -> None:
-    told = refusal(archive_of(("a.md", b"---\nname: X\n---\n1"), ("b.md", b"---\nname: X\n---\n2")))
-    assert told == "Several files have the name “X”: a.md, b.md. Give each a name of its own."
+    message = refusal(archive_of(("a.md", b"---\nname: X\n---\n1"), ("b.md", b"---\nname: X\n---\n2")))
+    assert message == "Several files have the name “X”: a.md, b.md. Give each a name of its own."
 
 
 @pytest.mark.parametrize("name", ["Recepción.md", "天気.md", "Precios y horarios ñ.md"])
@@ -177,16 +177,16 @@ def test_names_in_a_dos_code_page_are_read(page: str, name: str) -> None:
 
 def test_a_damaged_archive_is_refused_wherever_the_damage_is() -> None:
     whole = archive_of(("uno.md", b"Abrimos a las nueve. " * 9), ("dos.md", "Recepción y citas".encode() * 9))
-    told = set()
+    messages = set()
     for at in range(len(whole)):
         for damage in (b"\xff" * 8, b"\x00" * 8, b"\x5a\xa5" * 4):
             damaged = whole[:at] + damage + whole[at + 8 :]
             try:
                 files.read_upload(io.BytesIO(damaged), "kb.zip")
             except ValidationError as exc:
-                told.update(exc.messages)
-    assert "uno.md in kb.zip is damaged. Create the archive again." in told
-    assert "kb.zip is damaged or not a zip archive." in told
+                messages.update(exc.messages)
+    assert "uno.md in kb.zip is damaged. Create the archive again." in messages
+    assert "kb.zip is damaged or not a zip archive." in messages
     for length in range(len(whole)):
         assert refusal(whole[:length])
 
@@ -195,13 +195,13 @@ def test_refusals_are_in_the_readers_language() -> None:
     whole = archive_of(("uno.md", b"Abrimos a las nueve. " * 9))
     at = whole.index(b"uno.md") + 8
     with translation.override("es"):
-        told = refusal(whole[:at] + b"\xff" * 8 + whole[at + 8 :])
-    assert told == "uno.md, en kb.zip, está dañado. Vuelve a crear el archivo zip."
+        message = refusal(whole[:at] + b"\xff" * 8 + whole[at + 8 :])
+    assert message == "uno.md, en kb.zip, está dañado. Vuelve a crear el archivo zip."
 
 
 def test_all_files_that_have_to_be_corrected_are_named_at_once() -> None:
-    told = refusal(archive_of(("a.md", b"\xff\xfe"), ("b.md", b""), ("c.md", b"Fine")))
-    assert told == "a.md is not UTF-8 text. b.md has no text below its title."
+    message = refusal(archive_of(("a.md", b"\xff\xfe"), ("b.md", b""), ("c.md", b"Fine")))
+    assert message == "a.md is not UTF-8 text. b.md has no text below its title."
 
 
 def test_exported_files_are_named_in_the_script_of_their_names() -> None:

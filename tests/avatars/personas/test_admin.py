@@ -114,8 +114,8 @@ def test_publishing_refreshes_the_catalogue(
         knowledge_base=KnowledgeBaseFactory.create(account=voice.account, provider_knowledge_base_id="deleted"),
     )
     choice = {"action": "publish", "_selected_action": [persona.pk]}
-    said = messages(admin_client.post(PERSONAS, choice, follow=True, headers={"accept-language": "en"}))
-    assert "no longer offers it" in said
+    shown = messages(admin_client.post(PERSONAS, choice, follow=True, headers={"accept-language": "en"}))
+    assert "no longer offers it" in shown
     assert not Persona.objects.published().exists()
 
 
@@ -138,8 +138,8 @@ def test_an_invalid_draft_does_not_replace_the_published_version(admin_client: C
     persona = PersonaFactory.create(published=True)
     admin_client.post(f"{PERSONAS}{persona.pk}/change/", form(persona, knowledge_base=""))
     choice = {"action": "publish", "_selected_action": [persona.pk]}
-    said = messages(admin_client.post(PERSONAS, choice, follow=True, headers={"accept-language": "en"}))
-    assert "Choose a knowledge base" in said
+    shown = messages(admin_client.post(PERSONAS, choice, follow=True, headers={"accept-language": "en"}))
+    assert "Choose a knowledge base" in shown
     persona.refresh_from_db()
     assert (persona.version, persona.status) == (1, Persona.Status.PUBLISHED)
     assert persona.knowledge_base

@@ -14,7 +14,7 @@ from heygen_portal.emulator.face.person import EYES
 from heygen_portal.emulator.face.sprites import SIZES, Picture, SpriteSheet, planes
 from heygen_portal.emulator.speech.mouth_shapes import MOUTHS
 
-UPRIGHT = sprites.TURNS // 2
+UPRIGHT = sprites.SWAY_POSITIONS // 2
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,9 @@ def sheet() -> SpriteSheet:
     return sprites.draw("ines", *SIZES["low"])
 
 
-def shown(sheet: SpriteSheet, *, mouth: str = "sil", eyes: str = "open", turn: int = UPRIGHT) -> sprites.Bytes:
+def shown(sheet: SpriteSheet, *, mouth: str = "sil", eyes: str = "open", position: int = UPRIGHT) -> sprites.Bytes:
     picture = Picture(sheet)
-    picture.show(turn, mouth, eyes)
+    picture.show(position, mouth, eyes)
     return np.frombuffer(picture.data, np.uint8)
 
 
@@ -45,10 +45,10 @@ def test_a_mouth_shape_changes_only_the_mouth(sheet: SpriteSheet) -> None:
     assert 270 < columns.min() < columns.max() < 370
 
 
-@pytest.mark.parametrize("turn", range(sprites.TURNS))
-def test_patches_leave_no_seam_at_any_turn(sheet: SpriteSheet, turn: int) -> None:
-    bare = planes(sheet.stills[turn], sheet.width, sheet.height)[0].astype(int)
-    whole = planes(shown(sheet, mouth="aa", turn=turn), sheet.width, sheet.height)[0].astype(int)
+@pytest.mark.parametrize("position", range(sprites.SWAY_POSITIONS))
+def test_patches_leave_no_seam_at_any_position(sheet: SpriteSheet, position: int) -> None:
+    bare = planes(sheet.stills[position], sheet.width, sheet.height)[0].astype(int)
+    whole = planes(shown(sheet, mouth="aa", position=position), sheet.width, sheet.height)[0].astype(int)
     left, top, right, bottom = sheet.mouths.box
     edge = np.ones((bottom - top, right - left), bool)
     edge[2:-2, 2:-2] = False
@@ -57,8 +57,8 @@ def test_patches_leave_no_seam_at_any_turn(sheet: SpriteSheet, turn: int) -> Non
 
 def test_a_picture_changed_many_times_equals_a_fresh_one(sheet: SpriteSheet) -> None:
     picture = Picture(sheet)
-    for turn, mouth, eyes in ((0, "aa", "open"), (0, "ou", "shut"), (8, "ou", "shut"), (UPRIGHT, "E", "half")):
-        picture.show(turn, mouth, eyes)
+    for position, mouth, eyes in ((0, "aa", "open"), (0, "ou", "shut"), (8, "ou", "shut"), (UPRIGHT, "E", "half")):
+        picture.show(position, mouth, eyes)
     assert bytes(picture.data) == shown(sheet, mouth="E", eyes="half").tobytes()
 
 

@@ -72,8 +72,8 @@ async def test_texts_sent_while_the_avatar_joins_are_answered_after_the_greeting
         await socket.ping()
         assert (await socket.receive(timeout=WAIT_TIMEOUT_S)).type is aiohttp.WSMsgType.PONG  # all have been read
         wire.control(f"sessions/{session_id}/faults", method="DELETE")
-        said = [(await until(socket, "avatar_talking_message"))["message"] for _ in range(3)]
-    assert said == ["Buenos días", "pregunta 0", "pregunta 1"]
+        answers = [(await until(socket, "avatar_talking_message"))["message"] for _ in range(3)]
+    assert answers == ["Buenos días", "pregunta 0", "pregunta 1"]
     assert wire.seen(session_id)["tasks"] == 11  # the greeting, and as many texts as are kept
 
 

@@ -30,8 +30,8 @@ def secure_emulator(livekit: servers.LiveKit, tmp_path_factory: pytest.TempPathF
 @asynccontextmanager
 async def application(emulator: servers.Emulator, *switches: str) -> AsyncIterator[Page]:
     """A page with the SDK, in a browser for which api.heygen.com:443 is the emulator."""
-    said = emulator.process.output().splitlines()
-    port = next(line for line in said if "https://" in line).rsplit(":", 1)[1]
+    lines = emulator.process.output().splitlines()
+    port = next(line for line in lines if "https://" in line).rsplit(":", 1)[1]
     rule = f"--host-resolver-rules=MAP api.heygen.com:443 127.0.0.1:{port}"
     async with sdk_page.application("index.html", rule, *switches) as page:
         yield page
@@ -41,7 +41,7 @@ def kinds(events: list[dict[str, Any]]) -> list[str]:
     return [event["kind"] for event in events]
 
 
-def said(events: list[dict[str, Any]], kind: str = "avatar_talking_message") -> str:
+def message_text(events: list[dict[str, Any]], kind: str = "avatar_talking_message") -> str:
     return "".join(event["message"] for event in events if event["kind"] == kind)
 
 
@@ -56,7 +56,7 @@ async def test_the_published_sdk_runs_a_whole_session(secure_emulator: servers.E
 
             await call(page, "call", "speak", {"text": "Hello ¿qué tal?", "taskType": "repeat"})
             events = await call(page, "until", "avatar_stop_talking")
-            assert said(events) == "Hello ¿qué tal?"
+            assert message_text(events) == "Hello ¿qué tal?"
             others = {"avatar_talking_message", "connection_quality_changed"}
             assert [kind for kind in kinds(events) if kind not in others] == [
                 "avatar_start_talking",
@@ -66,7 +66,7 @@ async def test_the_published_sdk_runs_a_whole_session(secure_emulator: servers.E
 
             # By default a text goes as a protobuf frame over the chat socket, and is answered.
             await call(page, "call", "speak", {"text": "When do you open?"})
-            assert said(await call(page, "until", "avatar_stop_talking")) == "We open at nine in the morning."
+            assert message_text(await call(page, "until", "avatar_stop_talking")) == "We open at nine in the morning."
             paths = [request["path"] for request in wire.http.get("/_emulator/requests").json()["requests"]]
             assert paths.count("/v1/streaming.task") == 1
 
@@ -92,7 +92,7 @@ async def test_the_published_sdk_talks_through_data_packets(secure_emulator: ser
             request = {**REQUEST, "voiceChatTransport": "livekit", "enablePushToTalk": True}
             await wire.until_connected(await call(page, "start", wire.token(), request))
             await call(page, "call", "speak", {"text": "When do you open?"})
-            assert said(await call(page, "until", "avatar_stop_talking")) == "We open at nine in the morning."
+            assert message_text(await call(page, "until", "avatar_stop_talking")) == "We open at nine in the morning."
             await call(page, "call", "stopAvatar")
             await call(page, "until", "stream_disconnected")
 
@@ -119,7 +119,7 @@ async def test_the_published_sdks_push_to_talk_is_heard_only_while_pressed(
             await call(page, "call", "speak", {"text": "I listen.", "taskType": "repeat"})
             await call(page, "until", "avatar_stop_talking")
             await call(page, "call", "pushToTalkStop")
-            assert said(await call(page, "until", "user_stop"), "user_talking_message")
+            assert message_text(await call(page, "until", "user_stop"), "user_talking_message")
             await call(page, "call", "stopAvatar")
 
 
@@ -138,6 +138,6 @@ async def test_the_published_sdks_voice_chat_is_heard_and_answered(
             await call(page, "call", "startVoiceChat", {})
             events = await call(page, "until", "user_end_message")
             assert "user_start" in kinds(events)
-            assert said(events, "user_talking_message")
-            assert said(await call(page, "until", "avatar_end_message"))
+            assert message_text(events, "user_talking_message")
+            assert message_text(await call(page, "until", "avatar_end_message"))
             await call(page, "call", "stopAvatar")

@@ -10,8 +10,8 @@ import os
 import httpx
 import pytest
 
-from heygen_portal.emulator.liveavatar.states import END_REASONS, LIVE_ERRORS
-from tests.emulator.live_wire import LiveWire
+from heygen_portal.emulator.liveavatar.states import END_REASONS, LIVEAVATAR_ERRORS
+from tests.emulator.liveavatar_wire import LiveAvatarWire
 from tests.emulator.providers_doc import Case, live_cases, look, table
 
 
@@ -24,12 +24,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.mark.parametrize("case", live_cases(), ids=str)
-def test_the_emulator_answers_as_documented(case: Case, live: LiveWire) -> None:
+def test_the_emulator_answers_as_documented(case: Case, live: LiveAvatarWire) -> None:
     check(case, live.ask_case(case, live.session_as(case.state)))
 
 
 def test_the_real_service_answers_as_documented(real_case: Case) -> None:
-    with LiveWire("https://api.liveavatar.com", os.environ["LIVEAVATAR_API_KEY"], is_sandbox=True) as live:
+    with LiveAvatarWire("https://api.liveavatar.com", os.environ["LIVEAVATAR_API_KEY"], is_sandbox=True) as live:
         session_id = live.session_as(real_case.state)
         try:
             check(real_case, live.ask_case(real_case, session_id))
@@ -57,7 +57,7 @@ def check(case: Case, answer: httpx.Response) -> None:
 
 def test_the_documented_refusals_match_the_code() -> None:
     quoted = {row["error"]: (int(row["HTTP"]), row["message"], row["shape"]) for row in table("error")}
-    assert quoted == {key: (error.status, error.message, error.shape) for key, error in LIVE_ERRORS.items()}
+    assert quoted == {key: (error.status, error.message, error.shape) for key, error in LIVEAVATAR_ERRORS.items()}
 
 
 def test_the_documented_end_reasons_match_the_code() -> None:

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from tests.emulator.heygen.test_realtime import Client
-from tests.emulator.live_wire import LiveWire
+from tests.emulator.liveavatar_wire import LiveAvatarWire
 from tests.timeouts import WAIT_TIMEOUT_S
 
 TENTH = base64.b64encode(bytes(4800)).decode()  # of a second
@@ -19,7 +19,7 @@ LONG = base64.b64encode(bytes(480_000)).decode()
 
 
 @asynccontextmanager
-async def lite(live: LiveWire, **body: Any) -> AsyncIterator[tuple[str, Client]]:
+async def lite(live: LiveAvatarWire, **body: Any) -> AsyncIterator[tuple[str, Client]]:
     session_id = live.lite(**body)
     async with aiohttp.ClientSession() as http, http.ws_connect(live.start(session_id)["ws_url"]) as socket:
         client = Client(socket)
@@ -37,7 +37,7 @@ def steps(client: Client) -> list[str]:
     return [kind for kind in kinds if not kind.startswith("session.")]
 
 
-async def test_an_utterance_is_reported_step_by_step_whatever_its_event_ids(live: LiveWire) -> None:
+async def test_an_utterance_is_reported_step_by_step_whatever_its_event_ids(live: LiveAvatarWire) -> None:
     async with lite(live) as (_, client):
         await client.socket.send_json({"type": "agent.speak", "audio": TENTH, "event_id": "1"})
         await client.socket.send_json({"type": "agent.speak", "audio": TENTH})
@@ -54,7 +54,7 @@ async def test_an_utterance_is_reported_step_by_step_whatever_its_event_ids(live
         assert len(set(fresh)) == len(fresh)
 
 
-async def test_listening_requested_during_speech_starts_after_it(live: LiveWire) -> None:
+async def test_listening_requested_during_speech_starts_after_it(live: LiveAvatarWire) -> None:
     async with lite(live) as (_, client):
         await client.send("agent.speak", audio=TENTH)
         await client.send("agent.speak_end")
@@ -66,7 +66,7 @@ async def test_listening_requested_during_speech_starts_after_it(live: LiveWire)
         assert (await client.until("agent.state_updated"))["new_state"] == "idle"
 
 
-async def test_an_interruption_clears_the_buffer_and_ends_speech(live: LiveWire) -> None:
+async def test_an_interruption_clears_the_buffer_and_ends_speech(live: LiveAvatarWire) -> None:
     async with lite(live) as (_, client):
         await client.send("agent.speak", audio=LONG)
         await client.send("agent.speak_end")
@@ -80,7 +80,7 @@ async def test_an_interruption_clears_the_buffer_and_ends_speech(live: LiveWire)
         assert steps(client)[-2:] == ["audio_buffer_cleared", "listening"]
 
 
-async def test_messages_before_the_avatar_is_present_are_dropped(live: LiveWire) -> None:
+async def test_messages_before_the_avatar_is_present_are_dropped(live: LiveAvatarWire) -> None:
     live.fault("late", seconds=3600)
     session_id = live.lite()
     async with aiohttp.ClientSession() as http, http.ws_connect(live.start(session_id)["ws_url"]) as socket:
@@ -96,7 +96,9 @@ async def test_messages_before_the_avatar_is_present_are_dropped(live: LiveWire)
 @pytest.mark.parametrize(
     "message", ["", "[]", "null", '{"type": "agent.speak"}', '{"type": "agent.speak", "audio": "&"}']
 )
-async def test_an_invalid_message_returns_an_error_and_keeps_the_socket_open(live: LiveWire, message: str) -> None:
+async def test_an_invalid_message_returns_an_error_and_keeps_the_socket_open(
+    live: LiveAvatarWire, message: str
+) -> None:
     async with lite(live) as (_, client):
         await client.socket.send_str(message)
         assert (await client.until("error"))["error"]["type"] == "invalid_request_error"
@@ -106,7 +108,7 @@ async def test_an_invalid_message_returns_an_error_and_keeps_the_socket_open(liv
         await client.until("agent.state_updated")
 
 
-async def test_ending_a_session_closes_the_socket_and_removes_its_address(live: LiveWire) -> None:
+async def test_ending_a_session_closes_the_socket_and_removes_its_address(live: LiveAvatarWire) -> None:
     async with lite(live, is_sandbox=True) as (session_id, client):
         address = str(client.socket._response.url)
         live.move_clock(61)
@@ -120,7 +122,7 @@ async def test_ending_a_session_closes_the_socket_and_removes_its_address(live: 
         assert refused.value.status == 404
 
 
-async def test_keep_alive_through_the_socket_counts_as_activity(live: LiveWire) -> None:
+async def test_keep_alive_through_the_socket_counts_as_activity(live: LiveAvatarWire) -> None:
     async with lite(live) as (session_id, client):
         live.move_clock(200)
         await client.send("session.keep_alive")

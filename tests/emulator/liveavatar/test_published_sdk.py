@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page
 
-from tests.emulator.live_wire import LiveWire
+from tests.emulator.liveavatar_wire import LiveAvatarWire
 from tests.emulator.sdk_page import application, call, microphone_switches, record
 from tests.support import servers
 from tests.timeouts import WAIT_TIMEOUT_S
@@ -22,17 +22,17 @@ LOW = {"video_settings": {"quality": "low"}}
 
 
 @pytest.fixture
-def real(emulator: servers.Emulator) -> Iterator[LiveWire]:
-    with LiveWire(emulator.url, emulator.api_key) as live:
+def real(emulator: servers.Emulator) -> Iterator[LiveAvatarWire]:
+    with LiveAvatarWire(emulator.url, emulator.api_key) as live:
         live.control("reset")
         yield live
 
 
-async def start(page: Page, real: LiveWire, session_id: str, **config: Any) -> Any:
+async def start(page: Page, real: LiveAvatarWire, session_id: str, **config: Any) -> Any:
     return await call(page, "start", real.tokens[session_id], {"apiUrl": real.url, **config})
 
 
-async def until_over(real: LiveWire, session_id: str) -> None:
+async def until_over(real: LiveAvatarWire, session_id: str) -> None:
     """Return once the session has ended: the SDK does not wait for its own stop."""
     async with asyncio.timeout(WAIT_TIMEOUT_S):
         while real.state(session_id) != "closed":
@@ -43,14 +43,14 @@ def kinds_and_texts(events: list[dict[str, Any]]) -> list[tuple[str, str | None]
     return [(event["kind"], event.get("text")) for event in events]
 
 
-def context(real: LiveWire, prompt: str) -> str:
+def context(real: LiveAvatarWire, prompt: str) -> str:
     body = {"name": "Hours", "prompt": prompt, "opening_text": ""}
     return str(real.ask_for("POST", "/v1/contexts", body).raise_for_status().json()["data"]["id"])
 
 
-async def test_the_web_sdk_runs_a_whole_full_session(real: LiveWire) -> None:
+async def test_the_web_sdk_runs_a_whole_full_session(real: LiveAvatarWire) -> None:
     persona = {"language": "en", "context_id": context(real, "We open at nine in the morning.")}
-    session_id = real.mint(avatar_persona=persona, max_session_duration=600, **LOW)
+    session_id = real.create_token(avatar_persona=persona, max_session_duration=600, **LOW)
     async with application("liveavatar.html") as page:
         assert await start(page, real, session_id) == {"state": "CONNECTED", "seconds": 600}
         await page.wait_for_function("app.video.videoWidth === 640 && app.video.videoHeight === 360")
@@ -76,16 +76,16 @@ async def test_the_web_sdk_runs_a_whole_full_session(real: LiveWire) -> None:
         assert real.entry(session_id)["end_reason"] == "USER_CLOSED"
 
 
-async def test_the_web_sdk_receives_the_services_end_reason(real: LiveWire) -> None:
+async def test_the_web_sdk_receives_the_services_end_reason(real: LiveAvatarWire) -> None:
     async with application("liveavatar.html") as page:
-        await start(page, real, real.mint(is_sandbox=True, **LOW))
+        await start(page, real, real.create_token(is_sandbox=True, **LOW))
         real.move_clock(61)
         assert ("disconnected", "SERVER_INITIATED") in kinds_and_texts(await call(page, "until", "disconnected"))
         refused = await call(page, "refused", real.tokens[next(iter(real.tokens))], {"apiUrl": real.url})
         assert refused == "Session was already started"
 
 
-async def test_push_to_talk_is_heard_while_pressed_and_answered(real: LiveWire, tmp_path: Path) -> None:
+async def test_push_to_talk_is_heard_while_pressed_and_answered(real: LiveAvatarWire, tmp_path: Path) -> None:
     """The microphone plays speech all the time."""
     microphone = tmp_path / "microphone.wav"
     record("One two three four five. Six seven eight nine ten.", microphone, pause_s=0)
@@ -93,7 +93,7 @@ async def test_push_to_talk_is_heard_while_pressed_and_answered(real: LiveWire, 
     persona = {"language": "en", "context_id": context(real, "We open at nine in the morning.")}
     async with application("liveavatar.html", *microphone_switches(microphone)) as page:
         voice = {"voiceChat": {"mode": "PUSH_TO_TALK"}}
-        await start(page, real, real.mint(avatar_persona=persona, **mode, **LOW), **voice)
+        await start(page, real, real.create_token(avatar_persona=persona, **mode, **LOW), **voice)
         await call(page, "call", "repeat", "Still here.")
         before = kinds_and_texts(await call(page, "until", "avatar.speak_ended"))
         assert not [kind for kind, _ in before if kind.startswith("user.")]
@@ -108,7 +108,7 @@ async def test_push_to_talk_is_heard_while_pressed_and_answered(real: LiveWire, 
         await call(page, "call", "stop")
 
 
-async def test_a_lite_session_plays_the_audio_it_is_sent(real: LiveWire) -> None:
+async def test_a_lite_session_plays_the_audio_it_is_sent(real: LiveAvatarWire) -> None:
     tone = base64.b64encode(bytes(range(0, 250, 2)) * 400).decode()  # about a second
     async with application("liveavatar.html") as page:
         await start(page, real, real.lite(**LOW))

@@ -16,7 +16,7 @@ from livekit import rtc
 from heygen_portal.emulator.sessions.interfaces import Voice
 from heygen_portal.emulator.speech.synthesis import speak
 from tests.emulator.heygen.test_realtime import Client
-from tests.emulator.live_wire import LiveWire
+from tests.emulator.liveavatar_wire import LiveAvatarWire
 from tests.emulator.viewer import Viewer, token
 from tests.support import servers
 
@@ -26,8 +26,8 @@ LONG = "A very long sentence that nobody wants to hear to its end, and which is 
 
 
 @pytest.fixture
-def real(emulator: servers.Emulator) -> Iterator[LiveWire]:
-    with LiveWire(emulator.url, emulator.api_key) as live:
+def real(emulator: servers.Emulator) -> Iterator[LiveAvatarWire]:
+    with LiveAvatarWire(emulator.url, emulator.api_key) as live:
         live.control("reset")
         yield live
 
@@ -53,9 +53,9 @@ class Person(Viewer):
 
 
 @asynccontextmanager
-async def conversation(real: LiveWire, **body: Any) -> AsyncIterator[tuple[str, Person]]:
+async def conversation(real: LiveAvatarWire, **body: Any) -> AsyncIterator[tuple[str, Person]]:
     """Join a session's room with its avatar and agent."""
-    session_id = real.mint(video_settings={"quality": "low"}, **body)
+    session_id = real.create_token(video_settings={"quality": "low"}, **body)
     started, person = real.start(session_id), Person()
     await person.room.connect(started["livekit_url"], started["livekit_client_token"])
     try:
@@ -68,7 +68,7 @@ async def conversation(real: LiveWire, **body: Any) -> AsyncIterator[tuple[str, 
         real.stop(session_id)
 
 
-async def test_a_user_controls_the_avatar_through_data_packets(real: LiveWire) -> None:
+async def test_a_user_controls_the_avatar_through_data_packets(real: LiveAvatarWire) -> None:
     context = real.ask_for(
         "POST",
         "/v1/contexts",
@@ -84,8 +84,8 @@ async def test_a_user_controls_the_avatar_through_data_packets(real: LiveWire) -
         await person.command("avatar.speak_text", text="Good evening.", event_id="mine")
         await person.packets_of("avatar.speak_ended", 2)
         assert person.sound_times(began)
-        said = [(packet["event_type"], packet["source_event_id"]) for packet in person.packets[3:]]
-        assert said == [
+        reported = [(packet["event_type"], packet["source_event_id"]) for packet in person.packets[3:]]
+        assert reported == [
             ("avatar.transcription", "mine"),
             ("avatar.speak_started", "mine"),
             ("avatar.speak_ended", "mine"),
@@ -114,7 +114,7 @@ async def test_a_user_controls_the_avatar_through_data_packets(real: LiveWire) -
         ]
 
 
-async def test_the_room_reports_the_end_reason_before_it_closes(real: LiveWire) -> None:
+async def test_the_room_reports_the_end_reason_before_it_closes(real: LiveAvatarWire) -> None:
     async with conversation(real, is_sandbox=True) as (session_id, person):
         real.move_clock(61)
         (stopped,) = await person.packets_of("session.stopped")
@@ -125,7 +125,7 @@ async def test_the_room_reports_the_end_reason_before_it_closes(real: LiveWire) 
 
 @pytest.mark.parametrize("is_brought", [False, True])
 async def test_a_lite_avatar_plays_audio_in_its_own_and_the_callers_room(
-    real: LiveWire, livekit: servers.LiveKit, is_brought: bool
+    real: LiveAvatarWire, livekit: servers.LiveKit, is_brought: bool
 ) -> None:
     room = {
         "livekit_url": livekit.url,

@@ -29,7 +29,7 @@ class RecordingPerformer(SilentPerformer):
         super().__init__(part, on_event, on_present, on_user)
         self.published: list[dict[str, Any]] = []
 
-    def tell(self, message: dict[str, Any]) -> None:
+    def send_message(self, message: dict[str, Any]) -> None:
         self.published.append(message)
 
     def receive_event(self, kind: str, **more: Any) -> None:

@@ -7,18 +7,20 @@ import json
 
 import pytest
 
-from tests.emulator.live_wire import LITE, LiveWire
+from tests.emulator.liveavatar_wire import LITE, LiveAvatarWire
 from tests.support import servers
 
 
-def credits_left(live: LiveWire) -> float:
+def credits_left(live: LiveAvatarWire) -> float:
     return float(live.got("/v1/users/credits")["credits_left"])
 
 
 @pytest.mark.parametrize(("mode", "sandbox", "cost"), [("full", False, 1.0), ("lite", False, 0.5), ("full", True, 0.0)])
-def test_cost_depends_on_mode_and_the_sandbox_is_free(live: LiveWire, mode: str, sandbox: bool, cost: float) -> None:
+def test_cost_depends_on_mode_and_the_sandbox_is_free(
+    live: LiveAvatarWire, mode: str, sandbox: bool, cost: float
+) -> None:
     before = credits_left(live)
-    session_id = live.lite(is_sandbox=sandbox) if mode == "lite" else live.mint(is_sandbox=sandbox)
+    session_id = live.lite(is_sandbox=sandbox) if mode == "lite" else live.create_token(is_sandbox=sandbox)
     live.move_clock(100)  # a token costs nothing, however old
     live.start(session_id)
     live.move_clock(30)
@@ -27,16 +29,16 @@ def test_cost_depends_on_mode_and_the_sandbox_is_free(live: LiveWire, mode: str,
     assert live.entry(session_id)["credits_consumed"] == pytest.approx(cost, abs=0.05)
 
 
-def test_without_credits_only_sandbox_sessions_run(live: LiveWire) -> None:
-    running, sandboxed = live.mint(), live.mint(is_sandbox=True)
+def test_without_credits_only_sandbox_sessions_run(live: LiveAvatarWire) -> None:
+    running, sandboxed = live.create_token(), live.create_token(is_sandbox=True)
     live.start(running)
     live.start(sandboxed)
     live.fault("quota_gone", times=None)
     assert live.entry(running)["end_reason"] == "NO_CREDITS"
     assert "end_reason" not in live.entry(sandboxed)
-    refused = live.ask_for("POST", "/v1/sessions/start", token=live.tokens[live.mint()])
+    refused = live.ask_for("POST", "/v1/sessions/start", token=live.tokens[live.create_token()])
     assert (refused.status_code, refused.json()["message"]) == (403, "Not enough credits")
-    live.start(live.mint(is_sandbox=True))
+    live.start(live.create_token(is_sandbox=True))
 
 
 @pytest.mark.parametrize(("body", "wait", "reason"), [
@@ -45,9 +47,9 @@ def test_without_credits_only_sandbox_sessions_run(live: LiveWire) -> None:
     ({"is_sandbox": True}, 61, "MAX_DURATION_REACHED"),
 ])  # fmt: skip
 def test_a_session_ends_at_its_limits_with_a_reason(
-    live: LiveWire, body: dict[str, object], wait: int, reason: str
+    live: LiveAvatarWire, body: dict[str, object], wait: int, reason: str
 ) -> None:
-    session_id = live.mint(**body)
+    session_id = live.create_token(**body)
     live.start(session_id)
     live.move_clock(wait)
     assert live.entry(session_id)["end_reason"] == reason
@@ -55,8 +57,8 @@ def test_a_session_ends_at_its_limits_with_a_reason(
     assert live.got("/v1/sessions?type=active")["count"] == 0
 
 
-def test_keep_alive_resets_the_idle_timeout(live: LiveWire) -> None:
-    session_id = live.mint()
+def test_keep_alive_resets_the_idle_timeout(live: LiveAvatarWire) -> None:
+    session_id = live.create_token()
     live.start(session_id)
     for _ in range(2):
         live.move_clock(200)
@@ -70,14 +72,14 @@ def test_keep_alive_resets_the_idle_timeout(live: LiveWire) -> None:
     ({"reason": "USER_DISCONNECTED"}, "USER_DISCONNECTED"),
     ({"reason": "bored"}, "UNKNOWN"),
 ])  # fmt: skip
-def test_a_stop_is_recorded_with_its_reason(live: LiveWire, body: dict[str, str] | None, reason: str) -> None:
-    session_id = live.mint()
+def test_a_stop_is_recorded_with_its_reason(live: LiveAvatarWire, body: dict[str, str] | None, reason: str) -> None:
+    session_id = live.create_token()
     live.start(session_id)
     live.ask_for("POST", "/v1/sessions/stop", body, token=live.tokens[session_id]).raise_for_status()
     assert live.entry(session_id)["end_reason"] == reason
 
 
-def test_a_token_contains_the_mode_and_starts_one_session(live: LiveWire) -> None:
+def test_a_token_contains_the_mode_and_starts_one_session(live: LiveAvatarWire) -> None:
     session_id = live.lite()
     payload = live.tokens[session_id].split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -87,8 +89,8 @@ def test_a_token_contains_the_mode_and_starts_one_session(live: LiveWire) -> Non
     assert refused.status_code == 400
 
 
-def test_a_full_session_has_no_socket_and_the_callers_room_no_token(live: LiveWire) -> None:
-    full = live.start(live.mint())
+def test_a_full_session_has_no_socket_and_the_callers_room_no_token(live: LiveAvatarWire) -> None:
+    full = live.start(live.create_token())
     assert full["ws_url"] is None
     assert full["livekit_client_token"]
     room = {"livekit_url": "wss://rooms.example", "livekit_room": "r", "livekit_client_token": "t"}
@@ -97,7 +99,7 @@ def test_a_full_session_has_no_socket_and_the_callers_room_no_token(live: LiveWi
     assert brought["ws_url"]
 
 
-def test_a_socket_url_uses_the_proxys_host(live: LiveWire) -> None:
+def test_a_socket_url_uses_the_proxys_host(live: LiveAvatarWire) -> None:
     headers = {
         "Authorization": f"Bearer {live.tokens[live.lite()]}",
         "X-Forwarded-Proto": "https",
@@ -107,7 +109,7 @@ def test_a_socket_url_uses_the_proxys_host(live: LiveWire) -> None:
     assert started["ws_url"].startswith("wss://avatars.example/")
 
 
-def test_references_of_a_token_are_checked_at_start(live: LiveWire) -> None:
+def test_references_of_a_token_are_checked_at_start(live: LiveAvatarWire) -> None:
     nothing = "5f3c0f9e-0000-41ef-8000-000000000000"
     portrait = next(row for row in live.got("/v1/avatars")["results"] if row["type"] == "IMAGE")["id"]
     for status, body in (
@@ -117,26 +119,29 @@ def test_references_of_a_token_are_checked_at_start(live: LiveWire) -> None:
         (400, {"avatar_id": portrait}),  # a photograph has no voice of its own
         (400, {"video_settings": {"quality": "very_high"}}),
     ):
-        assert live.ask_for("POST", "/v1/sessions/start", token=live.tokens[live.mint(**body)]).status_code == status
+        assert (
+            live.ask_for("POST", "/v1/sessions/start", token=live.tokens[live.create_token(**body)]).status_code
+            == status
+        )
 
 
-def test_the_concurrency_limit_counts_only_started_sessions(live: LiveWire) -> None:
+def test_the_concurrency_limit_counts_only_started_sessions(live: LiveAvatarWire) -> None:
     live.control("rules", {"concurrency": 1})
-    first, second = live.mint(), live.mint()
+    first, second = live.create_token(), live.create_token()
     live.start(first)
     assert live.ask_for("POST", "/v1/sessions/start", token=live.tokens[second]).status_code == 409
     live.stop(first)
     live.start(second)
 
 
-def test_a_rate_limited_response_has_a_retry_after_header(live: LiveWire) -> None:
+def test_a_rate_limited_response_has_a_retry_after_header(live: LiveAvatarWire) -> None:
     live.control("rules", {"live_rate": 0})
     refused = live.ask_for("GET", "/v1/voices")
     assert refused.status_code == 429
     assert refused.headers["Retry-After"] == refused.headers["X-RateLimit-Reset"] == "1"
 
 
-def test_a_page_can_call_with_cookies_and_read_refusals(live: LiveWire) -> None:
+def test_a_page_can_call_with_cookies_and_read_refusals(live: LiveAvatarWire) -> None:
     origin = {"Origin": "https://portal.example"}
     for answer in (
         live.http.options("/v1/sessions/start", headers=origin),
@@ -146,10 +151,10 @@ def test_a_page_can_call_with_cookies_and_read_refusals(live: LiveWire) -> None:
         assert answer.headers["Access-Control-Allow-Credentials"] == "true"
 
 
-def test_a_transcript_can_be_read_in_parts_and_deleted(live: LiveWire) -> None:
+def test_a_transcript_can_be_read_in_parts_and_deleted(live: LiveAvatarWire) -> None:
     context = {"name": "Hours", "prompt": "We open at nine.", "opening_text": "Hello, ${name}."}
     context_id = live.ask_for("POST", "/v1/contexts", context).json()["data"]["id"]
-    session_id = live.mint(avatar_persona={"context_id": context_id}, dynamic_variables={"name": "Nora"})
+    session_id = live.create_token(avatar_persona={"context_id": context_id}, dynamic_variables={"name": "Nora"})
     live.start(session_id)
     path = f"/v1/sessions/{session_id}/transcript"
     live.move_clock(1)
@@ -166,8 +171,8 @@ def test_a_transcript_can_be_read_in_parts_and_deleted(live: LiveWire) -> None:
     assert live.got(path)["transcript_data"] == []
 
 
-def test_without_a_context_the_avatar_repeats_but_does_not_answer(live: LiveWire) -> None:
-    session_id = live.mint()
+def test_without_a_context_the_avatar_repeats_but_does_not_answer(live: LiveAvatarWire) -> None:
+    session_id = live.create_token()
     live.start(session_id)
     live.command(session_id, "avatar.speak_response", text="When do you open?")
     live.command(session_id, "avatar.speak_text", text="Good evening.")
@@ -178,7 +183,7 @@ def test_without_a_context_the_avatar_repeats_but_does_not_answer(live: LiveWire
     ]
 
 
-def test_contexts_are_created_changed_and_deleted(live: LiveWire) -> None:
+def test_contexts_are_created_changed_and_deleted(live: LiveAvatarWire) -> None:
     texts = {"name": "Hours", "prompt": "We open at nine, ${name}.", "opening_text": "Hello"}
     made = live.ask_for("POST", "/v1/contexts", {**texts, "llm": "gone"}).json()["data"]
     assert made["required_dynamic_variables"] == ["name"]
@@ -191,7 +196,7 @@ def test_contexts_are_created_changed_and_deleted(live: LiveWire) -> None:
     assert live.ask_for("GET", path).status_code == 404
 
 
-def test_heygens_avatars_and_contexts_are_copied_with_new_ids(live: LiveWire) -> None:
+def test_heygens_avatars_and_contexts_are_copied_with_new_ids(live: LiveAvatarWire) -> None:
     old = {avatar["avatar_name"] for avatar in live.get("/v2/avatars")["data"]["avatars"]}
     new = {avatar["name"] for avatar in live.got("/v1/avatars/public")["results"]}
     assert new - old == {"Wayne"}
@@ -201,23 +206,23 @@ def test_heygens_avatars_and_contexts_are_copied_with_new_ids(live: LiveWire) ->
     assert not voices & {voice["voice_id"] for voice in live.get("/v2/voices")["data"]["voices"]}
 
 
-def test_the_two_services_do_not_share_sessions(live: LiveWire) -> None:
-    theirs, ours = live.new(), live.mint()
+def test_the_two_services_do_not_share_sessions(live: LiveAvatarWire) -> None:
+    theirs, ours = live.new(), live.create_token()
     live.start(ours)
     assert live.call("streaming.stop", {"session_id": ours}).status_code == 404
     assert live.ask_for("GET", f"/v1/sessions/{theirs}").status_code == 404
     assert [live.seen(session)["service"] for session in (theirs, ours)] == ["heygen", "liveavatar"]
 
 
-def test_every_liveavatar_refusal_can_be_injected(live: LiveWire) -> None:
+def test_every_liveavatar_refusal_can_be_injected(live: LiveAvatarWire) -> None:
     live.fault("answer", error="avatar_not_allowed", on="sessions/start")
-    assert live.ask_for("POST", "/v1/sessions/start", token=live.tokens[live.mint()]).status_code == 403
+    assert live.ask_for("POST", "/v1/sessions/start", token=live.tokens[live.create_token()]).status_code == 403
 
 
 def test_a_separate_liveavatar_key_excludes_the_other_services_key() -> None:
     with (
         servers.emulator(media=False, args=["--liveavatar-key", "of-its-own"]) as emulator,
-        LiveWire(emulator.url, emulator.api_key) as live,
+        LiveAvatarWire(emulator.url, emulator.api_key) as live,
     ):
         assert live.ask_for("POST", "/v1/sessions/token", LITE).status_code == 401
         live.api_key = "of-its-own"

@@ -74,7 +74,7 @@ class Sessions(RuleBasedStateMachine):
         assert session.state == (to if to in TRANSITIONS[before] else before)
 
     @rule(session=sessions, here=st.booleans())
-    def come_or_go(self, session: Session | None, here: bool) -> None:
+    def join_or_leave(self, session: Session | None, here: bool) -> None:
         if session is not None and session.is_open:
             self.store.set_user(session, here)
 

@@ -106,5 +106,5 @@ def test_opening_hours_are_not_answered_from_a_text_without_them() -> None:
     assert answer("What are your opening hours?", knowledge=HELP, opening="", language="en") == UNKNOWN_EN
     stray = "To reset your password, open Sign in, choose Forgot password and follow the link.\n"
     assert answer("What are your opening hours?", knowledge=stray, opening="", language="en") == UNKNOWN_EN
-    said = f"{stray}We open at nine in the morning."
-    assert answer("When do you open?", knowledge=said, opening="", language="en") == "We open at nine in the morning."
+    text = f"{stray}We open at nine in the morning."
+    assert answer("When do you open?", knowledge=text, opening="", language="en") == "We open at nine in the morning."

@@ -43,7 +43,11 @@ class Listening:
         self.events: list[dict[str, Any]] = []
         self.texts: asyncio.Queue[str] = asyncio.Queue()
         self.recognizer = SpeechRecognizer(
-            hearing, language, tell=self.events.append, on_text=self.texts.put_nowait, on_no_model=self.texts.put_nowait
+            hearing,
+            language,
+            report=self.events.append,
+            on_text=self.texts.put_nowait,
+            on_no_model=self.texts.put_nowait,
         )
 
     def hear(self, pcm: bytes) -> None:

@@ -65,10 +65,10 @@ def test_a_faster_rate_gives_shorter_speech() -> None:
 
 
 def test_every_emotion_sounds_different() -> None:
-    said = {emotion: speak("This is how I feel.", Voice("en", emotion=emotion)) for emotion in EMOTIONS}
-    assert len({speech.pcm for speech in said.values()}) == len(EMOTIONS)
-    assert _loudness(said["soothing"]) < _loudness(said["excited"])
-    assert said["soothing"].seconds > said["excited"].seconds
+    by_emotion = {emotion: speak("This is how I feel.", Voice("en", emotion=emotion)) for emotion in EMOTIONS}
+    assert len({speech.pcm for speech in by_emotion.values()}) == len(EMOTIONS)
+    assert _loudness(by_emotion["soothing"]) < _loudness(by_emotion["excited"])
+    assert by_emotion["soothing"].seconds > by_emotion["excited"].seconds
 
 
 def _loudness(speech: Speech) -> float:

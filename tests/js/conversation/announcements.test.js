@@ -24,12 +24,12 @@ const stored = (more) =>
   });
 
 test("the avatar's sentences are announced whole and once, however many fragments they arrive in", () => {
-  const said = [];
+  const announced = [];
   for (const fragment of ["Abrimos ", "a las 9.", "30. ", "¿Te ", "va ", "bien? ", "Di", "me."]) {
     transcript.spoken("t1", fragment, 0);
-    said.push(...next());
+    announced.push(...next());
   }
-  assert.deepEqual(said, ["avatar: Abrimos a las 9.30.", "avatar: ¿Te va bien?"]);
+  assert.deepEqual(announced, ["avatar: Abrimos a las 9.30.", "avatar: ¿Te va bien?"]);
   transcript.finished("t1", "");
   assert.deepEqual(next(), ["avatar: Dime."]);
   stored({ who: "avatar", by: "voice", text: "Abrimos a las 9.30. ¿Te va bien? Dime.", at: 0, taskId: "t1" });

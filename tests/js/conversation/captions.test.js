@@ -10,16 +10,16 @@ beforeEach(() => {
 });
 
 const LINE = "El viernes hay dos huecos: a las cuatro y a las cinco y cuarto.";
-const said = () => captions.caption.said;
+const spoken = () => captions.caption.spoken;
 
 test("words sent as they are spoken are shown as they arrive", () => {
   captions.begin("t1", 0);
   captions.add("t1", "El ", 0);
-  assert.deepEqual(captions.caption, { said: "El", next: "" });
+  assert.deepEqual(captions.caption, { spoken: "El", next: "" });
   assert.equal(captions.isAhead, false);
   captions.add("t1", "viernes ", 150);
   captions.advance(200);
-  assert.equal(said(), "El viernes");
+  assert.equal(spoken(), "El viernes");
 });
 
 for (const [language, line] of [
@@ -29,49 +29,49 @@ for (const [language, line] of [
   test(`a text that arrives at once is spread over its speaking time, in ${language}`, () => {
     captions.add("t1", line, 0);
     captions.begin("t1", 100);
-    assert.ok(said().split(" ").length <= 1);
+    assert.ok(spoken().split(" ").length <= 1);
     assert.equal(captions.isAhead, true);
     captions.advance(1_600);
-    assert.ok(line.startsWith(said()));
-    assert.equal(`${said()} ${captions.caption.next}`, line);
-    assert.ok(said().length > 15 && said().length < 40, said());
+    assert.ok(line.startsWith(spoken()));
+    assert.equal(`${spoken()} ${captions.caption.next}`, line);
+    assert.ok(spoken().length > 15 && spoken().length < 40, spoken());
     captions.advance(6_000);
-    assert.deepEqual(captions.caption, { said: line, next: "" });
+    assert.deepEqual(captions.caption, { spoken: line, next: "" });
   });
 }
 
 test("no caption is shown before the avatar speaks", () => {
   captions.add("t1", LINE, 0);
   captions.advance(400);
-  assert.equal(said(), "");
+  assert.equal(spoken(), "");
 });
 
 test("words are shown even if the start of speech was not reported", () => {
   captions.add("t1", "El ", 0);
   captions.add("t1", "viernes ", 3_000);
-  assert.equal(said(), "El");
+  assert.equal(spoken(), "El");
 });
 
 test("captions wait for a pause in the speech, but not for long", () => {
   captions.add("t1", LINE, 0);
   captions.begin("t1", 0);
   captions.advance(500, true);
-  const before = said();
+  const before = spoken();
   for (let now = 600; now <= 1_500; now += 100) captions.advance(now, false);
-  assert.equal(said(), before);
+  assert.equal(spoken(), before);
   for (let now = 1_600; now <= 8_000; now += 100) captions.advance(now, false);
-  assert.equal(said(), LINE);
+  assert.equal(spoken(), LINE);
 });
 
 test("the end of speech completes the line, and the next one starts empty", () => {
   captions.begin("t1", 0);
   captions.add("t1", LINE, 0);
   captions.end("t1");
-  assert.equal(said(), LINE);
+  assert.equal(spoken(), LINE);
   captions.begin("t2", 5_000);
-  assert.equal(said(), "");
+  assert.equal(spoken(), "");
   captions.add("t2", "Adiós.", 5_000);
-  assert.equal(said(), "Adiós.");
+  assert.equal(spoken(), "Adiós.");
 });
 
 test("the end of another line changes nothing", () => {
@@ -90,7 +90,7 @@ test("a long text is split into captions that later words do not change", () => 
   for (const [place, word] of words.entries()) {
     captions.add("t1", word, place * 400);
     captions.advance(place * 400 + 390);
-    const caption = captions.caption.said;
+    const caption = captions.caption.spoken;
     assert.ok(caption.length <= 96, caption);
     assert.ok(caption.endsWith(word.trim()), caption);
     shown.add(caption.split(" ")[0]);
@@ -104,7 +104,7 @@ test("without task IDs, a new line begins after the end of the previous one", ()
   captions.end("");
   captions.begin("", 2_000);
   captions.add("", "Dos.", 2_000);
-  assert.equal(said(), "Dos.");
+  assert.equal(spoken(), "Dos.");
 });
 
 for (const [language, text] of [
@@ -125,7 +125,7 @@ for (const [language, text] of [
     const longestMs = 200 * text.length; // three letters' time for each character, and a reserve
     for (let now = 100; now < longestMs; now += 100) {
       captions.advance(now);
-      shown.add(captions.caption.said);
+      shown.add(captions.caption.spoken);
     }
     assert.ok(shown.size > 15, [...shown].join("\n"));
     for (const caption of shown) {
@@ -141,12 +141,12 @@ test("a sentence of a script without spaces ends its caption", () => {
   captions.begin("t1", 0);
   captions.add("t1", `${first}それから駅前の店でお茶を飲みましょう。`, 0);
   captions.advance(1_000);
-  assert.equal(captions.caption.said + captions.caption.next, first);
+  assert.equal(captions.caption.spoken + captions.caption.next, first);
 });
 
 test("a syllable takes longer to speak than a letter", () => {
   captions.begin("t1", 0);
   captions.add("t1", "今日は天気がいいので公園まで歩いて行きましょうと友達に言いましたがまだ返事がありません", 0);
   captions.advance(3_000); // about fifteen syllables
-  assert.ok(said().length > 10 && said().length < 22, said());
+  assert.ok(spoken().length > 10 && spoken().length < 22, spoken());
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 import { Conversation } from "../../../sessions/static/sessions/conversation/conversation.js";
-import { face } from "../../../sessions/static/sessions/conversation/state.js";
+import { screenOf } from "../../../sessions/static/sessions/conversation/state.js";
 import { OUTSIDE } from "../../../sessions/static/sessions/recovery/browser-facts.js";
 
 let sent, joined, waiting, left, hushed, kept, publishTrouble, socket, conversation;
@@ -88,7 +88,7 @@ test("cancelling before the session has an ID stops it when it has one", () => {
   assert.deepEqual(types(), ["session.start", "session.stop"]);
   status("stopping", { reason: "user_stopped" });
   status("ended", { reason: "user_stopped" });
-  assert.equal(face(conversation.state), "ready");
+  assert.equal(screenOf(conversation.state), "ready");
 });
 
 test("texts typed while connecting are sent once, in order, when the session is live", () => {
@@ -220,7 +220,7 @@ test("a refused text shows its reason", () => {
   });
   const { stage, why } = conversation.transcript.lines.at(-1);
   assert.deepEqual([stage, why], ["failed", "No"]);
-  assert.equal(face(conversation.state), "live");
+  assert.equal(screenOf(conversation.state), "live");
 });
 
 test("what the avatar says is shown in fragments and reported whole", () => {
@@ -256,7 +256,7 @@ test("a reload returns to the session without waiting for the socket", () => {
   assert.deepEqual(sent, [{ type: "session.join", session_id: "s1" }]);
   conversation.onRoomEvent({ type: "first_frame", shownAt: 1, width: 1, height: 1 });
   status("live");
-  assert.equal(face(conversation.state), "live");
+  assert.equal(screenOf(conversation.state), "live");
 });
 
 test("a reload loses no text: those waiting and being sent arrive once (requirement 75)", () => {
@@ -302,7 +302,7 @@ test("returning to a session that is gone leads to the start", () => {
   kept = { sessionId: "s1", url: "ws://room", token: "secret", unsent: [] };
   conversation = make();
   conversation.onMessage({ type: "error", code: "not_found", words: "No" });
-  assert.equal(face(conversation.state), "ready");
+  assert.equal(screenOf(conversation.state), "ready");
   assert.equal(kept, null);
 });
 
@@ -310,7 +310,7 @@ test("a room joined before Start reports nothing and is used by Start", () => {
   conversation.prepare();
   conversation.onMessage({ type: "session.room", url: "ws://ours", token: "t1", name: "n", waits: true });
   assert.deepEqual(waiting, [["ws://ours", "t1", "n"]]);
-  assert.equal(face(conversation.state), "ready");
+  assert.equal(screenOf(conversation.state), "ready");
   conversation.start(0);
   conversation.onMessage({ type: "session.room", url: "ws://ours", token: "t2", name: "n", waits: false });
   assert.deepEqual(joined, [["ws://ours", "t2", "n"]]);
@@ -345,9 +345,9 @@ test("a room that refuses the page leads to a new session, then to the end; star
   goLive();
   conversation.onRoomEvent({ type: "room_lost", code: "room_refused", reason: 7 });
   assert.deepEqual(sent.at(-1), { type: "session.start", continues: "s1", because: "no_picture" });
-  assert.equal(face(conversation.state), "recovering");
+  assert.equal(screenOf(conversation.state), "recovering");
   conversation.onMessage({ type: "error", code: "provider_limit", words: "Full" });
-  assert.equal(face(conversation.state), "failed");
+  assert.equal(screenOf(conversation.state), "failed");
   assert.equal(sent.at(-1).data.is_final, true);
   conversation.start(0);
   assert.equal(types().at(-1), "verdict");
@@ -360,22 +360,22 @@ test("a room that closes with its session is no failure", () => {
   conversation.onRoomEvent({ type: "room_lost", code: "room_closed", reason: 5 });
   status("stopping", { reason: "staff_stopped", words: "The team ended it" });
   mock.timers.tick(3_000);
-  assert.equal(face(conversation.state), "ended");
+  assert.equal(screenOf(conversation.state), "ended");
 });
 
 test("a room that closes unexpectedly leads to a new session after a moment", () => {
   goLive();
   conversation.onRoomEvent({ type: "room_lost", code: "room_closed", reason: 5 });
-  assert.equal(face(conversation.state), "live");
+  assert.equal(screenOf(conversation.state), "live");
   mock.timers.tick(3_000);
-  assert.equal(face(conversation.state), "recovering");
+  assert.equal(screenOf(conversation.state), "recovering");
   assert.equal(types().at(-1), "session.start");
 });
 
 test("a conversation that continues in another tab is not stopped", () => {
   goLive();
   conversation.onRoomEvent({ type: "room_lost", code: "room_elsewhere", reason: 2 });
-  assert.equal(face(conversation.state), "failed");
+  assert.equal(screenOf(conversation.state), "failed");
   assert.ok(!types().includes("session.stop"));
 });
 
@@ -387,7 +387,7 @@ for (const [code, cause] of [
   test(`a socket closed with ${code} shows the reason and leaves the room`, () => {
     goLive();
     assert.ok(conversation.onAccessLost(code));
-    assert.equal(face(conversation.state), "failed");
+    assert.equal(screenOf(conversation.state), "failed");
     assert.equal(conversation.state.cause.code, cause);
     assert.equal(left, 1);
   });
@@ -395,7 +395,7 @@ for (const [code, cause] of [
 
 test("a page without a session shows no reason for lost access", () => {
   assert.ok(!conversation.onAccessLost(4401));
-  assert.equal(face(conversation.state), "ready");
+  assert.equal(screenOf(conversation.state), "ready");
 });
 
 test("a waiting user reads why access was lost", () => {

@@ -38,35 +38,35 @@ test("the greeting is timed from the click, once, and the sound is watched until
 
 test("a typed text is timed from the moment it was sent", () => {
   greeted();
-  sound.texted(5_000);
+  sound.textSent(5_000);
   sound.heard(5_120);
   assert.deepEqual(reported, [{ after: "typed", ms: 120 }]);
 });
 
 test("a spoken sentence is timed from the last voice, not from the message about its end", () => {
   greeted();
-  sound.voiced(5_000);
-  sound.voiced(6_000);
-  sound.spoke(7_200);
+  sound.voiceSent(5_000);
+  sound.voiceSent(6_000);
+  sound.speechEnded(7_200);
   sound.heard(7_500);
   assert.deepEqual(reported, [{ after: "spoken", ms: 1_500 }]);
   sound.talking(true, 7_450);
   sound.talking(false, 9_000);
-  sound.spoke(10_000); // nothing was heard at the microphone
+  sound.speechEnded(10_000); // nothing was heard at the microphone
   sound.heard(10_100);
   assert.equal(reported.length, 1);
 });
 
 test("what may be the end of another line or the greeting is not reported", () => {
   sound.begin(0);
-  sound.texted(500);
+  sound.textSent(500);
   sound.heard(700); // the greeting, or the answer
   assert.deepEqual(reported, []);
   sound.talking(true, 650);
-  sound.texted(800);
+  sound.textSent(800);
   sound.heard(810);
   sound.talking(false, 2_000);
-  sound.texted(2_400);
+  sound.textSent(2_400);
   sound.heard(2_410); // the last sound of the line
   assert.deepEqual(reported, []);
   assert.equal(isWatched, false);
@@ -74,10 +74,10 @@ test("what may be the end of another line or the greeting is not reported", () =
 
 test("after an interruption, and after too long, nothing is reported", () => {
   greeted();
-  sound.texted(5_000);
+  sound.textSent(5_000);
   sound.forget();
   sound.heard(5_100);
-  sound.texted(6_000);
+  sound.textSent(6_000);
   sound.heard(36_001);
   assert.deepEqual(reported, []);
 });

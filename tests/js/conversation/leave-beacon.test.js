@@ -3,17 +3,17 @@ import { test } from "node:test";
 
 import { sendLeaveBeacon } from "../../../sessions/static/sessions/conversation/leave-beacon.js";
 
-const said = (conversation) => {
+const sentBy = (conversation) => {
   const beacons = [];
   sendLeaveBeacon(conversation, "t=ken", (url, body) => beacons.push(`${url}?${body}`));
   return beacons;
 };
 
 test("a closing page sends its session, tab and CSRF token", () => {
-  assert.deepEqual(said({ sessionId: "s1", tab: "abc" }), ["/sessions/s1/leave?tab=abc&csrfmiddlewaretoken=t%3Dken"]);
+  assert.deepEqual(sentBy({ sessionId: "s1", tab: "abc" }), ["/sessions/s1/leave?tab=abc&csrfmiddlewaretoken=t%3Dken"]);
 });
 
 test("a page without a session sends nothing", () => {
-  assert.deepEqual(said({ sessionId: "", tab: "abc" }), []);
-  assert.deepEqual(said({ sessionId: "s1", tab: "" }), []);
+  assert.deepEqual(sentBy({ sessionId: "", tab: "abc" }), []);
+  assert.deepEqual(sentBy({ sessionId: "s1", tab: "" }), []);
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
 import { Conversation } from "../../../sessions/static/sessions/conversation/conversation.js";
-import { face } from "../../../sessions/static/sessions/conversation/state.js";
+import { screenOf } from "../../../sessions/static/sessions/conversation/state.js";
 import { OUTSIDE } from "../../../sessions/static/sessions/recovery/browser-facts.js";
 import { describeQueue } from "../../../sessions/static/sessions/views/queue.js";
 
@@ -26,7 +26,7 @@ beforeEach(() => {
 const tell = (type, more = {}) => conversation.onMessage({ type, ...more });
 const status = (value, more = {}) =>
   tell("session.status", { session_id: "s1", status: value, now: "1970-01-01T00:00:00Z", ...more });
-const now = () => face(conversation.state);
+const now = () => screenOf(conversation.state);
 
 test("a queued user sees the position advance and starts automatically (complaint 4)", () => {
   conversation.start(0, { quality: "low" });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { face, isOver, READY, reduce, takesTasks } from "../../../sessions/static/sessions/conversation/state.js";
+import { isOver, READY, reduce, screenOf, takesTasks } from "../../../sessions/static/sessions/conversation/state.js";
 
 /** @param {...object} happenings */
 const after = (...happenings) => happenings.reduce(reduce, READY);
@@ -18,20 +18,20 @@ const LIVE = [
 test("starting advances in steps until the video", () => {
   const steps = LIVE.slice(0, 4).map((_, count) => after(...LIVE.slice(0, count + 1)).step);
   assert.deepEqual(steps, [0, 0, 1, 2]);
-  assert.equal(face(after(...LIVE)), "live");
+  assert.equal(screenOf(after(...LIVE)), "live");
 });
 
 test("the first frame shows the video, texts wait for the portal", () => {
   const seen = after(...LIVE.slice(0, 5));
-  assert.equal(face(seen), "live");
+  assert.equal(screenOf(seen), "live");
   assert.equal(takesTasks(seen), false);
   assert.equal(takesTasks(after(...LIVE)), true);
 });
 
 test("a browser that blocks playback asks for a tap", () => {
   const blocked = after(...LIVE, { type: "playback_blocked" });
-  assert.equal(face(blocked), "tap");
-  assert.equal(face(reduce(blocked, { type: "playback_started" })), "live");
+  assert.equal(screenOf(blocked), "tap");
+  assert.equal(screenOf(reduce(blocked, { type: "playback_started" })), "live");
 });
 
 test("video blocked in low power mode is told from blocked audio (complaint 9)", () => {
@@ -42,48 +42,48 @@ test("video blocked in low power mode is told from blocked audio (complaint 9)",
 
 test("a warning stays until the user reacts; writing answers the idle warning only", () => {
   const warned = (why) => after(...LIVE, { type: "session.ending", why, at: "2026-01-01T00:00:00Z", seconds: 60 });
-  assert.equal(face(warned("idle")), "ending");
-  assert.equal(face(reduce(warned("idle"), { type: "session.staying" })), "live");
-  assert.equal(face(reduce(warned("idle"), { type: "task.sent" })), "live");
-  assert.equal(face(reduce(warned("duration_limit"), { type: "task.sent" })), "ending");
+  assert.equal(screenOf(warned("idle")), "ending");
+  assert.equal(screenOf(reduce(warned("idle"), { type: "session.staying" })), "live");
+  assert.equal(screenOf(reduce(warned("idle"), { type: "task.sent" })), "live");
+  assert.equal(screenOf(reduce(warned("duration_limit"), { type: "task.sent" })), "ending");
 });
 
 test("an end that the portal calls a failure is shown as one with its text, any other as ended", () => {
-  assert.equal(face(after(...LIVE, status("stopping", { reason: "user_stopped" }))), "ended");
+  assert.equal(screenOf(after(...LIVE, status("stopping", { reason: "user_stopped" }))), "ended");
   const cut = after(...LIVE, status("ended", { reason: "provider_ended", is_failure: true, words: "Cut off" }));
-  assert.equal(face(cut), "failed");
+  assert.equal(screenOf(cut), "failed");
   assert.deepEqual(cut.cause, { code: "provider_ended", words: "Cut off" });
   assert.equal(isOver(cut), true);
-  assert.equal(face(after(...LIVE, status("ended", { reason: "provider_ended", is_failure: false }))), "ended");
+  assert.equal(screenOf(after(...LIVE, status("ended", { reason: "provider_ended", is_failure: false }))), "ended");
 });
 
 test("a session that ends while connecting shows its end", () => {
   const ended = status("ended", { reason: "staff_stopped", words: "The team ended it" });
-  assert.equal(face(after({ type: "start" }, status("creating"), ended)), "ended");
+  assert.equal(screenOf(after({ type: "start" }, status("creating"), ended)), "ended");
 });
 
 test("a frame after cancelling changes nothing (complaint 21)", () => {
   const late = after(...LIVE.slice(0, 4), { type: "cancel" }, { type: "first_frame" }, status("stopping"));
-  assert.equal(face(late), "connecting");
-  assert.equal(face(reduce(late, status("ended", { reason: "user_stopped" }))), "ready");
+  assert.equal(screenOf(late), "connecting");
+  assert.equal(screenOf(reduce(late, status("ended", { reason: "user_stopped" }))), "ready");
 });
 
 test("cancelling returns to ready once the session has ended", () => {
   const cancelled = after({ type: "start" }, status("creating"), { type: "cancel" }, status("stopping"));
-  assert.equal(face(cancelled), "connecting");
-  assert.equal(face(reduce(cancelled, status("ended", { reason: "user_stopped" }))), "ready");
+  assert.equal(screenOf(cancelled), "connecting");
+  assert.equal(screenOf(reduce(cancelled, status("ended", { reason: "user_stopped" }))), "ready");
 });
 
 test("a refused start is a failure, a later refusal is not", () => {
   const refusal = { type: "error", code: "provider_limit", words: "Full" };
-  assert.equal(face(after({ type: "start" }, refusal)), "failed");
-  assert.equal(face(after(...LIVE, refusal)), "live");
-  assert.equal(face(after(refusal)), "ready");
-  assert.equal(face(after({ type: "start" }, { type: "cancel" }, refusal)), "ready");
+  assert.equal(screenOf(after({ type: "start" }, refusal)), "failed");
+  assert.equal(screenOf(after(...LIVE, refusal)), "live");
+  assert.equal(screenOf(after(refusal)), "ready");
+  assert.equal(screenOf(after({ type: "start" }, { type: "cancel" }, refusal)), "ready");
 });
 
 test("a lost room fails an open session and does not change one that is over", () => {
-  assert.equal(face(after(...LIVE, { type: "room_lost", code: "room_closed" })), "failed");
+  assert.equal(screenOf(after(...LIVE, { type: "room_lost", code: "room_closed" })), "failed");
   const over = after(...LIVE, status("ended", { reason: "idle" }));
   assert.equal(reduce(over, { type: "room_lost", code: "room_closed" }), over);
 });

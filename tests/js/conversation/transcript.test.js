@@ -120,7 +120,7 @@ test("a new conversation keeps only unsent texts", () => {
   transcript.written(item({ delivery: "failed" }), 2_000);
   transcript.clear();
   assert.deepEqual(texts(), ["Hola ¿cómo estás?"]);
-  assert.equal(transcript.saidCount, 0);
+  assert.equal(transcript.lineCount, 0);
 });
 
 test("a typed line follows earlier lines even if the clocks differ", () => {

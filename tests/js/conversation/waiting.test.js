@@ -25,7 +25,7 @@ test("nothing is reported without a session, or once it is live", () => {
   assert.equal(waiting.next(connecting({ phase: "live" }), true), null);
 });
 
-test("each session is told anew", () => {
+test("the next session is reported again", () => {
   const waiting = new Waiting();
   assert.equal(waiting.next(connecting(), true), "hidden");
   assert.equal(waiting.next(connecting({ sessionId: "s2" }), true), "hidden");

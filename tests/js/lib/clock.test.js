@@ -32,7 +32,7 @@ test("the delay doubles up to a maximum and is never zero", () => {
   assert.equal(wait(0, 0), 250);
 });
 
-test("The time of day has 24 hours in every language.", () => {
+test("the time of day has 24 hours in every language", () => {
   const midnight = new Date(2026, 0, 20, 0, 9).toISOString();
   assert.deepEqual(
     ["es", "en"].map((language) => timeOfDay(midnight, language)),

@@ -4,7 +4,7 @@ import { beforeEach, mock, test } from "node:test";
 import { PortalSocket } from "../../../sessions/static/sessions/lib/socket.js";
 
 /** A WebSocket's face towards the page, opened and closed by the test. */
-class Line {
+class FakeSocket {
   readyState = 0;
   sent = [];
   send(text) {
@@ -36,7 +36,7 @@ beforeEach(() => {
     onRefused: (code) => heard.push(code),
   };
   socket = new PortalSocket("wss://portal/ws", hooks, () => {
-    lines.push(new Line());
+    lines.push(new FakeSocket());
     return lines.at(-1);
   });
   socket.open();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 import { Conversation } from "../../../sessions/static/sessions/conversation/conversation.js";
-import { face } from "../../../sessions/static/sessions/conversation/state.js";
+import { screenOf } from "../../../sessions/static/sessions/conversation/state.js";
 import { FINE, OUTSIDE } from "../../../sessions/static/sessions/recovery/browser-facts.js";
 import { TICK_MS } from "../../../sessions/static/sessions/recovery/recovery.js";
 
@@ -53,7 +53,7 @@ function goLive() {
 
 test("each recovery step is shown and recorded: rejoin, new session, sound only", () => {
   pass(5_000);
-  assert.equal(face(conversation.state), "recovering");
+  assert.equal(screenOf(conversation.state), "recovering");
   assert.deepEqual(sent.at(-1), { type: "room.rejoin" });
   hear("error", { code: "rejoin_refused" });
   assert.deepEqual(did, ["join one", "join one"]);
@@ -64,7 +64,7 @@ test("each recovery step is shown and recorded: rejoin, new session, sound only"
   hear("session.room", { url: "ws://room", token: "two" });
   assert.equal(did.at(-1), "join two");
   pass(8_000);
-  assert.equal(face(conversation.state), "sound");
+  assert.equal(screenOf(conversation.state), "sound");
   assert.deepEqual(
     reported("ladder").map(({ step }) => step),
     ["rejoin", "renew", "sound"],
@@ -85,7 +85,7 @@ test("a restored video ends the recovery, and texts written meanwhile are sent o
   );
   seen = { ...FINE, hasMoved: true };
   pass(TICK_MS);
-  assert.equal(face(conversation.state), "live");
+  assert.equal(screenOf(conversation.state), "live");
   assert.deepEqual(
     sent.filter(({ type }) => type === "task.send").map(({ text }) => text),
     ["uno"],
@@ -104,7 +104,7 @@ test("a session that the provider ended continues in a new one with its lines (c
     words: "Cut off",
   });
   assert.deepEqual(sent.at(-1), { type: "session.start", continues: "s1", because: "no_picture" });
-  assert.equal(face(conversation.state), "recovering");
+  assert.equal(screenOf(conversation.state), "recovering");
   assert.deepEqual(
     conversation.transcript.lines.map(({ text }) => text),
     ["Hola."],
@@ -119,7 +119,7 @@ test("before the provider's limit a new session takes over with all lines (compl
   conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t", message: "Hola." });
   endsIn(60_000);
   pass(TICK_MS);
-  assert.deepEqual([face(conversation.state), starts()], ["live", []]);
+  assert.deepEqual([screenOf(conversation.state), starts()], ["live", []]);
   endsIn(14_000);
   conversation.dispatch({ type: "avatar_talking", isTalking: true });
   pass(TICK_MS);
@@ -135,7 +135,7 @@ test("before the provider's limit a new session takes over with all lines (compl
   seen = { ...FINE, hasMoved: true };
   pass(TICK_MS);
   assert.equal(conversation.recovery.ladder.renewals, 0);
-  assert.equal(face(conversation.state), "live");
+  assert.equal(screenOf(conversation.state), "live");
   assert.deepEqual(
     conversation.transcript.lines.map(({ text }) => text),
     ["Hola."],
@@ -158,14 +158,14 @@ test("a session that ends before its replacement is continued once", () => {
   assert.deepEqual(starts(), [{ type: "session.start", continues: "s1", because: "duration_limit" }]);
   hear("error", { code: "time_is_up", words: "Time is up" });
   hear("session.status", { session_id: "s1", status: "ended", reason: "duration_limit" });
-  assert.equal(face(conversation.state), "ended");
+  assert.equal(screenOf(conversation.state), "ended");
 });
 
 test("when no step is left, the cause is shown and the session ended", () => {
   room.now = OUTSIDE;
   conversation.onRoomEvent({ type: "room_lost", code: "room_refused", reason: 7 });
   hear("error", { code: "provider_limit", words: "Full" });
-  assert.equal(face(conversation.state), "failed");
+  assert.equal(screenOf(conversation.state), "failed");
   assert.equal(reported("verdict").at(-1).is_final, true);
   assert.equal(conversation.state.cause.code, reported("verdict").at(-1).code);
 });
@@ -195,16 +195,16 @@ test("a renewal that must queue shows the queue and keeps the lines", () => {
   goLive();
   conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t", message: "Hola." });
   hear("session.status", { session_id: "s1", status: "ended", reason: "provider_ended", is_failure: true });
-  assert.equal(face(conversation.state), "recovering");
+  assert.equal(screenOf(conversation.state), "recovering");
   hear("queue.place", { place: 2, waiting: 3, expected_wait_s: 60 });
-  assert.deepEqual([face(conversation.state), conversation.state.queue.position], ["queue", 2]);
+  assert.deepEqual([screenOf(conversation.state), conversation.state.queue.position], ["queue", 2]);
   assert.equal(conversation.state.startOptions.continues, "s1");
   pass(60_000); // no step of the ladder is due meanwhile
   hear("session.status", { session_id: "s1", status: "ended", reason: "provider_ended", is_failure: true });
-  assert.equal(face(conversation.state), "queue");
+  assert.equal(screenOf(conversation.state), "queue");
   hear("session.status", { session_id: "s2", status: "connecting" });
   hear("session.room", { url: "ws://room", token: "two" });
-  assert.equal(face(conversation.state), "connecting");
+  assert.equal(screenOf(conversation.state), "connecting");
   assert.deepEqual(did.at(-1), "join two");
   assert.deepEqual(
     conversation.transcript.lines.map(({ text }) => text),

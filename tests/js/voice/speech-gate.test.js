@@ -53,8 +53,8 @@ for (const rate of [16_000, 44_100, 48_000]) {
     );
     assert.equal(energy(through(gate, clatter)), 0);
     const word = joined(silence(rate, 0.3), vowel(rate, 0.4), silence(rate, 1.2));
-    const [said, sent] = [energy(word), energy(through(gate, word))];
-    assert.ok(sent > 0.8 * said && sent < said, `${sent} of ${said}`); // a little faster, so a little less
+    const [spoken, sent] = [energy(word), energy(through(gate, word))];
+    assert.ok(sent > 0.8 * spoken && sent < spoken, `${sent} of ${spoken}`); // a little faster, so a little less
     assert.equal(energy(through(gate, clatter)), 0);
   });
 }

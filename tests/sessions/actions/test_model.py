@@ -276,17 +276,17 @@ class Portal(RuleBasedStateMachine):
         self.simulation.take_step(self.simulation.steps[-1])
 
     @rule()
-    def go_on_undisturbed(self) -> None:
+    def continue_undisturbed(self) -> None:
         while self.simulation.steps or self.simulation.calls:
             if self.simulation.steps:
                 self.simulation.take_step(self.simulation.steps[0])
             else:
                 self.simulation.answer(self.simulation.calls[0])
-            self.nothing_that_goes_on_is_closed()
+            self.no_running_session_is_closed()
 
     @precondition(lambda self: self.simulation.calls)
     @rule(n=which, what=st.sampled_from(["take", "answer", "lose", "refuse"]))
-    def provider_does(self, n: int, what: str) -> None:
+    def provider_takes_a_step(self, n: int, what: str) -> None:
         call = self._pick(self.simulation.calls, n)
         match what:
             case "take":
@@ -309,7 +309,7 @@ class Portal(RuleBasedStateMachine):
         self.foreign.add(self.provider.order("foreign"))
 
     @rule()
-    def redis_goes_or_comes(self) -> None:
+    def redis_is_lost_or_returns(self) -> None:
         self.is_redis_away = not self.is_redis_away
 
     @rule(n=st.integers(0, 2))
@@ -335,7 +335,7 @@ class Portal(RuleBasedStateMachine):
         assert self._rows().open().count() <= SLOTS
 
     @invariant()
-    def nothing_that_goes_on_is_closed(self) -> None:
+    def no_running_session_is_closed(self) -> None:
         asked, self.judged = self.provider.asked_to_stop[self.judged :], len(self.provider.asked_to_stop)
         for provider_session_id in asked:
             assert provider_session_id not in self.foreign
@@ -364,7 +364,7 @@ class Portal(RuleBasedStateMachine):
         for name in self.foreign:  # the other portal's sessions end, too
             self.provider.open.pop(name, None)
         for _ in range(ROUNDS):
-            self.go_on_undisturbed()
+            self.continue_undisturbed()
             if not self._rows().open().exists() and not self._left_open() and not self._wait():
                 return
             self._pass(self._time_to_next_tick(), are_taken=False)

@@ -55,10 +55,10 @@ async def test_a_repeated_ref_is_answered_with_the_first_outcome_and_sent_once(p
 
 async def test_texts_repeated_over_another_socket_keep_their_order(provider: Mock) -> None:
     """The first text is still being sent; the page repeats all three elsewhere."""
-    reached, may_answer, said = asyncio.Event(), asyncio.Event(), []
+    reached, may_answer, sent = asyncio.Event(), asyncio.Event(), []
 
     async def think(session_id: str, *, text: str, kind: TaskKind) -> Delivered:
-        said.append(text)
+        sent.append(text)
         reached.set()
         await may_answer.wait()
         return Delivered(f"task-{text}")
@@ -78,7 +78,7 @@ async def test_texts_repeated_over_another_socket_keep_their_order(provider: Moc
         answered = {(await tab.hear("task.sent", status="sent"))["ref"]}
         while answered != {"r1", "r2", "r3"}:
             answered.add((await tab.hear("task.sent", status="sent"))["ref"])
-    assert said == ["uno", "dos", "tres"]
+    assert sent == ["uno", "dos", "tres"]
 
 
 async def test_a_repeated_text_waits_for_the_outcome_in_another_process(

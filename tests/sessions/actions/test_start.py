@@ -23,7 +23,7 @@ from tests.timeouts import WAIT_TIMEOUT_S
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
 
 
-class APage:
+class FakePage:
     """A browser tab that starts a session."""
 
     def __init__(self) -> None:
@@ -53,11 +53,11 @@ class APage:
 
 
 @pytest.fixture
-def page() -> APage:
-    return APage()
+def page() -> FakePage:
+    return FakePage()
 
 
-async def an_attempt(page: APage, **persona: Any) -> StartAttempt:
+async def make_attempt(page: FakePage, **persona: Any) -> StartAttempt:
     user, persona_row = await a_person(), await a_persona(**persona)
     await this_process.hold_lease()
     address = TabAddress(this_process.id, "the-tab")
@@ -65,10 +65,10 @@ async def an_attempt(page: APage, **persona: Any) -> StartAttempt:
 
 
 async def test_a_start_that_is_given_up_while_its_session_is_stored_is_called_off(
-    provider: Mock, page: APage, monkeypatch: pytest.MonkeyPatch
+    provider: Mock, page: FakePage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The session holds a slot, but the provider must not be called."""
-    attempt, loop, store = await an_attempt(page), asyncio.get_running_loop(), slots.open_in_tab
+    attempt, loop, store = await make_attempt(page), asyncio.get_running_loop(), slots.open_in_tab
 
     def store_and_give_up(*args: Any) -> StreamingSession:
         session = store(*args)
@@ -85,9 +85,9 @@ async def test_a_start_that_is_given_up_while_its_session_is_stored_is_called_of
 
 
 async def test_a_tab_that_was_closed_does_not_wait_for_a_slot_that_the_provider_refused(
-    provider: Mock, page: APage
+    provider: Mock, page: FakePage
 ) -> None:
-    attempt = await an_attempt(page)
+    attempt = await make_attempt(page)
 
     async def refuse(*args: Any) -> None:
         page.is_open = False

@@ -76,9 +76,9 @@ def test_staff_stop_running_sessions_only_once(admin_client: Client, provider: M
     """Requirement 49. A second press changes nothing."""
     live = StreamingSessionFactory.create(provider_session_id="theirs", user__username="ana")
     ended, stopping = (StreamingSessionFactory.create(status=status) for status in (Status.ENDED, Status.STOPPING))
-    said = press_stop(admin_client, live, ended, stopping, reason=" Fire drill today ")
+    shown = press_stop(admin_client, live, ended, stopping, reason=" Fire drill today ")
     before = "1 session is being stopped. Its provider has not responded yet."
-    assert said == [("warning", f"1 session has ended. {before}")]
+    assert shown == [("warning", f"1 session has ended. {before}")]
     assert press_stop(admin_client, live) == [("warning", "All selected sessions had already ended.")]
     assert press_stop(admin_client, live, stopping) == [("warning", before)]
     assert provider.stop_session.call_args_list == [call("theirs", StopReason.CLOSED)]

@@ -31,17 +31,17 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 @pytest.fixture(autouse=True)
-def each_its_own(provider: Mock) -> None:
+def distinct_session_ids(provider: Mock) -> None:
     """Give each session that the provider creates its own ID."""
     usual, count = provider.new_session.return_value, itertools.count(1)
     provider.new_session.side_effect = lambda asked: replace(usual, provider_session_id=f"their-session-{next(count)}")
 
 
-def once(said: asyncio.Event) -> Callable[..., Awaitable[None]]:
+def answers_after(event: asyncio.Event) -> Callable[..., Awaitable[None]]:
     """A call that the provider answers once the event is set."""
 
     async def stop(*asked: object) -> None:
-        await said.wait()
+        await event.wait()
 
     return stop
 
@@ -206,7 +206,7 @@ async def test_a_second_device_is_offered_a_take_over_and_gets_it() -> None:
 async def test_a_take_over_waits_for_the_providers_confirmation_and_keeps_its_slot(provider: Mock) -> None:
     """Complaint 20: no other user gets the slot meanwhile."""
     confirmed = asyncio.Event()
-    provider.stop_session.side_effect = once(confirmed)
+    provider.stop_session.side_effect = answers_after(confirmed)
     user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
     async with (
         browser(user, persona.slug) as desk,
@@ -227,7 +227,7 @@ async def test_a_take_over_waits_for_the_providers_confirmation_and_keeps_its_sl
 async def test_a_waiting_take_over_can_be_cancelled(provider: Mock) -> None:
     """Complaint 21."""
     confirmed = asyncio.Event()
-    provider.stop_session.side_effect = once(confirmed)
+    provider.stop_session.side_effect = answers_after(confirmed)
     user, persona = await a_person(), await a_persona(**FULL)
     async with browser(user, persona.slug) as desk, browser(user, persona.slug) as phone:
         await desk.go_live()
@@ -245,7 +245,7 @@ async def test_an_unconfirmed_take_over_ends_with_a_clear_refusal(
 ) -> None:
     monkeypatch.setattr(start, "RELEASE_TIMEOUT", start.RELEASE_POLL)
     never = asyncio.Event()
-    provider.stop_session.side_effect = once(never)
+    provider.stop_session.side_effect = answers_after(never)
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as desk, browser(user, persona.slug) as phone:
         await desk.go_live()

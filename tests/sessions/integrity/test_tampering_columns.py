@@ -47,7 +47,7 @@ from tests.support.factories import PersonaFactory, UserFactory
 
 # Models that the record does not cover, with the reason.
 NOT_SHOWN = {
-    "chatwatch": "which process listens to a provider, while it does",
+    "monitoredsession": "which process listens to a provider, while it does",
     "queueentry": "who waits, while they wait",
     "serverprocess": "which web processes live",
     "tab": "which tabs are open",
@@ -234,7 +234,7 @@ def report_avatar_line(session: StreamingSession, text: str) -> None:
     now = timezone.now().timestamp() * 1000
     data = {"message": text, "task_id": "their-task", "interrupted": True}
     message = {"kind": "avatar_end_message", "data": data, "at": now, "sent": now}
-    asyncio.run(page_reports.take(session.pk, message, page_clock.PageClock()))
+    asyncio.run(page_reports.handle(session.pk, message, page_clock.PageClock()))
 
 
 @contextmanager

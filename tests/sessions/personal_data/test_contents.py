@@ -79,7 +79,7 @@ READ_WITH_SESSIONS = {
 }
 LOGS = {"axes.AccessLog", "axes.AccessAttempt", "axes.AccessFailureLog"}
 NOT_PERSONAL = {
-    "avatar_sessions.ChatWatch",
+    "avatar_sessions.MonitoredSession",
     "avatar_sessions.SessionHead",
     "avatar_sessions.SessionSeal",
     "avatar_sessions.SpeechKey",

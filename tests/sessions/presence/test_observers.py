@@ -55,7 +55,7 @@ def admit_observer(session: StreamingSession) -> str:
 
 def take_livekit_event(kind: str, identity: str, visit: str = "PA_1") -> None:
     webhook = Webhook(str(uuid4()), kind, ROOM, identity, visit, "", datetime.now(UTC))
-    asyncio.run(livekit_events.take(webhook))
+    asyncio.run(livekit_events.handle(webhook))
 
 
 def is_observed(session: StreamingSession, after: timedelta = timedelta(0)) -> bool:
@@ -146,10 +146,10 @@ async def test_the_page_is_informed_of_the_start_and_end_of_observation_and_when
         await tab.hear("session.observed", is_observed=False)
         who = await sync_to_async(admit_observer)(session)
         assert (await tab.hear("session.observed", is_observed=True))["until"]
-        await livekit_events.take(Webhook("1", "participant_joined", ROOM, who, "PA_1", "", datetime.now(UTC)))
+        await livekit_events.handle(Webhook("1", "participant_joined", ROOM, who, "PA_1", "", datetime.now(UTC)))
         await tab.hear("session.observed", is_observed=True, until="")
         async with browser(person, "lucia") as reloaded:
             await reloaded.say("session.join", session_id=str(session.pk))
             await reloaded.hear("session.observed", is_observed=True)
-        await livekit_events.take(Webhook("2", "participant_left", ROOM, who, "PA_1", "", datetime.now(UTC)))
+        await livekit_events.handle(Webhook("2", "participant_left", ROOM, who, "PA_1", "", datetime.now(UTC)))
         await tab.hear("session.observed", is_observed=False)

@@ -98,7 +98,7 @@ def test_search_needs_three_letters_from_the_start_of_words_of_one_line(query: s
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("said", "queries"),
+    ("text", "queries"),
     [
         ("今日は天気がいい", ["天気", "今日", "天気がいい", "いい 天気", "今日は天気がいい", "天"]),
         ("我想预约明天的牙医", ["预约", "牙医", "明天 预约"]),
@@ -112,9 +112,9 @@ def test_search_needs_three_letters_from_the_start_of_words_of_one_line(query: s
         ("¡Gracias! 👍🏽 🇪🇸 👩‍⚕️", ["👍", "👍🏿", "🇪🇸", "gracias 👍", "👩"]),
     ],
 )
-def test_search_finds_words_of_any_script(said: str, queries: list[str]) -> None:
+def test_search_finds_words_of_any_script(text: str, queries: list[str]) -> None:
     session = StreamingSessionFactory.create()
-    wanted = add_line(session, said)
+    wanted = add_line(session, text)
     for other in ("明後日は雪が降る", "我们下周见", "พรุ่งนี้ฝนตก", "नमस्ते", "Otra cosa 😀 🇲🇽", "감사합니다", "شكرا"):
         add_line(session, other)
     for query in queries:

@@ -20,7 +20,7 @@ from heygen_portal.providers.contract.catalogue import ProviderEvent
 from heygen_portal.providers.contract.provider import ProviderUnreachable, SessionGone, SessionRequest, TaskKind
 from heygen_portal.providers.heygen import chat_socket
 from sessions.actions import provider_status
-from sessions.models import ChatWatch, ServerProcess, SessionEvent, StreamingSession
+from sessions.models import MonitoredSession, ServerProcess, SessionEvent, StreamingSession
 from sessions.presence import tabs
 from sessions.staff import provider_monitor
 from sessions.staff.provider_monitor import Monitor
@@ -141,7 +141,7 @@ async def test_sessions_of_a_dead_monitor_are_claimed_when_its_lease_expires(pro
     provider.listen = socket_with()
     row = await make_session()
     dead = await ServerProcess.objects.acreate(lease_ends_at=timezone.now() + timedelta(seconds=20))
-    await ChatWatch.objects.acreate(session=row, process=dead)
+    await MonitoredSession.objects.acreate(session=row, process=dead)
     await monitor.poll()
     assert not monitor.following
     await ServerProcess.objects.filter(pk=dead.pk).aupdate(lease_ends_at=timezone.now() - timedelta(seconds=1))
@@ -169,7 +169,7 @@ async def test_an_ended_session_is_released(provider: Mock, monitor: Monitor) ->
     await StreamingSession.objects.filter(pk=row.pk).aupdate(**ended)
     await monitor.poll()
     assert not monitor.following
-    assert not await ChatWatch.objects.aexists()
+    assert not await MonitoredSession.objects.aexists()
 
 
 async def test_a_session_gone_at_the_provider_is_checked(

@@ -92,8 +92,8 @@ async def test_staff_do_not_wait_for_a_slow_provider_whose_answer_still_counts(
     await client.aforce_login(await administrator(), backend="django.contrib.auth.backends.ModelBackend")
     choice = {"action": "stop", "reason": "Fire drill", "_selected_action": [str(session.pk) for session in sessions]}
     page: Any = await client.post(LIST, choice, follow=True, headers={"accept-language": "en"})
-    said = [(message.level_tag, str(message)) for message in page.context["messages"]]
-    assert said == [("warning", "40 sessions are being stopped. Their providers have not responded yet.")]
+    shown = [(message.level_tag, str(message)) for message in page.context["messages"]]
+    assert shown == [("warning", "40 sessions are being stopped. Their providers have not responded yet.")]
     may_answer.set()
     for session in sessions:
         await wait_until_ended(session)

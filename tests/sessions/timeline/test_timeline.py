@@ -128,14 +128,14 @@ def test_the_browsers_measurement_of_the_sound_is_a_turns_time() -> None:
 
     asked = (moment("text_sent", 5, task_id="t", status="sent"), moment("text_sent", 20, task_id="u", status="sent"))
     spoken = (moment("user_start", 40, BROWSER), moment("user_stop", 42, BROWSER))
-    told = moment("avatar_start_talking", 5.3, BROWSER, task_id="t")
+    reported = moment("avatar_start_talking", 5.3, BROWSER, task_id="t")
     heard = (
         sound(1.9, "start", 1850),
         sound(5.2, "typed", 230),
         sound(19.9, "typed", 180),
         sound(42.4, "spoken", 1400),
     )
-    result = timeline_of(*START, *asked, told, *spoken, *heard, *END)
+    result = timeline_of(*START, *asked, reported, *spoken, *heard, *END)
     assert result.time_to_greeting == timedelta(seconds=1.85)
     assert [turn.latency for turn in result.turns] == [timedelta(milliseconds=ms) for ms in (230, 180, 1400)]
 
@@ -147,7 +147,7 @@ def test_the_browsers_measurement_of_the_sound_is_a_turns_time() -> None:
         sound(5.2, "spoken", 230),
         sound(90, "typed", 230),
     ):
-        result = timeline_of(*START, asked[0], told, claim, *END)
+        result = timeline_of(*START, asked[0], reported, claim, *END)
         assert (result.time_to_greeting, [turn.sound for turn in result.turns]) == (None, [None])
         assert [turn.latency for turn in result.turns] == [timedelta(milliseconds=300)]
 

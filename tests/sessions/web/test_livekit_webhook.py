@@ -126,7 +126,7 @@ def test_an_event_that_could_not_be_recorded_may_be_sent_again(
 ) -> None:
     body = event("participant_joined")
     with monkeypatch.context() as broken:
-        broken.setattr("sessions.web.livekit_events.take", AsyncMock(side_effect=RuntimeError))
+        broken.setattr("sessions.web.livekit_events.handle", AsyncMock(side_effect=RuntimeError))
         with pytest.raises(RuntimeError):
             post(body)
     assert post(body) == 204

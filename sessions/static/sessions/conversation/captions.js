@@ -22,7 +22,7 @@ const EARLIEST_MS = 2_500;
 const CAPTION_CHARACTERS = 96;
 const SENTENCE_CHARACTERS = 40; // shorter sentences share a caption
 
-/** @typedef {{ said: string, next: string }} Caption */
+/** @typedef {{ spoken: string, next: string }} Caption */
 /** @typedef {import("../lib/text-pieces.js").Piece} Piece */
 
 export class Captions {
@@ -125,7 +125,7 @@ export class Captions {
     const { pieces } = this.#split;
     const upTo = this.#isSpeaking || this.#isOver ? wordEnd(pieces, this.#spokenCharacters) : 0;
     const [begin, end] = captionAt(pieces, Math.max(0, upTo - 1));
-    return { said: text.slice(begin, upTo).trim(), next: text.slice(upTo, end).trim() };
+    return { spoken: text.slice(begin, upTo).trim(), next: text.slice(upTo, end).trim() };
   }
 
   /** @param {string} taskId */

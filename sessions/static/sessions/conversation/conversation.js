@@ -282,7 +282,7 @@ export class Conversation {
    * @param {string} text
    */
   say(kind, text) {
-    if (this.#sendsTasks) this.firstSound.texted(performance.now());
+    if (this.#sendsTasks) this.firstSound.textSent(performance.now());
     this.transcript.written(this.outbox.add(kind, text), this.now());
     this.flush();
   }

@@ -41,17 +41,17 @@ export class FirstSound {
   }
 
   /** The user sent a text. @param {number} at */
-  texted(at) {
+  textSent(at) {
     this.#asked("typed", at, at);
   }
 
   /** The user's microphone, which is being sent, has sound. @param {number} at */
-  voiced(at) {
+  voiceSent(at) {
     this.#voiceAt = at;
   }
 
   /** The provider has noticed the end of the user's speech. @param {number} at */
-  spoke(at) {
+  speechEnded(at) {
     if (this.#voiceAt !== null) this.#asked("spoken", this.#voiceAt, at);
     this.#voiceAt = null;
   }

@@ -10,9 +10,9 @@ const HANDLERS = {
     conversation.dispatch({ type: "clock", now: message.now, at: conversation.clock() });
     const { leavingId, formerId, phase, session } = conversation.state;
     if (message.waits_for) return conversation.dispatch(message); // there is no session yet
-    if (message.session_id === leavingId) return formerStatus(conversation, message);
+    if (message.session_id === leavingId) return onFormerStatus(conversation, message);
     if (message.session_id === formerId) return;
-    if (phase === "ready") return unwanted(conversation, message);
+    if (phase === "ready") return stopUnwanted(conversation, message);
     if (conversation.recovery.answers(message)) return;
     conversation.dispatch(message);
     if (!session && conversation.state.isCancelled) conversation.stop();
@@ -30,13 +30,13 @@ const HANDLERS = {
     conversation.save();
   },
   "queue.place": (conversation, message) => {
-    turnedAway(conversation);
+    backToQueue(conversation);
     queueRenewal(conversation);
     if (conversation.state.isCancelled) conversation.leaveQueue();
     else conversation.dispatch(message);
   },
   "queue.left": (conversation) => {
-    turnedAway(conversation);
+    backToQueue(conversation);
     if (isWaiting(conversation.state)) conversation.dispatch({ type: "forget" });
   },
   "session.ending": (conversation, message) => {
@@ -61,7 +61,7 @@ const HANDLERS = {
     conversation.save();
     conversation.transcript.sent({ ref, taskId: taskId ?? "", at: Date.parse(at) });
   },
-  "transcript.left_out": (conversation, { url }) => conversation.transcript.leftOut(url),
+  "transcript.left_out": (conversation, { url }) => conversation.transcript.olderLinesOmitted(url),
   utterance: (conversation, message) => {
     conversation.transcript.stored({
       utteranceId: String(message.utterance_id),
@@ -112,7 +112,7 @@ function taskFailed(conversation, { ref, words = "" }) {
  *
  * @param {Conversation} conversation
  */
-function turnedAway(conversation) {
+function backToQueue(conversation) {
   if (conversation.state.session?.status !== "creating") return;
   conversation.dispatch({ type: "turned_away" });
   conversation.forgetSaved();
@@ -136,7 +136,7 @@ function queueRenewal(conversation) {
  * @param {Conversation} conversation
  * @param {{ status: string }} message
  */
-function unwanted(conversation, { status }) {
+function stopUnwanted(conversation, { status }) {
   if (status !== "stopping" && status !== "ended") conversation.send({ type: "session.stop" });
 }
 
@@ -146,7 +146,7 @@ function unwanted(conversation, { status }) {
  * @param {Conversation} conversation
  * @param {{ status: string }} message
  */
-function formerStatus(conversation, { status }) {
+function onFormerStatus(conversation, { status }) {
   if (status !== "ended") return;
   conversation.dispatch({ type: "former_ended" });
   conversation.requestSession();

@@ -99,7 +99,7 @@ const HANDLERS = {
   user_stop: (conversation, { taskId }) => {
     conversation.dispatch({ type: "user_talking", isTalking: false });
     conversation.report("user_stop", { task_id: taskId });
-    conversation.firstSound.spoke(performance.now());
+    conversation.firstSound.speechEnded(performance.now());
   },
   user_talking_message: (conversation, { taskId, message }) => conversation.heardUser.add(taskId, message),
   user_end_message: (conversation, { taskId, message }) => {

@@ -2,7 +2,7 @@
  * The state of one page's conversation, as a pure reducer. Only `Conversation` holds it; views render it.
  *
  * @typedef {"ready" | "queue" | "take-over" | "connecting" | "live" | "taken-over" | "ended" | "failed"} Phase
- * @typedef {Phase | "tap" | "ending" | "recovering" | "sound" | "text"} Face
+ * @typedef {Phase | "tap" | "ending" | "recovering" | "sound" | "text"} Screen
  * @typedef {{ why: "idle" | "duration_limit" | "quota" | "spend_cap", at: string }} Warning
  * @typedef {{ code: string, words: string }} Cause  without `words` the page has a text of its own for the code
  * @typedef {{ position: number, waiting: number, expectedSeconds: number | null }} Queue  position 1 is next
@@ -195,12 +195,12 @@ export function reduce(state, event) {
 }
 
 /**
- * What the page shows. A tap and a warning are faces of an open session, not phases.
+ * What the page shows. A tap and a warning are screens of an open session, not phases.
  *
  * @param {ConversationState} state
- * @returns {Face}
+ * @returns {Screen}
  */
-export function face(state) {
+export function screenOf(state) {
   const { phase, recoveryStep } = state;
   if (isOpen(state) && state.isBlocked && (state.hasPicture || state.step === 2)) return "tap";
   if (isOpen(state) && !state.isCancelled && isRecovering(recoveryStep)) return "recovering";

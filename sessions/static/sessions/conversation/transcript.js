@@ -118,14 +118,14 @@ export class Transcript {
    * Add or correct a line from the portal's record.
    *
    * @param {{ utteranceId: string, who: "avatar" | "user", by: "voice" | "text", text: string, at: number,
-   *   isRead: boolean, isInterrupted: boolean, isReported: boolean, isDelivered: boolean, taskId: string }} said
+   *   isRead: boolean, isInterrupted: boolean, isReported: boolean, isDelivered: boolean, taskId: string }} stored
    */
-  stored(said) {
-    const line = this.lines.find((other) => isSame(other, said));
-    if (!line) this.#add(said);
+  stored(stored) {
+    const line = this.lines.find((other) => isSame(other, stored));
+    if (!line) this.#add(stored);
     else if (line.ref)
-      this.#change(line, { utteranceId: said.utteranceId }); // the portal stores it before sending it
-    else this.#change(line, { ...said, at: line.at, stage: "said" });
+      this.#change(line, { utteranceId: stored.utteranceId }); // the portal stores it before sending it
+    else this.#change(line, { ...stored, at: line.at, stage: "said" });
   }
 
   /** Begin a new conversation; keep what has not been sent. */
@@ -140,7 +140,7 @@ export class Transcript {
   }
 
   /** Number of lines that were said. */
-  get saidCount() {
+  get lineCount() {
     return this.lines.filter((line) => line.stage === "said" || line.stage === "talking").length;
   }
 
@@ -149,7 +149,7 @@ export class Transcript {
    *
    * @param {string} url  of the page with all lines
    */
-  leftOut(url) {
+  olderLinesOmitted(url) {
     this.fullUrl = url;
   }
 
@@ -211,12 +211,12 @@ const BLANK = {
 
 /**
  * @param {Line} line
- * @param {{ utteranceId: string, who: string, by: string, text: string, taskId: string }} said
+ * @param {{ utteranceId: string, who: string, by: string, text: string, taskId: string }} stored
  */
-function isSame(line, said) {
-  if (line.utteranceId) return line.utteranceId === said.utteranceId;
-  if (line.who !== said.who) return false;
+function isSame(line, stored) {
+  if (line.utteranceId) return line.utteranceId === stored.utteranceId;
+  if (line.who !== stored.who) return false;
   // A typed line is stored before its task is known: compare the text.
-  if (line.ref) return said.by === "text" && line.stage !== "waiting" && line.text === said.text;
-  return line.taskId !== "" && line.taskId === said.taskId;
+  if (line.ref) return stored.by === "text" && line.stage !== "waiting" && line.text === stored.text;
+  return line.taskId !== "" && line.taskId === stored.taskId;
 }

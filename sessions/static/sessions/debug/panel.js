@@ -145,11 +145,11 @@ function summary(args) {
  * @param {string} value
  */
 function pair(name, value) {
-  const [box, term, said] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
-  if (!box || !term || !said) return document.createElement("div");
+  const [box, term, detail] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
+  if (!box || !term || !detail) return document.createElement("div");
   term.textContent = name.replaceAll("_", " ");
-  said.textContent = value;
-  box.append(term, said);
+  detail.textContent = value;
+  box.append(term, detail);
   return box;
 }
 

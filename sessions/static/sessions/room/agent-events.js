@@ -73,48 +73,50 @@ const READERS = {
   "avatar.transcription.chunk": (events, event) => {
     const line = events.lineOf(event, ({ isWhole }) => !isWhole);
     line.text += event.text;
-    return [said("avatar_talking_message", line.id, event.text)];
+    return [eventOf("avatar_talking_message", line.id, event.text)];
   },
   "avatar.transcription": (events, event) => {
     const line = events.lineOf(event, ({ isWhole }) => !isWhole);
     const rest = events.grown(line, event.text);
     line.isWhole = true;
-    return rest ? [said("avatar_talking_message", line.id, rest)] : [];
+    return rest ? [eventOf("avatar_talking_message", line.id, rest)] : [];
   },
   "avatar.speak_started": (events, event) => {
     const line = events.lineOf(event, ({ isHeard }) => !isHeard);
     line.isHeard = true;
-    return [said("avatar_start_talking", line.id)];
+    return [eventOf("avatar_start_talking", line.id)];
   },
   "avatar.speak_ended": (events, event) => {
     const line = events.lineOf(event, ({ isHeard }) => isHeard);
     events.end(line);
-    const stopped = said("avatar_stop_talking", line.id);
+    const stopped = eventOf("avatar_stop_talking", line.id);
     // The user interrupted: the line was not spoken to its end.
-    return events.isSpeaking || !line.isWhole ? [stopped] : [said("avatar_end_message", line.id, line.text), stopped];
+    return events.isSpeaking || !line.isWhole
+      ? [stopped]
+      : [eventOf("avatar_end_message", line.id, line.text), stopped];
   },
   "user.speak_started": (events, { id }) => {
     events.isSpeaking = true;
     events.utterance = { id, text: "" };
-    return [said("user_start", id)];
+    return [eventOf("user_start", id)];
   },
   "user.speak_ended": (events) => {
     events.isSpeaking = false;
-    return [said("user_stop", events.utterance.id)];
+    return [eventOf("user_stop", events.utterance.id)];
   },
   "user.transcription.chunk": (events, { id, text }) => {
     events.utterance.id ||= id;
     const rest = events.grown(events.utterance, text);
-    return rest ? [said("user_talking_message", events.utterance.id, rest)] : [];
+    return rest ? [eventOf("user_talking_message", events.utterance.id, rest)] : [];
   },
   "user.transcription": (events, { id, text }) => {
-    const heard = said("user_end_message", events.utterance.id || id, text);
+    const heard = eventOf("user_end_message", events.utterance.id || id, text);
     events.utterance = { id: "", text: "" };
     return [heard];
   },
-  "user.push_to_talk_start_failed": () => [said("push_to_talk_failed", "")],
-  "user.push_to_talk_stop_failed": () => [said("push_to_talk_failed", "")],
-  "session.stopped": (_events, { text }) => [said("session_stopped", "", text)],
+  "user.push_to_talk_start_failed": () => [eventOf("push_to_talk_failed", "")],
+  "user.push_to_talk_stop_failed": () => [eventOf("push_to_talk_failed", "")],
+  "session.stopped": (_events, { text }) => [eventOf("session_stopped", "", text)],
 };
 
 /**
@@ -123,6 +125,6 @@ const READERS = {
  * @param {string} [message]
  * @returns {AvatarEvent}
  */
-function said(type, taskId, message = "") {
+function eventOf(type, taskId, message = "") {
   return { type, taskId, message, durationMs: 0 };
 }

@@ -54,8 +54,8 @@ export class BoardView {
     for (const session of sessions) this.draw(session);
     for (const id of over) this.drop(id);
     if (sessions.length || over.length) this.order();
-    if (line) this.drawLine(line);
-    if (strangers) this.drawStrangers(strangers);
+    if (line) this.drawQueue(line);
+    if (strangers) this.drawUnknownSessions(strangers);
     if (figures) this.drawFigures(figures);
     one("#none-open", HTMLElement).hidden = this.shown.size > 0;
     for (const button of all("#stop-all")) button.toggleAttribute("disabled", this.shown.size === 0);
@@ -124,7 +124,7 @@ export class BoardView {
   }
 
   /** @param {Waiter[]} line */
-  drawLine(line) {
+  drawQueue(line) {
     if (!document.querySelector("#line")) return;
     const rows = line.map((waiter) => {
       const row = copy("#waiter");
@@ -140,7 +140,7 @@ export class BoardView {
   }
 
   /** @param {object[]} strangers */
-  drawStrangers(strangers) {
+  drawUnknownSessions(strangers) {
     one("#none-strange", HTMLElement).hidden = strangers.length > 0;
     const notes = strangers.map((stranger) => {
       const note = copy("#stranger");

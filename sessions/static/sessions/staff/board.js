@@ -11,23 +11,24 @@ const view = new BoardView({
   onStop: stopOne,
   onRemove: (entry) => socket.send({ type: "board.remove", place: entry }),
 });
-const said = one("#said", HTMLElement);
+const result = one("#said", HTMLElement);
 
 /** @param {string} state */
-const showLine = (state) => showOnly("data-when", state, one("#line-state", HTMLElement));
+const showConnection = (state) => showOnly("data-when", state, one("#line-state", HTMLElement));
 
 const socket = new PortalSocket(address, {
   onMessage(message) {
     if (message.type === "board.changed") view.change(message);
-    else if (message.type === "board.stopping") say(said, (said.dataset.stopping ?? "").replace("{n}", message.count));
-    else if (message.type === "board.stopped" || message.type === "error") say(said, message.words);
+    else if (message.type === "board.stopping")
+      say(result, (result.dataset.stopping ?? "").replace("{n}", message.count));
+    else if (message.type === "board.stopped" || message.type === "error") say(result, message.words);
   },
   onOpen(isAgain) {
     if (isAgain) view.forget(); // the portal sends everything again
-    showLine("open");
+    showConnection("open");
   },
-  onDrop: () => showLine("dropped"),
-  onRefused: () => showLine("refused"),
+  onDrop: () => showConnection("dropped"),
+  onRefused: () => showConnection("refused"),
 });
 socket.open();
 setInterval(() => view.tick(), 1000);

@@ -8,7 +8,7 @@ const OVER = ["ended", "failed", "taken-over"];
 /**
  * @param {import("../conversation/conversation.js").Conversation} conversation
  * @param {import("../recovery/frame-watch.js").FrameRate} rate
- * @returns {(face: string) => void}  call it when the face changes
+ * @returns {(screen: string) => void}  call it when the screen changes
  */
 export function setUpAfterEnd(conversation, rate) {
   on("[name=rate]", "change", ({ target }) => {
@@ -22,8 +22,8 @@ export function setUpAfterEnd(conversation, rate) {
     };
     save("report.json", JSON.stringify(failureReport(conversation, page), null, 2), "application/json");
   });
-  return (face) => {
-    if (!OVER.includes(face)) return;
+  return (screen) => {
+    if (!OVER.includes(screen)) return;
     const frameRate = rate.take();
     if (frameRate) conversation.report("picture", frameRate);
     for (const choice of all("[name=rate]")) if (choice instanceof HTMLInputElement) choice.checked = false;

@@ -20,7 +20,7 @@ export class CaptionView {
     this.conversation = conversation;
     this.audio = audio;
     this.element = one("#caption", HTMLElement);
-    this.said = one(".said", HTMLElement, this.element);
+    this.spoken = one(".said", HTMLElement, this.element);
     this.next = one(".next", HTMLElement, this.element);
     this.switch = one("#captions-switch", HTMLButtonElement);
     /** @type {number | null} */
@@ -64,18 +64,18 @@ export class CaptionView {
   }
 
   draw() {
-    const { said, next } = this.conversation.captions.caption;
-    const text = this.conversation.captions.isOver ? "" : said;
+    const { spoken, next } = this.conversation.captions.caption;
+    const text = this.conversation.captions.isOver ? "" : spoken;
     if (!this.isOn) this.element.hidden = true;
     else if (text) {
       clearTimeout(this.lingering);
       this.lingering = 0;
       this.element.hidden = false;
-      say(this.said, said);
+      say(this.spoken, spoken);
       say(this.next, next && ` ${next}`);
     } else if (!this.element.hidden && !this.lingering) {
       // The end of a line also completes its last words.
-      if (said) say(this.said, said);
+      if (spoken) say(this.spoken, spoken);
       say(this.next, "");
       this.lingering = window.setTimeout(() => {
         this.element.hidden = true;

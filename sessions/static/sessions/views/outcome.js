@@ -13,11 +13,11 @@ export class OutcomeView {
 
   /**
    * @param {Conversation} conversation
-   * @param {import("../conversation/state.js").Face} face
+   * @param {import("../conversation/state.js").Screen} screen
    */
-  draw(conversation, face) {
-    if (face === "ended") this.drawEnd(conversation);
-    if (face === "failed") this.drawFailure(conversation);
+  draw(conversation, screen) {
+    if (screen === "ended") this.drawEnd(conversation);
+    if (screen === "failed") this.drawFailure(conversation);
   }
 
   /** @param {Conversation} conversation */
@@ -31,8 +31,8 @@ export class OutcomeView {
     const until = isOver ? Date.parse(session.endedAt) : NaN;
     say(one("#closed-at", HTMLElement), isOver ? timeOfDay(session.endedAt, document.documentElement.lang) : "");
     say(one("#duration", HTMLElement), isOver ? span((until - Date.parse(session.createdAt)) / 1000) : "…");
-    say(one("#messages", HTMLElement), String(transcript.saidCount));
-    one("#continue", HTMLElement).hidden = transcript.saidCount === 0;
+    say(one("#messages", HTMLElement), String(transcript.lineCount));
+    one("#continue", HTMLElement).hidden = transcript.lineCount === 0;
   }
 
   /** @param {Conversation} conversation */

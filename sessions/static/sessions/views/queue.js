@@ -16,14 +16,14 @@ export class QueueView {
 
   /**
    * @param {import("../conversation/state.js").ConversationState} state
-   * @param {import("../conversation/state.js").Face} face
+   * @param {import("../conversation/state.js").Screen} screen
    */
-  draw({ queue, elsewhere }, face) {
-    if (face === "queue" && queue) {
+  draw({ queue, elsewhere }, screen) {
+    if (screen === "queue" && queue) {
       say(one("#queue-place", HTMLElement), describeQueue(queue, this.phrases));
       this.drawQueue(queue.position);
     }
-    if (face === "take-over" && elsewhere) {
+    if (screen === "take-over" && elsewhere) {
       const time = timeOfDay(elsewhere.startedAt, document.documentElement.lang);
       const words = fill(this.phrases.elsewhere, { name: elsewhere.persona, time });
       say(one("#elsewhere", HTMLElement), words);

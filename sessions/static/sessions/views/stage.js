@@ -16,14 +16,14 @@ export class StageView {
 
   /**
    * @param {Conversation} conversation
-   * @param {import("../conversation/state.js").Face} face
+   * @param {import("../conversation/state.js").Screen} screen
    */
-  draw(conversation, face) {
+  draw(conversation, screen) {
     const { state } = conversation;
     document.body.toggleAttribute("data-picture", state.hasPicture);
-    if (face === "connecting") this.drawSteps(state);
+    if (screen === "connecting") this.drawSteps(state);
     one("#power", HTMLElement).hidden = !state.isPictureHeld;
-    if (face === "ending" && state.warning) this.drawWarning(state.warning, conversation.now());
+    if (screen === "ending" && state.warning) this.drawWarning(state.warning, conversation.now());
     showOnly("data-talk", state.isUserTalking ? "you" : state.isTalking ? "yes" : "no");
   }
 

@@ -17,10 +17,10 @@ const RIGHT_TO_LEFT = /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Sc
  * @param {string} language
  */
 export function plainText(lines, avatar, words, language) {
-  const said = lines.filter(({ stage }) => stage === "said" || stage === "talking");
-  const [first] = said;
+  const written = lines.filter(({ stage }) => stage === "said" || stage === "talking");
+  const [first] = written;
   const day = first ? new Date(first.at).toLocaleDateString(language, { dateStyle: "long" }) : "";
-  const body = said.map((line) => {
+  const body = written.map((line) => {
     const notes = [];
     if (line.who === "user" && line.by === "voice") notes.push(words.voice);
     if (line.who === "user" && line.isRead) notes.push(words.read);

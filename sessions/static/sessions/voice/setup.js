@@ -39,7 +39,7 @@ export function setUpVoice({ conversation, room, audio, can, storage }) {
     onChange: () => view.draw(),
   });
   const meter = new SoundMeter((level, now) => {
-    if (level >= VOICE_LEVEL && voice.isSent) conversation.firstSound.voiced(now);
+    if (level >= VOICE_LEVEL && voice.isSent) conversation.firstSound.voiceSent(now);
     voice.onLevel(level, now);
   });
   const voice = new Voice({

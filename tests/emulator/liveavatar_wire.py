@@ -14,7 +14,7 @@ PERSONA = {"mode": "FULL", "avatar_id": SANDBOX_AVATAR, "avatar_persona": {"lang
 LITE = {"mode": "LITE", "avatar_id": SANDBOX_AVATAR}
 
 
-class LiveWire(Wire):
+class LiveAvatarWire(Wire):
     """HTTP client of LiveAvatar and of the emulator's control routes."""
 
     def __init__(self, url: str, api_key: str, *, is_sandbox: bool = False) -> None:
@@ -32,7 +32,7 @@ class LiveWire(Wire):
     def got(self, path: str) -> Any:
         return self.ask_for("GET", path).raise_for_status().json()["data"]
 
-    def mint(self, **body: Any) -> str:
+    def create_token(self, **body: Any) -> str:
         """Create a token, for a FULL session by default. Return the session ID."""
         sandbox = {"is_sandbox": True} if self.is_sandbox else {}
         created = self.ask_for("POST", "/v1/sessions/token", PERSONA | sandbox | body).raise_for_status().json()["data"]
@@ -40,7 +40,7 @@ class LiveWire(Wire):
         return str(created["session_id"])
 
     def lite(self, **body: Any) -> str:
-        return self.mint(**{**LITE, "avatar_persona": None, **body})
+        return self.create_token(**{**LITE, "avatar_persona": None, **body})
 
     def start(self, session_id: str) -> dict[str, Any]:
         answer = self.ask_for("POST", "/v1/sessions/start", {}, token=self.tokens[session_id])
@@ -62,7 +62,7 @@ class LiveWire(Wire):
         """Return a session in the state that a documented case needs."""
         if state == "-":
             return ""
-        session_id = self.lite() if state == "lite" else self.mint()
+        session_id = self.lite() if state == "lite" else self.create_token()
         if state != "minted":
             self.start(session_id)
         if state == "over":
