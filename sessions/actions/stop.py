@@ -33,8 +33,7 @@ from sessions.presence import own_rooms, tabs
 
 logger = logging.getLogger(__name__)
 
-# The work of httpx's pool grows with the square of its connections: at 100 it took four times as long as the answers it
-# waited for.
+# A worker stops so many sessions at once. The provider's connections are limited to 100, and starts need some.
 STOPS_IN_PARALLEL = 32
 # How long a worker that shuts down waits for confirmations. Its supervisor kills it after ten seconds.
 SHUTDOWN_TIMEOUT_S = 5

@@ -12,6 +12,7 @@ import httpx
 
 from heygen_portal.providers.contract.provider import CredentialRefused, NotSent, ProviderRejected, ProviderUnreachable
 from heygen_portal.providers.http import downloads, parsing
+from heygen_portal.providers.http.transport import AiohttpTransport
 from heygen_portal.runtime import client_address
 
 CONNECT_SECONDS = 5
@@ -50,15 +51,8 @@ class ApiClient:
         self._is_refused = not (
             client_address.is_base_url(base_url.rstrip("/")) and client_address.is_safe_for_keys(base_url)
         )
-        self._http = httpx.AsyncClient(
-            base_url="" if self._is_refused else base_url,
-            verify=_tls_context(),
-            transport=transport,
-            # Each request scans all idle connections, so those left by a burst would slow every later call.
-            limits=httpx.Limits(max_connections=100, max_keepalive_connections=12, keepalive_expiry=50),
-            # A company proxy cannot reach this machine's loopback.
-            mounts={"all://127.0.0.1": None, "all://localhost": None},
-        )
+        self._transport = transport or AiohttpTransport(_tls_context())
+        self._http = httpx.AsyncClient(base_url="" if self._is_refused else base_url, transport=self._transport)
 
     async def post(
         self,
@@ -138,11 +132,12 @@ class ApiClient:
     async def _send(self, name: str, request: httpx.Request, within: float, *, may_quote: bool) -> Any:
         """Send the request and parse the response.
 
-        httpx limits the wait for each chunk; the timeout here limits the whole response.
+        The transport limits the wait for each chunk; the timeout here limits the whole response. The client's own
+        `send` would follow redirects and keep cookies, which no call here needs and each would pay for.
         """
         try:
             async with asyncio.timeout(within + CONNECT_SECONDS):
-                response = await self._http.send(request, stream=True)
+                response = await self._transport.handle_async_request(request)
                 try:
                     body = await downloads.read_at_most(response, MAX_ANSWER_BYTES)
                 finally:
