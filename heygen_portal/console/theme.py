@@ -52,7 +52,7 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("portal/favicon.svg")},
     ],
-    "SCRIPTS": [lambda request: static("portal/time-zone.js")],
+    "SCRIPTS": [lambda request: static("portal/time-zone.js"), lambda request: static("portal/text-limits.js")],
     "STYLES": [lambda request: static("portal/admin.css")],
     "DASHBOARD_CALLBACK": "sessions.staff.dashboard.context",
     "SHOW_HISTORY": True,

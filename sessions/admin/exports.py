@@ -57,13 +57,11 @@ class _ExportForm(forms.Form):
     Conversation text can only be exported with a reason.
     """
 
-    reason = forms.CharField(
+    reason = staff_reasons.form_field(
         label=_("Reason for exporting text"),
         help_text=_(
             "Without a reason, the export contains no conversation text. The reason is recorded with your name."
         ),
-        min_length=staff_reasons.MIN_REASON_CHARACTERS,
-        max_length=staff_reasons.MAX_REASON_CHARACTERS,
         required=False,
         widget=UnfoldAdminTextInputWidget,
     )

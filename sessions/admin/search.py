@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from heygen_portal.runtime import budgets, client_address
-from sessions.actions.staff_reasons import MAX_REASON_CHARACTERS, MIN_REASON_CHARACTERS
+from sessions.actions import staff_reasons
 from sessions.audit.page import READ
 from sessions.exports import filters
 from sessions.models import StreamingSession
@@ -32,11 +32,9 @@ class SearchForm(forms.Form):
         max_length=200,
         widget=UnfoldAdminTextInputWidget,
     )
-    reason = forms.CharField(
+    reason = staff_reasons.form_field(
         label=_("Reason for the search"),
         help_text=_("Your name, IP address, the search terms and this reason are recorded."),
-        min_length=MIN_REASON_CHARACTERS,
-        max_length=MAX_REASON_CHARACTERS,
         widget=UnfoldAdminTextInputWidget,
     )
 

@@ -10,6 +10,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.filters import DateFieldListFilter
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
+from django.forms.utils import flatatt
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.urls import path
@@ -30,6 +31,7 @@ from heygen_portal.permissions import Permission
 from heygen_portal.providers.contract.provider import ProviderError
 from heygen_portal.runtime import budgets, client_address, refusals
 from heygen_portal.runtime.budgets import TooManyRequests
+from heygen_portal.runtime.text import graphemes
 from sessions import errors
 from sessions.actions import staff_reasons
 from sessions.actions.stop import error_for_log
@@ -78,7 +80,7 @@ class History(ReadOnly, TabularInline):
 
         Reading the text needs a reason, on the session's own page.
         """
-        return len(row.text) if row.is_readable else row.shown
+        return graphemes.count(row.text) if row.is_readable else row.shown
 
 
 class SessionEventInline(History):
@@ -109,7 +111,6 @@ class StopForm(ActionForm):
     reason = forms.CharField(
         label="",
         required=False,  # the action itself reports a missing reason
-        max_length=staff_reasons.MAX_REASON_CHARACTERS,
         widget=UnfoldAdminTextInputWidget({"placeholder": _("Reason"), "aria-label": _("Reason")}),
     )
 
@@ -302,8 +303,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
             "sessions/board.html",
             {
                 "may_stop": self.has_stop_permission(request),
-                "shortest_reason": staff_reasons.MIN_REASON_CHARACTERS,
-                "longest_reason": staff_reasons.MAX_REASON_CHARACTERS,
+                "reason_limits": flatatt(staff_reasons.field_attributes()),
             },
         )
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 
+from heygen_portal.runtime.text import graphemes
 from sessions.costs import ledger
 from sessions.lifecycle import events, line_standing
 from sessions.lifecycle.event_kinds import EventKind
@@ -155,8 +156,8 @@ def _line(row: Utterance, is_open: bool) -> Line:
     heard = vars(row).get("heard", text)
     cut_at = " ".join(heard.split()[-CUT_OFF_WORDS:]) if row.is_interrupted and is_open else ""
     return Line(
-        row.who, row.by, row.kind, row.source, row.at, row.is_interrupted, len(text), row.standing, row.is_unreported,
-        text if is_open else "", cut_at,
+        row.who, row.by, row.kind, row.source, row.at, row.is_interrupted, graphemes.count(text), row.standing,
+        row.is_unreported, text if is_open else "", cut_at,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.forms.utils import flatatt
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -102,8 +103,7 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         "may_read": may_read,
         "is_open": is_open,
         "reason_error": reason_error,
-        "shortest_reason": staff_reasons.MIN_REASON_CHARACTERS,
-        "longest_reason": staff_reasons.MAX_REASON_CHARACTERS,
+        "reason_limits": flatatt(staff_reasons.field_attributes()),
         "lines": lines,
         "added": sum(one.is_unreported for one in lines),
         "reported": any(one.standing == line_standing.Standing.BROWSER for one in lines),

@@ -10,7 +10,6 @@ import html
 import io
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -22,6 +21,8 @@ from uuid import UUID
 from xlsxwriter import Workbook
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
+
+from heygen_portal.runtime.text import bidi
 
 _JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 # Signs that begin a formula in spreadsheets; some treat the full-width forms alike.
@@ -37,9 +38,6 @@ MAX_CELL_CHARACTERS = 32_767
 # Reading speed.
 CAPTION_CHARACTERS_PER_SECOND = 15
 MIN_CAPTION_DURATION, MAX_CAPTION_DURATION = timedelta(seconds=1.5), timedelta(seconds=12)
-
-# Unicode's classes of letters that run from right to left.
-RIGHT_TO_LEFT = ("R", "AL")
 
 Row = Mapping[str, Any]
 
@@ -168,22 +166,13 @@ def captions(lines: Iterable[Caption], began_at: datetime, title: str) -> Iterat
 
 
 def _with_note(line: Caption) -> str:
-    return f"{line.text} [{line.note}]" if line.note else line.text
+    return f"{bidi.isolated(line.text)} [{line.note}]" if line.note else line.text
 
 
 def _timestamp(span: timedelta) -> str:
     thousandths = round(span.total_seconds() * 1000)
     seconds, thousandths = divmod(thousandths, 1000)
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{thousandths:03}"
-
-
-def isolate_direction(text: str) -> str:
-    """Return a text for a line of plain text that does not move the words around it.
-
-    Texts with letters that run from right to left are put between U+2068 and U+2069; others stay as they are.
-    """
-    runs_left = any(unicodedata.bidirectional(character) in RIGHT_TO_LEFT for character in text)
-    return f"\u2068{text}\u2069" if runs_left else text
 
 
 def on_one_line(text: str) -> str:

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from heygen_portal.people.preferences import time_zones
+from heygen_portal.runtime.text import bidi, graphemes
 from sessions.actions import queries
 from sessions.exports import formats, list_export
 from sessions.exports.formats import Caption, json_value, to_json
@@ -105,7 +106,7 @@ def as_captions(session: StreamingSession) -> Iterator[bytes]:
     began_at = session.live_at or session.created_at
     zone = timezone.get_current_timezone()
     began = f"{began_at.astimezone(zone).isoformat()} ({time_zones.label(zone)})"
-    pieces = formats.captions(captions, began_at, f"{session.persona.name}, {began}")
+    pieces = formats.captions(captions, began_at, f"{bidi.isolated(session.persona.name)}, {began}")
     return _encoded(pieces)
 
 
@@ -166,7 +167,7 @@ def _line(line: Utterance, has_text: bool) -> dict[str, Any]:
 
 def _text(text: str, has_text: bool) -> dict[str, Any]:
     """Return the length of a text, and the text itself if a reason was given."""
-    return {"characters": len(text), "text": text if has_text else None}
+    return {"characters": graphemes.count(text), "text": text if has_text else None}
 
 
 def _fields(row: Any, names: tuple[str, ...]) -> dict[str, Any]:

@@ -52,7 +52,8 @@ class Export(models.Model):
     asked_from = models.GenericIPAddressField(_("from"), null=True, blank=True)
     asked_at = models.DateTimeField(_("requested"), default=timezone.now)
     # Why texts were needed. Without a reason the export has none.
-    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    # In code points; sessions/actions/staff_reasons.py limits the characters.
+    reason = models.CharField(_("reason"), max_length=2500, blank=True)
     what = models.CharField(_("contents"), max_length=10, choices=What)
     format = models.CharField(_("format"), max_length=10, choices=Format)
     session = models.ForeignKey(

@@ -30,7 +30,7 @@ from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.in_thread import iterate_in_thread
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
-from sessions.actions.staff_reasons import MAX_REASON_CHARACTERS, MIN_REASON_CHARACTERS
+from sessions.actions import staff_reasons
 from sessions.models import StreamingSession
 from sessions.personal_data import closing
 from sessions.personal_data import contents as personal_data
@@ -130,13 +130,7 @@ def close_account(request: HttpRequest) -> HttpResponse:
 
 
 def _reason_field(help_text: _StrPromise) -> forms.CharField:
-    return forms.CharField(
-        label=_("Reason"),
-        help_text=help_text,
-        min_length=MIN_REASON_CHARACTERS,
-        max_length=MAX_REASON_CHARACTERS,
-        widget=UnfoldAdminTextInputWidget,
-    )
+    return staff_reasons.form_field(label=_("Reason"), help_text=help_text, widget=UnfoldAdminTextInputWidget)
 
 
 class StaffCloseForm(CloseForm):

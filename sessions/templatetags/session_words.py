@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from heygen_portal.console import durations
 from heygen_portal.people.preferences import time_zones
+from heygen_portal.runtime.text import graphemes
 from sessions.labels import event_labels, readable_data
 from sessions.lifecycle import end_evidence
 from sessions.models import SessionEvent
@@ -20,6 +21,7 @@ from sessions.timeline.moments import Moment
 register = template.Library()
 
 register.filter("own_reason", end_evidence.own_label)
+register.filter("characters", graphemes.count)
 
 BEFORE = 40
 """Characters of a line that are kept before the word that was searched for."""

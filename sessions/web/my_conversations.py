@@ -24,6 +24,7 @@ from heygen_portal.people.access import roles, sudo
 from heygen_portal.people.preferences import time_zones
 from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.in_thread import iterate_in_thread
+from heygen_portal.runtime.text import bidi
 from sessions.actions import queries
 from sessions.capacity import slots
 from sessions.exports import formats
@@ -156,7 +157,7 @@ def _line(line: Utterance, names: dict[Any, str]) -> str:
         notes.append(str(line_standing.Standing(line.standing).label))
     suffix = "".join(f" [{note}]" for note in notes)
     name, words = formats.on_one_line(names[line.who]), formats.on_one_line(line.shown)
-    said = f"{formats.isolate_direction(name)}: {formats.isolate_direction(words)}"
+    said = f"{bidi.isolated(name)}: {bidi.isolated(words)}"
     return f"[{timezone.localtime(line.at):%H:%M:%S}] {said}{suffix}\n"
 
 

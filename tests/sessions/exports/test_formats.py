@@ -75,3 +75,8 @@ def test_captions_are_valid_webvtt(spoken: list[tuple[int, str, str]]) -> None:
 def test_a_caption_ends_when_read_or_at_the_next_one(after_s: int, end: str) -> None:
     lines = [Caption(START, "Lucía", "a" * 100), Caption(START + timedelta(seconds=after_s), "ana", "Hola")]
     assert f"00:00:00.000 --> {end}\n<v Lucía>aaa" in "".join(formats.captions(lines, START, ""))
+
+
+def test_the_remark_of_a_caption_stays_behind_arabic_or_hebrew() -> None:
+    caption = Caption(START, "Lucía", "مرحبا!", "Reported")
+    assert "<v Lucía>\u2068مرحبا!\u2069 [Reported]\n" in "".join(formats.captions([caption], START, "Lucía"))
