@@ -6,13 +6,13 @@
 import os
 from typing import Any
 
-from celery import Celery
+from celery import Celery, bootsteps
 from celery.schedules import crontab
 from celery.signals import beat_init, celeryd_init, worker_init, worker_process_shutdown, worker_shutting_down
 from django.core.exceptions import ImproperlyConfigured
 
 from heygen_portal import production
-from heygen_portal.runtime.jobs import job_loop
+from heygen_portal.runtime.jobs import alive, job_loop
 from heygen_portal.runtime.jobs.worker_shutdown import this_worker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
@@ -38,6 +38,19 @@ app.conf.beat_schedule = {
     "reconcile": {"task": "sessions.tasks.reconcile", "schedule": 60.0},
     "look-after-exports": {"task": "sessions.tasks.look_after_exports", "schedule": 60.0},
 }
+
+
+class AliveStep(bootsteps.StartStopStep):
+    """Renews the worker's sign of life from its event loop, which stands still if the worker hangs."""
+
+    requires = ("celery.worker.components:Timer",)
+
+    def start(self, parent: Any) -> None:
+        alive.renew()
+        parent.timer.call_repeatedly(alive.RENEW_INTERVAL_S, alive.renew)
+
+
+app.steps["worker"].add(AliveStep)
 
 
 @celeryd_init.connect

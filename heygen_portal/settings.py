@@ -132,6 +132,8 @@ HEALTH_SYNC_HOURS = env.int("HEALTH_SYNC_HOURS", 48)  # since the last sync of t
 HEALTH_BACKUP_HOURS = env.int("HEALTH_BACKUP_HOURS", 26)  # since the last backup
 # A file that `manage.py backup`, or another backup, touches when it has succeeded. Empty: backups are not monitored.
 BACKUP_STAMP_FILE = env.str("BACKUP_STAMP_FILE", "")
+# A file that worker, beat and monitor renew, for the health check of a container.
+ALIVE_FILE = env.str("ALIVE_FILE", "")
 
 # Broker, channel layer, cache
 

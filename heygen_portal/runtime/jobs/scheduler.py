@@ -23,7 +23,7 @@ from celery.schedules import crontab
 from redis.exceptions import RedisError
 
 from heygen_portal.runtime.in_thread import in_thread
-from heygen_portal.runtime.jobs import job_loop, marks
+from heygen_portal.runtime.jobs import alive, job_loop, marks
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ class SteadyScheduler(Scheduler):
                 self._plan_next(entry, self._clock())
         if self._clock() >= self._marks_again_at:
             marks.put(marks.BEAT)
+            alive.renew()
             self._marks_again_at = self._clock() + MARK_S
         return float(min([self.max_interval, *map(self._seconds_until_due, entries)]))
 

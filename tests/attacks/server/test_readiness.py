@@ -11,7 +11,9 @@ from typing import Any
 import httpx
 import pytest
 from django.db import connections
+from django.db.utils import OperationalError
 from django.test import override_settings
+from psycopg.errors import ConnectionTimeout
 from pytest_django import DjangoDbBlocker
 
 from heygen_portal.health import readiness
@@ -67,6 +69,18 @@ def test_services_that_accept_and_do_not_answer_are_named(silent_port: int) -> N
         for _ in range(2):  # the second while the first still waits for the database, or after
             assert get(web, "/health/ready") == (503, {"database": "no answer", "redis": "no answer"})
         assert get(web, "/health/live") == (200, {"status": "ok"})
+
+
+def refuse_after_waiting() -> str:
+    try:
+        raise ConnectionTimeout
+    except ConnectionTimeout as exc:
+        raise OperationalError from exc
+
+
+async def test_a_driver_that_waited_in_vain_counts_as_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "_database", Probe(refuse_after_waiting))
+    assert (await readiness.check())["database"] == "no answer"
 
 
 async def test_a_check_without_an_answer_ends_at_its_timeout(
