@@ -19,6 +19,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from avatars.models.accounts import SpeechRetention
 from avatars.models.catalogue import Avatar, KnowledgeBase, Voice
@@ -213,7 +214,7 @@ class Persona(PersonaContent):
         verbose_name = _("persona")
         verbose_name_plural = _("personas")
         ordering = ("name",)
-        permissions = (("publish_persona", "Can publish a persona"),)
+        permissions = (("publish_persona", gettext_noop("Can publish a persona")),)
         constraints = (
             models.CheckConstraint(
                 condition=Q(duration_limit__gt=timedelta(0)) & Q(idle_timeout__gt=timedelta(0)),

@@ -13,11 +13,13 @@ from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
@@ -25,6 +27,8 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from heygen_portal.console import permission_labels
+from heygen_portal.console.permission_labels import PermissionsField
 from heygen_portal.console.roles_field import RolesField
 from heygen_portal.console.widgets import NoDelete, ReadOnly, confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.models import Organisation
@@ -107,6 +111,9 @@ class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":
             return RolesField(Group.objects.order_by("pk"), required=False, label=_("Roles"))
+        if db_field.name == "user_permissions":
+            rows = Permission.objects.select_related("content_type")
+            return PermissionsField(rows, required=False, label=_("Permissions of this user"))
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -181,11 +188,18 @@ class GroupAdmin(ReadOnly, ModelAdmin):
 
     list_display = ("role",)
     search_fields = ("name__folded",)
-    fields = ("role", "permissions")
+    fields = ("role", "permission_labels")
 
     @admin.display(description=_("role"), ordering="name")
     def role(self, group: Group) -> str:
         return gettext(group.name)
+
+    @admin.display(description=_("permissions"))
+    def permission_labels(self, group: Group) -> str:
+        rows = group.permissions.select_related("content_type")
+        return format_html_join(
+            mark_safe("<br>"), "{}", ((label,) for label in sorted(map(permission_labels.label, rows)))
+        )
 
 
 @admin.register(Organisation)

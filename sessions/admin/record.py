@@ -150,7 +150,7 @@ class ErasureAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
             "failure": provider_erasure.failure,
         }
         if provider_erasure.done_at:
-            return gettext("also deleted there: %(at)s") % values
+            return gettext("also deleted at the provider: %(at)s") % values
         if provider_erasure.failure:
             return gettext("not deleted yet, %(count)s attempts, last error: %(failure)s") % values
         return receipt.get_at_provider_display()

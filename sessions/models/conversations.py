@@ -14,6 +14,7 @@ from django.db import models, transaction
 from django.db.models import F, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from avatars.models import Persona, PersonaVersion, ProviderAccount
 from avatars.models.persona_settings import PersonaSettings
@@ -224,9 +225,9 @@ class StreamingSession(models.Model):
         verbose_name_plural = _("sessions")
         ordering = ("-created_at",)
         permissions = (
-            ("start_streamingsession", "Can talk with an avatar"),
-            ("stop_streamingsession", "Can stop anybody's session"),
-            ("observe_streamingsession", "Can look into anybody's session"),
+            ("start_streamingsession", gettext_noop("Can talk with an avatar")),
+            ("stop_streamingsession", gettext_noop("Can stop any session")),
+            ("observe_streamingsession", gettext_noop("Can observe any live session")),
         )
         indexes = (
             # For due(): a handful of open rows in a long history.

@@ -72,7 +72,7 @@ TEXTS: dict[str, tuple[Any, Any, Any]] = {
     ),
     "own_rooms": (
         _("A conversation took place on your own LiveKit server"),
-        _("Select your LiveKit server on the account’s page, and hold a session."),
+        _("Select your LiveKit server on the account’s page, and have a conversation."),
         _("The account"),
     ),
     "variety": (
@@ -100,7 +100,7 @@ TEXTS: dict[str, tuple[Any, Any, Any]] = {
         _("Your LiveKit server has sent room events"),
         _(
             "Set its webhook to the address below, select your LiveKit server on the account’s page, and "
-            "hold a session."
+            "have a conversation."
         ),
         _("Provider accounts"),
     ),

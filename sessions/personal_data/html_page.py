@@ -61,10 +61,10 @@ time{color:var(--muted);font-variant-numeric:tabular-nums}
 
 # Labels of columns without one in their model, and of values that are not columns.
 LABELS: dict[str, str | Promise] = {
-    "id": "ID", "user": _("user"), "uid": _("ID there"), "type": _("kind"), "log": _("kind"),
+    "id": "ID", "user": _("user"), "uid": _("ID in the directory"), "type": _("kind"), "log": _("kind"),
     "session": _("Conversation"), "created_at": _("created"), "last_used_at": _("last used"),
     "expires_at": _("valid until"), "verified": _("confirmed"), "primary": _("main address"),
-    "extra_data": _("data about you there"),
+    "extra_data": _("data from the directory"),
     "user_agent": _("browser"), "ip_address": _("address"), "username": _("user name"), "path_info": _("page"),
     "http_accept": _("accepted formats"), "attempt_time": _("time"), "logout_time": _("signed out"),
     "get_data": _("query parameters"), "failures_since_start": _("failed attempts"),

@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import Group
 from django.contrib.auth.models import Permission as StoredPermission
+from django.test import Client
 
 from heygen_portal import permissions
 from heygen_portal.people.access import roles
@@ -20,6 +22,15 @@ ROOT = Path(permissions.__file__).parents[1]
 def test_django_has_every_permission_of_the_table() -> None:
     rows = StoredPermission.objects.values_list("content_type__app_label", "codename")
     assert set(Permission) - {f"{app}.{codename}" for app, codename in rows} == set()
+
+
+@pytest.mark.django_db
+def test_the_page_of_a_role_names_its_permissions_in_the_users_language(admin_client: Client) -> None:
+    page = f"/admin/auth/group/{Group.objects.get(name=roles.OPERATOR.group).pk}/change/"
+    spanish = admin_client.get(page, headers={"accept-language": "es"}).content.decode()
+    assert "Sesiones: Puede detener cualquier sesión" in spanish
+    assert "Avatares: Puede ver" in spanish
+    assert "Can " not in spanish
 
 
 def test_roles_and_templates_use_the_table() -> None:

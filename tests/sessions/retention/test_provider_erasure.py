@@ -92,7 +92,7 @@ async def test_a_failing_provider_is_asked_again_at_growing_intervals_and_the_fa
     for wait in (timedelta(0), timedelta(seconds=61), timedelta(seconds=90), timedelta(seconds=185), timedelta(days=9)):
         await provider_erasure.request_due(timezone.now() + wait)
     assert provider.forget.call_count == 3
-    assert "also deleted there" in await shown()
+    assert "also deleted at the provider" in await shown()
     kinds = [event.kind async for event in SessionEvent.objects.order_by("number")]
     assert kinds == ["speech_erased", *["provider_erasure_failed"] * 2, "provider_erased"]
 
