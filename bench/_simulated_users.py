@@ -1,4 +1,4 @@
-"""Simulated users with sockets: they start, talk, stop or just leave, and reconnect when cut off."""
+"""Simulated users: they start, talk, stop or leave, and reconnect when cut off."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIN_PAUSE_S, MAX_PAUSE_S = 0.5, 10
 
 
 class Person:
-    """One conversation: start until it succeeds, send texts, then end in one of four ways."""
+    """One conversation: start, send texts, then end in one of four ways."""
 
     def __init__(self, portal: Portal, cookie: str, chance: random.Random, *, watches: bool = False) -> None:
         self._url = f"{portal.url}/ws/personas/lucia/?lang=en"

@@ -129,7 +129,10 @@ async def kill_at_random(
 
 
 async def lose_answers(emulator_url: str) -> None:
-    """Make one call in twenty fail: lost before or after it takes effect, or an error response."""
+    """Make one call in twenty fail.
+
+    The call is lost before or after it takes effect, or gets an error response.
+    """
     faults: tuple[dict[str, Any], ...] = (
         {"kind": "cut", "when": "after"},
         {"kind": "cut", "when": "before"},

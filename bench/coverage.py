@@ -115,7 +115,7 @@ def superfluous_entries(branches: Iterable[Branch]) -> Iterator[Uncovered]:
 
 
 def branch_percent(files: Mapping[str, Any], folder: str) -> float | None:
-    """Return the taken share of a folder's branches in percent, or None if it has none."""
+    """Return the taken share of a folder's branches in percent, if it has any."""
     found = [file["summary"] for name, file in files.items() if name.startswith(folder)]
     branches = sum(summary["num_branches"] for summary in found)
     taken = sum(summary["covered_branches"] for summary in found)
@@ -123,7 +123,7 @@ def branch_percent(files: Mapping[str, Any], folder: str) -> float | None:
 
 
 def js_branch_percent() -> float | None:
-    """Run the JavaScript tests; return the taken share of the branches of their scripts."""
+    """Run the JavaScript tests and return the share of branches they take."""
     call = node()
     assert call is not None, "set-up provides Node"
     scripts = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/js/**/*.test.js"))

@@ -1,4 +1,4 @@
-"""Cost of the emulator: avatars talking in real rooms, then sessions without media.
+"""Cost of the emulator: avatars talking in rooms, then sessions without media.
 
 Twelve avatars at low quality talk concurrently in one process. Another process receives each of them through LiveKit
 and counts the video frames. Then ten thousand sessions are created and started without media.

@@ -1,4 +1,4 @@
-"""Time from click to first frame: the portal, the founding documents' recipe, and a bare client.
+"""Time from click to first frame: portal, documented recipe, bare client.
 
 portal  the click on Start, to the first frame shown on the portal's page; with --rooms own in a room of our own
 seed    create_token, new, start, wait 500 ms, connect; straight to the provider
@@ -130,7 +130,7 @@ async def time_portal(page: Page, address: str) -> float:
 
 
 async def open_client_page(page: Page, origin: str, html: str = PAGE) -> None:
-    """Open a bare client on the provider's origin, so that no preflight slows it down."""
+    """Open a bare client on the provider's origin, so that it needs no preflight."""
 
     async def answer(route: Route, request: Request) -> None:
         if request.url.endswith(".js"):

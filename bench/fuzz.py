@@ -44,7 +44,10 @@ async def main(inputs: int, seed: int) -> None:
 
 
 def memory_mb(pid: int) -> float:
-    """Return the resident memory of a process; `ps` reports kilobytes on Linux and macOS."""
+    """Return the resident memory of a process.
+
+    `ps` reports kilobytes on Linux and macOS.
+    """
     measured = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
     return int(measured.stdout) / 1024
 

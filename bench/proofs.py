@@ -1,4 +1,4 @@
-"""Runs the slow tests that rarely break: deeper models, more processes, third-party clients."""
+"""Run the slow tests that rarely break: models, processes, published clients."""
 
 import sys
 

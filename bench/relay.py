@@ -1,4 +1,6 @@
-"""Latency the portal adds to a task: `task.send` to `task.sent`, compared with a direct provider call.
+"""Latency the portal adds to a task, compared with a direct provider call.
+
+It is measured from `task.send` to `task.sent`.
 
 One web process, 200 sockets, an open loop: a task is sent at its scheduled time, regardless of tasks in progress, and
 its latency counts from that time. The provider is the emulator without media, with 50 ms per response. Runs alternate,
@@ -167,7 +169,7 @@ def spread(talkers: list[Talker]) -> Send:
 
 
 async def join(sockets: AsyncExitStack, webs: list[Web], cookies: list[str]) -> list[Talker]:
-    """Start a live session for each cookie, a few at a time, in each web process in turn."""
+    """Start a live session for each cookie, a few at a time, in every web process."""
     http = await sockets.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
     semaphore = asyncio.Semaphore(10)
 

@@ -87,7 +87,7 @@ def imports_back_up(imports: Imports, contract: dict[str, Any]) -> int:
 
 
 def cycles(imports: Imports) -> list[list[str]]:
-    """Return the folders that import each other, directly or through others: strongly connected components."""
+    """Return groups of folders that import each other: strongly connected components."""
     reached: dict[str, set[str]] = defaultdict(set)
     for importer, imported in imports:
         if node_of(importer) != node_of(imported):

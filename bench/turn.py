@@ -1,4 +1,4 @@
-"""Time until the avatar is heard: the greeting, typed turns and spoken turns, on the portal's page and a bare client.
+"""Time until the avatar is heard, on the portal's page and on a bare client.
 
 greeting  from the first frame to the first sound of the greeting; also from the click to each of the two
 typed     from Enter to the first sound of the answer
@@ -224,7 +224,10 @@ async def main(runs: int) -> None:
 
 
 def _microphone(folder: Path) -> tuple[str, ...]:
-    """Record the sentence once, followed by a long silence. It starts over whenever the microphone is opened."""
+    """Record the sentence once, followed by a long silence.
+
+    The recording starts over whenever the microphone is opened.
+    """
     sound = np.concatenate([microphone_sounds.speak_text(SENTENCE), np.zeros(SILENCE_S * SAMPLE_RATE)])
     microphone_sounds.record(sound, folder / "microphone.wav")
     return microphone_sounds.microphone(folder / "microphone.wav")

@@ -1,4 +1,7 @@
-"""Runs a command of `local/` with a recent Python. Old versions must be able to parse this file."""
+"""Run a command of `local/` with a recent Python.
+
+Old versions must be able to parse this file.
+"""
 
 import importlib
 import os

@@ -130,7 +130,10 @@ def _load(path: Path) -> None:
 
 
 def _run_postgres(program: str, options: list[str], last: str) -> None:
-    """Run a program of PostgreSQL on the portal's database. The password is passed in its environment."""
+    """Run a PostgreSQL program on the portal's database.
+
+    The password is passed in its environment.
+    """
     args, env = DatabaseClient.settings_to_cmd_args_env(connection.settings_dict | {"NAME": last}, options)
     environment = {**os.environ, "PGCONNECT_TIMEOUT": str(CONNECT_TIMEOUT_S), **(env or {})}
     try:
@@ -172,7 +175,7 @@ def _unpack_media(path: Path) -> None:
 
 
 def _keys_in_use() -> dict[str, list[str]]:
-    """Return the keys by the name of the file that stores them: see `env.stored_secret`."""
+    """Return the keys by the name of their file: see `env.stored_secret`."""
     return {
         "django_secret_key": [settings.SECRET_KEY],
         "django_secret_key_fallbacks": settings.SECRET_KEY_FALLBACKS,
@@ -267,7 +270,10 @@ def _write_manifest(folder: Path, backup_id: str) -> None:
 
 
 def _read_manifest(folder: Path) -> str:
-    """Return the ID of the backup. Raises BackupError unless each of its files is as it was written."""
+    """Return the ID of the backup.
+
+    Raises BackupError unless each of its files is as it was written.
+    """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         damaged = [name for name, digest in manifest["sha256"].items() if _digest(folder / name) != digest]

@@ -71,7 +71,10 @@ def _prepare_shutdown(**about: Any) -> None:
 
 @worker_shutting_down.connect
 def _announce_shutdown(**about: Any) -> None:
-    """Tell running jobs to hand back unfinished work: supervisors send SIGKILL after ten seconds."""
+    """Tell running jobs to hand back unfinished work.
+
+    Supervisors send SIGKILL after ten seconds.
+    """
     this_worker.request()
 
 

@@ -67,7 +67,7 @@ def check_allowed_hosts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def check_https(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Report what is sent in clear text to or from other machines, and HTTPS without PROXY_COUNT.
+    """Report what other machines get in clear text, and HTTPS without PROXY_COUNT.
 
     With PROXY_COUNT=0, all addresses in logs and limits would be the proxy's.
     """

@@ -13,7 +13,10 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 class PortalEnv(FileAwareEnv):
-    """Read `NAME`, else the stripped content of the file named by `NAME_FILE`, else the default."""
+    """Read `NAME`, else the content of the file that `NAME_FILE` names.
+
+    The content is stripped. With neither, the default applies.
+    """
 
     def __init__(self) -> None:
         super().__init__(strip_whitespace=True)
@@ -41,7 +44,10 @@ def stored_secret(name: str, keys: Path, default: str) -> str:
 
 
 def stored_secrets(name: str, keys: Path) -> list[str]:
-    """Return a list of secrets: comma-separated, or one per line in a file, or in the folder `keys`."""
+    """Return a list of secrets.
+
+    They are comma-separated in the environment, or one per line in a file, or in the folder `keys`.
+    """
     path = keys / name.lower()
     if given := env.str(name, ""):
         values = given.splitlines() if env.is_from_file(name) else env.list(name)

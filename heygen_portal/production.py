@@ -45,7 +45,7 @@ def is_weak_token(value: str) -> bool:
 
 
 def wildcard_hosts() -> list[str]:
-    """Return allowed hosts that match foreign domains: `*` and whole top-level domains."""
+    """Return allowed hosts that match foreign domains: `*` or a whole TLD."""
     return [host for host in settings.ALLOWED_HOSTS if host == "*" or (host.startswith(".") and "." not in host[1:])]
 
 
@@ -65,7 +65,7 @@ def refuse_unsafe_settings() -> None:
 
 
 def critical_problems() -> list[str]:
-    """Return a message for each unsafe setting with which web, worker, beat and monitor refuse to start."""
+    """Return a message for each setting with which the portal refuses to start."""
     problems = []
     if names := default_secrets():
         problems.append(

@@ -16,7 +16,7 @@ def health(request: HttpRequest) -> JsonResponse:
 
 
 def moved(old: str, new: str) -> URLPattern:
-    """Redirect bookmarks of an admin page, and of the pages below it, to the new address."""
+    """Redirect bookmarks of an admin page and its subpages to the new address."""
     view = RedirectView.as_view(url=f"/admin/{new}%(rest)s", query_string=True)
     return re_path(rf"^admin/{old}(?P<rest>.*)$", view, name=f"moved-to-{new}")
 

@@ -27,7 +27,7 @@ def run_all() -> NoReturn:
 
 
 def run_quick() -> NoReturn:
-    """Run `bin/check`: all checks, then the tests that need neither browser nor media."""
+    """Run `bin/check`: all checks and the tests without browser and media."""
     _run(QUICK)
 
 

@@ -1,4 +1,4 @@
-"""Chromium for the browser tests: from PATH, from Playwright, or Debian's package."""
+"""Chromium for browser tests: from PATH, Playwright, or Debian's package."""
 
 import os
 import shutil

@@ -25,7 +25,10 @@ class StepFailed(Exception):
 
 
 class Progress:
-    """A progress line: rewritten in place on a terminal, else printed every PLAIN_LINE_INTERVAL_S seconds."""
+    """A progress line: rewritten on a terminal, else printed now and then.
+
+    Without a terminal, it is printed every PLAIN_LINE_INTERVAL_S seconds.
+    """
 
     def __init__(self, title: str) -> None:
         self._title = title

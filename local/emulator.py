@@ -69,7 +69,7 @@ def run() -> None:
 
 
 def _use_key(options: argparse.Namespace, environ: dict[str, str]) -> None:
-    """Give the emulator the command line's key in its environment, where no other user sees it."""
+    """Pass the command line's key in the environment, hidden from other users."""
     if options.api_key:
         environ["EMULATOR_API_KEY"] = options.api_key
     elif options.api_key_file:

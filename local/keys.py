@@ -1,4 +1,4 @@
-"""Secrets created at the first run and kept, each in a file readable by its owner only."""
+"""Secrets created at the first run, each in a file of its owner's only."""
 
 import secrets
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The LiveKit server: from PATH, from the user's cache, from its release, or built from source."""
+"""The LiveKit server: from PATH, the user's cache, its release, or source."""
 
 import hashlib
 import io

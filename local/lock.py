@@ -1,4 +1,4 @@
-"""Compiles the lock files, after a version in pyproject.toml or package.json has changed."""
+"""Compile the lock files once a version has changed in a project file."""
 
 import subprocess
 

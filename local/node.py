@@ -1,4 +1,4 @@
-"""Node, from PATH or from a wheel, and the npm packages for the pages and their tests."""
+"""Node, from PATH or a wheel, and the npm packages for pages and tests."""
 
 import os
 import re

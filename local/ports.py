@@ -54,7 +54,7 @@ def free_ports(count: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list
 
 
 def choose_port(name: str, default: int, environ: Mapping[str, str] = os.environ) -> tuple[int, str]:
-    """Return a server's port and, if it differs from the default, a note for the user.
+    """Return a server's port, and a note if it is not the default.
 
     A port set in the variable `name` is never replaced. Raises PortTaken if it is not available.
     """

@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests and benchmarks: from PATH, from Debian's folders, or from a wheel."""
+"""PostgreSQL for tests and benchmarks: from PATH, Debian's folders, or a wheel."""
 
 import os
 import shutil

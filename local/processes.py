@@ -1,4 +1,4 @@
-"""Child processes: starting, waiting until ready, and ending them with their process group."""
+"""Child processes: start, wait until ready, end with their process group."""
 
 import os
 import signal

@@ -1,4 +1,7 @@
-"""Runs the whole portal on this machine until Ctrl-C: Redis, LiveKit, emulator, web, worker, beat, monitor."""
+"""Run the whole portal on this machine until Ctrl-C.
+
+Redis, LiveKit, emulator, web, worker, beat and monitor.
+"""
 
 import argparse
 import fcntl
@@ -121,7 +124,7 @@ def _welcome(plan: Plan, output: str) -> str:
 
 @contextmanager
 def exclusive(var: Path) -> Iterator[None]:
-    """Let one portal run from a folder of data: two clocks would ask for everything twice."""
+    """Allow one portal per data folder: two schedulers would do everything twice."""
     var.mkdir(parents=True, exist_ok=True)
     with (var / "serve.lock").open("w") as file:
         try:

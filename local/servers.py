@@ -1,4 +1,7 @@
-"""How each server is called: the Procfile's lines, for `bin/serve`, `bin/emulator`, tests and benchmarks alike."""
+"""Commands of all servers, as in the Procfile.
+
+They serve `bin/serve`, `bin/emulator`, tests and benchmarks alike.
+"""
 
 import json
 import os
@@ -23,7 +26,7 @@ class ProgramMissing(Exception):
 
 
 def redis_server() -> Path | None:
-    """Return a Redis or Valkey server: from PATH, else the one in the virtual environment."""
+    """Return a Redis or Valkey server from PATH or the virtual environment."""
     for name in REDIS_NAMES:
         if found := shutil.which(name):
             return Path(found)
@@ -31,7 +34,10 @@ def redis_server() -> Path | None:
 
 
 def program_file(pattern: str) -> Path | None:
-    """Return the file of a program's wheel that this pattern names; a wheel is for one platform."""
+    """Return the file in a program's wheel that matches the pattern.
+
+    A wheel is for one platform.
+    """
     return next(VENV.glob(f"programs/{pattern}"), None)
 
 
@@ -97,9 +103,10 @@ def write_livekit_config(
     web_port: int | None = None,
     turn_port: int | None = None,
 ) -> None:
-    """Write a LiveKit server's configuration: everything on loopback, and what is seen and heard at `own_address`, too.
+    """Write a LiveKit server's configuration.
 
-    It reports to the portal on `web_port`, and relays on `turn_port`.
+    Everything is on loopback; media are on `own_address`, too. It reports to the portal on `web_port`, and relays on
+    `turn_port`.
     """
     addresses = [address for address in (LOOPBACK, own_address) if address]
     networks = [f"{address}/32" for address in addresses]

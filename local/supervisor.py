@@ -72,7 +72,10 @@ class Supervisor:
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """End all programs in reverse order: SIGTERM, then SIGKILL after STOP_TIMEOUT_S or on Ctrl-C."""
+        """End all programs in reverse order.
+
+        SIGTERM first, then SIGKILL after STOP_TIMEOUT_S or on Ctrl-C.
+        """
         deadline = time.monotonic() + STOP_TIMEOUT_S
         try:
             for child in reversed(self._children.values()):

@@ -126,7 +126,7 @@ def as_zip(all_texts: Iterable[KnowledgeText]) -> bytes:
 
 
 def file_name(texts: KnowledgeText) -> str:
-    """Return a file name in ASCII where the name has Latin letters only, else in its own script."""
+    """Return a file name, in ASCII if the name has only Latin letters."""
     plain, full = slugify(texts.name), slugify(texts.name, allow_unicode=True)
     return f"{(plain if len(plain) >= len(full) else full) or 'knowledge'}.md"
 
@@ -197,7 +197,7 @@ def _front_matter(front: str, path: str) -> dict[str, str]:
 
 
 def _without_copies(found: Sequence[_File], notices: list[str]) -> list[_File]:
-    """Keep one of the files with the same texts and the same name of their own, or the same path."""
+    """Keep one of the files with the same texts and the same own name or path."""
     kept: dict[tuple[str, KnowledgeText], _File] = {}
     for one in found:
         first = kept.setdefault(("" if one.has_own_name else one.path, one.texts), one)

@@ -1,4 +1,4 @@
-"""Tables of personas, accounts and catalogues that the audit log states row by row."""
+"""Tables of personas, accounts and catalogues, stated in the audit log by row."""
 
 from __future__ import annotations
 

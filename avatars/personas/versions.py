@@ -100,7 +100,7 @@ def group_rows(persona: Persona) -> list[Any]:
 
 
 def groups_changed(before: Iterable[Any], persona: Persona) -> dict[str, Any]:
-    """Return data that states which groups the persona has lost and gained since `before`."""
+    """Return data that states the groups added and removed since `before`."""
     return statements.replaced(PERSONA_GROUP, before, group_rows(persona))
 
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 
 def readable_duration(duration: timedelta | None) -> str:
-    """Return a duration as "1 h 02 min", "3 min 05 s" or "12.4 s", or a dash for None."""
+    """Return a duration as "1 h 02 min", "3 min 05 s" or "12.4 s"; None as a dash."""
     if duration is None:
         return "–"
     seconds = duration.total_seconds()
@@ -22,7 +22,7 @@ def readable_duration(duration: timedelta | None) -> str:
 
 
 def rounded_duration(duration: timedelta | None) -> str:
-    """Return a duration rounded to seconds as "6 min 12 s", or an empty string for None."""
+    """Return a duration in whole seconds as "6 min 12 s"; None as an empty string."""
     if duration is None:
         return ""
     minutes, seconds = divmod(round(duration.total_seconds()), 60)
@@ -32,7 +32,7 @@ def rounded_duration(duration: timedelta | None) -> str:
 
 
 def measured_duration(duration: timedelta | None) -> str:
-    """Return a measured duration as "594 ms", "1.32 s" or "6 min 12 s", or a dash for None."""
+    """Return a duration as "594 ms", "1.32 s" or "6 min 12 s"; None as a dash."""
     if duration is None:
         return "–"
     seconds = duration.total_seconds()

@@ -41,7 +41,7 @@ def _estimated(rows: QuerySet[Any]) -> int:
 
 
 class UncountedList:
-    """Mixin for large tables: estimated counts, and no count of all rows beside the filtered count."""
+    """Mixin for large tables: estimates counts and omits the unfiltered count."""
 
     paginator = EstimatingPaginator
     show_full_result_count = False

@@ -15,7 +15,7 @@ from unfold.sites import UnfoldAdminSite
 class PortalAdminSite(UnfoldAdminSite):
     @login_not_required
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Redirect anonymous users to the sign-in page; signed-in users without access get "not found"."""
+        """Send anonymous users to the sign-in page, others without access to "not found"."""
         if request.user.is_authenticated:
             raise Http404
         return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
@@ -29,5 +29,5 @@ class PortalAdminSite(UnfoldAdminSite):
         return groups
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Redirect to the portal's password page, which records the change and sends mail."""
+        """Redirect to the portal's password page, which records changes and sends mail."""
         return redirect("account_change_password")

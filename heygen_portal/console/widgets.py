@@ -45,6 +45,6 @@ def object_or_404(model_admin: Any, request: HttpRequest, object_id: str) -> Any
 
 
 def redirect_to_change_page(model: type[Model], object_id: str) -> HttpResponse:
-    """Redirect to a row's change page with the header that the theme's dialog script follows."""
+    """Redirect to a row's change page, with the header that dialogs follow."""
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
     return HttpResponse(headers={"HX-Redirect": reverse(name, args=[object_id])})

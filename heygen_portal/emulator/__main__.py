@@ -1,4 +1,4 @@
-"""Serve HeyGen's Streaming API and LiveAvatar on this machine: `python -m heygen_portal.emulator`."""
+"""Serve HeyGen and LiveAvatar locally: `python -m heygen_portal.emulator`."""
 
 import argparse
 import asyncio

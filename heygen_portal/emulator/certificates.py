@@ -1,4 +1,4 @@
-"""HTTPS with a persistent local certificate authority and a new certificate at each start."""
+"""HTTPS with a persistent local authority and a new certificate at each start."""
 
 import ssl
 from pathlib import Path
@@ -17,7 +17,7 @@ def default_folder() -> Path:
 
 
 def server_context(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """Return the TLS context for HOST_NAMES and the path of the authority's certificate.
+    """Return the TLS context for HOST_NAMES and the authority's certificate path.
 
     Clients must trust that certificate. The authority's key stays in `folder`, readable only by its owner.
     """

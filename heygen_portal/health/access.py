@@ -17,7 +17,10 @@ FORWARDED = frozenset(
 
 
 def is_allowed(scope: Mapping[str, Any]) -> bool:
-    """Whether this request has the token `HEALTH_TOKEN`, or comes from this machine and through no proxy."""
+    """Return whether a request may read the state of the work.
+
+    It needs the token `HEALTH_TOKEN`, or comes from this machine and through no proxy.
+    """
     headers = {name.lower(): value for name, value in scope["headers"]}
     token = settings.HEALTH_TOKEN.encode()
     if len(token) >= MIN_TOKEN_CHARACTERS:

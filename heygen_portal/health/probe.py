@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Probe(Generic[T]):
-    """Run a function in a thread of its own, because a database driver may wait forever.
+    """Run a function in its own thread, because a database driver may wait forever.
 
     While it runs, no other thread is started: a service that does not answer costs one thread. Simultaneous callers
     share its answer, so that they cannot multiply its queries.

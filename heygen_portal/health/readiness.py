@@ -1,4 +1,4 @@
-"""Readiness of this process: database, migrations and Redis. Served as `/health/ready`."""
+"""Readiness of this process: database, migrations and Redis (`/health/ready`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _in_flight: asyncio.Task[dict[str, str]] | None = None
 
 
 async def check() -> dict[str, str]:
-    """Return the state of each service by name. Takes at most `CHECK_TIMEOUT_S` seconds.
+    """Return the state of each service by name, within `CHECK_TIMEOUT_S` seconds.
 
     Simultaneous requests share one check, so that strangers cannot multiply its queries.
     """

@@ -1,4 +1,4 @@
-"""Webhooks of our LiveKit server: accepted only with its signature and a recent timestamp."""
+"""Webhooks of our LiveKit server: its signature and a recent time are required."""
 
 from __future__ import annotations
 

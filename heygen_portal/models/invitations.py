@@ -19,7 +19,10 @@ MAY_INVITE = Permission.ADD_INVITATION
 
 
 def holders_of(permission: str) -> models.QuerySet[User, User]:
-    """Return the active users with a permission: superusers, and those who have it by group or individually."""
+    """Return the active users with a permission.
+
+    They have it as superusers, by group or individually.
+    """
     rows: models.QuerySet[User, User] = User.objects.with_perm(
         permission, backend="django.contrib.auth.backends.ModelBackend"
     )
@@ -28,7 +31,10 @@ def holders_of(permission: str) -> models.QuerySet[User, User]:
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def open(self) -> InvitationQuerySet:
-        """Invitations whose link still works: unused, in time, and by a person who may still invite."""
+        """Return invitations whose link still works.
+
+        They are unused, in time, and by a person who may still invite.
+        """
         return self.unused().filter(invited_by__in=self._inviter_ids())
 
     def orphaned(self) -> InvitationQuerySet:

@@ -1,1 +1,1 @@
-"""Users: sign-in, single sign-on, second factor, roles, invitations and mail to them."""
+"""Users: sign-in, single sign-on, second factor, roles, invitations and mail."""

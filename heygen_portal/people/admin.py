@@ -124,7 +124,10 @@ class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
         return self.may_manage(request, obj) and not (obj and closing.is_closed(obj))
 
     def may_manage(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Only superusers may change superusers: setting a password would grant their access."""
+        """Let only superusers change superusers.
+
+        Setting a password would grant their access.
+        """
         if obj and obj.is_superuser and not _is_superuser(request):
             return False
         return super().has_change_permission(request, obj)

@@ -69,7 +69,7 @@ def is_closed(user: User) -> bool:
 
 
 def _anonymise(user: User) -> dict[str, Any]:
-    """Delete a user's names and access; return the statement about the changed columns."""
+    """Delete a user's names and access; return data that states the changes."""
     stored, rows_before = User.objects.get(pk=user.pk), user_rows.access_rows(user.pk)
     user.username = _label(user.pk)
     user.first_name = user.last_name = user.email = ""
@@ -83,7 +83,7 @@ def _anonymise(user: User) -> dict[str, Any]:
 
 
 def _label(user_id: int) -> str:
-    """Return the username of a closed account: unique, and the same wherever the record names the user."""
+    """Return the username of a closed account: unique, and the same everywhere."""
     label = f"{audit_log.CLOSED_LABEL}{user_id}"
     while User.objects.filter(username__iexact=label).exclude(pk=user_id).exists():
         label += "-"

@@ -1,4 +1,4 @@
-"""The cache: Redis, with a fallback to the process's memory while Redis is down or does not answer.
+"""Cache in Redis, with a fallback to the process's memory while Redis is down.
 
 During a fallback, limits, locks and one-time marks still hold, but only within each process.
 """

@@ -64,7 +64,10 @@ def _parse(entry: str) -> str | None:
 
 
 def client_network(address: str) -> str:
-    """Return the key that one client is counted by: an IPv4 address, or an IPv6 /64, as one household has."""
+    """Return the key by which a client is counted.
+
+    It is an IPv4 address or an IPv6 /64, as one household has.
+    """
     try:
         known = ip_address(address)
     except ValueError:
@@ -86,7 +89,10 @@ def is_loopback(host: str | None) -> bool:
 
 
 def is_base_url(address: str) -> bool:
-    """Whether all our HTTP clients accept this base URL: host and optional port, no path or password."""
+    """Return whether all our HTTP clients accept this base URL.
+
+    It has a host and an optional port, no path or password.
+    """
     match = _BASE_URL.fullmatch(address)
     if match is None:
         return False
@@ -101,6 +107,9 @@ def is_base_url(address: str) -> bool:
 
 
 def is_safe_for_keys(address: str) -> bool:
-    """Whether a key may be sent to this base URL: https, this machine, or the configured emulator."""
+    """Return whether a key may be sent to this base URL.
+
+    It uses https, or is this machine or the configured emulator.
+    """
     parts = urlsplit(address)
     return parts.scheme == "https" or is_loopback(parts.hostname) or address == settings.EMULATOR_URL

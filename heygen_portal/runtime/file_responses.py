@@ -1,4 +1,4 @@
-"""File responses in bounded memory: whole files or the byte ranges that media players request."""
+"""File responses in bounded memory: whole files or byte ranges."""
 
 from __future__ import annotations
 
@@ -78,7 +78,10 @@ async def read_chunks(body: BinaryIO, length: int | None = None) -> AsyncIterato
 
 
 def _proxy_path(path: Path) -> str:
-    """Return the header value for the proxy: an internal URL path for X-Accel-Redirect, else the file path."""
+    """Return the header value for the proxy.
+
+    X-Accel-Redirect takes an internal URL path, others the file path.
+    """
     if settings.SEND_FILES_WITH == SENDFILE:
         return str(path)
     inside = os.path.relpath(path, settings.MEDIA_ROOT)

@@ -1,4 +1,4 @@
-"""Base classes from Django that take type arguments in its stubs but not at run time."""
+"""Base classes of Django that take type arguments only in its stubs."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _sends_after_return: ContextVar[list[Send] | None] = ContextVar("afterwards", de
 
 
 def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
-    """Return an async version of a short synchronous function that touches the database.
+    """Return an async version of a short function that touches the database.
 
     `database_sync_to_async` by default (thread_sensitive=True) runs all sockets of a process and all other
     synchronous code in one thread, so one slow page would block every chat.
@@ -69,7 +69,10 @@ def call_after_return(send: Send) -> bool:
 
 
 async def _send_safely(send: Send) -> None:
-    """Await `send` and log a failure: the change is committed, and a client that misses it reads the state later."""
+    """Await `send` and log a failure.
+
+    The change is committed, and a client that misses it reads the state later.
+    """
     try:
         await send()
     except Exception:

@@ -1,4 +1,7 @@
-"""Static files with a content hash in their names: compressed once, cached by browsers without expiry."""
+"""Static files with a content hash in their names, compressed once.
+
+Browsers cache them without expiry.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ HASHED_NAME = re.compile(r"\.[0-9a-f]{12}(\.|$)")
 
 
 class PortalStaticFilesStorage(CompressedManifestStaticFilesStorage):
-    """Follow `url()` in style sheets and relative imports in modules, without JSDoc; ignore source maps."""
+    """Storage that hashes `url()` in style sheets and relative imports in modules.
+
+    It removes JSDoc and ignores source maps.
+    """
 
     manifest_strict = False  # the admin's theme references files that it does not ship
     max_post_process_passes = 20  # one for each step of the longest import chain
@@ -35,18 +41,21 @@ class PortalStaticFilesStorage(CompressedManifestStaticFilesStorage):
     )
 
     def url_converter(self, name: str, hashed_files: Any, template: str | None = None) -> Any:
-        """Return the replacement of a pattern's matches: nothing if its template is empty."""
+        """Return the replacement of a pattern's matches; nothing for an empty template."""
         return super().url_converter(name, hashed_files, template) if template != "" else lambda found: ""
 
     def compress_files(self, paths: Iterable[str]) -> Any:
-        """Compress files with a hash in their name that are not compressed yet: their content never changes."""
+        """Compress files with a hash in their name, once: their content never changes."""
         return super().compress_files(
             [path for path in paths if HASHED_NAME.search(path) and not self.exists(f"{path}.gz")]
         )
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
-    """Streams static files asynchronously: Django would read each into memory for every waiting client."""
+    """Streams static files.
+
+    Django would read each into memory for every waiting client.
+    """
 
     @staticmethod
     def serve(static_file: Any, request: HttpRequest) -> HttpResponseBase:

@@ -18,7 +18,7 @@ Message = dict[str, Any]
 
 
 class RequestInbox(asyncio.Queue[Message]):
-    """Receive queue of an HTTP application: body chunks read from a file, then the disconnection."""
+    """Receive queue of an HTTP request: body chunks from a file, then disconnection."""
 
     def __init__(self, request: http.Request) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class SocketInbox(asyncio.Queue[Message]):
 
 
 class Server(daphne.server.Server):
-    """Daphne's server with back-pressure: applications wait until the client has read what they sent."""
+    """Daphne's server with back-pressure: applications wait for slow clients."""
 
     def run(self) -> None:
         self.endpoints: list[str] = [_with_backlog(endpoint) for endpoint in self.endpoints]

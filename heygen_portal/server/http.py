@@ -1,4 +1,4 @@
-"""HTTP protocol: refuses oversized requests before reading them and cuts off slow clients."""
+"""HTTP protocol that refuses oversized requests early and cuts off slow clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Size and time limits of the server. docs/web-server.md has matching settings for a proxy."""
+"""Size and time limits of the server.
+
+docs/web-server.md has matching settings for a proxy.
+"""
 
 from __future__ import annotations
 
@@ -59,13 +62,13 @@ SOCKET_EARLY_BYTES = 64 * KIB
 
 
 def body_bytes(path: bytes) -> int:
-    """Return the body size limit for a path in bytes: the lowest over all readings of the path."""
+    """Return a path's body size limit in bytes: the lowest over all its readings."""
     decoded = unquote_to_bytes(path.partition(b"?")[0])
     return min(_limit_for(one) for one in (path, decoded, _normalized(decoded)))
 
 
 def _normalized(path: bytes) -> bytes:
-    """Return a path without dot segments, empty segments, and the host of an absolute URL."""
+    """Return a path without dot segments, empty segments and host."""
     path = re.sub(rb"^[A-Za-z][A-Za-z0-9+.-]*://[^/]*", b"", path)
     ending = b"/" if path.endswith((b"/", b"/.", b"/..")) else b""
     normal = posixpath.normpath(b"/" + path.lstrip(b"/"))

@@ -14,7 +14,10 @@ SCHEMES = {"ws": "http", "wss": "https"}
 
 
 class OwnOriginMiddleware:
-    """Denies sockets from pages of another origin that is not in CSRF_TRUSTED_ORIGINS."""
+    """Denies sockets from pages of other origins.
+
+    Origins in CSRF_TRUSTED_ORIGINS are allowed.
+    """
 
     def __init__(self, application: Any) -> None:
         self.application = application

@@ -44,7 +44,7 @@ def too_large(limit: int, accept_language: str) -> bytes:
 
 
 def headers_too_large() -> bytes:
-    """Return the response for an oversized request line or headers, in the default language."""
+    """Return the response to oversized headers, in the default language."""
     with translation.override(settings.LANGUAGE_CODE):
         words = _("The address or cookies of this request are too long. Delete the cookies of this site and try again.")
         return _answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _("Too large"), words)

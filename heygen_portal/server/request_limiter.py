@@ -1,4 +1,7 @@
-"""Limit on concurrent requests: Django uses a thread for each, and hundreds would slow everything down."""
+"""Limit on concurrent requests.
+
+Django uses a thread for each, and hundreds would slow everything down.
+"""
 
 from __future__ import annotations
 

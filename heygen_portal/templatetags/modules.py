@@ -1,4 +1,4 @@
-"""ES modules without a bundler: the page preloads all imports instead of discovering them one by one."""
+"""ES modules without a bundler: the page preloads all imports at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Audit entries as text for people: translated field names, choices, and values before and after."""
+"""Audit entries as text for people: labels, choices, values before and after."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def describe(entry: AuditEntry) -> str:
 
 
 def _shown_values(entry: AuditEntry) -> list[tuple[str, Any]]:
-    """Return the values worth showing: no empty ones, and no fields that were empty before and after."""
+    """Return the values of an entry without those that are or stay empty."""
     empty: tuple[Any, ...] = (None, "", [], {})
     found = [(name, value) for name, value in entry.data.items() if value not in empty and name not in HIDDEN_KEYS]
     if entry.kind not in MODEL_BY_KIND:

@@ -1,4 +1,4 @@
-"""The audit log: who changed access, keys or settings or exported data, in hash-chained entries."""
+"""The audit log: hash-chained entries about access, keys, settings and exports."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def record_by(
 
 
 def closed_accounts() -> dict[int, datetime | None]:
-    """Return the IDs of the users whose accounts were closed, and when; None if that cannot be read."""
+    """Return closing times by user ID, or None if they cannot be read."""
     return _closed_in(AuditEntry.objects.filter(kind=AuditEntry.Kind.ACCOUNT_CLOSED))
 
 
@@ -127,7 +127,7 @@ RenamedHashes = Mapping[str, str]
 
 
 def rename(entries: Iterable[AuditEntry], replaced: Callable[[AuditEntry], tuple[str, Any]]) -> dict[str, str]:
-    """Replace names in entries; return what the closed account's entry must state as RENAMED, in this transaction.
+    """Replace names in entries; return what the closing entry must state as RENAMED.
 
     `replaced` returns the new `about` and `data`. An entry keeps its hash, so the chain holds. An entry that no longer
     matches its hash is left alone, so that verification still finds it.
@@ -179,7 +179,7 @@ class StoredEntry(NamedTuple):
     renamed: RenamedHashes
 
     def digest(self, number: int | None = None, previous_hash: str | None = None) -> str:
-        """Return the hash of the entry's values, or an empty string if they cannot be read."""
+        """Return the hash of the values, or an empty string if they are unreadable."""
         before = self.previous_hash if previous_hash is None else previous_hash
         try:
             return AuditEntry.hash_of(before, number or self.number, self.hashed_values(), self.prints)

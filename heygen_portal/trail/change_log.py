@@ -64,7 +64,10 @@ def editable_columns(model: type[Model], *, exclude: Iterable[str] = ()) -> list
 
 
 def _value(row: Model | None, name: str) -> Any:
-    """Return a value that JSON keeps exactly: decimals and durations as text, related rows as their names."""
+    """Return a value that JSON keeps exactly.
+
+    Decimals and durations become text, related rows their names.
+    """
     if row is None:
         return None
     value = getattr(row, name)

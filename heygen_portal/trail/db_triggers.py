@@ -1,4 +1,4 @@
-"""Database triggers that make the record append-only by refusing updates and deletes.
+"""Database triggers that make the record append-only.
 
 They stop bugs and mistyped SQL. The database's owner can disable them, as tests do; `verify_history` finds what was
 changed meanwhile. SQLite drops a table's triggers when a migration remakes the table, so such a migration must end
@@ -116,7 +116,7 @@ def disabled(connection: Any) -> Iterator[None]:
 
 
 def missing(connection: Any) -> list[str]:
-    """Return the names of triggers that are missing, disabled, or do anything but refuse."""
+    """Return the names of triggers that are missing, disabled or altered."""
     installed = _on_sqlite if connection.vendor == "sqlite" else _on_postgres
     with connection.cursor() as cursor:
         found = installed(cursor)
@@ -139,7 +139,10 @@ def _normalized(sql: str | None) -> str:
 
 
 def _on_postgres(cursor: Any) -> set[_Trigger]:
-    """Return the intact triggers, judged by function body, timing, condition and enabled state."""
+    """Return the intact triggers.
+
+    They are judged by function body, timing, condition and enabled state.
+    """
     cursor.execute(SELECT_TRIGGERS, [CREATE_FUNCTION.split("$$")[1].strip(), list(TABLES)])
     found = {
         (name, table, OPERATIONS.get(kind), _normalized_condition(condition))
@@ -150,5 +153,8 @@ def _on_postgres(cursor: Any) -> set[_Trigger]:
 
 
 def _normalized_condition(condition: str) -> str:
-    """Return a condition for comparison: PostgreSQL reports it with its own spacing and parentheses."""
+    """Return a condition for comparison.
+
+    PostgreSQL reports it with its own spacing and parentheses.
+    """
     return re.sub(r"[()\s]", "", condition).lower()

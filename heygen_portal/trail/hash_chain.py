@@ -1,4 +1,4 @@
-"""Hash chains: numbered rows that each hold the previous row's hash, and how to tell what was tampered with."""
+"""Hash chains: each row holds the hash of the one before; and their diagnosis."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def checksums(*values: str) -> str:
 
 
 def first_mismatch(known: str, names: Sequence[str], values: Sequence[str]) -> str:
-    """Return the first column whose checksum differs; empty if none does or no checksums are known."""
+    """Return the first column whose checksum differs, or an empty string."""
     if not known:
         return ""
     for place, (name, each) in enumerate(zip(names, values, strict=True)):

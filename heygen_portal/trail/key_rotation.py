@@ -101,7 +101,10 @@ def _batches(rows: QuerySet[Any]) -> Iterator[Sequence[Any]]:
 
 
 class FieldKeys:
-    """Keys of encrypted fields, derived from FIELD_ENCRYPTION_KEY and DJANGO_SECRET_KEY."""
+    """Keys of encrypted fields.
+
+    They are derived from FIELD_ENCRYPTION_KEY and DJANGO_SECRET_KEY.
+    """
 
     @cached_property
     def _keys(self) -> list[Fernet]:
@@ -149,7 +152,7 @@ class FieldStore:
 
 
 class SecondFactorStore:
-    """Secrets of authenticator apps and seeds of recovery codes, encrypted inside JSON."""
+    """Secrets of second factors, encrypted inside JSON."""
 
     name = "second factors"
 

@@ -102,7 +102,7 @@ class AuditEntry(models.Model):
 
 
 class AuditHead(models.Model):
-    """The newest entry's number and hash, signed, so that deleting the last entries shows.
+    """The newest entry's number and hash, signed: shows deleted entries.
 
     One row whose number only grows. Appending locks it.
     """

@@ -15,7 +15,10 @@ from django.db.models import Func, TextField
 
 @contextmanager
 def invalid_utf8_allowed(connection: Any) -> Iterator[None]:
-    """Let a block read text that is not UTF-8, which SQLite stores but then refuses to return."""
+    """Let a block read text that is not UTF-8.
+
+    SQLite stores such text, but then refuses to return it.
+    """
     if connection.vendor != "sqlite":
         yield
         return
@@ -121,6 +124,6 @@ TYPE_ORDER = {type(None): 0, int: 1, float: 1, str: 2}
 
 
 def sort_key(value: Any) -> tuple[int, Any]:
-    """Return a sort key that orders mixed types as SQLite does: NULL, numbers, text, binary values."""
+    """Return a sort key with SQLite's order: NULL, numbers, text, binary values."""
     rank = TYPE_ORDER.get(type(value), 3)
     return rank, value if rank else 0

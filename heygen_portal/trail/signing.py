@@ -19,13 +19,13 @@ KEY_ID_BYTES = 4
 
 
 def sign(*values: object) -> str:
-    """Return a signature over the given values, made with the current key: `<key ID>.<HMAC>`, 52 characters."""
+    """Return a signature with the current key: `<key ID>.<HMAC>`, 52 characters."""
     mac = _mac(key("sign"), values)
     return f"{key_id()}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
 
 
 def is_signed(signature: str, *values: object) -> bool:
-    """Whether this portal signed the given values, with its current key or a retired one.
+    """Return whether one of the portal's keys, current or retired, signed the values.
 
     Signatures from before keys had IDs are 64 hexadecimal digits; any key may have made them.
     """
@@ -47,12 +47,12 @@ def key(purpose: str) -> bytes:
 
 
 def keys(purpose: str) -> Mapping[str, bytes]:
-    """Return the keys for one purpose by key ID: the current one first, then the retired ones."""
+    """Return the keys for one purpose by key ID, the current one first."""
     return _all(purpose, settings.FIELD_ENCRYPTION_KEY, tuple(settings.FIELD_ENCRYPTION_KEY_FALLBACKS))
 
 
 def key_id() -> str:
-    """Return the ID of the current key: 8 hexadecimal digits that are derived from it and safe to store in clear."""
+    """Return the current key's ID: 8 hexadecimal digits, safe to store in clear."""
     return _id(settings.FIELD_ENCRYPTION_KEY)
 
 

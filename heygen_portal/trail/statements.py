@@ -29,7 +29,7 @@ NOT_SHOWN = "not shown to auditors"
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose rows are stated: in the records of their sessions, or in the audit log.
+    """A table whose rows are stated in sessions' records or in the audit log.
 
     `session` is the lookup of a row's session, or `pk` for rows that belong to none. With `is_single`, a session has
     at most one such row. `uncovered` are columns that are not stated, each with the reason. `late` are columns that
@@ -98,7 +98,7 @@ def state(table: Table, row: models.Model, *names: str, late: bool = False) -> d
 
 
 def changed(table: Table, before: models.Model | None, after: models.Model) -> dict[str, Any]:
-    """Return data that states the columns of a row that differ from `before`; all columns of a new row.
+    """Return data that states the columns that differ from `before`; all if new.
 
     A column that was changed by other means is not stated, so that verification still finds it.
     """
@@ -118,7 +118,7 @@ def deleted(*rows: tuple[Table, models.Model]) -> dict[str, Any]:
 
 
 def replaced(table: Table, before: Iterable[models.Model], after: Iterable[models.Model]) -> dict[str, Any]:
-    """Return data that states the rows of a relation that were added and those that were deleted.
+    """Return data that states the rows added to and deleted from a relation.
 
     Rows that were added or deleted by other means are not stated, so that verification still finds them.
     """

@@ -1,4 +1,4 @@
-"""Statements about users in the audit log: whom the record means by an ID, and how closing an account erases that."""
+"""Statements about users in the audit log, and their erasure on closing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def access_rows(user_id: int) -> AccessRows:
 
 
 def access_changed(before: AccessRows, user_id: int) -> dict[str, Any]:
-    """Return data that states which of these rows the user has lost and gained since `before`."""
+    """Return data that states the access lost and gained since `before`."""
     after = access_rows(user_id)
     return statements.merged(
         *(
@@ -52,7 +52,7 @@ def stating(user_id: int) -> Q:
 
 
 def without_names(data: Mapping[str, Any], user_id: int, label: str) -> dict[str, Any]:
-    """Return an entry's data in which a user's row has the username `label` and no other name."""
+    """Return an entry's data with `label` as the user's only name."""
     rows = data.get(ROWS)
     users = rows.get(USER.name) if isinstance(rows, dict) else None
     columns = users.get(USER.key(user_id)) if isinstance(users, dict) else None

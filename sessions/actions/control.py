@@ -27,7 +27,7 @@ async def first_frame_rendered(session_id: UUID, give_command: GiveCommand | Non
 
 
 async def go_live(session_id: UUID) -> SessionTask | None:
-    """Make the session live. Return its greeting, which the caller delivers. Safe to repeat."""
+    """Make the session live; return its greeting to deliver. Idempotent."""
 
     def go() -> SessionTask | None:
         session = StreamingSession.objects.select_related("account").get(pk=session_id)

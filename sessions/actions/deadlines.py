@@ -141,7 +141,10 @@ def record_activity(session_id: UUID) -> None:
 
 
 def record_waiting(session_id: UUID, report: Entry) -> None:
-    """Record that the page begins or ceases to wait for the user, and adjust the deadline of a connecting session."""
+    """Record that the page waits for the user or no longer does.
+
+    The deadline of a connecting session is adjusted.
+    """
     with transaction.atomic():
         session = StreamingSession.objects.select_for_update().get(pk=session_id)
         events.append(session_id, report, is_over=session.status == Status.ENDED)
@@ -348,7 +351,10 @@ def _locked_if_late(session_id: UUID, now: datetime) -> QuerySet[StreamingSessio
 
 
 def late_deadlines(now: datetime) -> Iterator[UUID]:
-    """Yield open sessions whose deadline is later than their limits allow, or cannot be compared with them."""
+    """Yield open sessions with a deadline that their limits do not allow.
+
+    It is later than them, or cannot be compared with them.
+    """
     for session_id in _sessions_with_late_deadline(now):
         try:
             with transaction.atomic():

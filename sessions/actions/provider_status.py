@@ -76,7 +76,7 @@ def _is_uuid(name: str) -> bool:
 
 
 async def continue_without_video(session_id: UUID, step: str) -> SessionTask | None:
-    """Make a session live that the page continues with sound or text alone. It is recorded once.
+    """Make a session live that continues with sound or text; recorded once.
 
     Return the greeting, which the caller delivers.
     """

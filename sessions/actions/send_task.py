@@ -45,7 +45,7 @@ GiveCommand = Callable[[RoomCommand], Awaitable[bool]]
 
 
 def session_lock(session_id: UUID) -> asyncio.Lock:
-    """Return the lock that keeps a session's texts in order, even if a tab reconnects."""
+    """Return the lock that keeps a session's texts in order across reconnects."""
     return _session_locks.setdefault(session_id, asyncio.Lock())
 
 

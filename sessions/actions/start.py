@@ -75,7 +75,7 @@ class StartingTab(Protocol):
         """Let the page join the session's room."""
 
     def take_prepared_room(self) -> str:
-        """Return the name of the room that the page may already be in, or an empty string."""
+        """Return the name of the room that the page may be in, or an empty string."""
 
 
 class StartAttempt:

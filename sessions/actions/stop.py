@@ -144,7 +144,10 @@ async def _retry_later(session: StreamingSession, trouble: Evidence | None = Non
 
 
 def has_due(now: datetime) -> bool:
-    """Whether `enforce_due` would find work: a due session, an expired lease, or a queue."""
+    """Return whether `enforce_due` would find work.
+
+    That is a due session, an expired lease, or a queue.
+    """
     return StreamingSession.objects.due(now).exists() or tabs.has_expired_leases(now) or queue.is_used()
 
 
@@ -171,7 +174,7 @@ async def _enforce_due(session_ids: Collection[UUID]) -> None:
 
 
 async def _retry_when_due(session_ids: Collection[UUID]) -> None:
-    """Schedule the next retry of unconfirmed stops, for as long as this process lives."""
+    """Schedule the next retry of unconfirmed stops in this process."""
     if at := await in_thread(deadlines.next_retry_at)(session_ids):
         background.call_later(
             max(at - timezone.now(), timedelta(0)) + WORKER_HEAD_START, partial(_enforce_due, session_ids)

@@ -27,7 +27,7 @@ _next: dict[int, Call] = {}
 
 
 def find(rows: Iterable[OpenSession], provider_session_id: str | None) -> OpenSession | None:
-    """Return a session's row in the provider's list, or None if it does not run there."""
+    """Return a session's row in the provider's list, or None."""
     return next((row for row in rows if row.provider_session_id == provider_session_id), None)
 
 

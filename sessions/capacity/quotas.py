@@ -51,7 +51,7 @@ def day_of(moment: datetime) -> datetime:
 
 
 def _portal_time(moment: datetime) -> datetime:
-    """Return a moment in the portal's zone, whatever zone the reader of the page is in."""
+    """Return a moment in the portal's zone, whatever the reader's."""
     return timezone.localtime(moment, timezone.get_default_timezone())
 
 
@@ -173,7 +173,7 @@ def _spending(account: ProviderAccount, booked: Decimal | None, times: Mapping[s
 
 
 def record_change(actor: Actor, before: Quota | None, after: Quota | None) -> None:
-    """Append an audit entry about a quota that was added, changed or is about to be deleted.
+    """Append an audit entry about an added, changed or deleted quota.
 
     Call it in the transaction of the change.
     """

@@ -126,7 +126,7 @@ def open_session(
 
 
 def limits_of(user_id: int, persona: Persona, request: StartRequest) -> SessionLimits:
-    """Return the session's limits, reduced by the time that its conversation has used.
+    """Return the session's limits, less the time its conversation has used.
 
     Raises TimeIsUp, QuotaUsed.
     """
@@ -284,7 +284,7 @@ def _start_facts(account_id: int, user_id: int, access: Mapping[str, Exists]) ->
 
 
 def _access_facts(user_id: int, persona: Persona, purpose: Purpose) -> dict[str, Exists]:
-    """Return whether a user may start a session of this persona, as columns of a query."""
+    """Return query columns: whether the user may start this persona's session."""
     personas = Persona.objects.open_to(user_id) if purpose == Purpose.TALK else Persona.objects.all()
     return {
         "is_active": Exists(User.objects.filter(pk=user_id, is_active=True)),

@@ -582,7 +582,7 @@ def rows_of(table: Table, session: UUID | str | None) -> QuerySet[Any]:
 
 
 def _unindexed_lines(limits: MemoryLimits) -> Iterator[Fault]:
-    """Yield lines that the search no longer finds, because all of their words were deleted from the index.
+    """Yield lines that lost all of their words in the search index.
 
     Only lines without a row in the index are decrypted: few, such as those of punctuation alone.
     """

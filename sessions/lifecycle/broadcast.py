@@ -199,7 +199,7 @@ def group_name(session_id: UUID) -> str:
 
 
 def publish(session_id: UUID, event: Event) -> None:
-    """Send an event to every tab of the session after the current transaction commits."""
+    """Send an event to every tab of the session after commit."""
 
     async def send() -> None:
         await _layer().group_send(group_name(session_id), event.envelope())

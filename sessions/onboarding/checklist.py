@@ -105,7 +105,7 @@ class Facts:
 
     @cached_property
     def sent_values(self) -> list[list[SentValue]]:
-        """Return the compared settings of each session that the provider created, the newest first."""
+        """Return the compared settings of each created session, newest first."""
         rows = SessionEvent.objects.filter(session__in=[one.pk for one in self.sessions])
         rows = rows.filter(kind=EventKind.PROVIDER_CREATED, data__has_key="sent")
         sent = dict(rows.order_by("number").values_list("session", "data__sent"))
@@ -118,7 +118,7 @@ class Facts:
         ]
 
     def is_created_as_chosen(self) -> bool:
-        """Return whether the provider was sent what staff had chosen: avatar, voice, quality and the like."""
+        """Return whether the provider was sent the settings that staff chose."""
         return any(all(value.is_same for value in values) for values in self.sent_values if values)
 
     def is_text_sent_and_video_shown(self) -> bool:
@@ -144,7 +144,10 @@ class Facts:
         return any(session.status == Status.ENDED and session.live_at for session in self.sessions)
 
     def is_trouble_handled(self) -> bool:
-        """Return whether tracks are recorded, and each session with trouble has ended with a reason."""
+        """Return whether tracks are recorded and all troubled sessions ended.
+
+        Each such session ended with a reason.
+        """
         in_trouble = [
             session
             for session in self.sessions
@@ -154,14 +157,14 @@ class Facts:
         return self.has(EventKind.TRACK_SUBSCRIBED) and bool(in_trouble) and is_each_over
 
     def is_in_own_room(self) -> bool:
-        """Return whether a user joined a room of our own into which the provider sent its avatar."""
+        """Return whether a user joined a room of our own with the provider's avatar."""
         return any(
             session.room and session.provider_session_id and self.has_in(session, EventKind.ROOM_CONNECTED)
             for session in self.sessions
         )
 
     def untried(self) -> tuple[str, ...]:
-        """Return what no live session has used yet: each quality, a second voice setting, a second language."""
+        """Return what no live session has used: qualities, a second voice, a language."""
         live = StreamingSession.objects.filter(version=OuterRef("pk"), live_at__isnull=False)
         tried = list(PersonaVersion.objects.filter(Exists(live)).select_related("avatar__account"))
         tried_qualities = {version.quality for version in tried}
@@ -191,7 +194,7 @@ class Facts:
 
 
 def items(livekit_trouble: str | None) -> list[Item]:
-    """Return the eleven steps of a first integration, followed by those of this portal.
+    """Return the eleven steps of a first integration, then this portal's own.
 
     `livekit_trouble` is the result of `livekit.diagnose`, or None if it was not called.
     """

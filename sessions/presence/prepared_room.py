@@ -44,7 +44,7 @@ class PreparedRoom:
         return room
 
     def take(self) -> str:
-        """Return the room's name for a session, or an empty string if no room is prepared."""
+        """Return the prepared room's name, or an empty string."""
         name, self._name = self._name, ""
         if self._expiry:
             self._expiry.cancel()

@@ -108,7 +108,7 @@ def erase_all_of(user_id: int, cause: Erasure.Cause, by_id: int | None, address:
 
 
 def erase_of_closed_accounts() -> int:
-    """Erase speech that was kept when its user closed the account; return the number of sessions."""
+    """Erase speech kept when its user closed the account; return the session count."""
     closed = audit_log.closed_accounts()
     if not closed:
         return 0

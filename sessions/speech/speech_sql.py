@@ -121,7 +121,7 @@ def _next_row(model: type[Row], columns: Iterator[Any]) -> Row:
 
 @cache
 def _converters(model: type[Model], vendor: str) -> list[tuple[int, Any, list[Any]]]:
-    """Return what Django does with the columns of a model when it reads them: position, expression, functions.
+    """Return position, expression and converters of a model's columns.
 
     Django looks it up for every query, which takes longer than the query.
     """

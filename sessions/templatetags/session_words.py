@@ -45,7 +45,10 @@ register.filter(durations.measured_duration)
 
 @register.filter
 def on_clock(since: timedelta) -> str:
-    """Seconds since the beginning, to the millisecond, or in days for much later events."""
+    """Return the seconds since the beginning, in days for much later events.
+
+    Seconds have three decimals.
+    """
     if since.days:
         return f"{since.days} d"
     return formats.number_format(since.total_seconds(), 3, use_l10n=True, force_grouping=False)

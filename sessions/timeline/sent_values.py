@@ -30,7 +30,7 @@ class SentValue:
 
 
 def compare(chosen: Mapping[str, Any], sent: Mapping[str, Any], sent_as: Mapping[str, str]) -> list[SentValue]:
-    """Return the settings that a provider takes, each with the value that it was sent."""
+    """Return the settings that a provider takes with the values it was sent."""
     return [
         SentValue(name, chosen.get(name), sent_as[name], sent.get(sent_as[name]))
         for name in COMPARED

@@ -61,7 +61,7 @@ class Timeline:
 
     @property
     def time_to_greeting(self) -> timedelta | None:
-        """Time from Start to the greeting's first sound, as the browser measured it; None if it did not."""
+        """Return the measured time from Start to the greeting's sound, or None."""
         return greeting_sound(self.moments)
 
     @property

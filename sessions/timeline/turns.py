@@ -27,7 +27,7 @@ class Turn:
 
     @property
     def latency(self) -> timedelta | None:
-        """Return the time on the sound itself, else until the room's message that the avatar speaks."""
+        """Return the time until the sound, else until the room's message of speech."""
         if self.sound is not None:
             return self.sound
         return self.heard_at - self.asked_at if self.heard_at else None
@@ -95,7 +95,7 @@ def turns_of(moments: Sequence[Moment]) -> Iterator[Turn]:
 
 
 def greeting_sound(moments: Sequence[Moment]) -> timedelta | None:
-    """Return the time from Start to the greeting's first sound, as the browser measured it."""
+    """Return the browser's measured time from Start to the greeting's first sound."""
     waits = (wait for moment in moments if (wait := _sound_wait(moment)) is not None and _cause(moment) == "start")
     return next(waits, None)
 

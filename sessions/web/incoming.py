@@ -26,7 +26,10 @@ def parse(text: str | None) -> dict[str, Any]:
 
 
 def check_storable(content: dict[str, Any]) -> None:
-    """Raise BadMessage if a database would reject a value: NaN, Infinity, a lone surrogate or the NUL character."""
+    """Raise BadMessage for a value that a database would reject.
+
+    These are NaN, Infinity, a lone surrogate and the NUL character.
+    """
     try:
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as exc:

@@ -66,7 +66,10 @@ NO_FOLLOW_UP = Outcome()
 
 
 async def handle(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -> None:
-    """Store one report and do what follows from it, without a page that can publish. Raises BadMessage."""
+    """Store one report and act on it. Raises BadMessage.
+
+    It does not need a page that can publish.
+    """
     outcome = await store(session_id, message, clock)
     if outcome.greeting:
         await send_task.deliver(outcome.greeting.session, outcome.greeting)

@@ -57,7 +57,7 @@ def is_number(value: Any) -> bool:
 
 
 def is_waiting_time(value: Any) -> bool:
-    """Return whether this is a number of milliseconds that a user may have waited for a sound."""
+    """Return whether this is a plausible wait for a sound in milliseconds."""
     return value is not None and is_number(value) and 0 <= value <= MAX_SOUND_WAIT / timedelta(milliseconds=1)
 
 

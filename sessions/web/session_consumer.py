@@ -393,7 +393,7 @@ class SessionConsumer(PageSocket):
         await self.send_json({"type": "session.room", **access})
 
     async def give_command(self, command: RoomCommand) -> bool:
-        """Have the page publish a command in its room. Return whether it reports that it did."""
+        """Have the page publish a command in its room; return whether it did."""
         if not self.is_open:
             return False
         number = next(self.command_numbers)

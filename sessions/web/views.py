@@ -99,7 +99,7 @@ def _personas_in_other_languages(request: HttpRequest, persona: Persona) -> list
 
 
 def page_capabilities(persona: Persona) -> dict[str, Any]:
-    """Return what the page can offer with this persona, and the longest text it may send."""
+    """Return what the page offers with this persona, and its longest text."""
     capabilities = persona.capabilities
     return {
         "takes_text": capabilities.takes_text,

@@ -41,7 +41,7 @@ class PacketSender:
         await asyncio.wait({self._task})
 
     def _with_faults(self, message: Message) -> list[Message]:
-        """Return the messages to send: every second one lost, each doubled, or pairs swapped."""
+        """Return the messages to send after faults: dropped, doubled or swapped."""
         self._count += 1
         held, self._held = self._held, None
         before = [held] if held else []

@@ -71,7 +71,7 @@ class Microphones:
 
 
 def parse_message(payload: bytes) -> tuple[str, bool | None]:
-    """Parse a client's message: a text to answer, or push to talk pressed or released.
+    """Parse a client's message: a text to answer, or push to talk.
 
     Return ("", None) for anything else, since everyone in the room can send data.
     """

@@ -1,4 +1,4 @@
-"""The avatar as a LiveKit participant with video and audio that talks and listens."""
+"""The avatar as a LiveKit participant: shows video, talks and listens."""
 
 import asyncio
 import logging
@@ -249,7 +249,10 @@ class RoomPerformer:
         return not all(map(_is_user, self._room.remote_participants.values()))
 
     def _end_unannounced(self) -> None:
-        """Count the user as gone who was never announced: LiveKit does not report the leaving of such a user."""
+        """Count a user who was never announced as gone.
+
+        LiveKit does not report the leaving of such a user.
+        """
         self._unannounced = None
         if not self._users:
             self._on_user(False)

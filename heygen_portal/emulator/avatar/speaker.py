@@ -1,4 +1,4 @@
-"""The avatar's speech: tasks in order, with audio, captions and mouth shapes in sync."""
+"""The avatar's speech: tasks in order, with captions and mouth shapes in sync."""
 
 import asyncio
 import logging

@@ -60,7 +60,7 @@ async def inject_faults(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 async def _respond(request: web.Request, handler: Handler, faults: list[Fault]) -> web.StreamResponse:
-    """Handle a call with its faults: those before its effect, the effect, then the rest."""
+    """Handle a call with the faults that apply before and after its effect."""
     by_kind = {fault.kind: fault.with_ for fault in faults}
     for kind in ("cut", "silence"):
         if by_kind.get(kind, {}).get("when") == "before":

@@ -46,7 +46,7 @@ def add_control(app: web.Application) -> None:
 
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse other machines, and web pages that try to reach this one through a browser."""
+    """Refuse other machines, and web pages of other sites."""
     if not request.path.startswith("/_emulator"):
         return await handler(request)
     name = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host

@@ -13,7 +13,10 @@ Y: Final = 448.0
 
 @dataclass(frozen=True)
 class Lips:
-    """A mouth shape: half width, opening, lift of the upper lip; other values from 0 to 1."""
+    """A mouth shape: half width, opening and lift; other values from 0 to 1.
+
+    `lift` is that of the upper lip.
+    """
 
     width: float
     open: float = 0

@@ -22,7 +22,10 @@ MAX_EARLY_TEXTS: Final = 10  # kept until the session is connected
 
 @routes.get("/v1/ws/streaming.chat")
 async def chat(request: web.Request) -> web.WebSocketResponse:
-    """Accept a chat socket in any open state: clients open it before or after `start`."""
+    """Accept a chat socket in any open state.
+
+    Clients open it before or after `start`.
+    """
     service = request.app[HEYGEN]
     token = service.store.tokens.get(request.query.get("session_token", ""))
     if token is None:

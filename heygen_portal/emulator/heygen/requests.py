@@ -16,9 +16,10 @@ RATE_RANGE: Final = (0.5, 1.5)
 
 
 def parse_options(body: dict[str, Any], catalogue: Catalogue, rules: Rules) -> SessionOptions:
-    """Parse a `streaming.new` body with both spellings of names, nulls and unknown keys.
+    """Parse a `streaming.new` body.
 
-    Raises Refusal for an avatar that cannot stream and for invalid values.
+    It accepts both spellings of names, nulls and unknown keys. Raises Refusal for an avatar that cannot stream and for
+    invalid values.
     """
     fields = Fields(body)
     if fields.text("version", "v2") != "v2":

@@ -36,7 +36,7 @@ def failure(path: str, status: int, code: int, message: str) -> web.Response:
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:
-    """Return the JSON object in the body, empty for no body, whatever the content type."""
+    """Return the JSON object in the body, {} without one, whatever its content type."""
     raw = await request.read()
     if not raw.strip():
         return {}
@@ -59,6 +59,6 @@ def required_text(body: dict[str, Any], name: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Return text without lone surrogates and control characters, which cannot be spoken."""
+    """Return text without lone surrogates and control characters."""
     encodable = text.encode("utf-8", "replace").decode("utf-8")
     return "".join(char if char.isprintable() else " " for char in encodable).strip()

@@ -61,7 +61,7 @@ RATE_LIMITER: Final = web.AppKey("rate_limiter", RateLimiter)
 
 
 def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Add CORS headers with credentials for the calling page, and Retry-After to a 429."""
+    """Add CORS headers with credentials, and Retry-After to a 429."""
     if origin := request.headers.get("Origin"):
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Allow-Credentials"] = "true"

@@ -57,7 +57,7 @@ def _voices() -> list[CatalogueVoice]:
 
 
 def _avatars() -> list[Avatar]:
-    """Return HeyGen's streaming avatars, the sandbox avatar, a photograph and one in training."""
+    """Return HeyGen's streaming avatars, the sandbox's, a photo and one in training."""
     copies = [
         Avatar(
             uuid_of(avatar.avatar_id), avatar.name, avatar.look, avatar.gender, uuid_of(avatar.default_voice),

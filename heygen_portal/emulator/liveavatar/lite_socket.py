@@ -1,4 +1,4 @@
-"""WebSocket of a LITE session: the client sends the avatar's audio; JSON both ways."""
+"""WebSocket of a LITE session: JSON both ways; the client sends the audio."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""LiveAvatar behind the routes: tokens, sessions, and the conversation in a FULL session's room."""
+"""LiveAvatar behind the routes: tokens, sessions, and talk in FULL sessions."""
 
 import asyncio
 import json
@@ -325,7 +325,10 @@ def options_of(session: Session) -> LiveAvatarOptions:
 
 
 def _parse_object(payload: bytes) -> dict[str, Any] | None:
-    """Return the JSON object in a packet, or None, since everyone in the room can send data."""
+    """Return the JSON object in a packet, or None.
+
+    Every participant of the room can send data.
+    """
     try:
         message = json.loads(payload)
     except (ValueError, RecursionError):

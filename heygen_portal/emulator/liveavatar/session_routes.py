@@ -1,4 +1,4 @@
-"""LiveAvatar's session routes: token, start, keep-alive, stop, lists and transcripts."""
+"""LiveAvatar's session routes: token, start, stop, lists and transcripts."""
 
 from typing import Any
 

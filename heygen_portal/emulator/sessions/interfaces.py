@@ -60,7 +60,7 @@ class PerformerConfig:
 
 @dataclass
 class PerformerFaults:
-    """Faults that a performer reads continuously, so they can change during a session."""
+    """Faults that a performer reads continuously: they can change at any time."""
 
     late_s: float = 0.0
     no_video: bool = False
@@ -72,7 +72,7 @@ class PerformerFaults:
 
 
 class Performer(Protocol):
-    """An avatar as the routes see it: `RoomPerformer` with media, `SilentPerformer` without."""
+    """An avatar: `RoomPerformer` with media, `SilentPerformer` without."""
 
     faults: PerformerFaults
 

@@ -7,7 +7,10 @@ from heygen_portal.emulator.sessions.interfaces import Voice
 
 @dataclass(frozen=True)
 class CatalogueAvatar:
-    """`streams` is False for avatars of the Video API only, `deprecated` True before version 3."""
+    """An avatar of the catalogue.
+
+    `streams` is False for avatars of the Video API only, `deprecated` True before version 3.
+    """
 
     avatar_id: str
     name: str

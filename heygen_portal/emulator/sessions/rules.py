@@ -1,4 +1,4 @@
-"""Limits of the emulated services: documented ones, and guesses that can be changed."""
+"""Limits of the emulated services: documented values and changeable guesses."""
 
 from dataclasses import dataclass, fields, replace
 from math import isfinite

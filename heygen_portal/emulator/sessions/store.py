@@ -171,7 +171,7 @@ class Store:
         return list(self._open.values())
 
     def remaining_quota(self) -> int:
-        """Return the remaining quota in sixtieths of a credit, with open sessions deducted."""
+        """Return the quota left in sixtieths of a credit, open sessions deducted."""
         if self.is_quota_exhausted:
             return 0
         spent = self.used_credits + sum(map(self.credits, self._open.values()))

@@ -111,7 +111,7 @@ def _best(asked: frozenset[str], sentences: list[str]) -> list[str]:
 
 
 def _is_match(matched: frozenset[str], sentence: frozenset[str], strong: frozenset[str]) -> bool:
-    """Return whether the matched words show that the sentence is about the question's topic."""
+    """Return whether the matched words show that the sentence is on topic."""
     topic = [stem for stem in sentence if stem not in _AMOUNT_STEMS and not stem.isdigit()]
     return bool(matched & strong) or len(matched) >= max(1.0, _MIN_WEAK_SHARE * len(topic))
 

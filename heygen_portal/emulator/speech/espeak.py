@@ -1,4 +1,4 @@
-"""espeak-ng through ctypes: synthesizes text with the times of words and phonemes.
+"""Speech synthesis by espeak-ng through ctypes, with times of words and phonemes.
 
 The library has global state, so a lock guards it. It synthesizes a minute of speech in 60 ms, fast enough to be called
 synchronously.
@@ -40,7 +40,7 @@ class _Event(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Settings:
-    """Words per minute; volume, pitch and pitch range from 0 to 100 in espeak's units."""
+    """Settings of espeak: rate in words per minute, all others from 0 to 100."""
 
     rate: int = 165
     volume: int = 100

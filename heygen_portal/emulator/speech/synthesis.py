@@ -1,4 +1,4 @@
-"""Speech synthesis with the times of words for captions and phonemes for the mouth."""
+"""Speech synthesis with times for captions and mouth shapes."""
 
 import re
 from dataclasses import dataclass, field

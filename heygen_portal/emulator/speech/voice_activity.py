@@ -1,4 +1,4 @@
-"""Voice activity detection: loudness against background noise, with pauses between words."""
+"""Voice activity detection: compares loudness with the background noise."""
 
 from collections import deque
 from typing import Final

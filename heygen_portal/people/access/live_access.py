@@ -44,7 +44,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition of its caller's that must hold, too: SQL about `u`, the row of the user."""
+    """A further condition of the caller: SQL about `u`, the row of the user."""
 
     sql: str
     values: Sequence[Any]

@@ -1,4 +1,7 @@
-"""Second factor for staff: with STAFF_NEEDS_SECOND_FACTOR, staff without one can only set it up."""
+"""Second factor for staff.
+
+With STAFF_NEEDS_SECOND_FACTOR, staff without one can only set it up.
+"""
 
 from __future__ import annotations
 

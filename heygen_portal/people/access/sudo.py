@@ -87,7 +87,10 @@ def ask(request: HttpRequest, return_to: str = "") -> HttpResponse:
 
 
 def resume(request: HttpRequest, state: dict[str, str]) -> HttpResponseBase:
-    """Continue the request that `ask` interrupted. allauth calls this after the proof."""
+    """Continue the request that `ask` interrupted.
+
+    allauth calls this after the proof.
+    """
     if get_next_redirect_url(request) != state["path"]:  # an abandoned request: the proof was for another page
         return redirect(get_next_redirect_url(request) or settings.LOGIN_REDIRECT_URL)
     if "post" not in state:

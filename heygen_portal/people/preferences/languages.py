@@ -22,6 +22,9 @@ def of(user: User, default: str = settings.LANGUAGE_CODE) -> str:
 
 
 def for_change_by(user: User, by_id: int | None) -> str:
-    """Return the language for mail about a change: the active one if the user makes the change themselves."""
+    """Return the language for mail about a change.
+
+    It is the active one if users change their own account.
+    """
     active = translation.get_language()
     return active if active and by_id == user.pk else of(user)

@@ -1,4 +1,4 @@
-"""allauth adapters: no self-registration, encrypted secrets, counted attempts, recorded changes of access."""
+"""allauth adapters: no sign-up, encrypted secrets, counted and recorded attempts."""
 
 from __future__ import annotations
 

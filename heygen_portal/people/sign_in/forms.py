@@ -52,7 +52,7 @@ class PortalLabels:
 
 @contextmanager
 def counting_wrong_proofs(request: HttpRequest) -> Iterator[None]:
-    """Count wrong passwords or codes of a signed-in user; too many end the login session."""
+    """Count wrong passwords or codes; too many end the login session."""
     try:
         yield
     except ValidationError:

@@ -84,7 +84,7 @@ def _is_user(field: Field[Any, Any]) -> bool:
 
 
 def rename_in_audit_log(user: User, names: Collection[str]) -> dict[str, str]:
-    """Replace a person's names in the audit log by the one they have now; return what must be stated about it.
+    """Replace a person's earlier names in the audit log; return data that states it.
 
     `names` are those of `names_of`. Words that staff typed stay, but for addresses.
     """

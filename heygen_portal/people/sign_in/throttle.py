@@ -101,7 +101,7 @@ def _restore(request: HttpRequest, factor: str, user: User) -> None:
 
 
 def record_wrong_proof(request: HttpRequest) -> None:
-    """Count a wrong password or code of a signed-in user; end the login session after too many.
+    """Count a wrong password or code; end the login session after too many.
 
     Raises ImmediateHttpResponse in that case, to prevent guessing from a stolen login session.
     """
@@ -129,7 +129,10 @@ def clear_attempts_of_strangers(user: User) -> None:
 
 
 def forget(user: User, names: Collection[str]) -> None:
-    """Delete the counts of a person whose account is closed: `names` are those that they have or had."""
+    """Delete the counts of a closed account.
+
+    `names` are those that its user has or had.
+    """
     for name in names:
         for factor in (PASSWORD, CODE):
             budgets.clear(f"{factor}_elsewhere", login=_name_key(name))

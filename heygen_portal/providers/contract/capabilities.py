@@ -39,7 +39,7 @@ class Interactivity(StrEnum):
 
 @dataclass(frozen=True)
 class PushToTalk:
-    """Data packets that the browser publishes when the button is pressed and released."""
+    """Data packets that the browser publishes on press and release."""
 
     start: str
     stop: str

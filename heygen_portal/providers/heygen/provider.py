@@ -1,4 +1,7 @@
-"""HeyGen's Streaming API, version 2: sessions over LiveKit. docs/providers.md describes the wire."""
+"""HeyGen's Streaming API, version 2: sessions over LiveKit.
+
+docs/providers.md describes the wire.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""HeyGen's Video API: renders a text to an MP4 within minutes. docs/providers.md describes the wire."""
+"""HeyGen's Video API: renders a text to an MP4 within minutes.
+
+docs/providers.md describes the wire.
+"""
 
 from __future__ import annotations
 

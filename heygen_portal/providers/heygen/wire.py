@@ -138,7 +138,7 @@ SENT_AS = {
 
 
 def new_session_body(request: SessionRequest) -> dict[str, Any]:
-    """Return the body of `streaming.new`, with documented names and chosen options only."""
+    """Return the body of `streaming.new` with the chosen options only."""
     voice = {
         "voice_id": request.voice_id,
         "rate": request.voice_rate,

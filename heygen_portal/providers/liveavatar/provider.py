@@ -1,4 +1,7 @@
-"""LiveAvatar's API in FULL mode: commands travel in the room. docs/providers.md describes the wire."""
+"""LiveAvatar's API in FULL mode: commands travel in the room.
+
+docs/providers.md describes the wire.
+"""
 
 from __future__ import annotations
 

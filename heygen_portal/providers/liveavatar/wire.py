@@ -117,7 +117,7 @@ SENT_AS = {
 
 
 def token_body(request: SessionRequest, sandbox_limit: timedelta | None) -> dict[str, Any]:
-    """Return the body of `sessions/token`, with documented names and chosen options only.
+    """Return the body of `sessions/token` with the chosen options only.
 
     The service silently ignores unknown names. With `sandbox_limit`, the session is a sandbox session.
     """

@@ -40,7 +40,10 @@ def put(mark: str) -> None:
 
 
 def ages(marks: Sequence[str]) -> dict[str, timedelta | None]:
-    """Return how long ago each mark was put; None if never, or longer than `KEPT_FOR` ago. Raises RedisError."""
+    """Return how long ago each mark was put; None if over `KEPT_FOR` ago.
+
+    Raises RedisError.
+    """
     pipeline = client().pipeline(transaction=False)
     for mark in marks:
         pipeline.pttl(_key(mark))

@@ -1,4 +1,4 @@
-"""Text of people inside another text, in plain text where no markup can isolate it."""
+"""Names inside a plain text, where no markup can isolate their direction."""
 
 from __future__ import annotations
 

@@ -6,12 +6,12 @@ from wcwidth import grapheme_boundary_before, iter_graphemes
 
 
 def count(text: str) -> int:
-    """Return the number of grapheme clusters, as `Intl.Segmenter` counts them in browsers."""
+    """Return the number of grapheme clusters, as browsers count them."""
     return sum(1 for _ in iter_graphemes(text))
 
 
 def last_boundary(text: str, end: int) -> int:
-    """Return the last index up to `end` at which the text can be cut without splitting a character.
+    """Return the last index up to `end` that splits no character.
 
     A single character longer than `end` is split.
     """
