@@ -1,4 +1,4 @@
-"""CPU time and memory of a portal that nobody uses.
+"""CPU time and memory of an unused portal.
 
 Real web, worker, beat and monitor processes with PostgreSQL, Redis, LiveKit and the emulator. Three situations: an
 empty portal, one with 10,000 ended sessions, and one in which 100 people have an open session and do nothing.

@@ -1,4 +1,4 @@
-"""Sessions that the worker ends, woken by the beat. Nobody looks at a page."""
+"""Sessions that worker and beat end while no page is open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What monitors are told about the portal's work, and who may ask."""
+"""The state of the portal's work for monitors, and who may read it."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def test_a_first_frame_without_a_text_is_not_enough(live_session: StreamingSessi
 def test_only_an_answer_counts_as_one(
     live_session: StreamingSession, happens: list[tuple[str, int]], *, is_answered: bool
 ) -> None:
-    """Neither a greeting, nor a text that was read aloud or not sent, nor a line that nobody answered."""
+    """Neither a greeting, nor a text that was read aloud or not sent, nor an unanswered line."""
     if ("greets", 0) in happens or ("greets", 2) in happens:
         live_session.tasks.create(kind="repeat", status="sent", text="Hola", provider_task_id="greeting")
     for what, second in happens:

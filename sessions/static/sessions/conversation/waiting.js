@@ -1,6 +1,6 @@
 /**
  * Whether the video waits for the user: no frame can appear in a hidden page, or until a tap. While a session connects,
- * the portal is told, as it would take a missing first frame for a failure.
+ * it is reported to the portal, which would otherwise take a missing first frame for a failure.
  *
  * @typedef {"hidden" | "playback_blocked" | ""} Reason  empty: nothing prevents a frame
  */
