@@ -18,7 +18,7 @@ def relabel(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 class Migration(migrations.Migration):
     dependencies = [
         ("auth", "0012_alter_user_first_name_max_length"),
-        ("avatar_sessions", "0037_monitored_session"),
+        ("avatar_sessions", "0038_reason_in_code_points"),
         ("contenttypes", "0002_remove_content_type_name"),
     ]
 
