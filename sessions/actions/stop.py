@@ -72,10 +72,9 @@ async def stop(session: StreamingSession, reason: EndReason, evidence: Evidence)
 
 
 async def stop_by_id(session_id: UUID, reason: EndReason, evidence: Evidence) -> None:
-    """End the session with this ID, if there is one."""
-    find = in_thread(StreamingSession.objects.select_related("account").filter(pk=session_id).first)
-    if session := await find():
-        await stop(session, reason, evidence)
+    """End the session with this ID."""
+    find = in_thread(StreamingSession.objects.select_related("account").get)
+    await stop(await find(pk=session_id), reason, evidence)
 
 
 async def stop_as_claimed(session: StreamingSession, claim: Claim) -> None:

@@ -60,8 +60,8 @@ class WebProcess:
 
         The worker finds what is not answered by then.
         """
-        if self._renewing:
-            self._renewing.cancel()
+        assert self._renewing  # `hold_lease` has scheduled this call
+        self._renewing.cancel()
         await in_thread(tabs.release_lease)(self.id)
         await background.finish()
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -11,6 +11,7 @@ from sessions.actions import deadlines
 from sessions.capacity import slots
 from sessions.lifecycle import broadcast, transitions
 from sessions.models import EndReason, LimitBy, SessionTask, Status, StreamingSession
+from tests.sessions.tampering import execute_as_owner
 from tests.support.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -109,6 +110,44 @@ def test_a_quiet_user_is_warned_before_the_session_is_stopped(announced: list[di
     session.refresh_from_db()
     assert session.deadline_at is not None
     assert session.deadline_at > timezone.now()
+
+
+def test_a_session_checked_long_before_its_limits_is_neither_warned_nor_stopped(
+    announced: list[dict[str, object]],
+) -> None:
+    session = live(deadline_at=timezone.now())
+    assert deadlines.claim_due(timezone.now()) == []
+    assert announced == []
+    session.refresh_from_db()
+    assert session.deadline_at is not None
+    assert session.deadline_at > timezone.now()
+
+
+def test_a_text_whose_outcome_arrives_meanwhile_does_not_fail() -> None:
+    session = live()
+    task, _ = deadlines.accept_task(session.pk, text="hola", kind=TALK, user_id=session.user_id)
+    SessionTask.objects.filter(pk=task.pk).update(status=SessionTask.Status.SENT)
+    deadlines.fail_task(task)
+    assert session.tasks.get().status == SessionTask.Status.SENT
+    assert not session.events.filter(kind="task").exists()
+
+
+def test_a_row_that_cannot_be_read_leaves_other_deadlines_as_they_are() -> None:
+    soon = timezone.now() + SECOND
+    damaged, late, good = live(), live(deadline_at=soon + timedelta(days=9)), live(deadline_at=soon)
+    execute_as_owner("UPDATE avatar_sessions_streamingsession SET ends_at = 'x' WHERE id = %s", damaged.pk.hex)
+    before = deadline_of(good)
+    assert set(deadlines.late_deadlines(timezone.now())) == {damaged.pk, late.pk}
+    assert deadlines.repair_deadlines(timezone.now()) == 1
+    assert deadline_of(late) <= timezone.now()
+    assert deadline_of(good) == before
+    assert not good.events.exists()
+
+
+def deadline_of(session: StreamingSession) -> datetime:
+    at = StreamingSession.objects.values_list("deadline_at", flat=True).get(pk=session.pk)
+    assert at is not None
+    return at
 
 
 def test_two_workers_never_claim_the_same_session() -> None:

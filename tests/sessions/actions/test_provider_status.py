@@ -8,12 +8,15 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from heygen_portal.providers.contract.provider import OpenSession, ProviderUnreachable
+from sessions.actions import provider_status
 from sessions.lifecycle import no_picture_texts
-from sessions.models import SessionEvent, StreamingSession
+from sessions.models import SessionEvent, Status, StreamingSession
 from tests.sessions.tabs import a_person, a_persona, browser
+from tests.support.factories import StreamingSessionFactory
 
 DIAGNOSIS_SCRIPT = Path(__file__).parents[3] / "sessions" / "static" / "sessions" / "recovery" / "diagnosis.js"
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -86,6 +89,15 @@ async def test_after_the_last_recovery_step_the_session_ends_without_video() -> 
         assert (ended["reason"], ended["words"]) == ("no_picture", "The video did not arrive")
     row = await StreamingSession.objects.aget(pk=session_id)
     assert row.end_evidence == {"code": "no_picture_room", "limit_s": 8, "verdict": "network"}
+
+
+async def test_a_room_that_closes_after_the_end_or_before_creation_asks_nobody(provider: Mock) -> None:
+    for fields in ({"status": Status.ENDED}, {"status": Status.CREATING, "provider_session_id": None}):
+        session = await sync_to_async(StreamingSessionFactory.create)(**fields)
+        await provider_status.end_if_gone(session.pk)
+        await session.arefresh_from_db()
+        assert session.status == fields["status"]
+    assert not provider.list_sessions.called
 
 
 def test_every_verdict_has_a_described_cause_and_remedy() -> None:

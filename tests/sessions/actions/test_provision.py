@@ -16,6 +16,7 @@ from heygen_portal.providers.contract.provider import (
     ProviderUnreachable,
     Quality,
     RoomAccess,
+    SessionGone,
     StopReason,
 )
 from sessions.actions import provision, stop
@@ -155,12 +156,19 @@ async def test_on_a_shared_account_no_unknown_session_is_closed(provider: Mock) 
     assert not provider.stop_session.called
 
 
-async def test_a_refused_start_leaves_nothing_open(provider: Mock) -> None:
-    provider.start_session.side_effect = ProviderRejected("no", code="10001", status=400)
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        (ProviderRejected("no", code="10001", status=400), EndReason.PROVIDER_REFUSED),
+        (SessionGone("closed", code="10005", status=400), EndReason.PROVIDER_ENDED),
+    ],
+)
+async def test_a_refused_start_leaves_nothing_open(provider: Mock, refusal: Exception, reason: EndReason) -> None:
+    provider.start_session.side_effect = refusal
     session = await opened()
     await provision.create_and_start(session, Tab(provider).give_room)
     await session.arefresh_from_db()
-    assert (session.status, session.end_reason) == (Status.ENDED, EndReason.PROVIDER_REFUSED)
+    assert (session.status, session.end_reason) == (Status.ENDED, reason)
     assert provider.stop_session.call_args_list == [call("their-session", StopReason.CLOSED)]
 
 

@@ -9,9 +9,12 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from heygen_portal.providers.contract.provider import OpenSession, ProviderUnreachable, SessionGone, StopReason
+from heygen_portal.runtime.jobs.worker_shutdown import WorkerShutdown
 from sessions.actions import stop
+from sessions.capacity.claims import Claim
 from sessions.models import EndReason, Status, StreamingSession
 from tests.support.factories import WHY, ProviderAccountFactory, StreamingSessionFactory
+from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -111,6 +114,55 @@ async def test_a_session_created_while_the_list_is_read_is_not_recorded_as_unkno
     provider.list_sessions.return_value = [Mock(provider_session_id="their-session")]
     await stop.reconcile(creating.account)
     assert not provider.stop_session.called
+
+
+async def test_a_stop_before_any_answer_waits_while_another_session_may_be_the_result(provider: Mock) -> None:
+    """Two sessions without an ID: the listed one may belong to either."""
+    account = await sync_to_async(ProviderAccountFactory.create)(is_exclusive=True)
+    fields = {"persona__avatar__account": account, "provider_session_id": None}
+    await a_session(Status.CREATING, deadline_at=timezone.now() + timedelta(minutes=1), **fields)
+    stopping = await a_session(Status.STOPPING, **fields)
+    provider.list_sessions.return_value = [OpenSession("unknown", "connected", None)]
+    await stop.finish_stop(stopping, provider)
+    assert (await state(stopping))[0] == Status.STOPPING
+    assert stopping.stop_attempts == 1
+    assert not provider.stop_session.called
+
+
+async def test_one_failing_stop_does_not_keep_the_others_from_ending(provider: Mock) -> None:
+    long_ago = timezone.now() - timedelta(minutes=5)
+    account = await sync_to_async(ProviderAccountFactory.create)()
+    sessions = [await a_session(created_at=long_ago, persona__avatar__account=account) for _ in range(2)]
+    provider.stop_session.side_effect = [RuntimeError("a bug"), SessionGone("closed", code="10005", status=400)]
+    with pytest.raises(RuntimeError):
+        await stop.reconcile(account)
+    assert sorted([(await state(session))[0] for session in sessions]) == [Status.ENDED, Status.STOPPING]
+
+
+async def test_a_page_may_ask_to_end_a_session_twice(provider: Mock) -> None:
+    session = await a_session()
+    for _ in range(2):
+        await stop.stop_as_claimed(session, Claim(session.user_id, EndReason.USER_STOPPED))
+    assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED)
+    assert provider.stop_session.call_count == 1
+
+
+async def test_a_worker_that_ends_releases_a_stop_that_the_provider_does_not_answer(
+    provider: Mock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, ending = await a_session(Status.STOPPING), WorkerShutdown()
+    ending.prepare()
+    monkeypatch.setattr(stop, "this_worker", ending)
+    monkeypatch.setattr(stop, "SHUTDOWN_TIMEOUT_S", 0)
+
+    async def never(*args: object) -> None:
+        ending.request()
+        await asyncio.Event().wait()
+
+    provider.stop_session.side_effect = never
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
+        await stop.enforce_due(timezone.now() + timedelta(hours=1))
+    assert session.pk in {row.pk for row in await due()}
 
 
 async def test_a_cancelled_tick_releases_unconfirmed_claims(provider: Mock) -> None:

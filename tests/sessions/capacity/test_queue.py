@@ -156,3 +156,17 @@ def test_the_expected_wait_is_estimated_where_the_data_suffices(process: UUID) -
     assert queue.expected_wait(third, now) == 16 * MINUTE
     running.update(account=ProviderAccountFactory.create())
     assert queue.expected_wait(first, now) is None
+
+
+def test_a_lost_position_is_restored_unless_its_user_waits_elsewhere_or_was_deactivated(process: UUID) -> None:
+    persona = full()
+    people = [join_queue(persona, process)[0] for _ in range(3)]
+    lost = list(QueueEntry.objects.order_by("created_at"))
+    QueueEntry.objects.all().delete()
+    stays, moves, leaves = people
+    queue.join(moves.pk, persona, queue.TabAddress(process, "elsewhere"))
+    User.objects.filter(pk=leaves.pk).update(is_active=False)
+    for entry in lost:
+        queue.restore(entry)
+    entries = QueueEntry.objects.order_by("created_at").values_list("user", "channel")
+    assert list(entries) == [(stays.pk, stays.username), (moves.pk, "elsewhere")]

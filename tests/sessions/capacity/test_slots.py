@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from heygen_portal.providers.contract.provider import Quality
+from heygen_portal.providers.heygen.provider import HeyGen
 from sessions import errors
 from sessions.capacity import slots
 from sessions.lifecycle import transitions
@@ -26,6 +30,14 @@ def test_a_second_running_session_is_refused() -> None:
     persona = PersonaFactory.create(published=True)
     with pytest.raises(errors.SessionRunning):
         slots.open_session(session.user_id, persona.slug)
+
+
+def test_a_quality_that_the_provider_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HeyGen, "capabilities", replace(HeyGen.capabilities, qualities=(Quality.LOW,)))
+    person, slug = UserFactory.create().pk, PersonaFactory.create(published=True).slug
+    with pytest.raises(errors.BadMessage):
+        slots.open_session(person, slug, slots.StartRequest(quality=Quality.HIGH))
+    assert slots.open_session(person, slug, slots.StartRequest(quality=Quality.LOW))
 
 
 def test_an_account_gives_no_more_slots_than_its_plan_has() -> None:

@@ -224,6 +224,21 @@ async def test_a_take_over_waits_for_the_providers_confirmation_and_keeps_its_sl
         assert await QueueEntry.objects.filter(user=other, offer_expires_at=None).aexists()
 
 
+async def test_a_take_over_of_a_conversation_on_another_account_waits_for_its_end(provider: Mock) -> None:
+    """It frees no slot of the persona's account, so that none is held there."""
+    confirmed = asyncio.Event()
+    provider.stop_session.side_effect = answers_after(confirmed)
+    user, here, there = await a_person(), await a_persona(), await a_persona()
+    async with browser(user, here.slug) as desk, browser(user, there.slug) as phone:
+        await desk.go_live()
+        await phone.say("session.start", take_over=True)
+        await desk.hear("session.status", status="stopping")
+        assert not await QueueEntry.objects.aexists()
+        confirmed.set()
+        await phone.hear("session.room")
+        await desk.hear("session.status", status="ended", reason="taken_over")
+
+
 async def test_a_waiting_take_over_can_be_cancelled(provider: Mock) -> None:
     """Complaint 21."""
     confirmed = asyncio.Event()

@@ -122,6 +122,23 @@ async def test_a_provider_without_session_records_is_asked_for_its_history(provi
     assert (total.provider_time, total.provider_credits) == (12 * MINUTE, Decimal("2.4000"))
 
 
+@pytest.mark.django_db(transaction=True)
+async def test_a_history_without_an_end_is_not_read_for_ever(provider: Mock) -> None:
+    session = await sync_to_async(ended_session)(10)
+    await sync_to_async(ledger.book_all)()
+    others = PastSessions((PastSession("not-ours", NOW, 3 * MINUTE),), has_more=True)
+    provider.past_sessions = AsyncMock(return_value=others)
+    assert await provider_costs.read(await sync_to_async(lambda: session.account)(), NOW) == 0
+    assert provider.past_sessions.call_count == 50
+
+
+def test_more_sessions_than_one_batch_are_booked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "SESSIONS_PER_BATCH", 2)
+    for _ in range(3):
+        ended_session(1)
+    assert ledger.book_all() == 3
+
+
 def test_booking_does_not_change_what_is_spent() -> None:
     persona = PersonaFactory.create(published=True, avatar__account__monthly_cap=10)
     ended_session(10, persona=persona)
@@ -167,6 +184,15 @@ def test_a_failed_mail_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
         spend_alerts.raise_alerts(NOW)
     spend_alerts.raise_alerts(NOW)
     assert len(mail.outbox) == 2  # at the alarm share and at the cap
+
+
+def test_an_alert_without_a_recipient_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    account_keeper("")
+    persona = PersonaFactory.create(published=True, avatar__account__monthly_cap=1)
+    ended_session(10, persona=persona)
+    spend_alerts.raise_alerts(NOW)
+    assert mail.outbox == []
+    assert f"account {persona.avatar.account_id} has spent 200 % of its cap" in caplog.text
 
 
 PAGES = ("/admin/avatar_sessions/sessiontotal/costs/", "/admin/avatar_sessions/sessiontotal/reconciliation/")
