@@ -182,7 +182,8 @@ EMULATOR_API_KEY = env.str("EMULATOR_API_KEY", "")
 SESSION_SERIALIZER = "django.contrib.sessions.serializers.JSONSerializer"
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
-    "django.contrib.auth.backends.ModelBackend",
+    "heygen_portal.people.access.role_backend.RoleBackend",  # decides about permissions
+    "django.contrib.auth.backends.ModelBackend",  # signs in
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -21,10 +21,10 @@ MAY_INVITE = Permission.ADD_INVITATION
 def holders_of(permission: str) -> models.QuerySet[User, User]:
     """Return the active users with a permission.
 
-    They have it as superusers, by group or individually.
+    They have it as superusers, by role or individually.
     """
     rows: models.QuerySet[User, User] = User.objects.with_perm(
-        permission, backend="django.contrib.auth.backends.ModelBackend"
+        permission, backend="heygen_portal.people.access.role_backend.RoleBackend"
     )
     return rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db.models import Model, Q
 
 from heygen_portal.trail import statements
@@ -20,6 +20,8 @@ USER = Table(
         "last_login": "changes with each sign-in; the sign-in log says when",
     },
 )
+# The groups. A role's permissions are looked up by the name of its group.
+GROUP = Table("group", Group, "pk")
 # Which roles and which individual permissions a user has.
 ROLE = Table("role", User.groups.through, "pk")
 USER_PERMISSION = Table("user_permission", User.user_permissions.through, "pk")

@@ -34,7 +34,7 @@ from heygen_portal.trail.raw_values import (
     sort_key,
 )
 from heygen_portal.trail.statements import ROWS, Table
-from sessions.integrity import audit_statements, diagnosis, worker_columns
+from sessions.integrity import audit_statements, diagnosis, role_permissions, worker_columns
 from sessions.integrity.diagnosis import ERASED, TEXT_PROVING_KINDS, Chain, EndMark, Event, data_of, proofs
 from sessions.integrity.fault import Fault, FaultKind
 from sessions.integrity.scope import BATCH_ROWS, DEFAULT_LIMITS, MAX_FAULTS, CheckCounts, MemoryLimits, is_in_share
@@ -90,6 +90,7 @@ def faults(counts: CheckCounts | None = None, limits: MemoryLimits = DEFAULT_LIM
         yield Fault("unguarded")
     with invalid_utf8_allowed(connection):
         yield from audit_statements.faults(counts, limits)
+        yield from role_permissions.faults(counts)
         yield from _session_faults(counts, limits)
         yield from _conversations_without_session()
         yield from worker_columns.faults()

@@ -17,7 +17,7 @@ from avatars.models.stated import (
 )
 from heygen_portal.models.organisation import ORGANISATION
 from heygen_portal.trail.statements import NOT_SHOWN, Table
-from heygen_portal.trail.user_rows import ROLE, USER, USER_PERMISSION
+from heygen_portal.trail.user_rows import GROUP, ROLE, USER, USER_PERMISSION
 from sessions.models import (
     Conversation,
     Erasure,
@@ -90,16 +90,18 @@ CHECK = Table("check", HistoryCheck, "pk")
 # Tables with rows that belong to no session. Audit entries state them.
 QUOTA = Table("quota", Quota, "pk")
 ACCESS = (ROLE, USER_PERMISSION, PERSONA_GROUP, QUOTA, ORGANISATION)
-NAMED = (USER, ACCOUNT, AVATAR, VOICE, KNOWLEDGE_BASE, KNOWLEDGE_VERSION, PERSONA, PERSONA_VERSION, *ACCESS)
+NAMED = (USER, ACCOUNT, AVATAR, VOICE, KNOWLEDGE_BASE, KNOWLEDGE_VERSION, PERSONA, PERSONA_VERSION, *ACCESS, GROUP)
 AUDITED = {table.name: table for table in (EXPORT, CHECK, *NAMED)}
 # Formats of the audit log from which on it states every row of these tables.
 AUDIT_FORMAT_WITH_NAMED = 2
 AUDIT_FORMAT_WITH_ACCESS = 3
-AUDIT_FORMAT = AUDIT_FORMAT_WITH_ACCESS
+AUDIT_FORMAT_WITH_GROUPS = 4
+AUDIT_FORMAT = AUDIT_FORMAT_WITH_GROUPS
 AUDITED_SINCE = {
     **{table.name: 1 for table in (EXPORT, CHECK)},
     **{table.name: AUDIT_FORMAT_WITH_NAMED for table in NAMED},
     **{table.name: AUDIT_FORMAT_WITH_ACCESS for table in ACCESS},
+    GROUP.name: AUDIT_FORMAT_WITH_GROUPS,
 }
 # Columns of an export that change while its file is written. They are stated when the file is complete.
 EXPORT_PROGRESS_COLUMNS = frozenset({"state", "rows_total", "rows_done", "written", "expires_at"})

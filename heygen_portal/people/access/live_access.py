@@ -19,6 +19,8 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
+from heygen_portal.people.access import roles
+
 
 class Loss(StrEnum):
     """Why a person lost access."""
@@ -107,44 +109,49 @@ def _rows(
 
     Hand-written SQL, because it runs for each text that is sent. `columns` follow the permissions.
     """
-    names = [name.split(".", 1) for name in permissions]
-    asked = [Authenticator.Type.TOTP, *(part for app, code in names for part in (code, app, code, app))]
+    asked: list[Any] = [Authenticator.Type.TOTP]
+    groups = [roles.groups_with(name) for name in permissions]
+    for name, its_groups in zip(permissions, groups, strict=True):
+        app, code = name.split(".", 1)
+        asked += [code, app, *its_groups]
+    select = _select(tuple(map(len, groups)), len(user_ids), tuple(columns))
     with connection.cursor() as cursor:
-        cursor.execute(_select(len(permissions), len(user_ids), tuple(columns)), [*asked, *values, *user_ids])
+        cursor.execute(select, [*asked, *values, *user_ids])
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
 
 
 _LOGIN = f"SELECT l.session_data FROM {Session._meta.db_table} AS l WHERE l.session_key = %s AND l.expire_date > %s"
-USERS, USER_GROUPS, USER_PERMISSIONS, GROUP_PERMISSIONS, PERMISSIONS, CONTENT_TYPES, AUTHENTICATORS = (
+USERS, GROUPS, USER_GROUPS, USER_PERMISSIONS, PERMISSIONS, CONTENT_TYPES, AUTHENTICATORS = (
     model._meta.db_table
     for model in (
         User,
+        Group,
         User.groups.through,
         User.user_permissions.through,
-        Group.permissions.through,
         Permission,
         ContentType,
         Authenticator,
     )
 )
-_JOIN_PERMISSION = f"""
-    JOIN {PERMISSIONS} AS p ON p.id = held.permission_id JOIN {CONTENT_TYPES} AS t ON t.id = p.content_type_id
-    WHERE {{owner}}.user_id = u.id AND p.codename = %s AND t.app_label = %s
-"""
-# As ModelBackend does: superusers have everything, others what they or their groups have.
+# As RoleBackend does: superusers have everything, others what they or their roles have.
 _HAS_PERMISSION = f"""
-    u.is_superuser OR EXISTS (SELECT 1 FROM {USER_PERMISSIONS} AS held {_JOIN_PERMISSION.format(owner="held")})
-    OR EXISTS (
-        SELECT 1 FROM {USER_GROUPS} AS g JOIN {GROUP_PERMISSIONS} AS held ON held.group_id = g.group_id
-        {_JOIN_PERMISSION.format(owner="g")}
+    u.is_superuser OR EXISTS (
+        SELECT 1 FROM {USER_PERMISSIONS} AS held
+        JOIN {PERMISSIONS} AS p ON p.id = held.permission_id JOIN {CONTENT_TYPES} AS t ON t.id = p.content_type_id
+        WHERE held.user_id = u.id AND p.codename = %s AND t.app_label = %s
+    ) OR EXISTS (
+        SELECT 1 FROM {USER_GROUPS} AS held JOIN {GROUPS} AS g ON g.id = held.group_id
+        WHERE held.user_id = u.id AND g.name IN ({{groups}})
     )
 """
 
 
 @lru_cache(maxsize=64)
-def _select(permissions: int, people: int, columns: tuple[str, ...]) -> str:
-    more = "".join(f", ({column})" for column in (*[_HAS_PERMISSION] * permissions, *columns))
+def _select(groups: tuple[int, ...], people: int, columns: tuple[str, ...]) -> str:
+    """Return a query with one column per permission, by the number of groups that grant it."""
+    may = (_HAS_PERMISSION.format(groups=", ".join(["%s"] * count) or "NULL") for count in groups)
+    more = "".join(f", ({column})" for column in (*may, *columns))
     return f"""
         SELECT u.id, u.is_active, u.is_staff, u.password,
             EXISTS (SELECT 1 FROM {AUTHENTICATORS} AS f WHERE f.user_id = u.id AND f.type = %s)

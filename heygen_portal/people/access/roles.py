@@ -1,10 +1,12 @@
 """Roles and their permissions.
 
-`manage.py sync_roles` copies this table into Django's groups.
+Access is checked against this table (`role_backend`). `manage.py sync_roles` copies it into Django's groups, so that
+Django's own tools show the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,9 @@ from django.utils.translation import gettext_noop
 
 from heygen_portal.models import DEFAULT_ORGANISATION, Membership, Organisation
 from heygen_portal.permissions import Permission
+from heygen_portal.trail import audit_log, statements
+from heygen_portal.trail.models import AuditEntry
+from heygen_portal.trail.user_rows import GROUP
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,17 @@ ROLES = (END_USER, EDITOR, OPERATOR, AUDITOR, ADMINISTRATOR)
 STAFF_GROUPS = frozenset(role.group for role in ROLES if role.is_staff)
 
 
+def permissions_of(groups: Iterable[str]) -> set[str]:
+    """Return the permissions that the roles among these groups grant."""
+    names = set(groups)
+    return {str(permission) for role in ROLES if role.group in names for permission in role.permissions}
+
+
+def groups_with(permission: str) -> tuple[str, ...]:
+    """Return the names of the roles that grant a permission."""
+    return tuple(role.group for role in ROLES if permission in role.permissions)
+
+
 def sync() -> None:
     """Set the groups' permissions from ROLES.
 
@@ -146,11 +162,26 @@ def sync() -> None:
         f"{permission.content_type.app_label}.{permission.codename}": permission
         for permission in StoredPermission.objects.select_related("content_type")
     }
+    new: list[Group] = []
     with transaction.atomic():
         for role in ROLES:
-            group, _ = Group.objects.get_or_create(name=role.group)
+            group, is_new = Group.objects.get_or_create(name=role.group)
+            new += [group] if is_new else []
             # A database migrated to an older version lacks newer permissions.
             group.permissions.set([stored[name] for name in role.permissions if name in stored])
+        _state_new(new)
+
+
+def _state_new(groups: list[Group]) -> None:
+    """State the groups of new roles in the audit log.
+
+    In a new portal the log is still empty, and the first nightly check states them.
+    """
+    if not groups or AuditEntry._meta.db_table not in connection.introspection.table_names():
+        return
+    if AuditEntry.objects.exists():
+        stated = statements.merged(*(statements.state(GROUP, group) for group in groups))
+        audit_log.record_by(None, None, AuditEntry.Kind.RECORD_UPGRADED, len(groups), **stated)
 
 
 def ensure_organisation() -> None:

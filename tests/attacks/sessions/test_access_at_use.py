@@ -11,7 +11,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.apps import apps
 from django.contrib.auth.management import create_permissions
@@ -25,9 +25,10 @@ from django.utils import timezone
 
 from avatars.models import Persona
 from heygen_portal.asgi import application
+from heygen_portal.models import holders_of
 from heygen_portal.people.access import live_access
 from heygen_portal.people.access.live_access import Claim
-from heygen_portal.people.access.roles import ROLES, START_SESSION
+from heygen_portal.people.access.roles import AUDITOR, ROLES, START_SESSION
 from sessions.capacity import persona_access
 from sessions.models import EndReason, Status, StreamingSession
 from sessions.web import page_socket
@@ -198,16 +199,33 @@ def test_permissions_equal_those_of_django(request: pytest.FixtureRequest, datab
     request.getfixturevalue(database)
     ContentType.objects.clear_cache()  # PostgreSQL's tables are left empty
     create_permissions(apps.get_app_config("avatar_sessions"), verbosity=0)
-    by_group, by_name, by_power, without = EndUserFactory.create(), *(UserFactory.create() for _ in range(3))
-    by_name.user_permissions.add(Permission.objects.get(codename=START_SESSION.split(".")[1]))
+    by_role, by_name, by_power, without, by_sql, by_group = (
+        EndUserFactory.create(),
+        *(UserFactory.create() for _ in range(5)),
+    )
+    permission = Permission.objects.get(codename=START_SESSION.split(".")[1])
+    by_name.user_permissions.add(permission)
     User.objects.filter(pk=by_power.pk).update(is_superuser=True)
+    # Rows that grant nothing: only the table of roles in code does.
+    for person, name in ((by_sql, AUDITOR.group), (by_group, "Customers")):
+        group, _ = Group.objects.get_or_create(name=name)
+        group.permissions.add(permission)
+        person.groups.add(group)
     claims = {}
-    for person in (by_group, by_name, by_power, without):
+    for person in (by_role, by_name, by_power, without, by_sql, by_group):
         client = Client()
         client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
         claims[person] = Claim(client.cookies["sessionid"].value, person.pk, START_SESSION)
     lost = live_access.losses(claims.values())
-    assert [lost.get(claim) for claim in claims.values()] == [None, None, None, live_access.Loss.ROLE]
+    assert [lost.get(claim) for claim in claims.values()] == [None, None, None, *[live_access.Loss.ROLE] * 3]
+    people = [User.objects.get(pk=person.pk) for person in claims]
+    may = [True, True, True, False, False, False]
+    assert [person.has_perm(START_SESSION) for person in people] == may
+    assert [person.has_module_perms("avatar_sessions") for person in people] == [*may[:4], True, False]
+    assert [START_SESSION in person.get_all_permissions() for person in people] == may
+    assert set(holders_of(START_SESSION)) == {person for person, is_held in zip(people, may, strict=True) if is_held}
+    fresh = [User.objects.get(pk=person.pk) for person in claims]
+    assert [async_to_sync(person.ahas_perm)(START_SESSION) for person in fresh] == may
 
 
 def limited(persona: Persona, *groups: Group) -> None:

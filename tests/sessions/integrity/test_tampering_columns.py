@@ -23,6 +23,7 @@ from django.db import connection, models, transaction
 from django.utils import timezone
 
 from avatars.models import KnowledgeVersion
+from heygen_portal.people.access import roles
 from heygen_portal.providers.contract.provider import (
     ProviderSession,
     ProviderUnreachable,
@@ -35,7 +36,7 @@ from heygen_portal.trail.models import AuditEntry
 from sessions.actions import deadlines, send_task
 from sessions.costs import ledger, provider_record
 from sessions.exports import list_export, session_export
-from sessions.integrity import audit_statements, nightly_check, verification
+from sessions.integrity import audit_statements, nightly_check, role_permissions, verification
 from sessions.integrity.fault import Fault
 from sessions.lifecycle import coverage, events, transitions
 from sessions.models import EndReason, Erasure, Export, ProviderErasure, Quota, SessionTask, StreamingSession
@@ -59,9 +60,7 @@ NOT_SHOWN = {
     "membership": "the organisation of staff; there is one",
     "preferredlanguage": "the language of a person's mails",
     "preferredtimezone": "the time zone in which a person reads times",
-    "group": "the roles, which each migration writes from code",
-    "permission": "as above",
-    "group_permissions": "as above",
+    "permission": "Django's list of permissions; what a role permits is looked up by name",
     "cataloguesync": "how far a sync has come",
     "personacheck": "the results of nightly checks; hiding a persona is an audit entry",
     "video": "recorded videos, which belong to no session",
@@ -72,6 +71,7 @@ COLUMNS_NOT_SHOWN = {
     "auditentry": {"id": "as above"},
     "audithead": {"id": "there is one"},
     "daytotal": {"id": "day, account and persona name it"},
+    "group_permissions": {"id": "role and permission name it"},
     "historycheck": {"id": "its beginning names it"},
     **{
         table.model._meta.model_name: dict(table.uncovered)
@@ -106,6 +106,8 @@ TABLE_OF = {
     "knowledgeversion": "knowledge_version",
     "persona": "persona",
     "personaversion": "persona_version",
+    "group": "group",
+    "group_permissions": "role_permission",
     "user_groups": "role",
     "user_user_permissions": "user_permission",
     "persona_groups": "persona_group",
@@ -352,7 +354,7 @@ def _parts(model: type[models.Model], fields: list[Any]) -> list[list[Any]]:
 
 
 COLUMNS_TOGETHER = 4
-CHANGED_ALONE = ("session", "event", "head", "seal", "audit_head", "provider_erasure", "day_total")
+CHANGED_ALONE = ("session", "event", "head", "seal", "audit_head", "provider_erasure", "day_total", "group")
 
 
 def test_a_record_that_nobody_changed_has_no_faults(world: World) -> None:
@@ -410,6 +412,47 @@ def test_access_added_by_sql_is_named(world: World) -> None:
                 unnamed.append((table.name, found))
             transaction.set_rollback(True)
     assert not unnamed
+
+
+def test_a_permission_added_to_a_role_by_sql_is_named() -> None:
+    """Requirement 49."""
+    editors = Group.objects.get(name=roles.EDITOR.group)
+    others = Group.objects.create(name="Customers")  # grants nothing
+    for group in (editors, others):
+        group.permissions.add(Permission.objects.get(codename="delete_video"))
+    editors.permissions.remove(*editors.permissions.filter(codename__in=("view_voice", "view_avatar")))
+    named = [(fault.kind, fault.table, fault.row, fault.column) for fault in verification.faults()]
+    assert named == [
+        ("row_changed", "role_permission", "Editors avatars.view_avatar", "permission"),
+        ("row_deleted", "role_permission", "Editors avatars.view_voice", ""),
+    ]
+    roles.sync()
+    assert list(verification.faults()) == []
+    editors.permissions.add(Permission.objects.get(codename="delete_video"))
+    assert [(fault.kind, fault.row) for fault in verification.faults()] == [
+        ("row_added", "Editors avatars.delete_video")
+    ]
+
+
+def test_a_group_renamed_to_a_role_is_named(world: World) -> None:
+    customers = Group.objects.exclude(name__in=[role.group for role in roles.ROLES]).order_by("pk")[0]
+    auditors = Group.objects.get(name=roles.AUDITOR.group)
+    with transaction.atomic():
+        Group.objects.filter(pk=auditors.pk).update(name="Former auditors")
+        Group.objects.filter(pk=customers.pk).update(name=roles.AUDITOR.group)
+        named = [(fault.table, fault.row, fault.column) for fault in verification.faults()]
+        transaction.set_rollback(True)
+    assert {("group", str(auditors.pk), "name"), ("group", str(customers.pk), "name")} <= set(named)
+
+
+def test_the_group_of_a_new_role_is_stated(world: World) -> None:
+    new = roles.Role("Reviewers", True, roles.SEE_SESSIONS)
+    with transaction.atomic(), pytest.MonkeyPatch.context() as patch:
+        for module in (roles, role_permissions):
+            patch.setattr(module, "ROLES", (*roles.ROLES, new))
+        roles.sync()
+        assert list(verification.faults()) == []
+        transaction.set_rollback(True)
 
 
 def test_a_row_deleted_from_any_table_is_found(world: World) -> None:
