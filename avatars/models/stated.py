@@ -6,7 +6,8 @@ from avatars.models.accounts import ProviderAccount
 from avatars.models.catalogue import Avatar, KnowledgeBase, Voice
 from avatars.models.knowledge import KnowledgeVersion
 from avatars.models.personas import Persona, PersonaVersion
-from heygen_portal.trail.statements import NOT_SHOWN, Table
+from avatars.models.videos import Video
+from heygen_portal.trail.statements import NOT_SHOWN, Progress, Table
 
 SEEN_AT_PROVIDER = "what the provider said last; each look replaces it"
 LISTED = {
@@ -42,3 +43,31 @@ PERSONA = Table("persona", Persona, "pk")
 # The groups that a persona is restricted to.
 PERSONA_GROUP = Table("persona_group", Persona.groups.through, "pk")
 PERSONA_VERSION = Table("persona_version", PersonaVersion, "pk")
+VIDEO = Table(
+    "video",
+    Video,
+    "pk",
+    uncovered={
+        "due_at": f"{NOT_SHOWN}: when the worker looks next",
+        "since": f"{NOT_SHOWN}: for the worker's time-outs",
+        "polls": f"{NOT_SHOWN}: for the worker's pauses",
+    },
+    progress=Progress(
+        frozenset(
+            {
+                "status",
+                "failure",
+                "failure_detail",
+                "orders",
+                "provider_video_id",
+                "duration",
+                "credits",
+                "url",
+                "ready_at",
+                "file",
+            }
+        ),
+        "status",
+        frozenset({Video.Status.WAITING, Video.Status.ORDERING, Video.Status.MAKING, Video.Status.FETCHING}),
+    ),
+)

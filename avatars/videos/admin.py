@@ -19,6 +19,7 @@ from avatars.videos import orders
 from avatars.videos.forms import VideoForm
 from heygen_portal.console.durations import readable_duration
 from heygen_portal.console.widgets import NoDelete, confirm_dialog, object_or_404, redirect_to_change_page
+from heygen_portal.trail.change_log import Actor
 
 ORDER_FIELDS = ("title", "text", "avatar", "voice")
 STATE_FIELDS = (
@@ -67,7 +68,7 @@ class VideoAdmin(NoDelete, ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Video, form: VideoForm, change: bool) -> None:
         assert isinstance(request.user, User)  # the admin requires a login
         obj.created_by = request.user
-        super().save_model(request, obj, form, change)
+        orders.order(obj, Actor.of(request))
 
     @display(description=_("status"), ordering="status", label=LABELS)
     def state(self, video: Video) -> str:
@@ -104,7 +105,11 @@ class VideoAdmin(NoDelete, ModelAdmin):
         video = object_or_404(self, request, object_id)
         refusal = gettext("%(video)s is in progress or ready, so it was not ordered again.")
         return self._done(
-            request, video, orders.order_again(video), gettext("%(video)s has been ordered again."), refusal
+            request,
+            video,
+            orders.order_again(video, Actor.of(request)),
+            gettext("%(video)s has been ordered again."),
+            refusal,
         )
 
     @action(
@@ -120,7 +125,7 @@ class VideoAdmin(NoDelete, ModelAdmin):
         return self._done(
             request,
             video,
-            orders.check_again(video),
+            orders.check_again(video, Actor.of(request)),
             gettext("Asking the provider for the status of %(video)s."),
             refusal,
         )

@@ -3,6 +3,8 @@
 The row's `status` and `due_at` say what is to be done, so the next worker continues after a crash. An order costs
 money: it is recorded before it is sent, and an order without an answer is looked up in the provider's list and never
 repeated automatically.
+
+The audit log states a video when staff order it or continue with it, and when it is ready or has failed.
 """
 
 from __future__ import annotations
@@ -15,9 +17,12 @@ from datetime import datetime, timedelta
 from typing import Any, BinaryIO, TypeAlias
 
 from django.core.files.base import File
+from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from avatars.models import Video
+from avatars.models.stated import VIDEO
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import (
     CredentialRefused,
@@ -32,6 +37,9 @@ from heygen_portal.providers.contract.provider import (
 from heygen_portal.providers.contract.videos import VideoRequest, VideoState, VideoStatus
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.jobs import due_rows
+from heygen_portal.trail import change_log, statements
+from heygen_portal.trail.change_log import SERVER, Actor
+from heygen_portal.trail.models import AuditEntry
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +54,7 @@ ORDER_TIMEOUT = timedelta(hours=1)
 LOST_TIMEOUT = timedelta(minutes=10)
 MAKING_TIMEOUT = timedelta(hours=3)
 MAX_FETCHES = 3
+FINISHED = (Status.READY, Status.FAILED, Status.UNKNOWN)
 
 
 async def process_due(now: datetime) -> None:
@@ -65,38 +74,66 @@ def _claim(now: datetime) -> list[Video]:
     )
 
 
-def order_again(video: Video) -> bool:
+@transaction.atomic
+def order(video: Video, actor: Actor) -> None:
+    """Store a new video, which the worker orders."""
+    video.save(force_insert=True)
+    stated = statements.state(VIDEO, Video.objects.get(pk=video.pk))
+    changes: change_log.Changes = {"status": ["", str(video.status)]}
+    change_log.record(actor, AuditEntry.Kind.VIDEO_ORDERED, video, changes, stated)
+
+
+def order_again(video: Video, actor: Actor) -> bool:
     """Queue another order, which may cost credits again.
 
     Return whether the video's status allowed it.
     """
     finished = Video.objects.filter(pk=video.pk, status__in=(Status.FAILED, Status.UNKNOWN))
-    return bool(finished.update(**_status_change(Status.WAITING)))
+    return _continue(finished, Status.WAITING, actor, AuditEntry.Kind.VIDEO_ORDERED)
 
 
-def check_again(video: Video) -> bool:
+def check_again(video: Video, actor: Actor) -> bool:
     """Poll an ordered video again, free of charge.
 
     Return whether the video's status allowed it.
     """
     final = Video.objects.filter(pk=video.pk, status__in=(Status.FAILED, Status.READY), file="")
-    ordered = final.exclude(provider_video_id="")
-    return bool(ordered.update(**_status_change(Status.MAKING)))
+    return _continue(final.exclude(provider_video_id=""), Status.MAKING, actor)
 
 
-def fetch(video: Video) -> bool:
+def fetch(video: Video, actor: Actor) -> bool:
     """Queue the download of a ready video. Return whether there was one to fetch.
 
     Idempotent.
     """
     unfetched = Video.objects.filter(pk=video.pk, status=Status.READY, file="")
-    return bool(unfetched.update(**_status_change(Status.FETCHING)))
+    return _continue(unfetched, Status.FETCHING, actor)
+
+
+@transaction.atomic
+def _continue(
+    rows: QuerySet[Video], status: Status, actor: Actor, kind: AuditEntry.Kind = AuditEntry.Kind.VIDEO_STATE
+) -> bool:
+    """Give one finished video to the worker again. Return whether it was there."""
+    before = rows.select_for_update().first()
+    if before is None:
+        return False
+    Video.objects.filter(pk=before.pk).update(**_status_change(status))
+    _state_progress(before, actor, kind)
+    return True
+
+
+def _state_progress(before: Video, actor: Actor, kind: AuditEntry.Kind) -> None:
+    """Append an audit entry that states a video's progress, which has changed since `before`."""
+    video = Video.objects.get(pk=before.pk)
+    changes = change_log.diff(before, video, ("status", "failure"))
+    change_log.record(actor, kind, video, changes, statements.state(VIDEO, video, *sorted(VIDEO.progress.columns)))
 
 
 def _status_change(status: Status, *, pause: timedelta = timedelta(0), **changes: Any) -> dict[str, Any]:
     """Return the column values for a new status."""
     now = timezone.now()
-    is_over = status in (Status.READY, Status.FAILED, Status.UNKNOWN)
+    is_over = status in FINISHED
     reset = {"failure": "", "failure_detail": "", "since": now, "polls": 0}
     return reset | {"status": status, "due_at": None if is_over else now + pause} | changes
 
@@ -263,7 +300,13 @@ def _one_line(exc: ProviderError | str) -> str:
 
 def _update(video: Video, **changes: Any) -> None:
     """Store the outcome of a step, unless the video was ordered again meanwhile."""
-    Video.objects.filter(pk=video.pk, orders=video.orders).update(**changes)
+    with transaction.atomic():
+        rows = Video.objects.filter(pk=video.pk, orders=video.orders)
+        if changes.get("status") not in FINISHED:
+            rows.update(**changes)
+        elif before := rows.select_for_update().first():
+            rows.update(**changes)
+            _state_progress(before, SERVER, AuditEntry.Kind.VIDEO_STATE)
 
 
 STEPS = {

@@ -14,6 +14,7 @@ from avatars.videos import orders
 from heygen_portal.people.access import roles
 from heygen_portal.runtime import file_responses
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.trail.change_log import Actor
 
 MAX_AGE_SECONDS = 3600
 
@@ -28,7 +29,7 @@ def fetch(request: HttpRequest, video_id: UUID) -> HttpResponse:
     """Queue the download on POST, and redirect to the video's page."""
     found = _find(request, video_id)
     if request.method == "POST":
-        orders.fetch(found)
+        orders.fetch(found, Actor.of(request))
     return redirect(found)
 
 

@@ -25,6 +25,8 @@ MODEL_BY_KIND: Mapping[str, str] = {
     Kind.VERSION_SAVED: "avatars.Persona",
     Kind.QUOTA_CHANGED: "avatar_sessions.Quota",
     Kind.ORGANISATION_CHANGED: "heygen_portal.Organisation",
+    Kind.VIDEO_ORDERED: "avatars.Video",
+    Kind.VIDEO_STATE: "avatars.Video",
 }
 """The model whose fields an entry of this kind lists, each with its value before and after."""
 CHOICES_BY_KIND: Mapping[str, str] = {

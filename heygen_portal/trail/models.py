@@ -50,6 +50,8 @@ class AuditEntry(models.Model):
         KNOWLEDGE_SAVED = "knowledge_saved", _("knowledge base saved")
         CATALOGUE_SYNCED = "catalogue_synced", _("catalogue changed at the provider")
         ROWS_ACCEPTED = "rows_accepted", _("changed rows accepted")
+        VIDEO_ORDERED = "video_ordered", _("recorded video ordered")
+        VIDEO_STATE = "video_state", _("state of a recorded video changed")
 
     number = models.PositiveIntegerField(_("number"), unique=True)
     at = models.DateTimeField(_("time"), default=timezone.now)

@@ -28,13 +28,34 @@ NOT_SHOWN = "not shown to auditors"
 
 
 @dataclass(frozen=True)
+class Progress:
+    """Columns that the worker changes without a statement, until the row is complete.
+
+    Rows whose column `state` has one of the values `under_way` are incomplete.
+    """
+
+    columns: frozenset[str]
+    state: str
+    under_way: frozenset[str]
+
+    def ignored(self, stated: Mapping[str, Any], found: Mapping[str, Any]) -> frozenset[str]:
+        """Return the columns that may differ from the statement: none unless both say that the row is incomplete."""
+        is_under_way = stated.get(self.state) in self.under_way and found[self.state] in self.under_way
+        return self.columns if is_under_way else frozenset()
+
+
+NO_PROGRESS = Progress(frozenset(), "", frozenset())
+
+
+@dataclass(frozen=True)
 class Table:
     """A table whose rows are stated in sessions' records or in the audit log.
 
     `session` is the lookup of a row's session, or `pk` for rows that belong to none. With `is_single`, a session has
     at most one such row. `uncovered` are columns that are not stated, each with the reason. `late` are columns that
     change with every activity and are stated when the session ends. `derived` are datetime columns that are not
-    stated, each with the annotation that must equal it as text. `since` is the format, of the record or of the audit
+    stated, each with the annotation that must equal it as text. `progress` are columns that the worker changes without
+    a statement for a while. `since` is the format, of the record or of the audit
     log, from which on every row is stated.
     """
 
@@ -45,6 +66,7 @@ class Table:
     uncovered: Mapping[str, str] = field(default_factory=dict)
     late: frozenset[str] = frozenset()
     derived: Mapping[str, str] = field(default_factory=dict)
+    progress: Progress = NO_PROGRESS
     since: int = 1
 
     @cached_property

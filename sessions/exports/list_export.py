@@ -147,7 +147,7 @@ def _record_state(export_id: UUID, by_id: int | None = None, address: str | None
     The caller has changed its row in the same transaction.
     """
     export = Export.objects.get(pk=export_id)
-    stated = statements.state(coverage.EXPORT, export, *sorted(coverage.EXPORT_PROGRESS_COLUMNS))
+    stated = statements.state(coverage.EXPORT, export, *sorted(coverage.EXPORT.progress.columns))
     if export.session_id is None:
         audit_log.record_by(by_id, address, AuditEntry.Kind.EXPORT_STATE, export.pk, state=str(export.state), **stated)
     else:

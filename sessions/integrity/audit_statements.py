@@ -22,11 +22,9 @@ from heygen_portal.trail.models import AuditEntry
 from heygen_portal.trail.statements import ROWS, Table
 from sessions.integrity.fault import Fault
 from sessions.integrity.scope import BATCH_ROWS, MAX_FAULTS, CheckCounts, MemoryLimits, is_in_share
-from sessions.lifecycle import coverage
 from sessions.lifecycle.coverage import AUDIT_FORMAT, AUDITED, AUDITED_SINCE, EXPORT
-from sessions.models import Export
 
-Kind, State = AuditEntry.Kind, Export.State
+Kind = AuditEntry.Kind
 # Rows stated by one audit entry of an upgrade.
 ROWS_PER_ENTRY = 200
 
@@ -114,10 +112,11 @@ class _AuditPass:
                 if len(added) < MAX_FAULTS:
                     added.append((key, found))
                 continue
-            stated = _without_progress(table, stated or {}, found)
+            ignored = table.progress.ignored(stated or {}, found)
+            stated = {name: value for name, value in (stated or {}).items() if name not in ignored}
             for column in statements.differing(stated, found):
                 yield self._fault("row_changed", table, key, column)
-            counts.note(table, stated, skipped=coverage.EXPORT_PROGRESS_COLUMNS if table is EXPORT else frozenset())
+            counts.note(table, stated, skipped=table.progress.columns)
         yield from self._missing(table, added)
 
     def _missing(self, table: Table, added: list[tuple[str, dict[str, Any]]]) -> Iterator[Fault]:
@@ -149,16 +148,6 @@ def _legacy_export(entry: audit_log.StoredEntry, data: Mapping[str, Any]) -> dic
     if "filters" in data:
         values["filters"] = statements.fingerprint(data["filters"])
     return {"asked_by": entry.by, "asked_from": entry.address, **values}
-
-
-def _without_progress(table: Table, stated: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the statement without progress while an export's file is being written."""
-    is_under_way = (
-        table is EXPORT and stated.get("state") == State.WAITING and found["state"] in (State.WAITING, State.WRITING)
-    )
-    return {
-        name: value for name, value in stated.items() if not (is_under_way and name in coverage.EXPORT_PROGRESS_COLUMNS)
-    }
 
 
 def upgrade() -> bool:

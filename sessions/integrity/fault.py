@@ -103,6 +103,7 @@ TABLE_NAMES = {
     "knowledge_version": _("knowledge base version"),
     "persona": _("persona"),
     "persona_version": _("persona version"),
+    "video": _("recorded video"),
     "audit_entry": _("audit entry"),
     "audit_head": _("audit log head"),
     "anchors_file": _("anchor file lines"),

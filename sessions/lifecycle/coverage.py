@@ -13,10 +13,11 @@ from avatars.models.stated import (
     PERSONA,
     PERSONA_GROUP,
     PERSONA_VERSION,
+    VIDEO,
     VOICE,
 )
 from heygen_portal.models.organisation import ORGANISATION
-from heygen_portal.trail.statements import NOT_SHOWN, Table
+from heygen_portal.trail.statements import NOT_SHOWN, Progress, Table
 from heygen_portal.trail.user_rows import GROUP, ROLE, USER, USER_PERMISSION
 from sessions.models import (
     Conversation,
@@ -81,6 +82,11 @@ EXPORT = Table(
         "last_key": f"{NOT_SHOWN}: where the worker writes on",
         "touched_at": f"{NOT_SHOWN}: when the worker wrote last",
     },
+    progress=Progress(
+        frozenset({"state", "rows_total", "rows_done", "written", "expires_at"}),
+        "state",
+        frozenset({Export.State.WAITING, Export.State.WRITING}),
+    ),
 )
 # Tables whose rows belong to a session.
 SESSION_TABLES = (CONVERSATION, TASK, LINE, TOTAL, HOLD, ERASURE, PROVIDER_ERASURE, EXPORT)
@@ -90,18 +96,28 @@ CHECK = Table("check", HistoryCheck, "pk")
 # Tables with rows that belong to no session. Audit entries state them.
 QUOTA = Table("quota", Quota, "pk")
 ACCESS = (ROLE, USER_PERMISSION, PERSONA_GROUP, QUOTA, ORGANISATION)
-NAMED = (USER, ACCOUNT, AVATAR, VOICE, KNOWLEDGE_BASE, KNOWLEDGE_VERSION, PERSONA, PERSONA_VERSION, *ACCESS, GROUP)
+NAMED = (
+    USER,
+    ACCOUNT,
+    AVATAR,
+    VOICE,
+    KNOWLEDGE_BASE,
+    KNOWLEDGE_VERSION,
+    PERSONA,
+    PERSONA_VERSION,
+    *ACCESS,
+    GROUP,
+    VIDEO,
+)
 AUDITED = {table.name: table for table in (EXPORT, CHECK, *NAMED)}
 # Formats of the audit log from which on it states every row of these tables.
 AUDIT_FORMAT_WITH_NAMED = 2
 AUDIT_FORMAT_WITH_ACCESS = 3
-AUDIT_FORMAT_WITH_GROUPS = 4
-AUDIT_FORMAT = AUDIT_FORMAT_WITH_GROUPS
+AUDIT_FORMAT_WITH_VIDEOS = 4  # and groups
+AUDIT_FORMAT = AUDIT_FORMAT_WITH_VIDEOS
 AUDITED_SINCE = {
     **{table.name: 1 for table in (EXPORT, CHECK)},
     **{table.name: AUDIT_FORMAT_WITH_NAMED for table in NAMED},
     **{table.name: AUDIT_FORMAT_WITH_ACCESS for table in ACCESS},
-    GROUP.name: AUDIT_FORMAT_WITH_GROUPS,
+    **{table.name: AUDIT_FORMAT_WITH_VIDEOS for table in (GROUP, VIDEO)},
 }
-# Columns of an export that change while its file is written. They are stated when the file is complete.
-EXPORT_PROGRESS_COLUMNS = frozenset({"state", "rows_total", "rows_done", "written", "expires_at"})

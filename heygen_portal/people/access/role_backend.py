@@ -21,11 +21,11 @@ class RoleBackend(ModelBackend):
     It must precede Django's `ModelBackend`, which only signs in. PermissionDenied keeps Django from asking that one.
     """
 
-    def authenticate(self, request: Any, **credentials: Any) -> None:
-        """Sign nobody in."""
+    def authenticate(self, request: Any, username: Any = None, password: Any = None, **more: Any) -> None:
+        """Leave signing in to the next backend."""
 
-    async def aauthenticate(self, request: Any, **credentials: Any) -> None:
-        """Sign nobody in."""
+    async def aauthenticate(self, request: Any, username: Any = None, password: Any = None, **more: Any) -> None:
+        """Leave signing in to the next backend."""
 
     def get_group_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
         if not _is_asked_about_roles(user_obj, obj):

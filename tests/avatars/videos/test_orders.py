@@ -29,6 +29,7 @@ from heygen_portal.providers.contract.provider import (
     ProviderUnreachable,
 )
 from heygen_portal.providers.contract.videos import VideoState, VideoStatus
+from heygen_portal.trail.change_log import SERVER
 from tests.support.factories import VideoFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -95,7 +96,7 @@ async def test_a_text_becomes_a_video_whose_file_is_fetched_on_demand(provider: 
     )
     assert not video.file
     assert not provider.save_video.called
-    assert await sync_to_async(orders.fetch)(video)
+    assert await sync_to_async(orders.fetch)(video, SERVER)
     await run_worker(video)
     assert await sync_to_async(Path(video.file.path).read_bytes)() == MP4
     assert provider.make_video.await_count == 1
@@ -154,7 +155,7 @@ async def test_a_lost_order_becomes_unknown_and_waits_for_staff(provider: Mock) 
 
 async def test_ordering_again_first_searches_for_the_earlier_order(provider: Mock) -> None:
     video = await make_video_row(status="unknown", failure="lost", due_at=None, orders=1)
-    assert await sync_to_async(orders.order_again)(video)
+    assert await sync_to_async(orders.order_again)(video, SERVER)
     provider.find_video.return_value = "their-video"
     assert (await run_worker(video)).status == "making"
     assert not provider.make_video.called
@@ -162,10 +163,10 @@ async def test_ordering_again_first_searches_for_the_earlier_order(provider: Moc
 
 async def test_ordering_again_uses_a_new_reference(provider: Mock) -> None:
     video = await make_video_row(status="unknown", failure="lost", due_at=None, orders=1)
-    await sync_to_async(orders.order_again)(video)
+    await sync_to_async(orders.order_again)(video, SERVER)
     assert (await run_worker(video)).status == "making"
     assert provider.make_video.await_args.args[0].reference == f"{video.pk.hex}-2"
-    assert not await sync_to_async(orders.order_again)(video)
+    assert not await sync_to_async(orders.order_again)(video, SERVER)
 
 
 @pytest.mark.parametrize(("exc", "failure"), [(NotSent("away"), "away"), (LimitReached("full"), "full")])
@@ -197,7 +198,7 @@ async def test_a_failed_video_shows_its_cause_and_can_be_ordered_again(provider:
     provider.video_status.return_value = VideoStatus(VideoState.FAILED, detail="Video is too long 40119")
     video = await run_worker(await make_video_row(), 2)
     assert (video.failure, video.failure_detail) == ("broken", "Video is too long 40119")
-    await sync_to_async(orders.order_again)(video)
+    await sync_to_async(orders.order_again)(video, SERVER)
     await run_worker(video)
     assert not provider.find_video.called
     assert provider.make_video.await_count == 2
@@ -208,7 +209,7 @@ async def test_an_overdue_video_fails_and_can_be_checked_again(provider: Mock) -
     video = await run_worker(await make_video_row())
     await backdate(video, orders.MAKING_TIMEOUT)
     assert ((await run_worker(video)).status, video.failure) == ("failed", "overdue")
-    assert await sync_to_async(orders.check_again)(video)
+    assert await sync_to_async(orders.check_again)(video, SERVER)
     assert (await run_worker(video)).status == "ready"
     assert provider.make_video.await_count == 1
 
@@ -217,7 +218,7 @@ async def make_fetching_video(provider: Mock) -> Video:
     video = await run_worker(await make_video_row(), 3)
     provider.video_status.side_effect = None
     provider.video_status.return_value = READY
-    assert await sync_to_async(orders.fetch)(video)
+    assert await sync_to_async(orders.fetch)(video, SERVER)
     return video
 
 
@@ -235,7 +236,7 @@ async def test_a_broken_download_is_retried_a_few_times(provider: Mock) -> None:
     await run_worker(video, 2)
     assert (video.status, video.failure) == ("ready", "not_fetched")
     provider.save_video.side_effect = writes_file(MP4)
-    assert await sync_to_async(orders.fetch)(video)
+    assert await sync_to_async(orders.fetch)(video, SERVER)
     assert (await run_worker(video)).file
     assert not video.failure
 

@@ -22,7 +22,8 @@ from django.contrib.auth.models import Group, Permission
 from django.db import connection, models, transaction
 from django.utils import timezone
 
-from avatars.models import KnowledgeVersion
+from avatars.models import KnowledgeVersion, Video
+from avatars.videos import orders
 from heygen_portal.people.access import roles
 from heygen_portal.providers.contract.provider import (
     ProviderSession,
@@ -32,6 +33,7 @@ from heygen_portal.providers.contract.provider import (
     SpokenLine,
 )
 from heygen_portal.trail import audit_log, db_triggers
+from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 from sessions.actions import deadlines, send_task
 from sessions.costs import ledger, provider_record
@@ -44,7 +46,7 @@ from sessions.retention import erasure, provider_erasure
 from sessions.timeline import page_clock
 from sessions.web import page_reports
 from tests.support.databases import BOTH
-from tests.support.factories import PersonaFactory, UserFactory
+from tests.support.factories import AvatarFactory, PersonaFactory, UserFactory, VideoFactory, VoiceFactory
 
 # Models that the record does not cover, with the reason.
 NOT_SHOWN = {
@@ -63,7 +65,6 @@ NOT_SHOWN = {
     "permission": "Django's list of permissions; what a role permits is looked up by name",
     "cataloguesync": "how far a sync has come",
     "personacheck": "the results of nightly checks; hiding a persona is an audit entry",
-    "video": "recorded videos, which belong to no session",
 }
 COLUMNS_NOT_SHOWN = {
     "sessionevent": {"id": "the number within its session names it"},
@@ -106,6 +107,7 @@ TABLE_OF = {
     "knowledgeversion": "knowledge_version",
     "persona": "persona",
     "personaversion": "persona_version",
+    "video": "video",
     "group": "group",
     "group_permissions": "role_permission",
     "user_groups": "role",
@@ -199,6 +201,8 @@ def build_world() -> World:
     assert receipt
     provider_erasure._store_failure(ProviderErasure.objects.get(), ProviderUnreachable("ReadTimeout"))
     ledger.book_all()
+    for _ in range(2):
+        make_video(staff)
     for number in range(4):
         audit_log.record_by(staff.pk, "192.0.2.7", AuditEntry.Kind.KEY_SET, f"Account {number}", old="a")
     for session in (one, two):
@@ -214,6 +218,18 @@ def build_world() -> World:
         assert nightly_check.check_record(timezone.now()).fault_count == 0
     assert audit_statements.upgrade()
     return World(one, two)
+
+
+def make_video(staff: Any) -> None:
+    video = VideoFactory.build(
+        avatar=AvatarFactory.create(), voice=VoiceFactory.create(), created_by=staff, title="Welcome"
+    )
+    orders.order(video, Actor(staff.pk))
+    orders._update(video, **orders._status_change(Video.Status.MAKING, provider_video_id="their-video"))
+    details = {"url": "https://cdn.test/1.mp4", "duration": timedelta(seconds=4), "credits": Decimal("0.5")}
+    orders._update(video, **orders._status_change(Video.Status.READY, ready_at=timezone.now(), **details))
+    assert orders.fetch(video, Actor(staff.pk))
+    orders._update(video, **orders._status_change(Video.Status.READY, file=f"videos/{video.pk}.mp4"))
 
 
 def live_session(persona: Any, name: str) -> StreamingSession:
@@ -412,6 +428,27 @@ def test_access_added_by_sql_is_named(world: World) -> None:
                 unnamed.append((table.name, found))
             transaction.set_rollback(True)
     assert not unnamed
+
+
+def test_a_videos_progress_may_change_only_while_it_is_made() -> None:
+    staff = UserFactory.create()
+    assert audit_statements.upgrade()
+    video = VideoFactory.build(avatar=AvatarFactory.create(), voice=None, created_by=staff)
+    assert audit_statements.accept("avatar", str(video.avatar_id))
+    assert audit_statements.accept("account", str(video.avatar.account_id))
+    orders.order(video, Actor(staff.pk))
+    orders._update(video, **orders._status_change(Video.Status.MAKING, provider_video_id="their-video"))
+    assert list(verification.faults()) == []
+    Video.objects.update(title="Theirs")
+    assert [(fault.table, fault.column) for fault in verification.faults()] == [("video", "title")]
+    Video.objects.update(title=video.title)
+    orders._update(video, **orders._status_change(Video.Status.READY, credits=Decimal("0.5")))
+    assert list(verification.faults()) == []
+    Video.objects.update(**orders._status_change(Video.Status.MAKING, credits=0))
+    assert [(fault.table, fault.column) for fault in verification.faults()] == [
+        ("video", "status"),
+        ("video", "credits"),
+    ]
 
 
 def test_a_permission_added_to_a_role_by_sql_is_named() -> None:
