@@ -12,7 +12,6 @@ from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
 from avatars.accounts import connection_page, migration_admin, provider_history_page
@@ -20,6 +19,7 @@ from avatars.accounts.forms import ProviderAccountForm
 from avatars.catalogue import sync_admin
 from avatars.models import ProviderAccount
 from avatars.models.stated import ACCOUNT
+from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.widgets import NoDelete, object_or_404
 from heygen_portal.people.access import sudo
 from heygen_portal.trail import audit_log, change_log, statements

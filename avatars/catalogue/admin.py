@@ -12,12 +12,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
 from avatars.catalogue import voices
 from avatars.models import Avatar, CatalogueEntry, News, Voice, with_news
+from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.widgets import ReadOnly
 
 NEWS_COLOURS = {News.NEW.label: "success", News.CHANGED.label: "info", News.GONE.label: "danger"}

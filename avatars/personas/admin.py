@@ -16,7 +16,6 @@ from django.urls import path
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
 
@@ -26,6 +25,7 @@ from avatars.models import Avatar, Persona, PersonaVersion, Voice
 from avatars.models.stated import PERSONA
 from avatars.personas import form_options, publishing, versions, versions_page
 from avatars.personas.forms import UNVERSIONED_FIELDS, PersonaForm
+from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.roles_field import RolesField
 from heygen_portal.console.widgets import confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.people.access import roles
@@ -105,6 +105,14 @@ class PersonaAdmin(ModelAdmin):
         """Make fields that take effect at once read-only without permission to publish."""
         may_publish = obj is None or obj.status == Persona.Status.DRAFT or self.has_publish_permission(request)
         return self.readonly_fields if may_publish else (*self.readonly_fields, *sorted(UNVERSIONED_FIELDS))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Persona | None = None) -> Any:
+        """Show the last check only to users who may change the persona: the audit log does not state it."""
+        found = super().get_fieldsets(request, obj)
+        if self.has_change_permission(request, obj):
+            return found
+        (title, shown), *others = found
+        return ((title, {**shown, "fields": tuple(name for name in shown["fields"] if name != "last_check")}), *others)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":

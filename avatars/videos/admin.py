@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import action, display
 
@@ -18,6 +17,7 @@ from avatars.models import Video
 from avatars.videos import orders
 from avatars.videos.forms import VideoForm
 from heygen_portal.console.durations import readable_duration
+from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.widgets import NoDelete, confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.trail.change_log import Actor
 

@@ -22,12 +22,12 @@ from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from heygen_portal.console import permission_labels
+from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.permission_labels import PermissionsField
 from heygen_portal.console.roles_field import RolesField
 from heygen_portal.console.widgets import NoDelete, ReadOnly, confirm_dialog, object_or_404, redirect_to_change_page

@@ -13,12 +13,12 @@ from django.urls import path
 from django.utils import formats, timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
 from heygen_portal.console.durations import readable_duration
 from heygen_portal.console.lists import UncountedList
+from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.widgets import ReadOnly
 from sessions.costs import report as cost_report
 from sessions.models import SessionTotal

@@ -16,11 +16,11 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from kombu.exceptions import OperationalError
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
+from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.widgets import ReadOnly
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.runtime import budgets, client_address

@@ -11,11 +11,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
 from heygen_portal.console.durations import readable_duration
+from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.widgets import ReadOnly
 from heygen_portal.people.preferences import time_zones
 from heygen_portal.permissions import Permission

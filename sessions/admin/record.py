@@ -14,10 +14,10 @@ from django.utils import formats, timezone
 from django.utils.html import format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from heygen_portal.console.durations import readable_duration
+from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.widgets import NoDelete, ReadOnly
 from heygen_portal.people.access import sudo
 from heygen_portal.permissions import Permission

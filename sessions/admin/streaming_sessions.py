@@ -17,7 +17,7 @@ from django.urls import path
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
 from unfold.forms import ActionForm
@@ -25,6 +25,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from heygen_portal.console.durations import readable_duration
 from heygen_portal.console.lists import UncountedList
+from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.widgets import ReadOnly, confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.permissions import Permission

@@ -111,7 +111,7 @@ PAGES: dict[str, str | Page] = {
     "admin:avatar_sessions_export_file": NO_ROLE,  # only its requester; tests/sessions/exports/test_list_export.py
 }
 
-# What the admin shows of each model: see, add, change, delete.
+# What the admin shows of each model: see, add, change, delete. The history is for those who may change.
 MODELS: dict[str, tuple[str, str, str, str]] = {
     "auth.user": ("m", "m", "m", NO_ROLE),
     "auth.group": ("m", NO_ROLE, NO_ROLE, NO_ROLE),

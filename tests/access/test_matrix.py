@@ -94,7 +94,7 @@ def expected() -> dict[str, tuple[str, Page]]:
     entries: dict[str, tuple[str, Page]] = {}
     for model, (see, add, change, delete) in MODELS.items():
         stem = f"admin:{model.replace('.', '_')}"
-        parts = zip(PARTS, (see, add, see, delete, see), strict=True)
+        parts = zip(PARTS, (see, add, change, delete, see), strict=True)
         entries |= {f"{stem}_{part}": (f"{stem}_{part}", Page(who)) for part, who in parts}
         entries[f"{stem}_change · post"] = (f"{stem}_change", Page(change, "post"))
         old = f"admin/{model.replace('.', '/')}/<path:object_id>/"

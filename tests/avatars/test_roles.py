@@ -121,3 +121,15 @@ def test_an_administrator_cannot_become_a_superuser() -> None:
     assert client.post(f"/admin/auth/user/{root.pk}/password/", passwords).status_code == 403
     assert client.post(f"/admin/auth/user/{root.pk}/change/", form).status_code == 403
     assert client.get(f"/admin/auth/user/{root.pk}/delete/").status_code == 403
+
+
+@pytest.mark.parametrize(("role", "may"), [(roles.EDITOR, True), (roles.AUDITOR, False)], ids=["editor", "auditor"])
+def test_only_those_who_may_change_a_persona_see_what_nothing_proves(role: roles.Role, may: bool) -> None:
+    """The admin's history, and the nightly checks of personas."""
+    persona = PersonaFactory.create()
+    persona.checks.create(version=1, outcome="refused", detail="AVATAR_GONE")
+    client, path = sign_in(role), f"/admin/avatars/persona/{persona.pk}"
+    page = client.get(f"{path}/change/").content.decode()
+    assert (f"{path}/history/" in page) is may
+    assert ("AVATAR_GONE" in page) is may
+    assert client.get(f"{path}/history/").status_code == (200 if may else 403)

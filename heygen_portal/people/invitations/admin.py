@@ -14,10 +14,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.widgets import NoDelete, confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.models import Invitation
 from heygen_portal.people.access import sudo

@@ -226,7 +226,7 @@ def make_video(staff: Any) -> None:
     )
     orders.order(video, Actor(staff.pk))
     orders._update(video, **orders._status_change(Video.Status.MAKING, provider_video_id="their-video"))
-    details = {"url": "https://cdn.test/1.mp4", "duration": timedelta(seconds=4), "credits": Decimal("0.5")}
+    details: Any = {"url": "https://cdn.test/1.mp4", "duration": timedelta(seconds=4), "credits": Decimal("0.5")}
     orders._update(video, **orders._status_change(Video.Status.READY, ready_at=timezone.now(), **details))
     assert orders.fetch(video, Actor(staff.pk))
     orders._update(video, **orders._status_change(Video.Status.READY, file=f"videos/{video.pk}.mp4"))
