@@ -201,10 +201,10 @@ def build_world() -> World:
     assert receipt
     provider_erasure._store_failure(ProviderErasure.objects.get(), ProviderUnreachable("ReadTimeout"))
     ledger.book_all()
-    for _ in range(2):
-        make_video(staff)
     for number in range(4):
         audit_log.record_by(staff.pk, "192.0.2.7", AuditEntry.Kind.KEY_SET, f"Account {number}", old="a")
+    for _ in range(2):
+        make_video(staff)
     for session in (one, two):
         record = list_export.request_export(
             staff.pk, "192.0.2.7", Export.What.RECORD, Export.Format.JSON, session=session
