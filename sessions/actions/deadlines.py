@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import Min, Q, QuerySet
 from django.utils import timezone
 
@@ -48,7 +48,7 @@ MAX_RETRY_DELAY = timedelta(seconds=60)
 # The longest time from now to the deadline of a session that has reached its limit or is being stopped.
 MAX_DEADLINE_DELAY = max(CLAIM_TIMEOUT, MAX_RETRY_DELAY, transitions.CREATION_TIMEOUT, transitions.STOP_TIMEOUT)
 # End reasons of limits other than a duration limit.
-END_REASON_BY_LIMIT = {LimitBy.QUOTA: EndReason.QUOTA, LimitBy.SPEND_CAP: EndReason.SPEND_CAP}
+END_REASON_BY_LIMIT: Mapping[str, EndReason] = {LimitBy.QUOTA: EndReason.QUOTA, LimitBy.SPEND_CAP: EndReason.SPEND_CAP}
 # How much later than the next limit a deadline may be: clocks differ, and a report may be in flight.
 DEADLINE_TOLERANCE = timedelta(seconds=10)
 
@@ -175,13 +175,38 @@ def _extend_idle_limit(session_id: UUID, *, for_text: bool = False) -> Streaming
 def claim_due(now: datetime, only: Collection[UUID] | None = None) -> list[StreamingSession]:
     """Claim due sessions that must be stopped; warn and reschedule the others.
 
-    `only` restricts both to these IDs. Two workers never claim the same row: a claim lasts `CLAIM_TIMEOUT`. The
-    number of statements does not grow with the number of rows.
+    A session whose row cannot be read does not keep the others from ending. It is tried again after `CLAIM_TIMEOUT`.
+    `only` restricts the claims to these IDs.
+    """
+    due = StreamingSession.objects.due(now)
+    due = due if only is None else due.filter(pk__in=only)
+    try:
+        return _claim_together(due, now)
+    except (OperationalError, InterfaceError):
+        raise  # the database is unavailable or busy: the next tick tries again
+    except Exception:
+        logger.exception("due sessions could not be claimed together")
+    claimed = []
+    for session_id in list(due.values_list("pk", flat=True)[:ROWS_PER_TICK]):
+        try:
+            claimed += _claim_together(due.filter(pk=session_id), now)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            logger.exception("session %s: its limits could not be enforced", session_id)
+            due.filter(pk=session_id).update(deadline_at=now + CLAIM_TIMEOUT)
+    return claimed
+
+
+def _claim_together(due: QuerySet[StreamingSession], now: datetime) -> list[StreamingSession]:
+    """Do what `claim_due` does, in one transaction.
+
+    Two workers never claim the same row: a claim lasts `CLAIM_TIMEOUT`. The number of statements does not grow with
+    the number of rows.
     """
     retrying, ending, continuing = [], defaultdict(list), []
     with transaction.atomic():
-        due = StreamingSession.objects.select_related("account").due(now)
-        rows = list(due_rows.lock_unclaimed(due if only is None else due.filter(pk__in=only))[:ROWS_PER_TICK])
+        rows = list(due_rows.lock_unclaimed(due.select_related("account"))[:ROWS_PER_TICK])
         without_frame = first_frame.deadlines([row for row in rows if row.status == Status.CONNECTING], now)
         for session in rows:
             if session.status == Status.STOPPING:
@@ -271,7 +296,7 @@ def due_reason(
 
 def limit_end_reason(session: StreamingSession) -> EndReason:
     """Return the end reason for the limit that binds the session."""
-    return END_REASON_BY_LIMIT.get(LimitBy(session.limit_by), EndReason.DURATION_LIMIT)
+    return END_REASON_BY_LIMIT.get(session.limit_by, EndReason.DURATION_LIMIT)
 
 
 def _warning(session: StreamingSession, now: datetime) -> broadcast.Ending | None:

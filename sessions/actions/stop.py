@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
@@ -214,7 +215,17 @@ async def _finish_stops(sessions: Iterable[StreamingSession]) -> None:
 
 
 def _end_all(session_ids: Collection[UUID]) -> None:
-    transitions.end_all(session_ids)
+    """Mark stopped sessions ended, one by one if that fails because of one of them."""
+    try:
+        transitions.end_all(session_ids)
+    except (OperationalError, InterfaceError):
+        raise  # the database is unavailable or busy: the next tick tries again
+    except Exception:
+        if len(session_ids) == 1:
+            logger.exception("session %s could not be marked ended", *session_ids)
+            return
+        for session_id in session_ids:
+            _end_all([session_id])
     queue.offer_all_slots()
 
 

@@ -73,6 +73,4 @@ class TranscriptSearchFilter(admin.SimpleListFilter):
         return [(number, self.words or gettext("not your search"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if not self.value():
-            return queryset
         return queryset.filter(pk__in=filters.sessions_with_words(self.words)) if self.words else queryset.none()

@@ -407,7 +407,7 @@ class SessionPass:
     def _compare_row(self, table: Table, key: str, found: Mapping[str, Any], counts: CheckCounts) -> None:
         stated = self.stated.pop((table.name, key), {})
         if table is SESSION and not stated:
-            if not self.is_older and self.share == 0:
+            if not self.is_older:
                 self._add_fault("unstated", table, key, "record_format", None)
             for name in table.fields:
                 counts.unstated[f"{table.name}.{name}"] += 1
@@ -616,17 +616,19 @@ def _day_faults(counts: CheckCounts) -> Iterator[Fault]:
                 _of_day(DayTotal.objects.select_for_update(), key).order_by().values_list("pk").first()
                 still = list(_wrong_day_totals(CheckCounts(), key))
         for _day, column in still:
-            if column in (MISSING_SUMS, SURPLUS_SUMS) and len(lost) + len(added) < MAX_FAULTS:
-                (lost if column == MISSING_SUMS else added).append(day)
-            else:
+            if column not in (MISSING_SUMS, SURPLUS_SUMS):
                 yield Fault("row_changed", table="day_total", row=" ".join(map(str, day)), column=column)
+            elif len(lost) + len(added) < MAX_FAULTS:
+                (lost if column == MISSING_SUMS else added).append(day)
     for day in lost:
-        moved = [name for other in added if len(names := _different_columns(day, other)) == 1 for name in names]
+        moved = next((other for other in added if len(_different_columns(day, other)) == 1), None)
+        if moved:
+            added.remove(moved)
         kind: FaultKind = "row_changed" if moved else "row_deleted"
-        yield Fault(kind, table="day_total", row=" ".join(map(str, day)), column=next(iter(moved), ""))
-    if not lost:
-        for day in added:
-            yield Fault("row_added", table="day_total", row=" ".join(map(str, day)))
+        (column,) = _different_columns(day, moved) if moved else ("",)
+        yield Fault(kind, table="day_total", row=" ".join(map(str, day)), column=column)
+    for day in added:
+        yield Fault("row_added", table="day_total", row=" ".join(map(str, day)))
 
 
 def _different_columns(day: DayKey, other: DayKey) -> list[str]:

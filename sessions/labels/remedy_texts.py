@@ -64,6 +64,7 @@ BY_VERDICT: dict[str, str | Promise] = {
 
 def remedy(reason: str, evidence: Mapping[str, Any]) -> str:
     """Return the remedy in the active language, or "" for an open session."""
-    code, verdict = str(evidence.get("code", "")), str(evidence.get("verdict", ""))
+    known = evidence if isinstance(evidence, Mapping) else {}  # otherwise tampered with in the database
+    code, verdict = str(known.get("code", "")), str(known.get("verdict", ""))
     words = BY_VERDICT.get(verdict) or BY_EVIDENCE.get(code) or BY_REASON.get(reason, "")
     return str(words)

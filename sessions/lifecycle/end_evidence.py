@@ -6,6 +6,7 @@ active one. Times are ISO 8601, `..._s` are seconds.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -223,7 +224,7 @@ def starting_process_died(limit: timedelta) -> Evidence:
 
 def label(code: str) -> str:
     """Return the label of a reason in the active language; empty for no reason."""
-    return str(EndReason(code).label) if code else ""
+    return str(dict(EndReason.choices).get(code, code)) if code else ""
 
 
 def own_label(code: str) -> str:
@@ -232,13 +233,19 @@ def own_label(code: str) -> str:
 
 
 def describe(evidence: Evidence) -> str:
-    """Return the evidence as text in the active language; empty if there is none."""
-    template = EVIDENCE_TEXTS.get(str(evidence.get("code", "")))
-    if not template:
-        return ""
-    values = {name: _readable(name, value) for name, value in evidence.items()}
-    sentences = [template, *(text for name, text in CLAIM_TEXTS.items() if name in evidence)]
-    return " ".join(str(text) % values for text in sentences)
+    """Return the evidence as text in the active language; empty if there is none.
+
+    Evidence that was tampered with in the database is returned as it is stored.
+    """
+    try:
+        template = EVIDENCE_TEXTS.get(str(evidence.get("code", "")))
+        if not template:
+            return ""
+        values = {name: _readable(name, value) for name, value in evidence.items()}
+        sentences = [template, *(text for name, text in CLAIM_TEXTS.items() if name in evidence)]
+        return " ".join(str(text) % values for text in sentences)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return json.dumps(evidence, ensure_ascii=False)
 
 
 def _readable(name: str, value: Any) -> Any:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from unittest.mock import Mock, call
 
@@ -13,6 +14,7 @@ from heygen_portal.runtime.jobs.worker_shutdown import WorkerShutdown
 from sessions.actions import stop
 from sessions.capacity.claims import Claim
 from sessions.models import EndReason, Status, StreamingSession
+from tests.sessions.tampering import execute_as_owner
 from tests.support.factories import WHY, ProviderAccountFactory, StreamingSessionFactory
 from tests.timeouts import WAIT_TIMEOUT_S
 
@@ -163,6 +165,29 @@ async def test_a_worker_that_ends_releases_a_stop_that_the_provider_does_not_ans
     async with asyncio.timeout(WAIT_TIMEOUT_S):
         await stop.enforce_due(timezone.now() + timedelta(hours=1))
     assert session.pk in {row.pk for row in await due()}
+
+
+UNREADABLE = ["persona_settings = '[]'", "persona_settings = '{}'", "ends_at = 'x'", "stop_attempts = 'x'"]
+
+
+@pytest.mark.parametrize("status", [Status.CONNECTING, Status.LIVE, Status.STOPPING])
+async def test_a_session_whose_row_cannot_be_read_keeps_no_other_from_ending(provider: Mock, status: Status) -> None:
+    past = timezone.now() - timedelta(minutes=3)
+    damaged = [await a_session(status, created_at=past, ends_at=past, deadline_at=past) for _ in UNREADABLE]
+    good = await a_session(status, created_at=past, ends_at=past, deadline_at=past)
+    await sync_to_async(damage)({row.pk.hex: change for row, change in zip(damaged, UNREADABLE, strict=True)})
+    with suppress(AttributeError, TypeError, ValueError):  # of the damaged ones, once the others have ended
+        await stop.enforce_due(timezone.now())
+    assert await StreamingSession.objects.filter(pk=good.pk, status=Status.ENDED).aexists()
+    rest = [row async for row in StreamingSession.objects.filter(deadline_at__lte=timezone.now()).values_list("pk")]
+    assert rest == []  # none is due at once again
+
+
+def damage(changes: dict[str, str]) -> None:
+    execute_as_owner("PRAGMA ignore_check_constraints = ON")
+    for pk, change in changes.items():
+        execute_as_owner(f"UPDATE avatar_sessions_streamingsession SET {change} WHERE id = %s", pk)
+    execute_as_owner("PRAGMA ignore_check_constraints = OFF")
 
 
 async def test_a_cancelled_tick_releases_unconfirmed_claims(provider: Mock) -> None:

@@ -41,7 +41,7 @@ from sessions.exports import list_export, session_export
 from sessions.integrity import audit_statements, nightly_check, role_permissions, verification
 from sessions.integrity.fault import Fault
 from sessions.lifecycle import coverage, events, transitions
-from sessions.models import EndReason, Erasure, Export, ProviderErasure, Quota, SessionTask, StreamingSession
+from sessions.models import EndReason, Erasure, Export, ProviderErasure, Quota, SessionTask, SpeechKey, StreamingSession
 from sessions.retention import erasure, provider_erasure
 from sessions.timeline import page_clock
 from sessions.web import page_reports
@@ -394,6 +394,15 @@ def test_a_changed_column_is_named_with_its_row(world: World) -> None:
                     unnamed.append((model.__name__, field.name, found))
             transaction.set_rollback(True)
     assert not unnamed, "\n".join(map(str, unnamed))
+
+
+def test_an_erased_key_that_was_put_back_is_named(world: World) -> None:
+    """A copy of the database may have kept it."""
+    wrapped = bytes(SpeechKey.objects.get(session=world.session).wrapped)
+    with as_database_owner():
+        SpeechKey.objects.filter(session=world.other).update(wrapped=wrapped)
+    found = [(fault.kind, fault.session, fault.column) for fault in verification.faults()]
+    assert found == [("key_kept", str(world.other.pk), "wrapped")]
 
 
 @pytest.mark.both_databases

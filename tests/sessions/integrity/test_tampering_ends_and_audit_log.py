@@ -16,12 +16,13 @@ from heygen_portal.trail import audit_log, db_triggers
 from heygen_portal.trail.models import AuditEntry, AuditHead
 from sessions.integrity import anchors, nightly_check, verification
 from sessions.integrity.fault import Fault
-from sessions.lifecycle import events
+from sessions.lifecycle import events, transitions
 from sessions.lifecycle.events import Entry
-from sessions.models import Erasure, HistoryCheck, SessionHead, SpeechKey, StreamingSession
+from sessions.models import EndReason, Erasure, HistoryCheck, SessionHead, SpeechKey, StreamingSession
 from sessions.retention import erasure
 from tests.sessions.tampering import ended_session, event_row, running_session
 from tests.support.databases import BOTH
+from tests.support.factories import WHY
 
 
 @pytest.fixture(autouse=True, params=BOTH)
@@ -121,6 +122,22 @@ def test_a_tail_deleted_with_its_seal_is_found() -> None:
         session.events.filter(number=9).delete()
         session.seals.filter(number=9).delete()
     assert named(verification.first_fault_of(session.pk)) == ("truncated", str(session.pk), 9)
+
+
+def test_a_head_put_back_to_an_earlier_one_of_ours_is_found() -> None:
+    """Its signature is valid."""
+    ended, running = running_session(), running_session()
+    before = list(SessionHead.objects.filter(session__in=(ended, running)).values())
+    transitions.begin_stop(ended, EndReason.USER_STOPPED, WHY)
+    transitions.end(ended)
+    events.record(running.pk, Entry("next"))
+    with db_triggers.disabled(connection):
+        for head in before:
+            SessionHead.objects.filter(pk=head["session_id"]).update(**head)
+    assert {(fault.session, fault.kind, fault.number, fault.column) for fault in verification.faults()} == {
+        (str(ended.pk), "head_forged", 6, "number"),
+        (str(running.pk), "inserted", 7, ""),
+    }
 
 
 def test_a_changed_deleted_or_forged_receipt_is_found() -> None:

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import date, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,14 @@ from django.utils import timezone
 from heygen_portal.people.access import roles
 from heygen_portal.trail import audit_log, db_triggers
 from heygen_portal.trail.models import AuditEntry, AuditHead
+from sessions.costs import ledger
 from sessions.integrity import anchors, nightly_check, verification
 from sessions.integrity.fault import Fault
-from sessions.lifecycle import events
+from sessions.lifecycle import coverage, events, transitions
 from sessions.lifecycle.events import Entry
 from sessions.models import (
+    DayTotal,
+    EndReason,
     Erasure,
     HistoryCheck,
     SessionEvent,
@@ -37,9 +40,17 @@ from sessions.models import (
     StreamingSession,
 )
 from sessions.retention import erasure
-from tests.sessions.tampering import EVENTS, at_number, ended_session, event_row, execute_as_owner, overwrite
+from tests.sessions.tampering import (
+    EVENTS,
+    at_number,
+    ended_session,
+    event_row,
+    execute_as_owner,
+    overwrite,
+    running_session,
+)
 from tests.support.databases import BOTH
-from tests.support.factories import StreamingSessionFactory
+from tests.support.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
 
 
 @pytest.fixture(autouse=True, params=BOTH)
@@ -258,6 +269,53 @@ def test_a_changed_or_added_text_is_found() -> None:
     }
 
 
+def test_added_lines_are_reported_up_to_a_maximum() -> None:
+    session = stated_session()
+    for number in range(25):
+        session.utterances.create(who="user", by="text", text=f"Acepto {number}", source="portal")
+    assert {fault.kind for fault in verification.faults()} == {"row_added"}
+    assert len(list(verification.faults())) == 20
+
+
+def stated_session() -> StreamingSession:
+    """Return a session whose record states all of its rows."""
+    return transitions.request(PersonaFactory.create(published=True), UserFactory.create().pk)
+
+
+def test_a_record_that_claims_a_newer_format_than_it_has_is_found() -> None:
+    session = running_session()
+    StreamingSession.objects.filter(pk=session.pk).update(record_format=coverage.FORMAT)
+    (fault,) = [fault for fault in verification.faults() if fault.table == "session"]
+    assert (fault.kind, fault.column) == ("unstated", "record_format")
+
+
+def test_deleted_moved_and_added_sums_of_a_day_are_named() -> None:
+    """One kind does not hide another."""
+    days = []
+    for _ in range(2):
+        session = stated_session()
+        transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
+        transitions.end(session)
+        ledger.book_all()
+        days.append(DayTotal.objects.get(persona=session.persona_id))
+    assert list(verification.faults()) == []
+    deleted, moved = days
+    names = [f"{day.day} {day.account_id} {day.persona_id}" for day in days]
+    other = PersonaFactory.create(published=True)
+    empty, added = (
+        DayTotal(day=date(2001, 2, number), account=other.avatar.account, persona=other) for number in (3, 4)
+    )
+    added.sessions = 7
+    DayTotal.objects.filter(pk=deleted.pk).delete()
+    DayTotal.objects.filter(pk=moved.pk).update(day=moved.day - timedelta(days=1))
+    DayTotal.objects.bulk_create([empty, added])  # no sums are no claim
+    assert [(fault.kind, fault.row, fault.column) for fault in verification.faults() if fault.table == "day_total"] == [
+        ("row_deleted", names[0], ""),
+        ("row_changed", names[1], "day"),
+        ("row_added", f"2001-02-04 {other.avatar.account_id} {other.pk}", ""),
+    ]
+
+
 def test_events_after_the_end_are_sealed() -> None:
     session = ended_session()
     events.record(session.pk, Entry("provider_record", {"speech": []}))
@@ -298,6 +356,14 @@ def test_an_edited_anchor_file_no_longer_matches(tmp_path: Path, settings: Any) 
     assert anchors.check() == (1, 1)
     path.write_text("{nonsense\n")
     assert anchors.check() == (1, 1)
+
+
+def test_a_check_counts_all_problems_and_stores_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nightly_check, "MAX_STORED_FAULTS", 2)
+    for session in [ended_session() for _ in range(3)]:
+        change(session)
+    check = nightly_check.check_record(timezone.now())
+    assert (check.fault_count, len(check.faults)) == (3, 2)
 
 
 def test_staff_see_the_nightly_check(client: Client, admin_user: Any) -> None:
@@ -348,6 +414,9 @@ def test_the_check_page_shows_what_was_read_and_covered(
     page = client.get(address, headers={"accept-language": language}).content.decode()
     assert [words for words in (*expected[3:], "2026-01-02") if words not in page] == []
     assert expected[2] not in page
+    HistoryCheck.objects.update(covered={})  # by an earlier version
+    page = client.get(address, headers={"accept-language": language}).content.decode()
+    assert [words for words in expected[2:] if words in page] == []
 
 
 @pytest.mark.both_databases

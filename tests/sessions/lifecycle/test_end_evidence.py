@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.test import Client
 from django.utils import timezone, translation
+from django.utils.html import escape
 
+from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers.contract.provider import ProviderRejected, ProviderUnreachable
 from sessions.actions import provision, stop
 from sessions.lifecycle import end_evidence
@@ -192,3 +195,48 @@ def test_evidence_shows_times_to_the_second_in_the_portals_time_zone() -> None:
             "The last activity was at Jan. 2, 2026, 14:04:05. The limit is 180 s."
         )
         assert "2 de enero de 2026, 14:04:05" in text_in("es", lambda: end_evidence.describe(evidence))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        [],
+        5,
+        {"code": "time_up"},
+        {"code": "time_up", "began_at": "yesterday", "limit_s": 60, "limit_by": "persona"},
+        {"code": "time_up", "began_at": "2026-01-01T00:00:00+00:00", "limit_s": 60, "limit_by": "nobody"},
+        {"code": "gave_up", "verdict": [1], "user": 1},
+    ],
+)
+def test_a_session_whose_evidence_was_changed_has_pages_that_show_it(admin_client: Client, stored: Any) -> None:
+    session = StreamingSessionFactory.create(status=Status.ENDED, end_evidence=stored)
+    for page in ("change", "audit"):
+        answer = admin_client.get(f"/admin/avatar_sessions/streamingsession/{session.pk}/{page}/")
+        assert escape(json.dumps(stored)) in answer.content.decode()
+
+
+def in_english(evidence: end_evidence.Evidence) -> str:
+    with translation.override("en"):
+        return end_evidence.describe(evidence)
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"), [("persona", "unpublished"), ("deactivated", "deactivated"), ("role", "removed")]
+)
+def test_lost_access_says_what_was_lost(loss: str, words: str) -> None:
+    user = UserFactory.create(username="ana")
+    text = in_english(end_evidence.access_lost(user.pk, loss))
+    assert text.startswith("ana no longer had access: ")
+    assert words in text
+
+
+def test_our_livekit_server_is_not_taken_for_the_provider() -> None:
+    text = in_english(end_evidence.provider_failed(LiveKitAway("create_room: ConnectError")))
+    assert "LiveKit server was not available: create_room: ConnectError" in text
+    assert "The provider was not contacted" in text
+
+
+def test_the_browsers_verdict_is_named_as_its_claim() -> None:
+    text = in_english(end_evidence.gave_up("network", UserFactory.create().pk))
+    assert "Reason according to the browser only: " in text
+    assert "network" in text
