@@ -168,7 +168,7 @@ def _page_states(sessions: Iterable[StreamingSession]) -> Mapping[UUID, dict[str
             last["is_away"] = True
         else:
             last["is_away"] = False
-            last["step"] = "picture" if kind == EventKind.FIRST_FRAME else last.get("step")
+            last["step"] = "picture" if kind == EventKind.FIRST_FRAME else last.get("step", "picture")
     return states
 
 

@@ -107,7 +107,9 @@ class Monitor:
                 await self._stop_following(*self.following)
             self._renewed_at = time.monotonic()
         sessions = {session.pk: session for session in await in_thread(claim_sessions)(self.process_id)}
-        await self._stop_following(*(self.following.keys() - sessions.keys()))
+        await self._stop_following(
+            *{*(self.following.keys() - sessions.keys()), *self._failed()}
+        )  # failed ones start again
         for session_id in sessions.keys() - self.following.keys():
             self.following[session_id] = asyncio.create_task(follow(sessions[session_id]), name=f"monitor {session_id}")
 
@@ -117,6 +119,11 @@ class Monitor:
         if self._renewed_at:
             self._renewed_at = None
             await in_thread(tabs.release_lease)(self.process_id)
+
+    def _failed(self) -> list[UUID]:
+        """Return the followed sessions whose task ended with an error, as when the database was away."""
+        done = ((session_id, task) for session_id, task in self.following.items() if task.done())
+        return [session_id for session_id, task in done if not task.cancelled() and task.exception()]
 
     async def _stop_following(self, *session_ids: UUID) -> None:
         tasks = [self.following.pop(session_id) for session_id in session_ids]

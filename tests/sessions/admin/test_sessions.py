@@ -155,3 +155,20 @@ def test_staff_can_check_a_session_at_the_provider(
     session = StreamingSessionFactory.create(provider_session_id="theirs")
     asked = admin_client.post(f"{SESSIONS}{session.pk}/ask_provider/", {"_form_submitted": "on"}, headers=english)
     assert answer in admin_client.get(asked.headers["HX-Redirect"], headers=english).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("status", "room", "is_offered"),
+    [
+        (Status.LIVE, "portal-room", True),
+        (Status.CONNECTING, "portal-room", True),
+        (Status.ENDED, "portal-room", False),
+        (Status.LIVE, "", False),
+    ],
+)
+def test_observing_is_offered_for_running_sessions_in_our_own_rooms(
+    admin_client: Client, status: Status, room: str, is_offered: bool
+) -> None:
+    session = StreamingSessionFactory.create(status=status, room=room)
+    page = admin_client.get(f"{SESSIONS}{session.pk}/change/").content.decode()
+    assert (f"{session.pk}/observe" in page) is is_offered

@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group, User
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
@@ -312,6 +313,44 @@ def test_only_one_of_two_workers_writes(auditor: User) -> None:
     assert theirs
     assert list_export._update_progress(theirs, rows_done=2)
     assert not list_export._update_progress(mine, rows_done=1)
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_a_lost_job_is_queued_again_and_a_job_of_a_finished_export_does_nothing(auditor: User, jobs: Mock) -> None:
+    ended_session()
+    export = list_export.request_export(auditor.pk, None, What.EVENTS, Format.CSV)
+    Export.objects.update(touched_at=timezone.now() - 2 * list_export.WRITER_TIMEOUT)
+    tasks.maintain_exports()
+    jobs.assert_called_once_with(str(export.pk))
+    jobs.reset_mock()
+    with pytest.MonkeyPatch.context() as in_parts:
+        in_parts.setattr(tasks, "EXPORT_SECONDS_PER_JOB", 0)
+        tasks.write_export(str(export.pk))
+        jobs.assert_called_once_with(str(export.pk))
+    while list_export.continue_writing(export.pk, 9):
+        pass
+    content = export.path.read_bytes()
+    jobs.reset_mock()
+    tasks.write_export(str(export.pk))
+    assert not jobs.called
+    assert export.path.read_bytes() == content
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_an_export_keeps_its_file_while_the_database_is_away(auditor: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended_session(), ended_session()
+    export = list_export.request_export(auditor.pk, None, What.EVENTS, Format.CSV)
+    assert list_export.continue_writing(export.pk, 0)
+    with monkeypatch.context() as away:
+        away.setattr(list_export, "_finish", Mock(side_effect=OperationalError("the server closed the connection")))
+        with pytest.raises(OperationalError):
+            list_export.continue_writing(export.pk, 9)
+    assert export.path.exists()
+    while list_export.continue_writing(export.pk, 9):
+        pass
+    export.refresh_from_db()
+    assert export.state == State.READY
+    assert export.path.read_bytes() == b"".join(list_export.stream(Export(what=What.EVENTS, format=Format.CSV)))
 
 
 @pytest.mark.usefixtures("small_limits")

@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -437,6 +438,14 @@ def test_verify_history_confirms_an_intact_record() -> None:
     call_command("verify_history", stdout=output)
     assert "1 sessions, 8 events, 0 audit entries, 0 anchors" in output.getvalue()
     assert output.getvalue().endswith("No faults found.\n")
+
+
+def test_one_session_is_verified_by_its_id() -> None:
+    session, output = ended_session(), StringIO()
+    call_command("verify_history", str(session.pk), stdout=output)
+    assert output.getvalue() == "No faults found.\n"
+    with pytest.raises(CommandError, match="no such session"):
+        call_command("verify_history", str(uuid4()))
 
 
 @pytest.mark.both_databases

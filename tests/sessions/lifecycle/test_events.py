@@ -116,3 +116,16 @@ def test_the_single_statement_append_is_refused_after_the_end() -> None:
     row = SessionEvent(session=session, number=1, source="portal", kind="late", previous_hash="", hash="")
     assert not event_sql.insert_next(row, "")
     assert not session.events.exists()
+
+
+@pytest.mark.django_db
+def test_few_last_events_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MAX_GUESSES", 2)
+    sessions = [StreamingSessionFactory.create() for _ in range(4)]
+    for session in sessions:
+        events.record(session.pk, Entry("first"))  # takes the lock
+    for _ in range(2):
+        for session in sessions:
+            events.record(session.pk, Entry("next"))
+            assert len(events._last_appended) <= 2
+    assert [session.events.count() for session in sessions] == [3, 3, 3, 3]

@@ -74,6 +74,15 @@ def test_the_time_in_which_no_frame_can_appear_is_not_counted(session: Streaming
     assert end_reason(session, seconds(140)) == EndReason.NO_PICTURE
 
 
+def test_repeated_or_unpaired_reports_count_once(session: StreamingSession) -> None:
+    report(session, EventKind.WAITING_OVER, seconds(5))
+    for kind, at in ((EventKind.WAITING, 10), (EventKind.WAITING, 20), (EventKind.WAITING_OVER, 30)):
+        report(session, kind, seconds(at), because="hidden")
+    report(session, EventKind.WAITING_OVER, seconds(50))
+    assert end_reason(session, seconds(79)) == ""
+    assert end_reason(session, seconds(80)) == EndReason.NO_PICTURE
+
+
 def test_no_number_of_reports_prolongs_a_session_beyond_the_idle_limit(session: StreamingSession) -> None:
     for start in range(0, 170, 10):
         report(session, EventKind.WAITING, seconds(start), because="hidden")

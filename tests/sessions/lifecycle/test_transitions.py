@@ -132,3 +132,25 @@ def test_each_status_change_is_recorded() -> None:
     moves = [event.data for event in session.events.filter(kind="status")]
     assert [move["to"] for move in moves] == ["creating", "connecting", "live", "stopping", "ended"]
     assert all(one["to"] == other["from"] for one, other in pairwise(moves))
+
+
+def test_many_sessions_cannot_leave_ended_either() -> None:
+    sessions = [StreamingSessionFactory.create(status=status) for status in (Status.LIVE, Status.ENDED)]
+    with pytest.raises(transitions.IllegalTransition):
+        transitions.transition_all(sessions, Status.STOPPING)
+    assert StreamingSession.objects.get(pk=sessions[0].pk).status == Status.LIVE
+
+
+def test_only_stopping_sessions_are_marked_ended_together() -> None:
+    live, stopping = (StreamingSessionFactory.create(status=status) for status in (Status.LIVE, Status.STOPPING))
+    transitions.end_all([live.pk])
+    transitions.end_all([live.pk, stopping.pk])
+    assert [StreamingSession.objects.get(pk=each.pk).status for each in (live, stopping)] == ["live", "ended"]
+
+
+def test_an_id_stored_before_a_failure_is_kept_and_a_session_that_stops_goes_on_stopping() -> None:
+    session = StreamingSessionFactory.create(status=Status.STOPPING, provider_session_id="their-session")
+    assert not transitions.store_after_failure(session, answer(), WHY)
+    session.refresh_from_db()
+    assert (session.status, session.provider_session_id) == (Status.STOPPING, "their-session")
+    assert not session.events.exists()

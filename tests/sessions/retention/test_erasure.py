@@ -10,12 +10,16 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry
+from sessions.admin.record import ErasureForm
 from sessions.integrity import verification
 from sessions.lifecycle import events, transitions
 from sessions.lifecycle.events import Entry
 from sessions.models import EndReason, Erasure, LegalHold, SpokenWord, StreamingSession, Utterance
 from sessions.retention import erasure
 from sessions.speech import search as speech_search
+from tests.sessions.tampering import execute_as_owner
 from tests.support.factories import WHY, EndUserFactory, StreamingSessionFactory
 
 pytestmark = pytest.mark.django_db
@@ -121,3 +125,32 @@ def test_an_administrator_holds_and_erases_in_the_admin(admin_client: Client, pe
     held.refresh_from_db()
     assert held.released_at
     assert admin_client.get(f"/admin/avatar_sessions/erasure/{Erasure.objects.get().pk}/change/").status_code == 200
+
+
+def test_a_hold_set_while_the_form_is_sent_keeps_the_text(
+    admin_client: Client, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, check = ended_session(person), ErasureForm.clean_session
+
+    def hold_after(form: ErasureForm) -> StreamingSession:
+        checked = check(form)
+        erasure.hold(session.pk, "Expediente 12", person.pk)
+        return checked
+
+    monkeypatch.setattr(ErasureForm, "clean_session", hold_after)
+    answer = admin_client.post("/admin/avatar_sessions/erasure/add/", {"session": session.pk})
+    assert answer.status_code == 403
+    assert texts(session) == [SECRET]
+    assert not Erasure.objects.exists()
+
+
+@pytest.mark.parametrize("is_active", [False, True])
+def test_text_of_an_account_closed_at_an_unreadable_time_is_erased_unless_it_is_active(
+    person: User, *, is_active: bool
+) -> None:
+    session = ended_session(person)
+    audit_log.record_by(None, None, AuditEntry.Kind.ACCOUNT_CLOSED, "a user", **{audit_log.USER_KEY: person.pk})
+    execute_as_owner("UPDATE heygen_portal_auditentry SET at = 'yesterday'")
+    User.objects.filter(pk=person.pk).update(is_active=is_active)
+    assert erasure.erase_of_closed_accounts() == (0 if is_active else 1)
+    assert texts(session) == ([SECRET] if is_active else [""])

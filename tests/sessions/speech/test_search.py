@@ -143,3 +143,14 @@ def test_every_text_round_trips_only_with_its_own_sessions_key(text: str) -> Non
         speech_encryption.decrypt(key, other.pk, sealed)
     with override_settings(FIELD_ENCRYPTION_KEY="another"), pytest.raises(InvalidTag):
         speech_encryption.decrypt(key, mine.pk, sealed)
+
+
+@pytest.mark.django_db
+def test_words_of_many_lines_are_found_together_with_rare_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above a maximum, lines are not listed but looked up in the database."""
+    monkeypatch.setattr(speech_search, "MAX_RESOLVED_LINES", 2)
+    session = StreamingSessionFactory.create()
+    lines = [add_line(session, f"hola {word}") for word in ("casa", "perro", "casa verde", "gato")]
+    for query, found in (("hola", {0, 1, 2, 3}), ("hola casa", {0, 2}), ("casa hola verde", {2}), ("hola pez", set())):
+        rows = speech_search.matching(Utterance.objects.all(), query)
+        assert set(rows.values_list("pk", flat=True)) == {lines[number].pk for number in found}

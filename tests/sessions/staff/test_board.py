@@ -13,14 +13,14 @@ from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from heygen_portal.asgi import application
 from heygen_portal.people.access import roles
-from heygen_portal.providers.contract.provider import StopReason
+from heygen_portal.providers.contract.provider import ProviderUnreachable, StopReason
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.trail.models import AuditEntry
-from sessions.lifecycle import broadcast, events, transitions
+from sessions.lifecycle import broadcast, end_evidence, events, transitions
 from sessions.lifecycle.events import Entry, Source
 from sessions.models import EndReason, QueueEntry, ServerProcess, Status, StreamingSession
 from sessions.staff import board, board_consumer
@@ -243,6 +243,49 @@ def test_observers_get_a_link_for_sessions_in_own_rooms() -> None:
     look = f"/admin/avatar_sessions/streamingsession/{ours.pk}/observe/"
     assert [operator.sessions[str(session.pk)].look for session in (ours, theirs)] == [look, ""]
     assert auditor.sessions[str(ours.pk)].look == ""
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("reported", "stage", "network"),
+    [
+        ([], "Live", "Unknown"),
+        ([("connection_quality", {"quality": "poor"})], "Live", "Weak"),
+        ([("connection_quality", {"quality": "odd"})], "Live", "Unknown"),
+        ([("ladder", {"step": "sound"})], "Sound only", "Unknown"),
+        ([("ladder", {"step": "rejoin"})], "Recovering", "Unknown"),
+        ([("frozen", {})], "Recovering", "No video"),
+        ([("room_reconnecting", {})], "Recovering", "No video"),
+        ([("room_reconnecting", {}), ("room_reconnected", {})], "Live", "Unknown"),
+        ([("ladder", {"step": "text"}), ("room_reconnected", {})], "Text only", "Unknown"),
+        ([("ladder", {"step": "rejoin"}), ("first_frame", {})], "Live", "Unknown"),
+    ],
+)
+def test_a_row_shows_what_the_page_reported_last(
+    reported: list[tuple[str, dict[str, str]]], stage: str, network: str
+) -> None:
+    session = StreamingSessionFactory.create()
+    for kind, data in reported:
+        events.record(session.pk, Entry(kind, data, Source.BROWSER))
+    with translation.override("en"):
+        found = board.read_board(make_member(roles.OPERATOR).pk)
+        assert found
+        row = found.sessions[str(session.pk)]
+    assert (row.stage, row.network_words) == (stage, network)
+
+
+@pytest.mark.django_db
+def test_a_row_shows_that_nobody_is_there_and_why_a_stop_is_not_confirmed() -> None:
+    left = StreamingSessionFactory.create(abandoned_at=timezone.now())
+    trouble = end_evidence.provider_failed(ProviderUnreachable("ReadTimeout"))
+    stopping = StreamingSessionFactory.create(status=Status.STOPPING, stop_attempts=2, stop_trouble=trouble)
+    with translation.override("en"):
+        found = board.read_board(make_member(roles.OPERATOR).pk)
+    assert found
+    assert found.sessions[str(left.pk)].network_words == "Absent"
+    assert found.sessions[str(stopping.pk)].trouble == (
+        "Not confirmed after 2 attempts. No usable response: ProviderUnreachable, ReadTimeout."
+    )
 
 
 @pytest.mark.django_db

@@ -11,6 +11,7 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
@@ -159,6 +160,54 @@ async def test_a_monitor_that_lost_its_lease_starts_over(provider: Mock, monitor
     await monitor.poll()
     assert before.cancelled()
     assert list(monitor.following) == [row.pk]
+
+
+async def test_a_running_monitor_outlives_a_database_error_and_releases_its_sessions(
+    provider: Mock, monitor: Monitor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider.listen = socket_with(OPENED)
+    row, stop, is_any = await make_session(), asyncio.Event(), provider_monitor.is_any_account_monitored
+    answers = iter([OperationalError("busy")])
+
+    def fail_once() -> bool:
+        for error in answers:
+            raise error
+        return is_any()
+
+    monkeypatch.setattr(provider_monitor, "is_any_account_monitored", fail_once)
+    monkeypatch.setattr(provider_monitor, "IDLE_POLL_S", 0)
+    running = asyncio.create_task(monitor.run(stop))
+    await wait_for_kinds(row, "monitor_opened")
+    stop.set()
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
+        await running
+    assert "the sessions to be monitored could not be read" in caplog.text
+    assert not monitor.following
+    assert not await ServerProcess.objects.aexists()
+
+
+async def test_a_stable_socket_that_breaks_may_fail_again_as_often(
+    provider: Mock, monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider_monitor, "STABLE_AFTER_S", -1)
+    monkeypatch.setattr(provider_monitor, "MAX_FAILURES", 2)
+    provider.listen = socket_with(OPENED, None, OPENED, None, OPENED, SAID)
+    row = await make_session()
+    await monitor.poll()
+    await wait_for_kinds(row, "avatar_end_message")
+
+
+async def test_a_session_is_followed_again_after_an_error_which_is_logged(
+    provider: Mock, monitor: Monitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider.listen = socket_with(OperationalError("the database is away"), OPENED, SAID)
+    row = await make_session()
+    await monitor.poll()
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
+        await asyncio.wait([monitor.following[row.pk]])
+    await monitor.poll()
+    await wait_for_kinds(row, "avatar_end_message")
+    assert "a session was not monitored to its end" in caplog.text
 
 
 async def test_an_ended_session_is_released(provider: Mock, monitor: Monitor) -> None:
