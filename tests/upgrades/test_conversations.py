@@ -74,6 +74,7 @@ def migrated(
     request: pytest.FixtureRequest,
     migrated_files: dict[str, bytes],
     tmp_path: Path,
+    django_db_setup: None,  # before the key changes: it signs the database of the other tests in this process
     settings: Any,
     announced: object,
     monkeypatch: pytest.MonkeyPatch,

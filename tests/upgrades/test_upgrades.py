@@ -93,7 +93,12 @@ def copied_database(server_url: str) -> str:
 
 @pytest.fixture(autouse=True, params=BOTH)
 def yesterday(
-    request: pytest.FixtureRequest, tmp_path: Path, settings: Any, announced: object, django_db_blocker: DjangoDbBlocker
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    django_db_setup: None,  # before the key changes: it signs the database of the other tests in this process
+    settings: Any,
+    announced: object,
+    django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[None]:
     """Use a database of the earlier version, migrated to the newest."""
     settings.FIELD_ENCRYPTION_KEY = KEY
