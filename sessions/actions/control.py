@@ -10,11 +10,9 @@ from heygen_portal import providers
 from heygen_portal.providers.contract.provider import ProviderRejected, ProviderUnreachable, RoomCommand
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
-from sessions.actions import deadlines, send_task
+from sessions.actions import deadlines, queries, send_task
 from sessions.actions.send_task import GiveCommand
-from sessions.lifecycle import events, transitions
-from sessions.lifecycle.event_kinds import EventKind
-from sessions.lifecycle.events import Entry
+from sessions.lifecycle import transitions
 from sessions.models import SessionTask, StreamingSession
 
 T = TypeVar("T")
@@ -43,12 +41,12 @@ async def interrupt(session_id: UUID, give_command: GiveCommand | None = None) -
 
     Raises NotLive, ProviderRefused, ProviderSilent, and NotPublished if only the page can do it and does not.
     """
-    session = await in_thread(deadlines.extend_idle_limit)(session_id)
+    session = await in_thread(queries.find_live)(session_id)
     assert session.provider_session_id is not None
     delivery = await _with_user_errors(providers.for_account(session.account).interrupt(session.provider_session_id))
     if isinstance(delivery, RoomCommand) and not (give_command and await give_command(delivery)):
         raise errors.NotPublished
-    await in_thread(events.record)(session_id, Entry(EventKind.INTERRUPTED))
+    await in_thread(deadlines.record_interrupted)(session_id)
 
 
 async def stay(session_id: UUID) -> None:

@@ -131,10 +131,20 @@ def stay(session_id: UUID) -> StreamingSession:
     return session
 
 
+def record_interrupted(session_id: UUID) -> None:
+    """Record an interruption, and start the idle limit over if the session is still live."""
+    with transaction.atomic():
+        session = StreamingSession.objects.select_for_update().only("status").get(pk=session_id)
+        if session.status == Status.LIVE:
+            _extend_idle_limit(session_id)
+        events.append(session_id, Entry(EventKind.INTERRUPTED), is_over=session.status == Status.ENDED)
+
+
 def record_activity(session_id: UUID) -> None:
     """Start the idle limit over after speech was heard.
 
-    A report for a session that is not live is ignored.
+    The caller has recorded the report: verification compares the last activity with the events. A report for a
+    session that is not live is ignored.
     """
     with suppress(errors.NotLive):
         extend_idle_limit(session_id)
@@ -163,6 +173,7 @@ def extend_idle_limit(session_id: UUID) -> StreamingSession:
 
 
 def _extend_idle_limit(session_id: UUID, *, for_text: bool = False) -> StreamingSession:
+    """Start the idle limit over. The cause must be among `integrity.activity.KINDS`, or a text."""
     session = speech_sql.lock_live_session(session_id, for_text=for_text)
     if session is None:
         raise errors.NotLive

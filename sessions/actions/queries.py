@@ -58,6 +58,14 @@ def find_running(session_id: UUID) -> StreamingSession | None:
     return rows.filter(pk=session_id, status__in=RUNNING).first()
 
 
+def find_live(session_id: UUID) -> StreamingSession:
+    """Return the session if it is live. Raises NotLive."""
+    found = StreamingSession.objects.select_related("account").filter(pk=session_id, status=Status.LIVE).first()
+    if found is None:
+        raise errors.NotLive
+    return found
+
+
 def is_running(session_id: UUID) -> bool:
     """Whether the session exists and no stop has been requested."""
     return StreamingSession.objects.filter(pk=session_id, status__in=RUNNING).exists()

@@ -34,7 +34,7 @@ from heygen_portal.trail.raw_values import (
     sort_key,
 )
 from heygen_portal.trail.statements import ROWS, Table
-from sessions.integrity import audit_statements, diagnosis, role_permissions, worker_columns
+from sessions.integrity import activity, audit_statements, diagnosis, role_permissions, worker_columns
 from sessions.integrity.diagnosis import ERASED, TEXT_PROVING_KINDS, Chain, EndMark, Event, data_of, proofs
 from sessions.integrity.fault import Fault, FaultKind
 from sessions.integrity.scope import BATCH_ROWS, DEFAULT_LIMITS, MAX_FAULTS, CheckCounts, MemoryLimits, is_in_share
@@ -258,6 +258,7 @@ class SessionPass:
         self.erasures: list[tuple[int, diagnosis.Receipt]] = []
         self.erased_at = ""  # as the record states it; empty in records that do not
         self.active_holds = 0
+        self.last_activity = activity.LastActivity()
         self.is_too_large = False
         self.is_chain_intact = False
         self.faults: list[Fault] = []
@@ -298,6 +299,8 @@ class SessionPass:
             if is_intact and (ROWS in data or kind in TEXT_PROVING_KINDS or kind in diagnosis.RETENTION_KINDS):
                 is_intact = not diagnosis.is_sealed(data) or (self.seal is not None and self.seal.number == number)
                 self._read_statements(expected, kind, data, at)
+            if kind in activity.KINDS:
+                self.last_activity.note(at, activity.KINDS[kind])
         counts.events += expected
         counts.rows["event"] += expected
         return expected, last_hash, is_intact and seal is None
@@ -327,6 +330,8 @@ class SessionPass:
         for table, key, values in statements.stated_in(data):
             if table == ERASURE.name:  # the key was emptied in the same transaction
                 self.erased_at = str(values.get("at", self.erased_at))
+            if table == coverage.ACTIVITY:
+                self.last_activity.is_complete = True
             if table in TABLES and self._is_in_share(table, key):
                 since = {"": at} if kind == UPGRADED else {}  # when the upgrade stated it
                 self.stated.setdefault((table, key), {}).update({**values, **since})
@@ -366,6 +371,8 @@ class SessionPass:
                     receipts.append((found["cause"], found["by"], found["lines"], found["hash"]))
                 elif table in (TASK, LINE):
                     has_text = True
+                    if table is TASK:
+                        self.last_activity.note(found["created_at"])
                     is_settled = is_stated or not self._is_being_sent(table, found, sending)
                     if self.is_older and self._is_in_share("", found["sealed"]):
                         unmatched.pop(found["sealed"], None)
@@ -383,6 +390,7 @@ class SessionPass:
                     counts.unstated.update(f"{table.name}.{name}" for name in table.fields)
                 elif len(unstated_rows) < MAX_FAULTS:
                     unstated_rows.append((table, key, found))
+        self._compare_activity()
         self._compare_missing(unstated_rows)
         self._compare_proofs(unmatched, has_unproved_text=has_unproved_text)
         if self.share == 0:
@@ -397,6 +405,14 @@ class SessionPass:
             self._add_fault("text_changed", coverage.LINE, "", "sealed", next(iter(unmatched.values())))
         elif self.has_all_proofs and has_unproved_text:
             self._add_fault("text_inserted", coverage.LINE, "", "", None)
+
+    def _compare_activity(self) -> None:
+        """Report a last activity that is later than the session's events and texts explain."""
+        known = self.last_activity
+        known.note(self.columns["created_at"])
+        known.note(self.columns["live_at"])
+        if self.share == 0 and known.is_complete and known.precedes(self.columns["active_at"]):
+            self._add_fault("row_changed", SESSION, "", "active_at", None)
 
     def _compare_receipts(self, receipts: list[diagnosis.Receipt]) -> None:
         recorded = [receipt for _number, receipt in self.erasures]

@@ -34,6 +34,8 @@ from sessions.models import (
 )
 
 SEAL = "seal"  # the table name under which an event states that it is sealed
+# The table name under which a session's first event states that each activity leaves an event or a text.
+ACTIVITY = "activity"
 # Record formats from which on a session's record states every row shown of it, and its conversation.
 FORMAT_WITH_ALL_ROWS = 2
 FORMAT_WITH_CONVERSATION = 3

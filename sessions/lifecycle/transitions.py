@@ -202,6 +202,7 @@ def request(
         stated = statements.state(coverage.SESSION, session)
         if conversation:
             stated = statements.merged(stated, statements.state(coverage.CONVERSATION, conversation))
+        stated = statements.merged(stated, {statements.ROWS: {coverage.ACTIVITY: {"": {}}}})
         requested = Entry(EventKind.REQUESTED, details | stated)
         moved = Entry(EventKind.STATUS, {"from": Status.REQUESTED, "to": Status.CREATING})
         events.begin(session.pk, requested, moved)

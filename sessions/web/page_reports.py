@@ -195,12 +195,12 @@ async def _avatar_line(session_id: UUID, kind: str, data: dict[str, Any], at: da
 
 
 async def _user_line(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
-    await _store_line(session_id, Utterance.Who.USER, kind, data, at)
-    await in_thread(deadlines.record_activity)(session_id)
+    if await _store_line(session_id, Utterance.Who.USER, kind, data, at):
+        await in_thread(deadlines.record_activity)(session_id)
 
 
-async def _store_line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str, Any], at: datetime) -> None:
-    """Store a line of speech. Its text goes to the transcript and not into the event."""
+async def _store_line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str, Any], at: datetime) -> bool:
+    """Store a line of speech; return whether it is new. Its text goes to the transcript and not into the event."""
     text, task_id = data.get("message"), data.get("task_id", "")
     if not isinstance(text, str) or not text.strip() or len(text) > MAX_LINE_LENGTH:
         raise errors.BadMessage
@@ -230,7 +230,8 @@ async def _store_line(session_id: UUID, who: Utterance.Who, kind: str, data: dic
     try:
         await in_thread(store)()
     except (IntegrityError, SpeechErased):
-        return  # another tab reported the same line, or the session's speech has been erased
+        return False  # another tab reported the same line, or the session's speech has been erased
+    return True
 
 
 async def _waiting(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
 
+from heygen_portal.providers.contract.provider import ProviderSession
 from heygen_portal.trail import db_triggers, hash_chain
 from sessions.lifecycle import events, transitions
 from sessions.lifecycle.events import Entry
 from sessions.models import EndReason, SessionEvent, SessionHead, StreamingSession
-from tests.support.factories import WHY, StreamingSessionFactory
+from tests.support.factories import WHY, StreamingSessionFactory, UserFactory
 
 EVENTS = "avatar_sessions_sessionevent"
 
@@ -23,6 +25,15 @@ def running_session() -> StreamingSession:
     session.save(update_fields=["deadline_at"])
     for number in range(6):
         events.record(session.pk, Entry("thing", {"n": number, "word": "¿qué?", "share": 0.25}))
+    return session
+
+
+def live_session(persona: Any, name: str) -> StreamingSession:
+    """Return a session that the portal opened and whose first frame was shown."""
+    session = transitions.request(persona, UserFactory.create().pk)
+    transitions.connect(session, ProviderSession(name, None, duration_limit=timedelta(minutes=10), is_paid=True))
+    transitions.record_started(session, ProviderSession(name, None))
+    transitions.go_live(session)
     return session
 
 

@@ -34,8 +34,8 @@ from sessions.models import (
 )
 from sessions.retention import erasure
 from tests.sessions import tampering
-from tests.sessions.integrity.test_tampering_columns import live_session, send_text
-from tests.sessions.tampering import Rows, restate, rewrite_record
+from tests.sessions.integrity.test_tampering_columns import send_text
+from tests.sessions.tampering import Rows, live_session, restate, rewrite_record
 from tests.support.databases import BOTH
 from tests.support.factories import WHY, PersonaFactory, UserFactory
 

@@ -13,12 +13,14 @@ from avatars.models import ProviderAccount
 from sessions.actions import deadlines
 from sessions.costs import ledger
 from sessions.integrity import verification
-from sessions.lifecycle import events
-from sessions.lifecycle.events import Entry
-from sessions.models import SessionTotal, Status, StreamingSession
-from tests.sessions.tampering import ended_session, execute_as_owner, running_session
+from sessions.lifecycle import events, transitions
+from sessions.lifecycle.event_kinds import EventKind
+from sessions.lifecycle.events import Entry, Source
+from sessions.models import EndReason, SessionTask, SessionTotal, Status, StreamingSession
+from sessions.timeline import page_clock
+from tests.sessions.tampering import ended_session, execute_as_owner, live_session, running_session
 from tests.support.databases import BOTH
-from tests.support.factories import StreamingSessionFactory
+from tests.support.factories import WHY, PersonaFactory, StreamingSessionFactory
 
 SESSIONS = "avatar_sessions_streamingsession"
 LATER = "2099-01-01 00:00:00"
@@ -79,6 +81,45 @@ def test_an_activity_in_the_future_is_named() -> None:
     session = running_session()
     change(session, active_at=timezone.now() + timedelta(minutes=10))
     assert ("row_changed", "session", "active_at") in found()
+
+
+MOMENT = timedelta(minutes=3)
+
+
+def test_an_activity_moved_together_with_the_deadline_is_named() -> None:
+    session = live_session(PersonaFactory.create(published=True), "one")
+    now = timezone.now() + MOMENT
+    with time_machine.travel(now, tick=False):
+        session.active_at = now
+        change(session, active_at=now, deadline_at=transitions.next_check_at(session, is_live=True))
+        assert found() == {("row_changed", "session", "active_at")}
+        transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
+        transitions.end(session)
+        assert found() == {("row_changed", "session", "active_at")}
+
+
+def test_no_cause_of_activity_is_taken_for_a_moved_one() -> None:
+    session = live_session(PersonaFactory.create(published=True), "one")
+
+    def report_speech() -> None:
+        late = timezone.now() - page_clock.MAX_REPORT_AGE
+        events.record(session.pk, Entry(EventKind.USER_START, {}, Source.BROWSER, late))
+        deadlines.record_activity(session.pk)
+
+    def send_text() -> None:
+        deadlines.accept_task(session.pk, text="Hola", kind=SessionTask.Kind.TALK, user_id=session.user_id)
+
+    causes = (
+        lambda: deadlines.stay(session.pk),
+        lambda: deadlines.record_interrupted(session.pk),
+        report_speech,
+        send_text,
+    )
+    for number, cause in enumerate(causes, 1):
+        with time_machine.travel(timezone.now() + number * MOMENT, tick=False):
+            cause()
+            assert StreamingSession.objects.get(pk=session.pk).active_at == timezone.now()
+            assert found() == set()
 
 
 def test_an_account_with_an_unknown_provider_does_not_stop_verification() -> None:

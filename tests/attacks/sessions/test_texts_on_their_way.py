@@ -10,8 +10,7 @@ from django.utils import timezone
 from sessions.integrity import verification
 from sessions.lifecycle import transitions
 from sessions.models import EndReason, SessionTask, StreamingSession, Utterance
-from tests.sessions.integrity.test_tampering_columns import live_session
-from tests.sessions.tampering import running_session
+from tests.sessions.tampering import live_session, running_session
 from tests.support.databases import BOTH
 from tests.support.factories import WHY, PersonaFactory
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from unittest.mock import AsyncMock, Mock, call
 from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
 
-from heygen_portal.providers.contract.provider import RoomCommand, TaskKind
+from heygen_portal.providers.contract.provider import Delivered, ProviderRejected, RoomCommand, TaskKind
 from sessions import errors
 from sessions.actions import control, send_task
 from sessions.models import SessionTask, Status, StreamingSession
@@ -68,6 +69,19 @@ async def test_without_a_live_session_nothing_is_sent(provider: Mock) -> None:
     with pytest.raises(errors.NotLive):
         await send_task.send_task(uuid4(), text="hola", kind=TaskKind.TALK, user_id=1)
     assert not provider.method_calls
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+async def test_an_interruption_counts_as_activity_once_it_is_done(provider: Mock, is_refused: bool) -> None:
+    session = await a_session(Status.LIVE)
+    before = session.active_at
+    provider.interrupt.return_value = Delivered()
+    provider.interrupt.side_effect = ProviderRejected("no", code="no", status=400) if is_refused else None
+    with pytest.raises(errors.ProviderRefused) if is_refused else nullcontext():
+        await control.interrupt(session.pk)
+    await session.arefresh_from_db()
+    assert (session.active_at > before) is not is_refused
+    assert await session.events.filter(kind="interrupted").aexists() is not is_refused
 
 
 async def test_staying_resets_both_idle_timeouts(provider: Mock) -> None:

@@ -26,7 +26,6 @@ from avatars.models import KnowledgeVersion, Video
 from avatars.videos import orders
 from heygen_portal.people.access import roles
 from heygen_portal.providers.contract.provider import (
-    ProviderSession,
     ProviderUnreachable,
     SessionRecord,
     Speaker,
@@ -45,6 +44,7 @@ from sessions.models import EndReason, Erasure, Export, ProviderErasure, Quota, 
 from sessions.retention import erasure, provider_erasure
 from sessions.timeline import page_clock
 from sessions.web import page_reports
+from tests.sessions.tampering import live_session
 from tests.support.databases import BOTH
 from tests.support.factories import AvatarFactory, PersonaFactory, UserFactory, VideoFactory, VoiceFactory
 
@@ -178,6 +178,7 @@ def world(
 
 
 def build_world() -> World:
+    roles.sync()  # PostgreSQL's tables are empty
     staff, persona = UserFactory.create(), PersonaFactory.create(published=True)
     assert persona.knowledge_base
     for person in (staff, UserFactory.create()):
@@ -230,14 +231,6 @@ def make_video(staff: Any) -> None:
     orders._update(video, **orders._status_change(Video.Status.READY, ready_at=timezone.now(), **details))
     assert orders.fetch(video, Actor(staff.pk))
     orders._update(video, **orders._status_change(Video.Status.READY, file=f"videos/{video.pk}.mp4"))
-
-
-def live_session(persona: Any, name: str) -> StreamingSession:
-    session = transitions.request(persona, UserFactory.create().pk)
-    transitions.connect(session, ProviderSession(name, None, duration_limit=timedelta(minutes=10), is_paid=True))
-    transitions.record_started(session, ProviderSession(name, None))
-    transitions.go_live(session)
-    return session
 
 
 def send_text(session: StreamingSession, text: str, failure: str = "") -> None:
@@ -462,6 +455,7 @@ def test_a_videos_progress_may_change_only_while_it_is_made() -> None:
 
 def test_a_permission_added_to_a_role_by_sql_is_named() -> None:
     """Requirement 49."""
+    roles.sync()  # PostgreSQL's tables are empty
     editors = Group.objects.get(name=roles.EDITOR.group)
     others = Group.objects.create(name="Customers")  # grants nothing
     for group in (editors, others):
