@@ -40,7 +40,7 @@ def stored_secret(name: str, keys: Path, default: str) -> str:
     """
     path = keys / name.lower()
     stored = path.read_text(encoding="utf-8").strip() if path.exists() else ""
-    return env.str(name, stored or default)
+    return env.str(name, "") or stored or default
 
 
 def stored_secrets(name: str, keys: Path) -> list[str]:

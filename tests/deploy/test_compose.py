@@ -17,7 +17,7 @@ import yaml
 from heygen_portal import production
 from local import livekit
 from local.paths import ROOT
-from tests.deploy.images import CONTAINERFILE, mounts_of_portal
+from tests.deploy.containerfile import CONTAINERFILE, mounts_of_portal
 from tests.support import compose
 
 DOMAINS = {

@@ -7,7 +7,7 @@ import shlex
 
 from local.paths import ROOT
 from local.statics import FOLDERS
-from tests.deploy.images import CONTAINERFILE
+from tests.deploy.containerfile import CONTAINERFILE
 from tests.support import compose
 
 FINAL = CONTAINERFILE.chain("portal")

@@ -63,5 +63,8 @@ def test_commands_find_the_keys_that_serve_stores(written: Path, monkeypatch: py
     keys.mkdir()
     (keys / "django_secret_key").write_text("kept\n")
     assert env.stored_secret("DJANGO_SECRET_KEY", keys, "default") == "kept"
+    (written.parent / "empty").write_text("\n")
+    monkeypatch.setenv("DJANGO_SECRET_KEY_FILE", str(written.parent / "empty"))
+    assert env.stored_secret("DJANGO_SECRET_KEY", keys, "default") == "kept"
     monkeypatch.setenv("DJANGO_SECRET_KEY", "given")
     assert env.stored_secret("DJANGO_SECRET_KEY", keys, "default") == "given"
