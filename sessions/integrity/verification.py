@@ -204,15 +204,15 @@ def _chain_faults(found: SessionPass, limits: MemoryLimits) -> Iterator[Fault]:
         events.count(),
     )
     kind, number, table, column = next(diagnosis.chain_faults(chain), UNKNOWN_CHAIN_FAULT)
-    if table == "event" and kind == "deleted" and number:
+    if table == "event" and events.filter(number__lt=1).exists():
+        column = "number"
+    elif table == "event" and kind == "deleted" and number:
         before = find(number - 1)
         moved = (
             SessionEvent.objects.order_by().filter(previous_hash=before.hash) if before else SessionEvent.objects.none()
         )
         if moved_to := moved.values_list(AsText("session_id"), flat=True).first():
             column = "number" if _hashed_id(moved_to) == found.session else "session"
-        elif events.filter(number__lt=1).exists():
-            column = "number"
     elif (kind == "headless" and _has_orphan(SessionHead)) or (kind == "unsealed" and _has_orphan(SessionSeal)):
         column = "session"
     yield Fault(kind, found.session, number, table=table, row=str(number or ""), column=column)

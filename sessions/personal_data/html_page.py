@@ -27,7 +27,7 @@ from sessions.labels import event_labels
 from sessions.labels.readable_data import as_list, column_value, moment, value_of
 from sessions.lifecycle import end_evidence, line_standing
 from sessions.lifecycle.event_kinds import EventKind
-from sessions.models import StreamingSession, Utterance
+from sessions.models import Utterance
 from sessions.personal_data.contents import (
     SECTIONS,
     STAFF,
@@ -237,8 +237,6 @@ def _value(row: Mapping[str, Any], name: str, value: Any) -> Any:
             return FACTORS[value]
         case "change_message", str():
             return LogEntry(change_message=value).get_change_message() or "–"
-        case "end_reason", str() if model is StreamingSession:
-            return end_evidence.own_label(value)
         case "language", str() if model is User:
             return translation.get_language_info(value)["name_local"]
         case "roles", list():

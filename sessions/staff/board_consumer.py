@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from django.db import DatabaseError
 from django.utils import timezone
 
 from heygen_portal.people.access.live_access import Loss
@@ -79,8 +78,8 @@ class BoardConsumer(PageSocket):
             self.changed.clear()
             try:
                 await self.send_changes()
-            except DatabaseError:
-                logger.exception("the board could not be read")
+            except Exception:
+                logger.exception("the board could not be read")  # the next round may succeed
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.changed.wait(), REFRESH_S)
             await asyncio.sleep(BATCH_DELAY_S)

@@ -99,8 +99,8 @@ class SessionConsumer(PageSocket):
     def follow_persona(self, session: StreamingSession) -> None:
         """Include this session's persona in access checks from now on."""
         self.session_persona_id = session.persona_id if session.purpose == Purpose.TALK else None
-        if self.claim:
-            self.claim = replace(self.claim, persona_ids=self.personas())
+        assert self.claim  # messages arrive only after `open_for_page`
+        self.claim = replace(self.claim, persona_ids=self.personas())
 
     async def disconnect(self, code: int) -> None:
         await self.leave()  # first: the channel layer may be away

@@ -137,3 +137,12 @@ async def test_a_text_to_a_session_gone_at_the_provider_ends_it(provider: Mock) 
     await send_task.send_task(session.pk, text="hola", kind=TaskKind.TALK, user_id=session.user_id)
     await session.arefresh_from_db()
     assert (session.status, session.end_reason) == (Status.ENDED, EndReason.PROVIDER_ENDED)
+
+
+async def test_a_text_to_an_avatar_that_is_never_ready_fails(provider: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(send_task, "NOT_READY_TIMEOUT", send_task.NOT_READY_TIMEOUT * 0)
+    provider.send_task.side_effect = NotReady("wait", code="400006", status=400)
+    session = await live_session()
+    await send_task.send_task(session.pk, text="hola", kind=TaskKind.TALK, user_id=session.user_id)
+    task = await SessionTask.objects.aget(session=session)
+    assert (task.status, task.failure) == (SessionTask.Status.FAILED, "provider_refused")

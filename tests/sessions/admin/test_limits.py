@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
+from heygen_portal.trail.models import AuditEntry
 from sessions.capacity import queue
 from sessions.models import LimitBy, QueueEntry, Quota
 from sessions.presence import tabs
@@ -123,3 +124,11 @@ def test_a_persons_page_shows_usage_and_links_to_the_quota(admin_client: Client)
 def test_a_former_address_leads_to_the_new_one(admin_client: Client, old: str, new: str) -> None:
     response = admin_client.get(f"/admin/{old}", follow=True)
     assert (response.redirect_chain, response.status_code) == ([(f"/admin/{new}", 302)], 200)
+
+
+def test_several_quotas_are_deleted_and_each_is_recorded(admin_client: Client) -> None:
+    rows = [Quota.objects.create(user=UserFactory.create(), minutes_per_month=30) for _ in range(2)]
+    selected = {"action": "delete_selected", "_selected_action": [row.pk for row in rows], "post": "yes"}
+    admin_client.post(QUOTAS, selected)
+    assert not Quota.objects.exists()
+    assert AuditEntry.objects.filter(kind=AuditEntry.Kind.QUOTA_CHANGED).count() == 2

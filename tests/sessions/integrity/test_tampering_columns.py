@@ -398,6 +398,14 @@ def test_an_erased_key_that_was_put_back_is_named(world: World) -> None:
     assert found == [("key_kept", str(world.other.pk), "wrapped")]
 
 
+@pytest.mark.parametrize("number", [0, -5])
+def test_a_first_event_moved_before_the_record_is_named(world: World, number: int) -> None:
+    with as_database_owner():
+        world.session.events.filter(number=1).update(number=number)
+    found = [(fault.session, fault.table, fault.column) for fault in verification.faults()]
+    assert found == [(str(world.session.pk), "event", "number")]
+
+
 @pytest.mark.both_databases
 def test_a_changed_column_of_a_list_export_is_named_with_its_row(world: World) -> None:
     pk = Export.objects.filter(session=None).values_list("pk", flat=True).get()

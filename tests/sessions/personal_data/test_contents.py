@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from allauth.mfa.models import Authenticator
 from asgiref.sync import async_to_sync
 from axes.models import AccessLog
 from django.apps import apps
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group, User
 from django.test import Client, override_settings
 from django.utils import translation
@@ -22,6 +24,7 @@ from heygen_portal.models import SignIn
 from heygen_portal.people.access import roles
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
+from sessions.actions import queries
 from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry
 from sessions.models import Erasure, LegalHold, Quota, SessionTask, StreamingSession, Utterance
@@ -201,6 +204,50 @@ def test_the_page_shows_labels_in_place_of_codes(visitor: Client, person: User) 
     assert re.search(r"<details><summary>Eventos</summary><ol class=\"events\"><li>.*Entró un participante", page)
     for raw in ("user_stopped", "participant_joined", "2026-01-20T", "True", "is_interrupted"):
         assert raw not in page
+
+
+def test_the_page_names_factors_changes_quotas_and_lists_in_words(visitor: Client, person: User) -> None:
+    Authenticator.objects.create(user=person, type=Authenticator.Type.TOTP, data={"secret": "JBSWY3DP"})
+    change = json.dumps([{"changed": {"fields": ["Name"]}}])
+    LogEntry.objects.create(user=person, action_flag=CHANGE, object_repr="Recepción", change_message=change)
+    session = StreamingSessionFactory.create(user=person, status="ended")
+    events.record(session.pk, Entry("connection_state", {"states": ["new", "checking"], "by": person.pk}))
+    page = html.unescape(body(visitor.post(PAGE, headers={"accept-language": "en"})))
+    assert "authenticator app" in page
+    assert "Changed Name." in page
+    assert "new, checking" in page
+    assert "JBSWY3DP" not in page
+
+
+def test_the_page_says_where_a_list_could_not_be_read(
+    visitor: Client, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The document must not look complete when it is not."""
+    session = StreamingSessionFactory.create(user=person)
+    session.utterances.create(who="user", by="text", text="Hola", source="portal")
+    events.record(session.pk, Entry("connection_state", {"state": "new"}))
+    sections = {section.name for section in personal_data.SECTIONS}
+    assert {"sessions", "account"} <= sections
+
+    def fail(*asked: object, **more: object) -> Iterator[Any]:
+        raise ValueError("a changed row")
+        yield
+
+    words = "The rest of this list could not be read."
+    page = {"accept-language": "en"}
+    assert words not in body(visitor.post(PAGE, headers=page))
+    with monkeypatch.context() as broken:
+        broken.setattr(queries, "transcript_batches", fail)
+        assert words in body(visitor.post(PAGE, headers=page))
+    for section in ("sessions", "account"):
+        changed = [replace(each, rows=fail) if each.name == section else each for each in personal_data.SECTIONS]
+        with monkeypatch.context() as broken:
+            broken.setattr(personal_data_page, "SECTIONS", changed)
+            assert words in body(visitor.post(PAGE, headers=page))
+
+
+def test_a_file_of_an_unknown_kind_is_not_found(visitor: Client) -> None:
+    assert visitor.post("/data/xml").status_code == 404
 
 
 @pytest.mark.parametrize("name", sorted(READ_BY_SECTIONS | READ_WITH_SESSIONS | LOGS | {"auth.User"}))

@@ -21,6 +21,7 @@ from sessions.models import (
     Utterance,
     speech_encryption,
 )
+from sessions.models.speech import next_primary_key
 from sessions.speech import search as speech_search
 from tests.support.factories import StreamingSessionFactory
 
@@ -154,3 +155,23 @@ def test_words_of_many_lines_are_found_together_with_rare_ones(monkeypatch: pyte
     for query, found in (("hola", {0, 1, 2, 3}), ("hola casa", {0, 2}), ("casa hola verde", {2}), ("hola pez", set())):
         rows = speech_search.matching(Utterance.objects.all(), query)
         assert set(rows.values_list("pk", flat=True)) == {lines[number].pk for number in found}
+
+
+@pytest.mark.django_db
+def test_the_first_reserved_key_of_a_table_is_one() -> None:
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM sqlite_sequence WHERE name = %s", [Utterance._meta.db_table])
+    first = next_primary_key(Utterance)
+    assert next_primary_key(Utterance) == first + 1
+    if connection.vendor == "sqlite":
+        assert first == 1
+
+
+@pytest.mark.django_db
+def test_a_line_read_without_its_key_fetches_it() -> None:
+    """As verification and exports of raw rows read lines."""
+    line = add_line(StreamingSessionFactory.create(), SECRET)
+    assert Utterance._base_manager.get(pk=line.pk).text == SECRET
+    SpeechKey.objects.all().delete()
+    assert Utterance._base_manager.get(pk=line.pk).text == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from unittest.mock import Mock, call
 from uuid import uuid4
@@ -12,12 +12,14 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import Group, Permission, User
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone, translation
 
 from heygen_portal.asgi import application
 from heygen_portal.people.access import roles
 from heygen_portal.providers.contract.provider import ProviderUnreachable, StopReason
+from heygen_portal.runtime import budgets
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.trail.models import AuditEntry
 from sessions.lifecycle import broadcast, end_evidence, events, transitions
@@ -220,6 +222,42 @@ async def test_staff_see_the_queue_and_remove_an_entry() -> None:
         while page.state["line"]:
             await page.hear()
     assert not await QueueEntry.objects.aexists()
+
+
+@ON_SOCKET
+async def test_an_entry_that_left_the_queue_cannot_be_removed() -> None:
+    async with open_board(roles.OPERATOR) as page:
+        await page.say("board.remove", place=123_456)
+        while (message := await page.hear())["type"] != "error":
+            pass
+        assert message["code"] == "not_found"
+
+
+@ON_SOCKET
+async def test_a_board_that_could_not_be_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board_consumer, "REFRESH_S", 0)
+    monkeypatch.setattr(board_consumer, "BATCH_DELAY_S", 0)
+    read, failures = board.read_board, iter([OperationalError("busy"), ValueError("a changed row")])
+
+    def fail_twice(user_id: int) -> Any:
+        for failure in failures:
+            raise failure
+        return read(user_id)
+
+    monkeypatch.setattr(board, "read_board", fail_twice)
+    session = await in_thread(StreamingSessionFactory.create)()
+    async with open_board(roles.OPERATOR) as page:
+        await page.see(session, stage="Live")
+
+
+@ON_SOCKET
+async def test_too_many_boards_of_one_user_are_refused() -> None:
+    user = await in_thread(make_member)(roles.OPERATOR)
+    with suppress(budgets.TooManyRequests):
+        while True:
+            await budgets.spend("connect", person=user.pk, address="192.0.2.7")
+    page = await in_thread(Page)(user)
+    assert await page.connect(timeout=WAIT_TIMEOUT_S) == (False, 4429)
 
 
 @pytest.mark.django_db

@@ -14,6 +14,7 @@ from channels.layers import get_channel_layer
 from django.contrib.auth.models import AnonymousUser
 
 from heygen_portal.providers.contract.provider import LimitReached, ProviderUnreachable, RoomCommand, StopReason
+from heygen_portal.runtime import budgets
 from sessions.models import EndReason, SessionEvent, SessionTask, Status, StreamingSession
 from sessions.web import page_socket
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
@@ -220,6 +221,11 @@ async def test_a_refused_text_is_named_in_the_answer(fields: str) -> None:
         ({"type": "event.report", "kind": "room_connected", "data": [1]}, "bad_message"),
         ({"type": "event.report", "kind": "room_connected", "data": {"x": "y" * 5000}}, "bad_message"),
         ({"type": "event.report", "kind": "avatar_end_message", "data": {}}, "bad_message"),
+        ({"type": "event.report", "kind": "avatar_end_message", "data": {"message": "x" * 20_000}}, "bad_message"),
+        (
+            {"type": "event.report", "kind": "avatar_end_message", "data": {"message": "x", "task_id": "x" * 201}},
+            "bad_message",
+        ),
     ],
 )
 async def test_a_wrong_message_in_a_live_session_is_explained(message: dict[str, Any], code: str) -> None:
@@ -332,6 +338,38 @@ async def test_an_interruption_that_the_page_could_not_publish_is_explained(prov
         assert (await tab.hear("error"))["code"] == "not_published"
         kinds = SessionEvent.objects.filter(session=UUID(session_id), kind="interrupted")
         assert not await kinds.aexists()
+
+
+async def test_an_answer_to_no_command_or_a_second_one_changes_nothing(provider: Mock) -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.go_live()
+        await tab.say("room.published", id=99, is_sent=True)
+        provider.send_task.return_value = COMMAND
+        await tab.say("task.send", ref="7", kind="talk", text="hola")
+        order = await tab.hear("room.publish")
+        await tab.say("room.published", id=order["id"], is_sent=True)
+        await tab.say("room.published", id=order["id"], is_sent=False)
+        assert (await tab.hear("task.sent", ref="7"))["status"] == "sent"
+        await tab.say("session.stop")
+        await tab.hear("session.status", status="ended")
+
+
+async def test_too_many_sockets_of_one_user_are_refused() -> None:
+    user, persona = await a_person(), await a_persona()
+    with suppress(budgets.TooManyRequests):
+        while True:
+            await budgets.spend("connect", person=user.pk, address="127.0.0.1")
+    tab = await sync_to_async(Tab)(user, persona.slug)
+    assert await tab.connect(timeout=WAIT_TIMEOUT_S) == (False, 4429)
+
+
+async def test_an_oversized_binary_message_closes_the_socket() -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.send_to(bytes_data=b"\x00" * 70_000)
+        assert (await tab.hear("error"))["code"] == "too_large"
+        assert (await tab.receive_output(timeout=WAIT_TIMEOUT_S))["code"] == 4413
 
 
 @pytest.mark.parametrize("answer", [{}, {"id": 1}, {"id": "1", "is_sent": True}, {"id": 1, "is_sent": 1}])
