@@ -36,8 +36,12 @@ HASH_CHAIN, SIGNING = "heygen_portal/trail/hash_chain.py", "heygen_portal/trail/
 LIVE_ACCESS, ROLES = "heygen_portal/people/access/live_access.py", "heygen_portal/people/access/roles.py"
 CHECKLIST, ERASURE = "sessions/onboarding/checklist.py", "sessions/retention/erasure.py"
 LADDER, DIAGNOSIS = "sessions/static/sessions/recovery/ladder.js", "sessions/static/sessions/recovery/diagnosis.js"
+PROVISION, LEDGER = "sessions/actions/provision.py", "sessions/costs/ledger.py"
+SESSIONS_ADMIN = "sessions/admin/streaming_sessions.py"
+PROBE = "sessions/static/sessions/device-check/route-probe.js"
 ROOM, CHECKS = "sessions/static/sessions/room/room.js", "sessions/static/sessions/device-check/checks.js"
 
+OPENING_TESTS = ("tests/sessions/lifecycle/test_transitions.py", "tests/sessions/actions/test_provision.py")
 LIFECYCLE_TESTS = ("tests/sessions/lifecycle", "tests/sessions/actions")
 CAPACITY_TESTS = ("tests/sessions/capacity",)
 PRESENCE_TESTS = ("tests/sessions/presence",)
@@ -81,6 +85,45 @@ MUTANTS = (
         LIFECYCLE_TESTS,
     ),
     Mutant("22 is_paid is not stored", TRANSITIONS, '        "is_paid": answer.is_paid,\n', "", LIFECYCLE_TESTS),
+    Mutant(
+        "22 the provider's limit is not stored",
+        TRANSITIONS,
+        '        "provider_duration_limit": answer.duration_limit,\n',
+        "",
+        OPENING_TESTS,
+    ),
+    Mutant(
+        "22 the session's token is stored in an event",
+        TRANSITIONS,
+        'created |= {"sent": dict(answer.sent)} if answer.sent else {}',
+        'created |= {"sent": dict(answer.sent)} if answer.sent else {"token": answer.credential}',
+        OPENING_TESTS,
+    ),
+    Mutant(
+        "22 the room's token is stored in a column",
+        TRANSITIONS,
+        '        "is_paid": answer.is_paid,\n',
+        '        "is_paid": answer.is_paid,\n        "end_evidence": {"room": answer.room and answer.room.token},\n',
+        OPENING_TESTS,
+    ),
+    Mutant(
+        "22 is_paid is not shown", SESSIONS_ADMIN, '                    "is_paid",\n', "", ("tests/sessions/admin",)
+    ),
+    Mutant(
+        "45 the fields that were sent are not recorded",
+        TRANSITIONS,
+        'created |= {"sent": dict(answer.sent)} if answer.sent else {}',
+        "created |= {}",
+        OPENING_TESTS,
+    ),
+    Mutant(
+        "46 a refused start counts as one",
+        PROVISION,
+        "    except ProviderError as exc:\n        await stop(session, _end_reason(exc)",
+        "    except ProviderError as exc:\n        await in_thread(transitions.record_started)(session, answer)\n"
+        "        await stop(session, _end_reason(exc)",
+        OPENING_TESTS,
+    ),
     Mutant(
         "a session stopped while it was created keeps no ID",
         TRANSITIONS,
@@ -239,6 +282,7 @@ MUTANTS = (
         HEYGEN_TESTS,
     ),
     Mutant('12 version is not "v2"', WIRE, 'return {"version": "v2"} |', 'return {"version": "v1"} |', HEYGEN_TESTS),
+    Mutant("45 the provider does not say what it sent", HEYGEN, "sent=parsing.as_sent(body)", "sent={}", HEYGEN_TESTS),
     Mutant("15 quality is left out", WIRE, "request.quality and str(request.quality)", "None", HEYGEN_TESTS),
     Mutant("16 encoding is always H264", WIRE, "request.video_encoding,", '"H264",', HEYGEN_TESTS),
     Mutant(
@@ -436,6 +480,34 @@ MUTANTS = (
         ("tests/sessions/onboarding",),
     ),
     Mutant(
+        "48 a session without video counts as one with a first frame",
+        CHECKLIST,
+        "            self.has_in(session, EventKind.FIRST_FRAME)\n",
+        "            session.live_at is not None\n",
+        ("tests/sessions/onboarding",),
+    ),
+    Mutant(
+        "46 an own room that nobody joined counts",
+        CHECKLIST,
+        "session.room and session.provider_session_id and self.has_in(session, EventKind.ROOM_CONNECTED)",
+        "session.room and session.provider_session_id",
+        ("tests/sessions/onboarding",),
+    ),
+    Mutant(
+        "53 a session without answers counts as measured",
+        CHECKLIST,
+        "answered.exclude(answers_ms=[]).exists()",
+        "answered.exists()",
+        ("tests/sessions/onboarding",),
+    ),
+    Mutant(
+        "53 totals have no response times",
+        LEDGER,
+        "turns_of(in_order(moments)) if turn.latency]",
+        "turns_of([]) if turn.latency]",
+        ("tests/sessions/costs",),
+    ),
+    Mutant(
         "49 a stop that was not confirmed counts",
         CHECKLIST,
         "return any(session.status == Status.ENDED and session.live_at",
@@ -461,6 +533,13 @@ MUTANTS = (
     Mutant("60 a slow room is not retried", DIAGNOSIS, "if (status === 404 ||", "if (", JS_RECOVERY),
     Mutant(
         "61 a hidden video is called frozen", DIAGNOSIS, '  if (facts.isHidden) return "hidden";\n', "", JS_RECOVERY
+    ),
+    Mutant(
+        "61 a track that arrives in a hidden tab is not attached",
+        ROOM,
+        "    track.attach(isVideo ? this.#video : this.#audio);\n",
+        "    if (!globalThis.document?.hidden) track.attach(isVideo ? this.#video : this.#audio);\n",
+        JS_ROOM,
     ),
     Mutant(
         "64 a subscribed track is not reported",
@@ -496,6 +575,27 @@ MUTANTS = (
         CHECKS,
         ' && found.way.local !== "relay"',
         "",
+        ("tests/js/device-check/*",),
+    ),
+    Mutant(
+        "70 routes are not tried through relays alone",
+        PROBE,
+        'rtcConfig: { iceTransportPolicy: "relay", iceServers }',
+        "rtcConfig: { iceServers }",
+        ("tests/js/device-check/*",),
+    ),
+    Mutant(
+        "70 TCP is not tried",
+        PROBE,
+        '    await room.simulateScenario("force-tcp");\n',
+        "",
+        ("tests/js/device-check/*",),
+    ),
+    Mutant(
+        "70 a relay that does not answer counts as one that does",
+        PROBE,
+        "turnAnswers: offersTurn && (await answers(relays))",
+        "turnAnswers: offersTurn",
         ("tests/js/device-check/*",),
     ),
 )

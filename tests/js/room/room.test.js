@@ -294,3 +294,15 @@ test("both tracks are attached to their elements when they arrive (requirement 3
     ["video", video],
   ]);
 });
+
+test("tracks that arrive in a hidden tab are attached, and seen once the tab is (requirement 61)", async (context) => {
+  context.after(() => Reflect.deleteProperty(globalThis, "document"));
+  Reflect.set(globalThis, "document", { hidden: true, visibilityState: "hidden" });
+  answers = [true];
+  await room.join("ws://room", "t");
+  arrive("video");
+  assert.deepEqual(attached, [["video", video]]);
+  assert.ok(!heard.includes("first_frame"));
+  video.show(); // browsers render no frame of a hidden tab
+  assert.ok(heard.includes("first_frame"));
+});

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.apps import apps
 
 from heygen_portal.providers.contract.provider import (
     CredentialRefused,
@@ -156,6 +157,33 @@ async def test_on_a_shared_account_no_unknown_session_is_closed(provider: Mock) 
     assert not provider.stop_session.called
 
 
+@sync_to_async
+def stored_values() -> str:
+    """Return the values of all rows of all tables."""
+    return repr([list(model._base_manager.values_list()) for model in apps.get_models()])
+
+
+async def test_the_providers_answer_is_stored_but_for_its_tokens(provider: Mock) -> None:
+    """Requirement 22."""
+    session = await opened()
+    await provision.create_and_start(session, Tab(provider).give_room)
+    await session.arefresh_from_db()
+    stored = (session.provider_session_id, session.is_paid, session.provider_duration_limit)
+    assert stored == ("their-session", True, timedelta(minutes=10))
+    everything = await stored_values()
+    assert "their-session" in everything
+    assert [token for token in ("room-token", "their-token") if token in everything] == []
+
+
+async def test_what_was_sent_to_the_provider_is_recorded(provider: Mock) -> None:
+    """Requirement 45: the setup checklist compares it with what staff selected."""
+    provider.new_session.return_value = replace(provider.new_session.return_value, sent={"avatar_id": "Lucia"})
+    session = await opened()
+    await provision.create_and_start(session, Tab(provider).give_room)
+    created = await session.events.aget(kind="provider_created")
+    assert created.data["sent"] == {"avatar_id": "Lucia"}
+
+
 @pytest.mark.parametrize(
     ("refusal", "reason"),
     [
@@ -164,12 +192,14 @@ async def test_on_a_shared_account_no_unknown_session_is_closed(provider: Mock) 
     ],
 )
 async def test_a_refused_start_leaves_nothing_open(provider: Mock, refusal: Exception, reason: EndReason) -> None:
+    """Requirement 46: a session that was not started does not count as such."""
     provider.start_session.side_effect = refusal
     session = await opened()
     await provision.create_and_start(session, Tab(provider).give_room)
     await session.arefresh_from_db()
     assert (session.status, session.end_reason) == (Status.ENDED, reason)
     assert provider.stop_session.call_args_list == [call("their-session", StopReason.CLOSED)]
+    assert "provider_started" not in await kinds(session)
 
 
 async def test_stopping_during_creation_closes_the_session_that_the_provider_creates(provider: Mock) -> None:

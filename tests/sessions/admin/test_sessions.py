@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from datetime import timedelta
 from typing import Any
 from unittest.mock import AsyncMock, Mock, call
 
@@ -38,6 +39,18 @@ def test_a_session_in_any_status_has_a_page(admin_client: Client, status: Status
     session.utterances.create(who="avatar", by="voice", text="Hola", source="browser")
     assert admin_client.get(SESSIONS).status_code == 200
     assert admin_client.get(f"{SESSIONS}{session.pk}/change/").status_code == 200
+
+
+@pytest.mark.parametrize(("is_paid", "shown"), [(True, "True"), (False, "False"), (None, "Unknown")])
+def test_a_sessions_page_shows_what_the_provider_answered(
+    admin_client: Client, is_paid: bool | None, shown: str
+) -> None:
+    """Requirement 22."""
+    limit = timedelta(minutes=7, seconds=13)
+    session = StreamingSessionFactory.create(is_paid=is_paid, provider_duration_limit=limit)
+    page = admin_client.get(f"{SESSIONS}{session.pk}/change/", headers={"accept-language": "en"}).content.decode()
+    assert f'title="{shown}"' in page.partition("Billed by the provider")[2].partition("<label")[0]
+    assert "7 min 13 s" in page
 
 
 def test_an_id_that_is_none_leads_back_to_the_site_on_every_page(admin_client: Client) -> None:

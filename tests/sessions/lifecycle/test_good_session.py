@@ -109,6 +109,7 @@ async def test_the_record_of_a_good_session_proves_the_requested_behaviour(
     line = await sync_to_async(inspection.timeline_of)(session)
     check_seven_steps_in_order(line, calls)
     assert (left, session.end_reason) == ([], "user_stopped"), "Requirement 49: the provider's list no longer has it."
+    check_sent_values(line)
     check_quality_measured(line)
     check_tracks_and_connection(line)
     shown = await sync_to_async(page_for_an_auditor)(session)
@@ -132,6 +133,13 @@ def check_seven_steps_in_order(line: Timeline, calls: list[str]) -> None:
     assert kinds.index("provider_created") < kinds.index("room_connected") < kinds.index("text_sent")
     assert [call for call in calls if call in (*steps.values(), "stop")] == [*steps.values(), "stop"]
     assert [moment.data["to"] for moment in line.moments if moment.kind == "status"][-2:] == ["stopping", "ended"]
+
+
+def check_sent_values(line: Timeline) -> None:
+    """Requirement 45: the record has the fields that the provider received."""
+    [created] = [moment for moment in line.moments if moment.kind == "provider_created"]
+    received = {"version": "v2", "avatar_id": "Lucia_public_20260101", "quality": "high", "voice.rate": 1.0}
+    assert {name: created.data["sent"].get(name) for name in received} == received
 
 
 def check_quality_measured(line: Timeline) -> None:

@@ -74,12 +74,14 @@ def test_the_row_is_stored_before_the_provider_is_called() -> None:
 
 
 def test_the_lower_of_our_limit_and_the_providers_applies() -> None:
-    """Requirement 23."""
+    """Requirements 22 and 23."""
     for ours, theirs, binding in ((20, 10, 10), (5, 10, 5), (5, None, 5)):
         persona = PersonaFactory.create(published=True, duration_limit=timedelta(minutes=ours))
         session = transitions.request(persona, UserFactory.create().pk)
         limit = timedelta(minutes=theirs) if theirs else None
         assert transitions.connect(session, ProviderSession(f"s-{ours}-{theirs}", None, limit))
+        session.refresh_from_db()
+        assert session.provider_duration_limit == limit
         assert session.ends_at - session.created_at == timedelta(minutes=binding)
 
 

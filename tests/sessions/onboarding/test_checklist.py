@@ -124,6 +124,19 @@ def test_each_item_is_done_by_its_own_event() -> None:
         assert done_codes("") == known | {"webhook"}
 
 
+def test_an_own_room_counts_once_user_and_avatar_were_sent_into_it(live_session: StreamingSession) -> None:
+    """Requirements 46 and 51."""
+    StreamingSession.objects.filter(pk=live_session.pk).update(room="room-1", provider_session_id=None)
+    with override_settings(**OWN):
+        assert "own_rooms" not in done_codes("")
+        events.append(live_session.pk, Entry("room_connected", {}, Source.BROWSER))
+        assert "own_rooms" not in done_codes("")  # the provider created no session
+        StreamingSession.objects.filter(pk=live_session.pk).update(provider_session_id="theirs")
+        assert "own_rooms" in done_codes("")
+        StreamingSession.objects.filter(pk=live_session.pk).update(room="")
+        assert "own_rooms" not in done_codes("")
+
+
 def test_the_video_counts_as_shown_only_with_a_first_frame(live_session: StreamingSession) -> None:
     """Requirement 48: a session with sound or text only is live without one."""
     write(live_session, 1)
