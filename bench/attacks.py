@@ -641,6 +641,7 @@ def run(portal: servers.Portal, target: Target, name: str, one: Attack) -> dict[
 def prepare(portal: servers.Portal, emulator_url: str) -> Target:
     """Create the attackers' users, a long video, and a history to export."""
     from django.contrib.auth.models import User
+    from django.db import transaction
     from django.test import Client
 
     from bench import _results
@@ -667,12 +668,12 @@ def prepare(portal: servers.Portal, emulator_url: str) -> Target:
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("wb") as body:
         body.truncate(VIDEO_BYTES)
-    past = StreamingSessionFactory.create(status="ended")
-    first = past.events.count() + 1
-    SessionEvent.objects.bulk_create(
-        SessionEvent(session=past, number=n, source="browser", kind="note", data={"x": "y" * 2000}, hash="0" * 64)
-        for n in range(first, first + 4900)
-    )
+    with transaction.atomic():  # else the worker, which books the session, may append its event in between
+        past = StreamingSessionFactory.create(status="ended")
+        SessionEvent.objects.bulk_create(
+            SessionEvent(session=past, number=n, source="browser", kind="note", data={"x": "y" * 2000}, hash="0" * 64)
+            for n in range(1, 4901)
+        )
     assert StreamingSession.objects.count()
     return Target(
         port=portal.port,
