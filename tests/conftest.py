@@ -11,6 +11,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import httpx
+import hypothesis
 import pytest
 from allauth.account.internal.flows.login import record_authentication
 from django.conf import settings
@@ -21,6 +22,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.test import TransactionTestCase, override_settings
 from django.utils import translation
+from hypothesis import HealthCheck
 from pytest_django import DjangoDbBlocker
 from xdist.remote import Producer
 from xdist.scheduler import Scheduling
@@ -49,6 +51,9 @@ def _signed_in_just_now(request: HttpRequest, user: AbstractBaseUser, **kwargs: 
 
 
 def pytest_configure() -> None:
+    # Before the tests are imported. Hypothesis's limits of time fail on a busy machine.
+    hypothesis.settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    hypothesis.settings.load_profile("any speed")
     end_as_on_ctrl_c()  # otherwise a time limit would leave the servers running
     NodeManager.EXIT_TIMEOUT = 60  # seconds, so that workers can stop their servers
 
