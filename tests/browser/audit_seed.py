@@ -5,11 +5,12 @@ from datetime import datetime, timedelta, UTC
 from uuid import UUID
 from django.contrib.auth.models import Group, User
 from avatars.models import Persona
-from sessions.lifecycle import events
+from heygen_portal.trail import statements
+from sessions.lifecycle import coverage, events
 from sessions.audit import inspection
 from sessions.costs import ledger
 from sessions.lifecycle.events import Entry, Source
-from sessions.models import Conversation, StreamingSession
+from sessions.models import Conversation, SessionHead, StreamingSession
 
 auditor, is_new = User.objects.get_or_create(username="auditor", defaults={"is_staff": True})
 if is_new:
@@ -31,19 +32,26 @@ def make(pk, slug, began, lasted, reason, evidence, recorded, lines, sent=()):
         created_at=began, live_at=began + timedelta(seconds=1.32), ended_at=began + timedelta(seconds=lasted),
         ends_at=began + timedelta(minutes=20), provider_session_id=pk[:8],
     )
-    entries = []
-    for at, source, kind, data in recorded:
-        at = began + timedelta(seconds=at)
-        ours = source != "browser"
-        clock = {} if ours else {"page_at": (at - timedelta(milliseconds=38)).isoformat()}
-        entries.append(Entry(kind, dict(data) | clock, Source(source), at))
-    events.record(session.pk, *entries)
+    SessionHead.objects.create(session=session, number=0, signature=SessionHead.sign(session.pk, 0, ""))
     for at, who, by, text, cut in lines:
         session.utterances.create(who=who, by=by, text=text, is_interrupted=cut, source="browser",
                                   at=began + timedelta(seconds=at))
     for at, text, task_id in sent:
         session.tasks.create(kind="talk", text=text, sent_by=demo, status="sent", provider_task_id=task_id,
                              created_at=began + timedelta(seconds=at))
+    rows = statements.merged(
+        statements.state(coverage.CONVERSATION, conversation), statements.state(coverage.SESSION, session, late=True),
+        *(statements.state(coverage.LINE, line) for line in session.utterances.all()),
+        *(statements.state(coverage.TASK, task) for task in session.tasks.all()),
+    )
+    entries = []
+    for at, source, kind, data in recorded:
+        at = began + timedelta(seconds=at)
+        ours = source != "browser"
+        clock = {} if ours else {"page_at": (at - timedelta(milliseconds=38)).isoformat()}
+        is_end = data.get("to") == "ended"
+        entries.append(Entry(kind, dict(data) | clock | (rows if is_end else {}), Source(source), at))
+    events.append(session.pk, *entries, is_over=True)
     return True
 
 def status(at, was, to, **more):
