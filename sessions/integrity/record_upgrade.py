@@ -25,6 +25,7 @@ from sessions.lifecycle import coverage, events
 from sessions.lifecycle.coverage import LINE, SESSION, SESSION_TABLES, TASK
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionTask, Status, StreamingSession
+from sessions.speech import word_coverage
 
 # Columns of a session that records of format `FORMAT_WITH_ALL_ROWS` do not state.
 COLUMNS_SINCE_WHOLE_ROWS = ("conversation", "record_format")
@@ -61,6 +62,7 @@ def upgrade(seconds: float | None = None) -> UpgradeResult:
             done.faulty.append(last)
     done.remaining = older.count()
     done.is_audit_log_intact = audit_statements.upgrade()
+    word_coverage.state_signed_lines()
     return done
 
 

@@ -10,14 +10,12 @@ reported with their row and column.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from datetime import timedelta
 from itertools import count as counting
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
 from django.db import connection, transaction
 from django.db.models import Count as Counted
 from django.db.models import Exists, F, OuterRef, QuerySet, Subquery, Sum
@@ -34,7 +32,7 @@ from heygen_portal.trail.raw_values import (
     sort_key,
 )
 from heygen_portal.trail.statements import ROWS, Table
-from sessions.integrity import activity, audit_statements, diagnosis, role_permissions, worker_columns
+from sessions.integrity import activity, audit_statements, diagnosis, role_permissions, word_faults, worker_columns
 from sessions.integrity.diagnosis import ERASED, TEXT_PROVING_KINDS, Chain, EndMark, Event, data_of, proofs
 from sessions.integrity.fault import Fault, FaultKind
 from sessions.integrity.scope import BATCH_ROWS, DEFAULT_LIMITS, MAX_FAULTS, CheckCounts, MemoryLimits, is_in_share
@@ -61,12 +59,9 @@ from sessions.models import (
     SessionTask,
     SessionTotal,
     SpeechKey,
-    SpokenWord,
     Status,
     StreamingSession,
-    Utterance,
     speech_encryption,
-    word_index,
 )
 
 # A text that is being sent must have its event by then.
@@ -95,7 +90,7 @@ def faults(counts: CheckCounts | None = None, limits: MemoryLimits = DEFAULT_LIM
         yield from _conversations_without_session()
         yield from worker_columns.faults()
         yield from _day_faults(counts)
-        yield from islice(_unindexed_lines(limits), MAX_FAULTS)
+        yield from word_faults.faults(counts, limits)
 
 
 def _session_faults(counts: CheckCounts, limits: MemoryLimits) -> Iterator[Fault]:
@@ -596,19 +591,6 @@ def rows_of(table: Table, session: UUID | str | None) -> QuerySet[Any]:
     rows = _all_rows(table).order_by(table.session, "pk")
     chosen = {table.session: session} if session else {f"{table.session.removesuffix('_id')}__isnull": False}
     return table.stored(rows.filter(**chosen))
-
-
-def _unindexed_lines(limits: MemoryLimits) -> Iterator[Fault]:
-    """Yield lines that lost all of their words in the search index.
-
-    Only lines without a row in the index are decrypted: few, such as those of punctuation alone.
-    """
-    indexed = SpokenWord.objects.filter(utterance=OuterRef("pk"))
-    lines = Utterance.objects.filter(~Exists(indexed), session__speech_key__erased_at=None).order_by("pk")
-    for line in lines.only("session_id", "who", "sealed", "seal_format").iterator(chunk_size=limits.batch_rows):
-        with suppress(InvalidTag, TypeError, ValueError):  # an unreadable text is a fault of its own
-            if any(word_index.words(line.text)):
-                yield Fault("unindexed", str(line.session_id), table=LINE.name, row=LINE.key(line.pk))
 
 
 SUM_COLUMNS = ("sessions", "time", "wasted", "estimated")

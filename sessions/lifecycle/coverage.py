@@ -65,7 +65,12 @@ CONVERSATION = Table(
     since=FORMAT_WITH_CONVERSATION,
 )
 TASK = Table("task", SessionTask, since=FORMAT_WITH_ALL_ROWS)
-LINE = Table("line", Utterance, since=FORMAT_WITH_ALL_ROWS)
+LINE = Table(
+    "line",
+    Utterance,
+    since=FORMAT_WITH_ALL_ROWS,
+    uncovered={"words_signature": "changes with the portal's key: compared with the word index"},
+)
 TOTAL = Table("total", SessionTotal, since=FORMAT_WITH_ALL_ROWS, is_single=True)
 HOLD = Table("hold", LegalHold, since=FORMAT_WITH_ALL_ROWS)
 ERASURE = Table("erasure", Erasure, since=FORMAT_WITH_ALL_ROWS)

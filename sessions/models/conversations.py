@@ -18,7 +18,7 @@ from django.utils.translation import gettext_noop
 
 from avatars.models import Persona, PersonaVersion, ProviderAccount
 from avatars.models.persona_settings import PersonaSettings
-from sessions.models.speech import Spoken, SpokenManager, SpokenWord, word_rows
+from sessions.models.speech import Spoken, SpokenManager, SpokenWord, sign_words
 
 # What must be left of our own limits at the provider's limit, so that a conversation continues in a new session.
 MIN_TIME_FOR_NEW_SESSION = timedelta(seconds=60)
@@ -416,6 +416,9 @@ class Utterance(Spoken):
     source = models.CharField(_("source"), max_length=10, choices=SessionEvent.Source)
     provider_task_id = models.CharField(_("provider’s task"), max_length=200, blank=True)
     at = models.DateTimeField(_("time"), default=timezone.now)
+    # `word_index.sign` of the line's rows in the word index. Empty in lines of earlier versions until
+    # `rebuild_word_index` has read them, and in erased ones.
+    words_signature = models.CharField(max_length=52, default="", db_default="", editable=False)
 
     # Set by `lifecycle.line_standing`:
     standing: str  # a `line_standing.Standing`
@@ -450,6 +453,6 @@ class Utterance(Spoken):
         """Store the line and add a new one to the word index."""
         is_new = self._state.adding
         with transaction.atomic(savepoint=False):
+            marks = sign_words(self) if is_new else []
             super().save(*args, **kwargs)
-            if is_new:
-                SpokenWord.objects.bulk_create(word_rows(self))
+            SpokenWord.objects.bulk_create(SpokenWord(utterance=self, mark=mark) for mark in marks)

@@ -20,6 +20,8 @@ from heygen_portal.runtime.generics import AnyTextField
 from sessions.models import speech_encryption, word_index
 
 FORMAT_BOUND_TO_ROW = 2  # texts that are bound to their row and speaker
+# Raised by reading a text that is damaged or whose key is. Text in place of bytes is a TypeError.
+UNREADABLE_ERRORS = (InvalidTag, TypeError, ValueError)
 
 
 class SpeechErased(Exception):
@@ -156,7 +158,7 @@ class Spoken(models.Model):
         """Whether `text` can be decrypted."""
         try:
             _ = self.text
-        except (InvalidTag, TypeError, ValueError):
+        except UNREADABLE_ERRORS:
             return False
         return True
 
@@ -168,7 +170,7 @@ class Spoken(models.Model):
         """
         try:
             return str(self.text)
-        except (InvalidTag, TypeError, ValueError):  # text in place of bytes is a TypeError
+        except UNREADABLE_ERRORS:
             return gettext("[This text could not be decrypted.]")
 
     @property
@@ -217,7 +219,7 @@ class WordIndexRebuild(models.Model):
     NONE_FROM_BEFORE = ""
 
     key_id = models.CharField(max_length=8, primary_key=True)
-    # `word_index.FORMAT` of the words.
+    # `word_index.FORMAT` of the index.
     format = models.PositiveSmallIntegerField(default=1, db_default=1)
     last_line = models.BigIntegerField(default=0)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -230,10 +232,16 @@ class WordIndexRebuild(models.Model):
         return self.key_id
 
 
-def word_rows(line: Any) -> list[SpokenWord]:
-    """Return the word index rows of an utterance."""
+def sign_words(line: Any) -> list[int]:
+    """Set the signature of an utterance's marks, and return the marks.
+
+    Erased speech has neither. A new line gets its primary key now.
+    """
+    if line.pk is None:
+        line.pk = next_primary_key(type(line))
     marks = word_index.marks_of_line(line.session.user_id, line.text)
-    return [SpokenWord(utterance=line, mark=mark) for mark in marks]
+    line.words_signature = word_index.sign(line.pk, marks) if line.wrapped_session_key() else ""
+    return marks
 
 
 @models.BigIntegerField.register_lookup

@@ -11,7 +11,7 @@ import hmac
 import re
 import struct
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache, lru_cache
 from hashlib import blake2s
 from itertools import islice
@@ -29,8 +29,10 @@ MAX_WORDS_PER_QUERY = 8
 # Stored texts are shorter, and Unicode decomposition turns one letter into up to 18.
 MAX_TEXT_CHARACTERS = 10_000
 CACHED_PERSON_KEYS = 50_000
-# Of the words that `words` returns. 2: pairs for scripts without spaces, words with combining marks, emoji.
-FORMAT = 2
+# Of the index. 2: pairs for scripts without spaces, words with combining marks, emoji. 3: the marks of a line are
+# signed.
+FORMAT = 3
+SIGNED_AS = "marks of a line"
 WORD = re.compile(r"\w+")
 # Thai, Lao, Myanmar, Khmer; kana; Han.
 UNSPACED = (
@@ -67,13 +69,31 @@ def search_words(query: str) -> list[str]:
     return sorted(found, key=lambda word: (-len(word), word))[:MAX_WORDS_PER_QUERY]
 
 
-def marks_of_line(person_id: int, text: str) -> list[int]:
-    """Return the marks of a user's line: of its words and of their prefixes."""
+def marks_of_line(person_id: int, text: str, key_id: str | None = None) -> list[int]:
+    """Return the marks of a user's line, sorted: of its words and of their prefixes.
+
+    They are made with the current key, or with the one of `key_id`.
+    """
     found = list(islice(dict.fromkeys(words(text)), MAX_WORDS_PER_LINE))
     parts = dict.fromkeys(found)
     parts.update(dict.fromkeys(word[:length] for word in found for length in range(MIN_PREFIX_LETTERS, len(word))))
-    key = _person_key(signing.key(PURPOSE), person_id)
+    portal_key = signing.keys(PURPOSE)[key_id] if key_id else signing.key(PURPOSE)
+    key = _person_key(portal_key, person_id)
     return sorted({_mark(key, part) for part in islice(parts, MAX_MARKS_PER_LINE)})
+
+
+def sign(line_id: int, marks: Iterable[int]) -> str:
+    """Return the signature of a line's sorted marks: it shows that none was deleted, added or moved."""
+    return signing.sign(SIGNED_AS, line_id, *marks)
+
+
+def is_signed(signature: str, line_id: int, marks: Collection[object]) -> bool:
+    """Whether this portal signed these sorted marks of the line, with its current key or a retired one.
+
+    SQLite stores text in a column of numbers, so one row could hold several marks as they are signed.
+    """
+    are_marks = all(type(mark) is int for mark in marks)
+    return are_marks and signing.is_signed(signature, SIGNED_AS, line_id, *marks)
 
 
 def marks_of_query(word: str, people: Iterable[int], key_ids: Iterable[str]) -> list[int]:

@@ -60,7 +60,9 @@ ROWS_PER_PAGE = 500
 BYTES_PER_CHUNK = 64 * 1024
 YOU, STAFF = "you", "staff"
 # Secrets, and columns that only prove the record.
-HIDDEN_COLUMNS = frozenset({"password", "sealed", "hash", "previous_hash", "session_hash", "last_key", "post_data"})
+HIDDEN_COLUMNS = frozenset(
+    {"password", "sealed", "hash", "previous_hash", "session_hash", "last_key", "post_data", "words_signature"}
+)
 
 # Keys in an event's data with statements about rows of other tables.
 STATEMENT_KEYS = frozenset({statements.ROWS, statements.DELETED_ROWS})

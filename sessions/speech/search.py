@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
-from cryptography.exceptions import InvalidTag
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
@@ -16,7 +15,8 @@ from django.utils import timezone
 
 from heygen_portal.trail import signing
 from sessions.models import SpeechKey, SpokenWord, Utterance, WordIndexRebuild, word_index
-from sessions.models.speech import word_rows
+from sessions.models.speech import UNREADABLE_ERRORS, sign_words
+from sessions.speech import word_coverage
 
 # Lines with a word that are looked up first. Given thousands of marks, the database cannot estimate how few lines
 # match, and would read all sessions. With more lines than this, reading the newest sessions soon finds enough.
@@ -37,7 +37,7 @@ def matching(lines: QuerySet[Utterance], query: str, *, people: Iterable[int] | 
     if not words:
         return lines.none()
     user_ids = list(people if people is not None else User.objects.values_list("pk", flat=True))
-    key_ids, candidates = _keys_in_use(), None
+    key_ids, candidates = keys_in_use(), None
     for word in words:
         rows = SpokenWord.objects.filter(mark__any_of=word_index.marks_of_query(word, user_ids, key_ids))
         if candidates is not None:
@@ -55,7 +55,8 @@ def index(lines: Iterable[Utterance]) -> None:
 
     Lines stored one by one are indexed when saved.
     """
-    SpokenWord.objects.bulk_create([word for line in lines for word in word_rows(line)], ignore_conflicts=True)
+    with transaction.atomic():
+        _store({line: sign_words(line) for line in lines})
 
 
 def rebuild_batch() -> int:
@@ -64,7 +65,8 @@ def rebuild_batch() -> int:
     Returns how many, or 0 once all are indexed.
 
     Lines are indexed in the order in which they were stored, and each batch stores its progress: an interrupted
-    rebuild continues there, and concurrent rebuilds take turns. Unreadable lines keep their marks.
+    rebuild continues there, and concurrent rebuilds take turns. Unreadable lines keep their marks. Once all are
+    indexed, the audit log states that every line is signed.
     """
     current = signing.key_id()
     with transaction.atomic():
@@ -80,6 +82,7 @@ def rebuild_batch() -> int:
             state.last_line = pks[-1]
         elif not state.finished_at:
             state.finished_at = timezone.now()
+            word_coverage.state_all_lines()
         state.save()
     return len(pks)
 
@@ -107,15 +110,24 @@ def _reindex(pks: list[int]) -> None:
     # Locked first: an erasure destroys the key and then deletes the words. It waits, and deletes those made here too.
     sessions = Utterance.objects.filter(pk__in=pks).order_by().values("session")
     list(SpeechKey.objects.select_for_update().filter(pk__in=sessions).order_by("pk").values_list("pk"))
-    found: dict[int, list[SpokenWord]] = {}
+    found: dict[Utterance, list[int]] = {}
     for line in Utterance.objects.filter(pk__in=pks).select_related("session"):
-        with suppress(InvalidTag):
-            found[line.pk] = word_rows(line)
-    SpokenWord.objects.filter(utterance__in=found).delete()
-    SpokenWord.objects.bulk_create([word for words in found.values() for word in words], batch_size=5000)
+        if line.wrapped_key is None:
+            continue  # its key was deleted, and not by an erasure
+        with suppress(*UNREADABLE_ERRORS):
+            found[line] = sign_words(line)
+    _store(found)
 
 
-def _keys_in_use() -> list[str]:
+def _store(marks_by_line: dict[Utterance, list[int]]) -> None:
+    """Replace the marks of lines, and store the signatures."""
+    SpokenWord.objects.filter(utterance__in=[line.pk for line in marks_by_line]).delete()
+    rows = [SpokenWord(utterance=line, mark=mark) for line, marks in marks_by_line.items() for mark in marks]
+    SpokenWord.objects.bulk_create(rows, batch_size=5000)
+    Utterance._base_manager.bulk_update(marks_by_line, ["words_signature"])
+
+
+def keys_in_use() -> list[str]:
     """Return the IDs of the keys with which marks may have been made."""
     current, *retired = signing.keys(word_index.PURPOSE)
     if retired and WordIndexRebuild.objects.filter(key_id=current, finished_at__isnull=False).exists():

@@ -19,7 +19,7 @@ from django.db.models import Model
 from avatars.models import ProviderAccount
 from sessions.lifecycle import insert_sql
 from sessions.models import SessionTask, SpeechKey, SpokenWord, Status, StreamingSession, Utterance
-from sessions.models.speech import Spoken, next_primary_key, word_rows
+from sessions.models.speech import Spoken, next_primary_key, sign_words
 
 Row = TypeVar("Row", bound=Model)
 
@@ -66,8 +66,8 @@ def insert_task(task: SessionTask) -> None:
 
 def insert_line(line: Utterance) -> None:
     """Store a new line with its words for search, and set its primary key."""
+    marks = sign_words(line)
     _insert(line)
-    marks = [word.mark for word in word_rows(line)]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(_WORDS_POSTGRESQL, [line.pk, marks])

@@ -40,8 +40,19 @@ from sessions.exports import list_export, session_export
 from sessions.integrity import audit_statements, nightly_check, role_permissions, verification
 from sessions.integrity.fault import Fault
 from sessions.lifecycle import coverage, events, transitions
-from sessions.models import EndReason, Erasure, Export, ProviderErasure, Quota, SessionTask, SpeechKey, StreamingSession
+from sessions.models import (
+    EndReason,
+    Erasure,
+    Export,
+    ProviderErasure,
+    Quota,
+    SessionTask,
+    SpeechKey,
+    SpokenWord,
+    StreamingSession,
+)
 from sessions.retention import erasure, provider_erasure
+from sessions.speech import word_coverage
 from sessions.timeline import page_clock
 from sessions.web import page_reports
 from tests.sessions.tampering import live_session
@@ -55,7 +66,6 @@ NOT_SHOWN = {
     "serverprocess": "which web processes live",
     "tab": "which tabs are open",
     "wordindexrebuild": "how far a rebuild of the index of words has come",
-    "spokenword": "the index of words, made from the lines",
     "signin": "whose a row of the sign-in log is; deleted with that row",
     "spendalarm": "who was mailed about a cap",
     "invitation": "links that are open; invited, joined and revoked are audit entries",
@@ -74,12 +84,15 @@ COLUMNS_NOT_SHOWN = {
     "daytotal": {"id": "day, account and persona name it"},
     "group_permissions": {"id": "role and permission name it"},
     "historycheck": {"id": "its beginning names it"},
+    "spokenword": {"id": "its line and mark name it"},
     **{
         table.model._meta.model_name: dict(table.uncovered)
         for table in (*coverage.TABLES.values(), *coverage.AUDITED.values())
         if table.uncovered and table.model._meta.model_name
     },
 }
+# Not stated, but compared with the word index.
+del COLUMNS_NOT_SHOWN["utterance"]["words_signature"]
 # The name of a model's table in faults.
 TABLE_OF = {
     "conversation": "conversation",
@@ -89,6 +102,7 @@ TABLE_OF = {
     "sessionseal": "seal",
     "sessiontask": "task",
     "utterance": "line",
+    "spokenword": "line",
     "speechkey": "speech_key",
     "sessiontotal": "total",
     "daytotal": "day_total",
@@ -218,6 +232,7 @@ def build_world() -> World:
     for _ in range(3):
         assert nightly_check.check_record(timezone.now()).fault_count == 0
     assert audit_statements.upgrade()
+    word_coverage.state_signed_lines()
     return World(one, two)
 
 
@@ -330,6 +345,8 @@ def key_of(model: type[models.Model], pk: Any) -> Any:
 
 
 def is_fault_of(fault: Fault, model: type[models.Model], column: str) -> bool:
+    if model is SpokenWord:
+        column = "words"
     return fault.table == TABLE_OF[model._meta.model_name or ""] and fault.column == column
 
 
