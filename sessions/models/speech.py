@@ -17,6 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.runtime.generics import AnyTextField
+from heygen_portal.trail.raw_values import blob
 from sessions.models import speech_encryption, word_index
 
 FORMAT_BOUND_TO_ROW = 2  # texts that are bound to their row and speaker
@@ -91,7 +92,8 @@ class _DecryptedText:
         if not wrapped or not row.sealed:
             return ""
         bound_to = row.bound_to if row.seal_format >= FORMAT_BOUND_TO_ROW else ""
-        return speech_encryption.decrypt(wrapped, row.session_id, bytes(row.sealed), bound_to)
+        # Tampering may have left a number, and `bytes` of a large one would exhaust memory.
+        return speech_encryption.decrypt(blob(wrapped), row.session_id, blob(row.sealed), bound_to)
 
     def __set__(self, row: Spoken, text: str) -> None:
         row.encrypt(text, SpeechKey.wrapped_for(row.session_id))
@@ -150,7 +152,7 @@ class Spoken(models.Model):
         """
         if "wrapped_key" not in vars(self):
             row = SpeechKey.objects.filter(session_id=self.session_id).first()
-            self.wrapped_key = bytes(row.wrapped) if row else None
+            self.wrapped_key = blob(row.wrapped) if row else None
         return self.wrapped_key
 
     @property

@@ -39,6 +39,7 @@ TOGETHER = {
         "tests/sessions/integrity/test_tampering_columns.py",
         "tests/sessions/integrity/test_tampering_ends_and_audit_log.py",
         "tests/sessions/integrity/test_verification.py",
+        "tests/sessions/integrity/test_word_faults.py",
         "tests/sessions/lifecycle/test_events.py",
         "tests/sessions/lifecycle/test_record_through_life.py",
         "tests/sessions/personal_data/test_closing.py",
