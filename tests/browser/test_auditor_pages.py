@@ -19,6 +19,8 @@ PAGES = {
     f"{SESSIONS}{TROUBLED}/export/": "'form:has(#id_reason)'",
     f"{SESSIONS}search/": "'form:has(#id_reason)'",
     "/admin/avatar_sessions/export/new/": "'form:has(#id_reason)'",
+    "/admin/heygen_portal/auditentry/": "'#changelist-form'",
+    "/admin/avatar_sessions/historycheck/": "'#changelist-form'",
 }
 
 
@@ -42,4 +44,13 @@ async def test_an_auditors_pages_are_accessible_and_log_no_errors(chromium: Brow
             await page.evaluate(axe_source())
             found = await page.evaluate(f"async () => (await axe.run({part})).violations.map(({{ id }}) => id)")
             problems += [f"{path}: {violation}" for violation in found]
+        await page.goto(f"{stage.portal.url}{SESSIONS}{TROUBLED}/export/")
+        await page.check("input[name=format][value=html]")
+        await page.fill("#id_reason", "Reclamación 2026-118")
+        async with page.expect_navigation():
+            await page.press("#id_reason", "Enter")
+        await page.get_by_text("Reclamación 2026-118").first.wait_for()  # the record to print
+        await page.evaluate(axe_source())
+        found = await page.evaluate("async () => (await axe.run(document)).violations.map(({ id }) => id)")
+        problems += [f"printed record: {violation}" for violation in found]
     assert problems == []
