@@ -8,7 +8,6 @@ from datetime import timedelta
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from django.db import transaction
 from django.utils import timezone
 
 from heygen_portal import providers
@@ -137,9 +136,6 @@ def _task_failure(exc: ProviderError) -> str:
 
 
 def _record_outcome(task: SessionTask) -> None:
-    with transaction.atomic():
-        speech_sql.update_outcome(task)
-        events.record(task.session_id, events.task_entry(task))
-        if task.sent_by_id is None:
-            return  # the greeting: no tab waits for its outcome
+    events.record_with(task.session_id, events.task_entry(task), speech_sql.outcome_of(task))
+    if task.sent_by_id is not None:  # not the greeting: no tab waits for its outcome
         broadcast.publish(task.session_id, broadcast.TaskSent.of(task))

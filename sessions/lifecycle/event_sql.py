@@ -6,9 +6,11 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Model
 
 from sessions.lifecycle import insert_sql
+from sessions.lifecycle.insert_sql import RowUpdate
 from sessions.models import SessionEvent, SessionHead, Status, StreamingSession
 
 EVENTS, HEADS, SESSIONS = (model._meta.db_table for model in (SessionEvent, SessionHead, StreamingSession))
@@ -45,19 +47,26 @@ def record_end(session_id: UUID) -> RecordEnd:
     return RecordEnd.of(session_id, tuple(head), stored)
 
 
-def insert_next(event: SessionEvent, signature: str) -> bool:
-    """Store an event and move its session's head to it.
+def insert_next(event: SessionEvent, signature: str, update: RowUpdate | None = None) -> bool:
+    """Store an event, move its session's head to it, and update a row of the session along with them.
 
     Return False if nothing was stored. `signature` is that of the new head. Nothing is stored for a first event,
     after the session's end, or if the event does not follow the newest one because another process appended or the
     database was changed. The session's row is locked first, so a caller that already holds the lock is not
-    disturbed.
+    disturbed. Raises DatabaseError, and stores nothing, if the row to update is not there.
     """
     values = insert_sql.values(event)
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute(_append_statement(), [*values, signature])
-            return bool(cursor.fetchone()[0])
+            if update is None:
+                cursor.execute(_append_statement(), [*values, signature])
+            else:
+                statement = _append_and_update_statement(type(update.row), update.statement)
+                cursor.execute(statement, [*values, signature, update.row.pk, *update.parameters])
+            row = cursor.fetchone()
+            if row is None:
+                raise DatabaseError(f"{update} is not stored")
+            return bool(row[0])
     # SQLite has one writer at a time.
     key = values[0]
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
@@ -65,6 +74,8 @@ def insert_next(event: SessionEvent, signature: str) -> bool:
         cursor.execute(_MOVE_HEAD, [*head, key, Status.ENDED, key, event.number])
         if cursor.rowcount:
             cursor.execute(insert_sql.statement(SessionEvent), values)
+            if update:
+                update.store()
             return True
     return False
 
@@ -105,4 +116,14 @@ END $$
 def _append_statement() -> str:
     casts = {"session_id": "uuid", "number": "integer", "data": "jsonb", "at": "timestamptz"}
     values = ", ".join(f"%s::{casts.get(field.column, 'varchar')}" for field in insert_sql.fields(SessionEvent))
-    return f"SELECT avatar_sessions_append({values}, %s::varchar)"
+    return f"SELECT avatar_sessions_append({values}, %s::varchar) AS is_stored"
+
+
+@cache
+def _append_and_update_statement(model: type[Model], update: str) -> str:
+    """Return one statement, and so one transaction, in one round trip."""
+    return f"""
+        WITH appended AS ({_append_statement()} FROM {model._meta.db_table} WHERE {model._meta.pk.column} = %s),
+        updated AS ({update} AND (SELECT is_stored FROM appended))
+        SELECT is_stored FROM appended
+    """

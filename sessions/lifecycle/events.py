@@ -17,6 +17,7 @@ from django.utils import timezone
 from heygen_portal.trail import hash_chain, statements
 from sessions.lifecycle import broadcast, coverage, event_sql
 from sessions.lifecycle.event_kinds import EventKind
+from sessions.lifecycle.insert_sql import RowUpdate
 from sessions.models import (
     SessionEvent,
     SessionHead,
@@ -69,6 +70,19 @@ def record(session_id: UUID, *entries: Entry) -> None:
         append(session_id, *entries, is_over=session.status == Status.ENDED)
 
 
+def record_with(session_id: UUID, entry: Entry, update: RowUpdate) -> None:
+    """Append an event and update a row of the session: both or neither.
+
+    Raises DatabaseError if the row is not there.
+    """
+    guess = _last_appended.pop(session_id, None)
+    if guess and _insert_next(session_id, *guess, entry, update):
+        return
+    with transaction.atomic():
+        update.store()
+        record(session_id, entry)
+
+
 # Number and hash of the last event that this process appended to each session. It is usually still the newest one. A
 # wrong guess is rejected by the database. It needs no signature, because it never was in the database.
 _last_appended: dict[UUID, tuple[int, str]] = {}
@@ -90,9 +104,9 @@ def _append_single(session_id: UUID, entry: Entry) -> bool:
     return end.is_signed and _insert_next(session_id, end.number, end.hash, entry)
 
 
-def _insert_next(session_id: UUID, number: int, last_hash: str, entry: Entry) -> bool:
+def _insert_next(session_id: UUID, number: int, last_hash: str, entry: Entry, update: RowUpdate | None = None) -> bool:
     row = _next_event(session_id, number, last_hash, entry)
-    if not event_sql.insert_next(row, SessionHead.sign(session_id, row.number, row.hash)):
+    if not event_sql.insert_next(row, SessionHead.sign(session_id, row.number, row.hash), update):
         return False
     if len(_last_appended) >= MAX_GUESSES:
         _last_appended.clear()

@@ -13,93 +13,117 @@ from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import DatabaseError, connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import Model
 
 from avatars.models import ProviderAccount
 from sessions.lifecycle import insert_sql
+from sessions.lifecycle.insert_sql import RowUpdate
 from sessions.models import SessionTask, SpeechKey, SpokenWord, Status, StreamingSession, Utterance
-from sessions.models.speech import Spoken, next_primary_key, sign_words
+from sessions.models.speech import sign_words
 
 Row = TypeVar("Row", bound=Model)
 
-ACCOUNTS, KEYS, SESSIONS, TASKS, WORDS = (
-    model._meta.db_table for model in (ProviderAccount, SpeechKey, StreamingSession, SessionTask, SpokenWord)
+ACCOUNTS, KEYS, LINES, SESSIONS, TASKS, WORDS = (
+    model._meta.db_table for model in (ProviderAccount, SpeechKey, Utterance, StreamingSession, SessionTask, SpokenWord)
 )
 
 
-def lock_live_session(session_id: UUID, *, for_text: bool = False) -> StreamingSession | None:
-    """Lock and return a live session with its account and speech key.
+def live_session(session_id: UUID, *, is_locked: bool, for_text: bool = False) -> StreamingSession | None:
+    """Return a live session with its account and speech key.
 
-    Returns None if it is not live.
+    Returns None if it is not live. With `is_locked`, its row stays locked until the transaction ends.
 
-    With `for_text`, the session also has `task_key` and `line_key`, the primary keys for the two rows of a text.
+    With `for_text`, the session also has `task_key` and `line_key`, the primary keys for the two rows of a text. On
+    SQLite the caller must be in a transaction that stores both.
     """
     key = StreamingSession._meta.pk.get_db_prep_value(session_id, connection)
-    reserves_keys = for_text and connection.vendor == "postgresql"
     with connection.cursor() as cursor:
-        cursor.execute(_live_session_query(connection.vendor, reserves_keys), [key, Status.LIVE])
+        cursor.execute(_live_session_query(connection.vendor, is_locked, for_text), [key, Status.LIVE])
         row = cursor.fetchone()
     if row is None:
         return None
     columns = iter(row)
     session, account = _next_row(StreamingSession, columns), _next_row(ProviderAccount, columns)
     session.account = account
-    wrapped, *keys = columns
-    if for_text and not reserves_keys:
-        keys = [next_primary_key(SessionTask), next_primary_key(Utterance)]
-    vars(session).update(zip(("wrapped_key", "task_key", "line_key"), (wrapped, *keys), strict=False))
+    vars(session).update(zip(("wrapped_key", "task_key", "line_key"), columns, strict=False))
     return session
 
 
 def update_activity(session: StreamingSession) -> None:
     """Store the time of the last activity and the next deadline."""
-    fields = [StreamingSession._meta.get_field(name) for name in ("active_at", "deadline_at", "id")]
-    with connection.cursor() as cursor:
-        cursor.execute(_ACTIVITY, [insert_sql.value(session, field) for field in fields])
+    RowUpdate(session, ACTIVITY).store()
 
 
-def insert_task(task: SessionTask) -> None:
-    """Store a new task and set its primary key."""
-    _insert(task)
+def store_text(session: StreamingSession, task: SessionTask, line: Utterance) -> bool:
+    """Store a new text, its line with the words for search, and its session's activity.
 
-
-def insert_line(line: Utterance) -> None:
-    """Store a new line with its words for search, and set its primary key."""
-    marks = sign_words(line)
-    _insert(line)
+    Return False, and store nothing, if the session is not live any more, or if what its deadline depends on has changed
+    since it was read. The caller of SQLite's version has locked it.
+    """
+    marks = sign_words(line)  # before its values are read, because it sets the signature
+    rows = {row: insert_sql.values(row, with_key=True) for row in (task, line)}
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute(_WORDS_POSTGRESQL, [line.pk, marks])
+            unchanged: list[Any] = [session.pk, Status.LIVE, session.ends_at, session.abandoned_at]
+            activity = [session.active_at, session.deadline_at, *unchanged]
+            cursor.execute(_store_text_statement(), [*activity, *rows[task], *rows[line], line.pk, marks])
+            if not cursor.fetchone()[0]:
+                return False
         else:
+            update_activity(session)
+            for row, values in rows.items():
+                cursor.execute(insert_sql.statement(type(row), with_key=True), values)
             cursor.execute(_WORDS_SQLITE, [line.pk, json.dumps(marks)])
+    for row in rows:
+        row._state.adding, row._state.db = False, connection.alias
+    return True
 
 
-def update_outcome(task: SessionTask) -> None:
-    """Store what became of a task. Raises DatabaseError if the task is not there."""
-    fields = [SessionTask._meta.get_field(name) for name in (*OUTCOME, "id")]
-    with connection.cursor() as cursor:
-        cursor.execute(_OUTCOME, [insert_sql.value(task, field) for field in fields])
-        if not cursor.rowcount:
-            raise DatabaseError(f"task {task.pk} is not stored")
+def outcome_of(task: SessionTask) -> RowUpdate:
+    """Return the update that stores what became of a task."""
+    return RowUpdate(task, OUTCOME)
 
 
+ACTIVITY = ("active_at", "deadline_at")
 OUTCOME = ("status", "provider_task_id", "failure", "latency")
-_OUTCOME = f"UPDATE {TASKS} SET {', '.join(f'{name} = %s' for name in OUTCOME)} WHERE id = %s"
-_ACTIVITY = f"UPDATE {SESSIONS} SET active_at = %s, deadline_at = %s WHERE id = %s"
-# One statement for all words of a line.
-_WORDS_POSTGRESQL = f"INSERT INTO {WORDS} (utterance_id, mark) SELECT %s, unnest(%s::bigint[])"
 _WORDS_SQLITE = f"INSERT INTO {WORDS} (utterance_id, mark) SELECT %s, value FROM json_each(%s)"
 
 
 @cache
-def _live_session_query(vendor: str, reserves_keys: bool) -> str:
-    lock = "FOR UPDATE OF held" if vendor == "postgresql" else ""  # SQLite allows one writer at a time
-    keys = "".join(
-        f", nextval(pg_get_serial_sequence('{model._meta.db_table}', 'id')) AS {name}"
-        for name, model in (("task_key", SessionTask), ("line_key", Utterance))
-        if reserves_keys
+def _store_text_statement() -> str:
+    """Return one statement for PostgreSQL, and so one transaction, in one round trip."""
+
+    def insert(model: type[Model]) -> str:
+        fields = insert_sql.fields(model, with_key=True)
+        names, values = (
+            ", ".join(part) for part in zip(*((f.column, insert_sql.cast(f)) for f in fields), strict=True)
+        )
+        return f"INSERT INTO {model._meta.db_table} ({names}) SELECT {values} FROM held"
+
+    return f"""
+        WITH held AS (
+            UPDATE {SESSIONS} SET active_at = %s, deadline_at = %s
+            WHERE id = %s AND status = %s AND ends_at = %s AND abandoned_at IS NOT DISTINCT FROM %s::timestamptz
+            RETURNING id
+        ),
+        task AS ({insert(SessionTask)}),
+        line AS ({insert(Utterance)}),
+        words AS (INSERT INTO {WORDS} (utterance_id, mark) SELECT %s, unnest(%s::bigint[]) FROM held)
+        SELECT count(*) FROM held
+    """
+
+
+@cache
+def _live_session_query(vendor: str, is_locked: bool, for_text: bool) -> str:
+    # SQLite allows one writer at a time. An insert with a key moves its sequence there.
+    lock = "FOR UPDATE OF held" if is_locked and vendor == "postgresql" else ""
+    next_key = (
+        "nextval(pg_get_serial_sequence('{table}', 'id'))"
+        if vendor == "postgresql"
+        else "1 + coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{table}'), 0)"
     )
+    keys = "".join(f", {next_key.format(table=table)}" for table in (TASKS, LINES) if for_text)
     models = (("held", StreamingSession), ("account", ProviderAccount))
     columns = ", ".join(f"{table}.{field.column}" for table, model in models for field in model._meta.concrete_fields)
     return f"""
@@ -113,10 +137,11 @@ def _next_row(model: type[Row], columns: Iterator[Any]) -> Row:
     """Take the columns of a model from a result, in the order of its fields."""
     fields = model._meta.concrete_fields
     values = list(islice(columns, len(fields)))
-    for at, expression, converters in _converters(model, connection.vendor):
+    database = connections[DEFAULT_DB_ALIAS]  # once, because each access to `connection` looks it up again
+    for at, expression, converters in _converters(model, database.vendor):
         for convert in converters:
-            values[at] = convert(values[at], expression, connection)
-    return model.from_db(connection.alias, [field.attname for field in fields], values)
+            values[at] = convert(values[at], expression, database)
+    return model.from_db(database.alias, [field.attname for field in fields], values)
 
 
 @cache
@@ -132,12 +157,3 @@ def _converters(model: type[Model], vendor: str) -> list[tuple[int, Any, list[An
         if converters:
             found.append((at, expression, converters))
     return found
-
-
-def _insert(row: Spoken) -> None:
-    """Store a row with a reserved primary key, to which its sealed text is bound."""
-    with connection.cursor() as cursor:
-        statement = insert_sql.statement(type(row), with_key=True)
-        cursor.execute(f"{statement} RETURNING id", insert_sql.values(row, with_key=True))
-        row.pk = cursor.fetchone()[0]
-    row._state.adding, row._state.db = False, connection.alias

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from sessions import errors
 from sessions.actions import deadlines
+from sessions.lifecycle import events
 from sessions.models import SessionTask, Status, StreamingSession, Utterance
 from sessions.speech import search as speech_search
 from sessions.speech import speech_sql
@@ -60,7 +65,7 @@ def test_the_outcome_of_a_text_is_stored_and_a_missing_task_is_an_error() -> Non
     task, other = accept(session, "Hola"), accept(session, "Adiós")
     task.status, task.provider_task_id = SessionTask.Status.SENT, "task-1"
     task.failure, task.latency = "", timedelta(milliseconds=1234)
-    speech_sql.update_outcome(task)
+    speech_sql.outcome_of(task).store()
     stored = SessionTask.objects.get(pk=task.pk)
     assert (stored.status, stored.provider_task_id, stored.failure, stored.latency) == (
         SessionTask.Status.SENT,
@@ -72,4 +77,65 @@ def test_the_outcome_of_a_text_is_stored_and_a_missing_task_is_an_error() -> Non
     assert SessionTask.objects.get(pk=other.pk).status == other.status != SessionTask.Status.SENT
     task.pk = 10**9
     with pytest.raises(DatabaseError):
-        speech_sql.update_outcome(task)
+        speech_sql.outcome_of(task).store()
+
+
+@pytest.fixture
+def read_with_change(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[bool]]:
+    """Return a function that makes each read of a session be followed by a change; it returns the list of reads."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite allows one writer at a time, so the session is locked when it is read")
+    read = speech_sql.live_session
+
+    def install(session: StreamingSession, **change: Any) -> list[bool]:
+        reads: list[bool] = []
+
+        def read_and_change(session_id: UUID, *, is_locked: bool, for_text: bool = False) -> StreamingSession | None:
+            reads.append(is_locked)
+            found = read(session_id, is_locked=is_locked, for_text=for_text)
+            StreamingSession.objects.filter(pk=session.pk).update(**change)
+            return found
+
+        monkeypatch.setattr(speech_sql, "live_session", read_and_change)
+        return reads
+
+    return install
+
+
+def test_a_session_whose_tab_left_after_it_was_read_is_read_again_with_a_lock(
+    read_with_change: Callable[..., list[bool]],
+) -> None:
+    session = StreamingSessionFactory.create()
+    accept(session, "Hola")  # creates the session's key
+    reads = read_with_change(session, abandoned_at=timezone.now())
+    accept(session, "Adiós")
+    assert reads == [False, True]
+    assert session.tasks.count() == session.utterances.count() == 2
+
+
+def test_nothing_is_stored_if_the_session_stops_after_it_was_read(read_with_change: Callable[..., list[bool]]) -> None:
+    session = StreamingSessionFactory.create()
+    accept(session, "Hola")
+    read_with_change(session, status=Status.STOPPING, end_reason="idle")
+    with pytest.raises(errors.NotLive):
+        accept(session, "Adiós")
+    assert session.tasks.count() == session.utterances.count() == 1
+
+
+@pytest.mark.parametrize("is_newest_known", [True, False])
+def test_an_outcome_and_its_event_are_stored_both_or_neither(is_newest_known: bool) -> None:
+    session = StreamingSessionFactory.create()
+    events.record(session.pk, events.Entry("first"))
+    events.record(session.pk, events.Entry("second"))
+    task = accept(session, "Hola")
+    task.status, task.latency = SessionTask.Status.SENT, timedelta(milliseconds=1234)
+    if not is_newest_known:  # another process has appended
+        events._last_appended.clear()
+    events.record_with(session.pk, events.task_entry(task), speech_sql.outcome_of(task))
+    assert list(session.events.values_list("kind", flat=True).order_by("number")) == ["first", "second", "task"]
+    assert SessionTask.objects.get().status == SessionTask.Status.SENT
+    entry, task.pk = events.task_entry(task), 10**9
+    # Only the test's own transaction needs a savepoint.
+    with pytest.raises(DatabaseError), transaction.atomic() if connection.in_atomic_block else nullcontext():
+        events.record_with(session.pk, entry, speech_sql.outcome_of(task))
+    assert session.events.count() == 3
