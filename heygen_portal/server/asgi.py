@@ -103,7 +103,13 @@ class Server(daphne.server.Server):
         for application in running:
             application.cancel()
         logger.info("Cancelled %d running applications", len(running))
-        return defer.Deferred.fromFuture(asyncio.gather(*running, return_exceptions=True))
+        return defer.Deferred.fromFuture(asyncio.ensure_future(_end_loop(running)))
+
+
+async def _end_loop(applications: list[asyncio.Task[None]]) -> None:
+    await asyncio.gather(*applications, return_exceptions=True)
+    # As `asyncio.run` does, which Twisted's reactor replaces. Closes the connections to providers.
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 def _with_backlog(endpoint: str) -> str:

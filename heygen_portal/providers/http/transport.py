@@ -28,6 +28,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def __init__(self, tls: ssl.SSLContext) -> None:
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         limits = request.extensions["timeout"]
@@ -35,7 +36,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             connect=limits["pool"], sock_connect=limits["connect"], sock_read=limits["read"]
         )
         with _httpx_errors(request):
-            answer = await self._open_session().request(
+            answer = await self._open_session(request).request(
                 request.method,
                 URL(str(request.url), encoded=True),
                 headers={name.decode("ascii"): value.decode("latin-1") for name, value in request.headers.raw},
@@ -47,7 +48,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             )
         return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer, request), request=request)
 
-    def _open_session(self) -> aiohttp.ClientSession:
+    def _open_session(self, request: httpx.Request) -> aiohttp.ClientSession:
+        if self._is_closed:
+            raise httpx.ConnectError("the connections are closed", request=request)
         if self._session is None:  # only inside a running event loop
             connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=self._tls)
             self._session = aiohttp.ClientSession(
@@ -59,6 +62,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return self._session
 
     async def aclose(self) -> None:
+        self._is_closed = True
         if self._session is not None:
             await self._session.close()
 

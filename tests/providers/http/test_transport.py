@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
-from heygen_portal.providers.contract.provider import NotSent, ProviderUnreachable
+from heygen_portal import providers
+from heygen_portal.providers.contract.provider import NotSent, Provider, ProviderUnreachable
 from heygen_portal.providers.heygen import wire
 from heygen_portal.providers.http import transport
 from heygen_portal.providers.http.client import ApiClient
 from local import ports
+from tests.providers.http.test_pool import Account
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -54,6 +57,29 @@ def response(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
 
 
 OK = response(b'{"code": 100, "data": {"task_id": "t-1"}}')
+
+
+def test_connections_of_a_loop_are_closed_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    async def call() -> Provider:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(reader)
+            writer.write(response(b'{"code": 100, "data": {"sessions": []}}'))
+            await writer.drain()
+
+        async with service(answer) as url:
+            provider = providers.for_account(Account(base_url=url))
+            await provider.list_sessions()
+            return provider
+
+    async def call_again(provider: Provider) -> None:
+        with pytest.raises(NotSent):
+            await provider.list_sessions()
+
+    provider = asyncio.run(call())
+    asyncio.run(call_again(provider))
+    del provider
+    gc.collect()
+    assert caplog.messages == []  # aiohttp logs connections that nobody closed
 
 
 async def test_calls_reuse_a_connection_and_send_each_header_once() -> None:
