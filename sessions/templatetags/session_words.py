@@ -47,10 +47,10 @@ register.filter(durations.measured_duration)
 def on_clock(since: timedelta) -> str:
     """Return the seconds since the beginning, in days for much later events.
 
-    Seconds have three decimals.
+    Seconds have three decimals. They are negative for what a page did before it asked for the session.
     """
-    if since.days:
-        return f"{since.days} d"
+    if days := int(since / timedelta(days=1)):
+        return f"{days} d"
     return formats.number_format(since.total_seconds(), 3, use_l10n=True, force_grouping=False)
 
 

@@ -153,6 +153,18 @@ def test_the_page_shows_costs_and_the_export_to_those_who_may_see_them(session: 
     assert 'href="../export/"' not in operator.get(page_of(session), headers=ENGLISH).content.decode()
 
 
+@pytest.mark.parametrize(
+    ("since", "shown"),
+    [(timedelta(days=3, hours=2), "3 d"), (timedelta(days=1), "1 d"), (timedelta(milliseconds=-420), "-0.420")],
+)
+def test_events_of_later_days_and_before_the_request_are_shown_with_their_distance(
+    session: StreamingSession, since: timedelta, shown: str
+) -> None:
+    events.record(session.pk, Entry("room_connected", {}, events.Source.BROWSER, session.created_at + since))
+    client, _ = signed_in(roles.AUDITOR)
+    assert f">{shown}</td>" in client.get(page_of(session), headers=ENGLISH).content.decode()
+
+
 def test_an_erased_line_is_marked(session: StreamingSession) -> None:
     key = session.speech_key
     key.wrapped, key.erased_at = b"", session.created_at

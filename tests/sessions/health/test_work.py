@@ -80,6 +80,17 @@ def test_an_old_integrity_check_or_its_faults_are_a_problem(
     assert list(problems()) == ["integrity_check"]
 
 
+@pytest.mark.parametrize(("hours", "expected"), [(47, []), (49, ["integrity_check"])])
+def test_a_record_that_was_never_verified_is_a_problem_once_it_is_old(
+    account: ProviderAccount, hours: int, expected: list[str]
+) -> None:
+    """A check that did not finish verified nothing."""
+    HistoryCheck.objects.update(ended_at=None)
+    created_at = timezone.now() - timedelta(hours=hours)
+    StreamingSessionFactory.create(persona=Persona.objects.get(), status="ended", created_at=created_at)
+    assert list(problems()) == expected
+
+
 @pytest.mark.parametrize("hours", [49, None])
 def test_an_old_or_missing_sync_is_a_problem(account: ProviderAccount, hours: int | None) -> None:
     account.synced_at = None if hours is None else timezone.now() - timedelta(hours=hours)

@@ -202,6 +202,18 @@ def test_an_open_session_is_stopped_and_its_text_erased(visitor: Client, person:
     assert texts(session) == [""]
 
 
+def test_a_queued_user_leaves_the_queue_and_the_next_one_moves_up(visitor: Client, person: User) -> None:
+    persona = PersonaFactory.create(published=True)
+    process = ServerProcess.objects.create(lease_ends_at=timezone.now() + timedelta(minutes=1))
+    queue.join(person.pk, persona, TabAddress(process.pk, "the-tab"))
+    queue.join(UserFactory.create().pk, persona, TabAddress(process.pk, "another-tab"))
+    visitor.post(CLOSE, {"username": NAME})
+    assert queue.position_of("the-tab") is None
+    behind = queue.position_of("another-tab")
+    assert behind is not None
+    assert (behind.position, behind.waiting) == (1, 1)
+
+
 def test_held_text_is_erased_the_night_after_the_release(visitor: Client, person: User, administrator: User) -> None:
     held, other = ended_session(person), ended_session(person)
     hold = erasure.hold(held.pk, "Expediente 12", administrator.pk)
