@@ -25,7 +25,7 @@ Send = Callable[[], Awaitable[None]]
 # transaction takes a millisecond.
 _sqlite_executor = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
 # Django asks PostgreSQL whether a kept connection still works, which costs each call a round trip. A connection of this
-# thread that worked so recently is not asked. If it fails all the same, Django replaces it for the next call.
+# thread that worked so recently is not asked. If it fails all the same, Django replaces it, and asks the next one.
 TRUSTED_S = 1.0
 _this_thread = threading.local()
 _sends_after_return: ContextVar[list[Send] | None] = ContextVar("afterwards", default=None)
@@ -51,11 +51,13 @@ def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
                 database: Any = connections[DEFAULT_DB_ALIAS]  # the stubs lack the attribute
                 database.health_check_done = True
             token = _sends_after_return.set(sends)
+            _this_thread.trusted_until = 0.0
             try:
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
             finally:
                 _sends_after_return.reset(token)
-                _this_thread.trusted_until = time.monotonic() + TRUSTED_S
+            _this_thread.trusted_until = time.monotonic() + TRUSTED_S
+            return result
 
         try:
             return await database_sync_to_async(call, thread_sensitive=False, executor=executor)()

@@ -102,12 +102,13 @@ def read_with_change(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[bool
     return install
 
 
-def test_a_session_whose_tab_left_after_it_was_read_is_read_again_with_a_lock(
-    read_with_change: Callable[..., list[bool]],
+@pytest.mark.parametrize("column", ["abandoned_at", "ends_at"])
+def test_a_session_whose_limits_changed_after_it_was_read_is_read_again_with_a_lock(
+    read_with_change: Callable[..., list[bool]], column: str
 ) -> None:
     session = StreamingSessionFactory.create()
     accept(session, "Hola")  # creates the session's key
-    reads = read_with_change(session, abandoned_at=timezone.now())
+    reads = read_with_change(session, **{column: timezone.now()})
     accept(session, "Adiós")
     assert reads == [False, True]
     assert session.tasks.count() == session.utterances.count() == 2
