@@ -105,4 +105,5 @@ UNCOVERED = (
     ),
     Uncovered("sessions/web/session_consumer.py", "SessionConsumer.follow", "if self.is_open:", LEAVES),
     Uncovered("sessions/web/session_consumer.py", "SessionConsumer.give_command", "if not self.is_open:", LEAVES),
+    Uncovered("sessions/web/session_consumer.py", "SessionConsumer.on_prepare", "if not self.is_open:", LEAVES),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -257,6 +258,24 @@ async def test_dropped_reports_are_recorded_once_and_counted_once_per_session(ta
         await gate.close()
     first, last = await dropped_events(str(session.pk))
     assert (first, last) == ({"because": "rate"}, {"because": "rate", "count": 5 * tabs})
+
+
+@override_settings(BUDGETS={"report.session": "1/minute"})
+async def test_a_process_counts_dropped_reports_of_the_newest_sessions_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_gate, "MAX_SESSIONS_COUNTED", 2)
+    monkeypatch.setattr(report_gate, "_dropped", OrderedDict())
+    sessions = [await sync_to_async(StreamingSessionFactory.create)() for _ in range(3)]
+    for session in sessions:
+        gate = report_gate.ReportGate()
+        gate.overflowed(None)  # its tab has no session yet
+        assert await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
+        with pytest.raises(TooManyRequests):
+            await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
+    for session in sessions:
+        await sync_to_async(end)(session)
+        await report_gate.record_dropped(session.pk)
+    counted = [[row.get("count") for row in await dropped_events(str(session.pk))] for session in sessions]
+    assert counted == [[None], [None, 1], [None, 1]]
 
 
 @override_settings(BUDGETS={"report.session": "1/minute", "report.person": "1/minute"})

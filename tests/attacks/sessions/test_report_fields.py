@@ -75,6 +75,13 @@ def test_reported_fields_are_stored(kind: str) -> None:
     assert stored(session, kind) == KEPT[kind]
 
 
+@pytest.mark.parametrize("fps", [True, "24", 2**53 + 1, 1e300, [24]])
+def test_only_numbers_that_both_databases_return_unchanged_are_stored(fps: object) -> None:
+    session = StreamingSessionFactory.create()
+    report(session, "picture", {"fps": fps, "seconds": 60})
+    assert stored(session, "picture") == {"seconds": 60}
+
+
 def test_every_step_of_the_pages_recovery_is_known() -> None:
     ladder = (ROOT / "sessions/static/sessions/recovery/ladder.js").read_text()
     assert set(re.findall(r'\bstep: "(\w+)"', ladder)) <= set(report_fields.RECOVERY_STEPS)

@@ -95,3 +95,6 @@ async def test_a_process_that_renews_late_restores_its_tabs() -> None:
     await session.arefresh_from_db()
     assert session.abandoned_at is None
     assert await session.tabs.acount() == 1
+    await sync_to_async(tabs.leave)("one")  # as another process does for a page that leaves
+    await process.renew_lease()  # in time
+    assert await session.tabs.acount() == 0

@@ -137,6 +137,12 @@ def test_an_event_of_a_room_without_a_session_is_ignored() -> None:
     assert post(event("participant_joined")) == 204
 
 
+@pytest.mark.parametrize("kind", ["room_started", "track_unpublished", "egress_ended"])
+def test_an_event_of_no_interest_is_accepted_and_not_recorded(session: StreamingSession, kind: str) -> None:
+    assert post(event(kind)) == 204
+    assert event_kinds(session) == []
+
+
 def test_a_session_ends_when_the_person_leaves_the_room_even_if_a_tab_stays(
     session: StreamingSession,
 ) -> None:
