@@ -6,6 +6,8 @@ from collections.abc import Awaitable
 from typing import TypeVar
 from uuid import UUID
 
+from django.db import transaction
+
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import ProviderRejected, ProviderUnreachable, RoomCommand
 from heygen_portal.runtime.in_thread import in_thread
@@ -13,7 +15,7 @@ from sessions import errors
 from sessions.actions import deadlines, queries, send_task
 from sessions.actions.send_task import GiveCommand
 from sessions.lifecycle import transitions
-from sessions.models import SessionTask, StreamingSession
+from sessions.models import SessionTask, SpeechErased, StreamingSession
 
 T = TypeVar("T")
 
@@ -31,7 +33,11 @@ async def go_live(session_id: UUID) -> SessionTask | None:
         session = StreamingSession.objects.select_related("account").get(pk=session_id)
         if not transitions.go_live(session) or not (text := session.started_with.greeting):
             return None
-        return SessionTask.objects.create(session=session, kind=SessionTask.Kind.REPEAT, text=text)
+        try:
+            with transaction.atomic():
+                return SessionTask.objects.create(session=session, kind=SessionTask.Kind.REPEAT, text=text)
+        except SpeechErased:
+            return None  # the session has ended meanwhile
 
     return await in_thread(go)()
 

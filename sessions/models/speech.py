@@ -59,8 +59,15 @@ class SpeechKey(models.Model):
     def wrapped_for(cls, session_id: UUID) -> bytes:
         """Return the session's wrapped key, creating it for the first text.
 
-        Raises SpeechErased.
+        In a transaction, the session's row stays locked until it ends: an erasure locks it too, so it waits for the
+        text to be stored, and erases it. Whoever stores a text must therefore set it in the transaction that stores
+        it. Raises SpeechErased.
         """
+        if connection.in_atomic_block:
+            session: Any = cls._meta.get_field("session")
+            rows = session.related_model._base_manager.filter(pk=session_id)
+            # Concurrent inserts may still refer to the session.
+            rows.select_for_update(no_key=True).values_list("pk").first()
         # Looked up first, because get_or_create would create a key for each text.
         row = cls.objects.filter(session_id=session_id).first()
         if row is None:

@@ -43,6 +43,7 @@ TOGETHER = {
         "tests/sessions/lifecycle/test_events.py",
         "tests/sessions/lifecycle/test_record_through_life.py",
         "tests/sessions/personal_data/test_closing.py",
+        "tests/sessions/speech/test_erased_meanwhile.py",
         "tests/sessions/speech/test_speech_sql.py",
         "tests/test_backups.py",
         "tests/upgrades/*",
