@@ -326,6 +326,6 @@ def _check_position(address: TabAddress) -> tuple[bool, QueuePosition | None]:
         has_lease_expired = not tabs.has_lease(address.process_id)
         return has_lease_expired, queue.position_of(address.channel)  # again: it may have been restored in between
     if not position.is_offered:
-        queue.offer_slots(position.account_id)
+        queue.try_offer_slots(position.account_id)
         position = queue.position_of(address.channel)
     return False, position

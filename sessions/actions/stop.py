@@ -104,7 +104,7 @@ async def finish_stop(session: StreamingSession, provider: Provider) -> None:
 def _end(session: StreamingSession) -> None:
     """Mark the session ended and offer its slot to the next person in the queue."""
     if transitions.end(session):
-        queue.offer_slots(session.account_id)
+        queue.try_offer_slots(session.account_id)
 
 
 async def end_unopened(session: StreamingSession, reason: EndReason, evidence: Evidence) -> None:
@@ -152,10 +152,19 @@ def has_due(now: datetime) -> bool:
 
 
 async def enforce_due(now: datetime) -> None:
-    """Stop or warn every session that is due."""
-    await in_thread(tabs.expire_leases)(now)
+    """Stop or warn every session that is due.
+
+    Neither leases nor queues that cannot be read keep due sessions from being stopped.
+    """
+    try:
+        await in_thread(tabs.expire_leases)(now)
+    except Exception:
+        logger.exception("expired leases could not be removed")
     taken = await in_thread(deadlines.claim_due)(now)
-    await in_thread(queue.offer_all_slots)()
+    try:
+        await in_thread(queue.offer_all_slots)()
+    except Exception:
+        logger.exception("free slots could not be offered")
     await _finish_stops(taken)
 
 

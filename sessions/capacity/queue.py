@@ -6,6 +6,7 @@ without beat and without Redis.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +22,8 @@ from avatars.models import Persona, ProviderAccount
 from sessions import errors
 from sessions.lifecycle import broadcast
 from sessions.models import QueueEntry, Status, StreamingSession
+
+logger = logging.getLogger(__name__)
 
 QUEUE_MAX_ENTRIES = 50  # people who wait for one account
 # How long an offered slot is held; then the next person is offered it.
@@ -218,7 +221,18 @@ def offer_all_slots() -> None:
     With no queue at all this is one query and no write.
     """
     for account_id in QueueEntry.objects.order_by().values_list("account", flat=True).distinct():
+        try_offer_slots(account_id)
+
+
+def try_offer_slots(account_id: int) -> None:
+    """Offer an account's free slots. A failure is only logged.
+
+    An account whose row cannot be read must not keep other queues from moving, or sessions from ending.
+    """
+    try:
         offer_slots(account_id)
+    except Exception:
+        logger.exception("account %s: its free slots could not be offered", account_id)
 
 
 def offer_slots(account_id: int) -> None:

@@ -7,10 +7,11 @@ its tabs count as closed when the lease runs out.
 from __future__ import annotations
 
 import hashlib
+import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -18,6 +19,8 @@ from sessions.lifecycle import events, transitions
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import RUNNING, ServerProcess, Status, StreamingSession, Tab
+
+logger = logging.getLogger(__name__)
 
 LEASE_DURATION = timedelta(seconds=20)
 LEASE_RENEWAL_INTERVAL = timedelta(seconds=5)
@@ -148,10 +151,35 @@ def release_lease(process_id: UUID) -> None:
 def _remove_processes(dead: QuerySet[ServerProcess], sign: str) -> None:
     if not dead.exists():
         return
-    with transaction.atomic():
-        rows = _lock(set(Tab.objects.filter(process__in=dead).values_list("session_id", flat=True)))
-        dead.delete()
-        _mark_abandoned(rows, sign)
+    try:
+        with transaction.atomic():
+            rows = _lock(set(Tab.objects.filter(process__in=dead).values_list("session_id", flat=True)))
+            dead.delete()
+            _mark_abandoned(rows, sign)
+    except (OperationalError, InterfaceError):
+        raise  # the database is unavailable or busy: the next tick tries again
+    except Exception:
+        logger.exception("tabs of ended web processes could not be removed together")
+        _remove_one_by_one(dead, sign)
+
+
+def _remove_one_by_one(dead: QuerySet[ServerProcess], sign: str) -> None:
+    """Remove the tabs of web processes one by one, then the processes.
+
+    A session whose row or record cannot be read gets its grace period, too, but no event.
+    """
+    for tab in list(Tab.objects.filter(process__in=dead)):
+        try:
+            _leave(tab, sign)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            logger.exception("session %s: the closing of its tab could not be recorded", tab.session_id)
+            now = timezone.now()
+            Tab.objects.filter(channel=tab.channel).delete()
+            left = StreamingSession.objects.filter(pk=tab.session_id, status__in=RUNNING, abandoned_at=None)
+            left.filter(tabs=None).update(abandoned_at=now, deadline_at=now + transitions.TAB_GRACE)
+    dead.filter(tabs=None).delete()
 
 
 def _lock(session_ids: set[UUID]) -> list[StreamingSession]:

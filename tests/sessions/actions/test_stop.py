@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 from datetime import timedelta
 from unittest.mock import Mock, call
+from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -13,9 +14,17 @@ from heygen_portal.providers.contract.provider import OpenSession, ProviderUnrea
 from heygen_portal.runtime.jobs.worker_shutdown import WorkerShutdown
 from sessions.actions import stop
 from sessions.capacity.claims import Claim
-from sessions.models import EndReason, Status, StreamingSession
+from sessions.lifecycle import events
+from sessions.lifecycle.events import Entry
+from sessions.models import EndReason, QueueEntry, ServerProcess, Status, StreamingSession
 from tests.sessions.tampering import execute_as_owner
-from tests.support.factories import WHY, ProviderAccountFactory, StreamingSessionFactory
+from tests.support.factories import (
+    WHY,
+    PersonaFactory,
+    ProviderAccountFactory,
+    StreamingSessionFactory,
+    UserFactory,
+)
 from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -181,6 +190,46 @@ async def test_a_session_whose_row_cannot_be_read_keeps_no_other_from_ending(pro
     assert await StreamingSession.objects.filter(pk=good.pk, status=Status.ENDED).aexists()
     rest = [row async for row in StreamingSession.objects.filter(deadline_at__lte=timezone.now()).values_list("pk")]
     assert rest == []  # none is due at once again
+
+
+@pytest.mark.parametrize("change", ["slots_seen_at = '9999-12-31 23:59:59', slots_seen = 3", "concurrency_limit = 'x'"])
+async def test_a_queue_whose_account_cannot_be_read_keeps_no_session_from_ending(provider: Mock, change: str) -> None:
+    past = timezone.now() - timedelta(minutes=3)
+    good = await a_session(ends_at=past, deadline_at=past)
+    damaged, other = await waiting_person(), await waiting_person()
+    statement = f"UPDATE avatars_provideraccount SET {change} WHERE id = %s"
+    await sync_to_async(execute_as_owner)("PRAGMA ignore_check_constraints = ON")
+    await sync_to_async(execute_as_owner)(statement, damaged.account_id)
+    await stop.enforce_due(timezone.now())
+    assert await state(good) == (Status.ENDED, EndReason.DURATION_LIMIT)
+    offered = QueueEntry.objects.exclude(offer_expires_at=None)
+    assert [entry.pk async for entry in offered] == [other.pk]
+
+
+@sync_to_async
+def waiting_person() -> QueueEntry:
+    persona = PersonaFactory.create(published=True)
+    process = ServerProcess.objects.create(lease_ends_at=timezone.now() + timedelta(hours=1))
+    return QueueEntry.objects.create(
+        user=UserFactory.create(), account=persona.avatar.account, persona=persona, process=process, channel=uuid4().hex
+    )
+
+
+async def test_a_dead_process_with_an_unreadable_record_keeps_no_session_from_ending(provider: Mock) -> None:
+    past = timezone.now() - timedelta(minutes=3)
+    damaged, left = await a_session(), await a_session()
+    good = await a_session(ends_at=past, deadline_at=past)
+    process = await ServerProcess.objects.acreate(lease_ends_at=past)
+    for session in (damaged, left):
+        await sync_to_async(events.record)(session.pk, Entry("requested"))
+        await session.tabs.acreate(process=process, channel=uuid4().hex)
+    change = "UPDATE avatar_sessions_sessionhead SET number = 9223372036854775807 WHERE session_id = %s"
+    await sync_to_async(execute_as_owner)(change, damaged.pk.hex)
+    await stop.enforce_due(timezone.now())
+    assert await state(good) == (Status.ENDED, EndReason.DURATION_LIMIT)
+    graced = StreamingSession.objects.exclude(abandoned_at=None).values_list("pk", flat=True)
+    assert {pk async for pk in graced} == {damaged.pk, left.pk}
+    assert not await ServerProcess.objects.filter(pk=process.pk).aexists()
 
 
 def damage(changes: dict[str, str]) -> None:
