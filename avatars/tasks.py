@@ -17,7 +17,7 @@ from django.utils import timezone
 from avatars.catalogue import sync_runs
 from avatars.models import ProviderAccount, Video
 from avatars.videos import orders
-from heygen_portal.runtime.jobs import job_loop
+from heygen_portal.runtime.jobs import each_row, job_loop
 from heygen_portal.runtime.jobs.scheduler import PortalTask
 
 LOCK_KEY, LOCK_SECONDS = "videos-are-looked-after", 20
@@ -49,10 +49,11 @@ def process_videos() -> None:
 @shared_task(name="avatars.tasks.sync_all")
 def sync_catalogues() -> None:
     """Sync every catalogue. Scheduled nightly."""
-    for account in ProviderAccount.objects.all():
-        sync, is_new = sync_runs.begin(account)
-        if is_new:
-            sync_runs.sync_account.delay(sync.pk)
+    for account in each_row.readable(ProviderAccount.objects.all()):
+        with each_row.log_failure(f"account {account.pk}: its catalogue sync could not be started"):
+            sync, is_new = sync_runs.begin(account)
+            if is_new:
+                sync_runs.sync_account.delay(sync.pk)
 
 
 async def _process_due_videos() -> None:

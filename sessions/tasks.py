@@ -21,7 +21,7 @@ from heygen_portal import livekit
 from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers.contract.provider import ProviderError
 from heygen_portal.runtime.in_thread import in_thread
-from heygen_portal.runtime.jobs import job_loop, marks
+from heygen_portal.runtime.jobs import each_row, job_loop, marks
 from heygen_portal.runtime.jobs.scheduler import PortalTask
 from sessions.actions import deadlines, stop
 from sessions.costs import ledger, provider_costs, provider_record, spend_alerts
@@ -146,16 +146,19 @@ def erase_old_speech() -> None:
 
     Scheduled nightly.
     """
-    erasure.erase_expired(timezone.now())
-    erasure.erase_of_closed_accounts()
+    try:
+        erasure.erase_expired(timezone.now())
+    finally:
+        erasure.erase_of_closed_accounts()
 
 
 async def _read_costs_of_all_accounts() -> None:
-    for account in await in_thread(lambda: list(ProviderAccount.objects.all()))():
-        try:
-            await provider_costs.read(account, timezone.now())
-        except ProviderError as exc:
-            logger.warning("account %s: its costs could not be read: %s", account.pk, stop.error_for_log(exc))
+    for account in await in_thread(each_row.readable)(ProviderAccount.objects.all()):
+        with each_row.log_failure(f"account {account.pk}: its costs could not be read"):
+            try:
+                await provider_costs.read(account, timezone.now())
+            except ProviderError as exc:
+                logger.warning("account %s: its costs could not be read: %s", account.pk, stop.error_for_log(exc))
 
 
 @shared_task(name="sessions.tasks.forget_at_providers")
@@ -170,9 +173,10 @@ async def _reconcile_all() -> None:
             await own_rooms.delete_unused()
     except LiveKitAway as exc:
         logger.warning("rooms could not be cleaned up: %s", exc)
-    for account in await in_thread(lambda: list(ProviderAccount.objects.all()))():
-        try:
-            await stop.reconcile(account)
-            await asyncio.to_thread(marks.put, marks.of_account(account.pk))
-        except ProviderError as exc:
-            logger.warning("account %s could not be reconciled: %s", account.pk, stop.error_for_log(exc))
+    for account in await in_thread(each_row.readable)(ProviderAccount.objects.all()):
+        with each_row.log_failure(f"account {account.pk} could not be reconciled"):
+            try:
+                await stop.reconcile(account)
+                await asyncio.to_thread(marks.put, marks.of_account(account.pk))
+            except ProviderError as exc:
+                logger.warning("account %s could not be reconciled: %s", account.pk, stop.error_for_log(exc))

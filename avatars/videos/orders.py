@@ -36,7 +36,7 @@ from heygen_portal.providers.contract.provider import (
 )
 from heygen_portal.providers.contract.videos import VideoRequest, VideoState, VideoStatus
 from heygen_portal.runtime.in_thread import in_thread
-from heygen_portal.runtime.jobs import due_rows
+from heygen_portal.runtime.jobs import due_rows, each_row
 from heygen_portal.trail import change_log, statements
 from heygen_portal.trail.change_log import SERVER, Actor
 from heygen_portal.trail.models import AuditEntry
@@ -60,10 +60,12 @@ FINISHED = (Status.READY, Status.FAILED, Status.UNKNOWN)
 async def process_due(now: datetime) -> None:
     """Take the next step with every video that is due."""
     claimed = await in_thread(_claim)(now)
-    steps = (STEPS[Status(video.status)](video, providers.for_account(video.avatar.account)) for video in claimed)
-    for outcome in await asyncio.gather(*steps, return_exceptions=True):
-        if outcome:
-            raise outcome
+    await asyncio.gather(*(_try_step(video) for video in claimed))
+
+
+async def _try_step(video: Video) -> None:
+    with each_row.log_failure(f"video {video.pk}: its next step failed"):
+        await STEPS[Status(video.status)](video, providers.for_account(video.avatar.account))
 
 
 def _claim(now: datetime) -> list[Video]:

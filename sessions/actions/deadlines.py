@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from avatars.models import ProviderAccount
 from heygen_portal.providers.contract.provider import OpenSession
-from heygen_portal.runtime.jobs import due_rows
+from heygen_portal.runtime.jobs import due_rows, each_row
 from heygen_portal.runtime.text import graphemes
 from heygen_portal.trail.raw_values import IsoText
 from sessions import errors
@@ -139,8 +139,9 @@ def _stale_tasks(now: datetime) -> QuerySet[SessionTask]:
 
 def fail_stale_tasks(now: datetime) -> None:
     """Mark tasks as failed whose sending process died. Each failure is recorded."""
-    for task in _stale_tasks(now).order_by("created_at")[:ROWS_PER_TICK]:
-        fail_task(task)
+    for task in each_row.readable(_stale_tasks(now).order_by("created_at"), ROWS_PER_TICK):
+        with each_row.log_failure(f"task {task.pk} could not be marked as failed"):
+            fail_task(task)
 
 
 def stay(session_id: UUID) -> StreamingSession:
@@ -368,10 +369,8 @@ def repair_deadlines(now: datetime) -> int:
     """
     repaired = 0
     for session_id in _sessions_with_late_deadline(now):
-        try:
+        with each_row.log_failure(f"session {session_id}: the deadline could not be compared with the limits"):
             repaired += _repair_deadline(session_id, now)
-        except Exception:
-            logger.exception("session %s: the deadline could not be compared with the limits", session_id)
     return repaired
 
 

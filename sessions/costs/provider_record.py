@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import ProviderError, ProviderRejected, SessionRecord, SpokenLine
 from heygen_portal.runtime.in_thread import in_thread
-from heygen_portal.runtime.jobs import due_rows
+from heygen_portal.runtime.jobs import due_rows, each_row
 from heygen_portal.trail import statements
 from sessions.actions.stop import error_for_log
 from sessions.costs import ledger
@@ -40,7 +40,7 @@ GIVE_UP_AFTER = timedelta(days=1)
 async def read_due(now: datetime) -> None:
     """Read the provider records that are due."""
     claimed = await in_thread(_claim_due)(now)
-    await asyncio.gather(*(_read(session, now) for session in claimed))
+    await asyncio.gather(*(_try_read(session, now) for session in claimed))
 
 
 def has_due(now: datetime) -> bool:
@@ -54,6 +54,11 @@ def _due(now: datetime) -> QuerySet[StreamingSession]:
 def _claim_due(now: datetime) -> list[StreamingSession]:
     rows = _due(now).select_related("account")
     return due_rows.claim(rows.order_by("record_due_at"), RECORDS_IN_PARALLEL, record_due_at=now + RETRY_INTERVAL)
+
+
+async def _try_read(session: StreamingSession, now: datetime) -> None:
+    with each_row.log_failure(f"session {session.pk}: its record could not be read or stored"):
+        await _read(session, now)
 
 
 async def _read(session: StreamingSession, now: datetime) -> None:

@@ -19,6 +19,7 @@ from avatars.models import ProviderAccount
 from heygen_portal.people.mail import holders
 from heygen_portal.people.preferences import time_zones
 from heygen_portal.permissions import Permission
+from heygen_portal.runtime.jobs import each_row
 from heygen_portal.runtime.text import bidi
 from sessions.capacity import quotas
 from sessions.capacity.quotas import Spending
@@ -52,9 +53,9 @@ class CappedAccount:
 def capped_accounts(now: datetime) -> list[CappedAccount]:
     """Return the accounts with a cap, the one closest to its cap first.
 
-    Three queries.
+    An account whose row cannot be read is logged and left out. Three queries.
     """
-    accounts = list(ProviderAccount.objects.exclude(monthly_cap=None))
+    accounts = each_row.readable(ProviderAccount.objects.exclude(monthly_cap=None))
     spent = quotas.spendings(accounts, now)
     rows = (CappedAccount(account, spent[account.pk]) for account in accounts)
     return sorted(rows, key=lambda row: row.percent, reverse=True)
@@ -67,18 +68,22 @@ def raise_alerts(now: datetime) -> None:
     """
     month = quotas.month_of(now).date()
     rows = capped_accounts(now)
-    due = [
-        SpendAlarm(account=row.account, month=month, share=share, at=now)
-        for row in rows
-        for share in {row.account.alarm_share, CAP_PERCENT}
-        if row.percent >= share
-    ]
+    due: list[SpendAlarm] = []
+    for row in rows:
+        with each_row.log_failure(f"account {row.account.pk}: its spending could not be compared with its cap"):
+            shares = {row.account.alarm_share, CAP_PERCENT}
+            due += [
+                SpendAlarm(account=row.account, month=month, share=share, at=now)
+                for share in shares
+                if row.percent >= share
+            ]
     SpendAlarm.objects.bulk_create(due, ignore_conflicts=True)
     by_account = {row.account.pk: row for row in rows}
     for alarm in SpendAlarm.objects.filter(month=month, mailed_at=None, account__in=by_account):
         # The process that marks an alert sends its mail. If that fails, it removes the mark for the next run.
-        if SpendAlarm.objects.filter(pk=alarm.pk, mailed_at=None).update(mailed_at=now):
-            _mail(alarm, by_account[alarm.account_id])
+        with each_row.log_failure(f"account {alarm.account_id}: its alert could not be sent"):
+            if SpendAlarm.objects.filter(pk=alarm.pk, mailed_at=None).update(mailed_at=now):
+                _mail(alarm, by_account[alarm.account_id])
 
 
 def _mail(alarm: SpendAlarm, row: CappedAccount) -> None:

@@ -26,6 +26,7 @@ from heygen_portal.livekit import LiveKitAway
 from heygen_portal.people.access import live_access, roles
 from heygen_portal.people.access.live_access import Claim, Loss
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.runtime.jobs import each_row
 from sessions.lifecycle import broadcast, events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry, Source
@@ -112,7 +113,8 @@ async def check_access(session_id: UUID | None = None) -> None:
     An observer who was removed and returns with a token that LiveKit renewed is removed again.
     """
     for seat, loss in await in_thread(_seats_without_access)(session_id):
-        await in_thread(_record_removal)(seat, loss)
+        with each_row.log_failure(f"session {seat.session_id}: an observer's removal could not be recorded"):
+            await in_thread(_record_removal)(seat, loss)
         try:
             await livekit.remove_participant(seat.room, f"{livekit.OBSERVER_IDENTITY}-{seat.name}")
         except LiveKitAway as exc:  # the next check tries again
@@ -139,16 +141,24 @@ def _seats(session_id: UUID | None) -> Collection[_Seat]:
     rooms = dict(running.filter(**({"pk": session_id} if session_id else {})).values_list("pk", "room"))
     issued = SessionEvent.objects.filter(session__in=rooms, source=Source.PORTAL, kind=SEAT_ISSUED)
     seats: dict[str, _Seat] = {}
-    for key, at, data in issued.values_list("session_id", "at", "data"):
-        name, until = data.get("seat", ""), at + livekit.OBSERVER_TOKEN_LIFETIME
-        seats[name] = _Seat(key, rooms[key], name, data.get("by") or 0, data.get("login", ""), until, until)
+    for event in each_row.readable(issued.only("session_id", "at", "data")):
+        with each_row.log_failure(f"event {event.pk}: its observer's access could not be checked"):
+            seat = _issued_seat(event, rooms[event.session_id])
+            seats[seat.name] = seat
     watched = {seat.session_id for seat in seats.values()}
     relevant = Q(source=Source.LIVEKIT, kind__in=(JOINED, LEFT)) | Q(source=Source.PORTAL, kind=REMOVED)
     rows = SessionEvent.objects.filter(relevant, session__in=watched).order_by("number")
-    for kind, at, data in rows.values_list("kind", "at", "data"):
-        if seat := seats.get(data.get("seat", "")):
-            _apply(seat, kind, at, data)
+    for event in each_row.readable(rows.only("kind", "at", "data")):
+        with each_row.log_failure(f"event {event.pk}: an observer's visit could not be read"):
+            if known := seats.get(event.data.get("seat", "")):
+                _apply(known, event.kind, event.at, event.data)
     return seats.values()
+
+
+def _issued_seat(event: SessionEvent, room: str) -> _Seat:
+    data, until = event.data, event.at + livekit.OBSERVER_TOKEN_LIFETIME
+    by, login = int(data.get("by") or 0), str(data.get("login", ""))
+    return _Seat(event.session_id, room, str(data.get("seat", "")), by, login, until, until)
 
 
 def _apply(seat: _Seat, kind: str, at: datetime, data: Mapping[str, str]) -> None:

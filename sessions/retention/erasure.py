@@ -16,6 +16,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce, Least
 from django.utils import timezone
 
+from heygen_portal.runtime.jobs import each_row
 from heygen_portal.trail import audit_log, statements
 from sessions.exports import list_export
 from sessions.integrity.diagnosis import HELD, HOLD_RELEASED
@@ -118,7 +119,7 @@ def erase_of_closed_accounts() -> int:
         for pk, user_id, began, is_active in rows.values_list("pk", "user_id", "created_at", "user__is_active")
         if _is_before_closing(began, closed[user_id], is_active=is_active)
     ]
-    return sum(erase(pk, Erasure.Cause.PERSON, user_id) is not None for pk, user_id in left)
+    return sum(_try_erase(pk, Erasure.Cause.PERSON, user_id) for pk, user_id in left)
 
 
 def _is_before_closing(began: datetime, closed_at: datetime | None, *, is_active: bool) -> bool:
@@ -141,11 +142,19 @@ def erase_expired(now: datetime) -> int:
     )
     limited = erasable().filter(Q(persona__speech_days__isnull=False) | Q(account__speech_days__isnull=False))
     count = 0
-    old = limited.annotate(days=days).order_by("ended_at").values_list("pk", "ended_at", "days")
-    for pk, ended_at, kept_days in list(old.filter(ended_at__lt=now)):
-        if ended_at and ended_at + timedelta(days=kept_days) <= now:
-            count += erase(pk, Erasure.Cause.RETENTION) is not None
+    old = limited.filter(ended_at__lt=now).annotate(days=days).order_by("ended_at")
+    for row in each_row.readable(old.only("ended_at")):
+        with each_row.log_failure(f"session {row.pk}: the age of its speech could not be compared with the limits"):
+            if row.ended_at and row.ended_at + timedelta(days=vars(row)["days"]) <= now:
+                count += _try_erase(row.pk, Erasure.Cause.RETENTION)
     return count
+
+
+def _try_erase(session_id: UUID, cause: Erasure.Cause, by_id: int | None = None) -> bool:
+    """Return whether the speech was erased. A failure is logged, and the next night tries again."""
+    with each_row.log_failure(f"session {session_id}: its speech could not be erased"):
+        return erase(session_id, cause, by_id) is not None
+    return False
 
 
 def hold(session_id: UUID, reason: str, by_id: int, address: str | None = None) -> LegalHold:

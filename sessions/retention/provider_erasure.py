@@ -16,7 +16,7 @@ from django.db import transaction
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import ProviderError, ProviderRejected, SessionGone
 from heygen_portal.runtime.in_thread import in_thread
-from heygen_portal.runtime.jobs import due_rows
+from heygen_portal.runtime.jobs import due_rows, each_row
 from heygen_portal.trail import statements
 from sessions.actions.stop import error_for_log
 from sessions.lifecycle import coverage, events
@@ -34,7 +34,7 @@ FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=1), timedelta(days=1)
 async def request_due(now: datetime) -> None:
     """Ask providers to delete erased speech that they have not confirmed yet."""
     due = await in_thread(_claim_due)(now)
-    await asyncio.gather(*(_request(row, now) for row in due))
+    await asyncio.gather(*(_try_request(row, now) for row in due))
 
 
 def _claim_due(now: datetime) -> list[ProviderErasure]:
@@ -46,12 +46,21 @@ def _claim_due(now: datetime) -> list[ProviderErasure]:
     """
     with transaction.atomic():
         rows = ProviderErasure.objects.select_related("erasure__session__account").filter(done_at=None)
-        due = list(due_rows.lock_unclaimed(rows.filter(due_at__lte=now).order_by("due_at"))[:ERASURES_IN_PARALLEL])
+        rows = rows.filter(due_at__lte=now).order_by("due_at")
+        due = due_rows.claim(rows, ERASURES_IN_PARALLEL, due_at=now + FIRST_RETRY)
+        claimed = []
         for row in due:
-            row.attempts += 1
-            row.due_at = now + min(FIRST_RETRY * 2 ** min(row.attempts - 1, 20), LONGEST_RETRY)
-        ProviderErasure.objects.bulk_update(due, ["due_at"])
-    return due
+            with each_row.log_failure(f"erasure {row.pk}: its next attempt could not be scheduled"):
+                row.attempts += 1
+                row.due_at = now + min(FIRST_RETRY * 2 ** min(row.attempts - 1, 20), LONGEST_RETRY)
+                claimed.append(row)
+        ProviderErasure.objects.bulk_update(claimed, ["due_at"])
+    return claimed
+
+
+async def _try_request(row: ProviderErasure, now: datetime) -> None:
+    with each_row.log_failure(f"erasure {row.pk}: its erasure at the provider could not be requested or stored"):
+        await _request(row, now)
 
 
 async def _request(row: ProviderErasure, now: datetime) -> None:

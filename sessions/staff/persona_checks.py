@@ -28,6 +28,7 @@ from heygen_portal.people.mail import holders
 from heygen_portal.permissions import Permission
 from heygen_portal.providers.contract.provider import LimitReached, ProviderError, RoomAccess
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.runtime.jobs import each_row
 from heygen_portal.runtime.text import bidi
 from heygen_portal.trail import audit_log, change_log, statements
 from heygen_portal.trail.change_log import SERVER, Changes
@@ -64,13 +65,22 @@ async def check_published_personas() -> None:
     """
     hidden: list[PersonaCheck] = []
     for account in await in_thread(_accounts)():
-        away = await _refresh_catalogue(account)
-        for persona in await in_thread(_published)(account):
+        with each_row.log_failure(f"account {account.pk}: its personas could not be checked"):
+            hidden += await _check_account(account)
+    if hidden:
+        await in_thread(_notify_publishers)(hidden)
+
+
+async def _check_account(account: ProviderAccount) -> list[PersonaCheck]:
+    """Check an account's published personas. Return the checks that hid one."""
+    away = await _refresh_catalogue(account)
+    hidden: list[PersonaCheck] = []
+    for persona in await in_thread(_published)(account):
+        with each_row.log_failure(f"persona {persona.pk} could not be checked"):
             result = (Outcome.AWAY, away) if away else await _check(persona)
             check, is_newly_hidden = await in_thread(record_check)(persona, *result)
             hidden += [check] if is_newly_hidden else []
-    if hidden:
-        await in_thread(_notify_publishers)(hidden)
+    return hidden
 
 
 def record_check(persona: Persona, outcome: Outcome, detail: str = "") -> tuple[PersonaCheck, bool]:
@@ -93,12 +103,13 @@ def record_check(persona: Persona, outcome: Outcome, detail: str = "") -> tuple[
 
 
 def _accounts() -> list[ProviderAccount]:
-    return list(ProviderAccount.objects.filter(avatar__persona__status=Persona.Status.PUBLISHED).distinct())
+    rows = ProviderAccount.objects.filter(avatar__persona__status=Persona.Status.PUBLISHED)
+    return each_row.readable(rows.distinct())
 
 
 def _published(account: ProviderAccount) -> list[Persona]:
     rows = Persona.objects.filter(status=Persona.Status.PUBLISHED, avatar__account=account)
-    return list(rows.select_related("avatar__account", "voice", "knowledge_base"))
+    return each_row.readable(rows.select_related("avatar__account", "voice", "knowledge_base"))
 
 
 async def _refresh_catalogue(account: ProviderAccount) -> str:

@@ -1,0 +1,45 @@
+"""Rows of a job, each handled by itself: a row that fails is logged, and the others are still handled."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from django.db import transaction
+from django.db.models import Model, QuerySet
+
+Row = TypeVar("Row", bound=Model)
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def log_failure(message: str) -> Iterator[None]:
+    """Log an exception with `message`, which names the row, and continue after the block.
+
+    A cancellation is raised. Do not use it around statements of a transaction that continues.
+    """
+    try:
+        yield
+    except Exception:
+        logger.exception("%s", message)
+
+
+def readable(rows: QuerySet[Row], count: int | None = None) -> list[Row]:
+    """Return the rows, or the first `count`, without those that cannot be read.
+
+    A column changed in the database may have a value that Python cannot represent.
+    """
+    try:
+        with transaction.atomic():
+            return list(rows[:count])
+    except Exception:
+        name = rows.model._meta.label
+        logger.exception("%s: the rows could not be read together", name)
+    found: list[Row] = []
+    for pk in list(rows.values_list("pk", flat=True)[:count]):
+        with log_failure(f"{name} {pk} could not be read"), transaction.atomic():
+            found += rows.filter(pk=pk)
+    return found
