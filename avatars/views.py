@@ -28,6 +28,7 @@ def gallery(request: HttpRequest) -> HttpResponse:
         found = found.filter(language=language)
     context = {
         "personas": found,
+        "may_talk": request.user.has_perm(roles.START_SESSION),
         "has_anybody": bool(published),
         "takes_voice": any(persona.takes_voice for persona in published),
         "query": query,

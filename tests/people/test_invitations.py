@@ -61,6 +61,15 @@ def test_an_invitation_creates_a_user_with_its_role_and_is_recorded(admin_client
     ]
 
 
+def test_an_invitations_page_shows_its_status_in_words(admin_client: Client) -> None:
+    invitation = invited("ines@example.org")
+    page = admin_client.get(
+        f"/admin/heygen_portal/invitation/{invitation.pk}/change/", headers={"accept-language": "en"}
+    )
+    assert "not accepted yet" in page.content.decode()
+    assert "(&#x27;open&#x27;" not in page.content.decode()
+
+
 def test_with_a_mail_server_the_link_is_sent(admin_client: Client) -> None:
     with override_settings(EMAIL_HOST="mail.test"):
         admin_client.post(ADD, {"email": "ines@example.org", "group": Group.objects.get(name="End users").pk})

@@ -60,7 +60,7 @@ class InvitationAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
     list_display = ("email", "role", "state", "invited_by", "created_at", "expires_at")
     list_select_related = ("group", "invited_by", "used_by")
     search_fields = ("email__folded",)
-    fields = ("email", "role", "state", "link", "invited_by", "created_at", "expires_at", "used_by", "used_at")
+    fields = ("email", "role", "state_text", "link", "invited_by", "created_at", "expires_at", "used_by", "used_at")
     readonly_fields = fields
     actions = ("revoke",)
     actions_detail = ("revoke_one",)
@@ -117,6 +117,10 @@ class InvitationAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
         if invitation.expires_at > timezone.now():
             return "over", gettext("invalid: the inviter may no longer invite users")
         return "over", gettext("expired")
+
+    @display(description=_("status"))
+    def state_text(self, invitation: Invitation) -> str:
+        return self.state(invitation)[1]
 
     @display(description=_("link"))
     def link(self, invitation: Invitation) -> str:

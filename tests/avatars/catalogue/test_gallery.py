@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.files.base import ContentFile
 from django.test import Client
 
 from avatars.models import Persona
-from tests.support.factories import AvatarFactory, EndUserFactory, PersonaFactory
+from heygen_portal.people.access import roles
+from tests.support.factories import AvatarFactory, EndUserFactory, PersonaFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -37,6 +39,17 @@ def test_only_published_personas_are_shown(user_client: Client) -> None:
     make_published(name="Lucía", slug="lucia")
     PersonaFactory.create(name="Hugo", slug="hugo", status=Persona.Status.DRAFT)
     assert names(user_client) == ["Lucía"]
+
+
+def test_an_auditor_is_sent_to_the_administration_instead(client: Client) -> None:
+    make_published(name="Lucía", slug="lucia")
+    auditor = UserFactory.create(is_staff=True)
+    auditor.groups.add(Group.objects.get(name=roles.AUDITOR.group))
+    client.force_login(auditor)
+    page = client.get("/", headers={"accept-language": "en"}).content.decode()
+    assert "Your role does not include conversations" in page
+    assert "No personas yet" not in page
+    assert '<a class="btn btn--primary" href="/admin/">' in page
 
 
 def test_personas_are_found_by_name_topic_and_language(user_client: Client) -> None:
