@@ -192,6 +192,12 @@ class StoredEntry(NamedTuple):
     def matches_hash(self, number: int | None = None, previous_hash: str | None = None) -> bool:
         return bool(self.hash) and self._current(self.hash) == self.digest(number, previous_hash)
 
+    def search_bytes(self) -> int:
+        try:
+            return len(hash_chain.canonical(self.data))
+        except (TypeError, ValueError, RecursionError):
+            return 0
+
     def hashes_to(self, expected: str) -> bool:
         return bool(expected) and self.digest() == self._current(expected)
 

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain as joined
-from itertools import pairwise, product
+from itertools import islice, pairwise, product
 from typing import Any, Literal, Protocol
 from zlib import crc32
 
@@ -17,6 +17,10 @@ MAX_INTEGER_DIGITS = 300
 """Python refuses to parse integers of many more digits."""
 MAX_ZEROS = 10
 """Zeros per row for which both signs are tried: PostgreSQL's jsonb keeps no negative zero."""
+MAX_VARIANT_BYTES = 32 * 2**20
+"""Size of all variants of a row together; of a larger row none is tried."""
+MAX_SEARCH_BYTES = 64 * 2**20
+"""Bytes hashed in the search for the number that a row had before. If it is not found, the row counts as changed."""
 
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
@@ -74,7 +78,7 @@ def negative_zero_variants(value: Any) -> Iterable[Any]:
     A database may have dropped their signs.
     """
     places = list(_zero_paths(value, ()))
-    if not 0 < len(places) <= MAX_ZEROS:
+    if not 0 < len(places) <= MAX_ZEROS or len(canonical(value)) << len(places) > MAX_VARIANT_BYTES:
         return
     for signs in product((False, True), repeat=len(places)):
         if any(signs):
@@ -83,6 +87,12 @@ def negative_zero_variants(value: Any) -> Iterable[Any]:
                 if is_negative:
                     _negate_at(changed, place)
             yield changed
+
+
+def negative_zero_variant_count(value: Any) -> int:
+    """Return how many forms of the data `negative_zero_variants` and the stored one are."""
+    places = sum(1 for _path in _zero_paths(value, ()))
+    return 1 << places if places <= MAX_ZEROS else 1
 
 
 def _zero_paths(value: Any, path: tuple[Any, ...]) -> Iterable[tuple[Any, ...]]:
@@ -114,6 +124,9 @@ class Row(Protocol):
 
         If given, at this number and after this hash.
         """
+
+    def search_bytes(self) -> int:
+        """Return how many bytes `matches_hash` hashes for each number."""
 
     def hashes_to(self, expected: str) -> bool:
         """Whether the content has the expected hash, whatever the stored hash is."""
@@ -172,7 +185,8 @@ def _diagnose_break(
         return "forged", number - 1 if is_original else number, ""
     if row.previous_hash != last_hash and row.matches_hash(None, last_hash):
         return "changed", number, "previous_hash"
-    was = next((other for other in range(1, length + 2) if row.matches_hash(other)), None)
+    numbers = islice(_nearest(number, length + 1), MAX_SEARCH_BYTES // max(1, row.search_bytes()))
+    was = next((other for other in numbers if row.matches_hash(other)), None)
     if was is None:
         if following and following.matches_hash(number):
             return "inserted", number, ""  # the rest was moved up
@@ -185,3 +199,11 @@ def _diagnose_break(
     if there and there.matches_hash(number):
         return "swapped", number, ""
     return "deleted", number, ""  # what follows was moved down
+
+
+def _nearest(number: int, last: int) -> Iterable[int]:
+    """Yield the other numbers up to the last, the nearest first."""
+    for distance in range(1, last + 1):
+        for other in (number - distance, number + distance):
+            if 1 <= other <= last:
+                yield other

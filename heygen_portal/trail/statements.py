@@ -17,7 +17,8 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from django.db import models
+from django.core.exceptions import ValidationError
+from django.db import DataError, models, transaction
 from django.db.models import QuerySet
 
 from heygen_portal.trail.raw_values import AddressText, AsText, DecimalText, IsoText, MicrosecondsText, blob
@@ -40,7 +41,8 @@ class Progress:
 
     def ignored(self, stated: Mapping[str, Any], found: Mapping[str, Any]) -> frozenset[str]:
         """Return the columns that may differ from the statement: none unless both say that the row is incomplete."""
-        is_under_way = stated.get(self.state) in self.under_way and found[self.state] in self.under_way
+        values = (stated.get(self.state), found.get(self.state))
+        is_under_way = all(isinstance(value, str) and value in self.under_way for value in values)
         return self.columns if is_under_way else frozenset()
 
 
@@ -82,6 +84,14 @@ class Table:
     def key(self, pk: Any) -> str:
         """Return a row's key in statements; empty if a session has at most one such row."""
         return "" if self.is_single else _hex(pk)
+
+    def has_row(self, key: str) -> bool:
+        """Whether there is a row with this key, which may be no valid one."""
+        try:
+            with transaction.atomic():
+                return self.model._base_manager.filter(pk=key).exists()
+        except (TypeError, ValueError, OverflowError, ValidationError, DataError):
+            return False
 
     def stored(self, rows: QuerySet[Any], *more: Any) -> QuerySet[Any]:
         """Return tuples of session, key and covered columns.
@@ -272,7 +282,9 @@ def stated_in(data: Any) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
             if isinstance(rows, dict):
                 for key, columns in rows.items():
                     if isinstance(columns, dict):
-                        yield table, key, columns
+                        # The empty name is that of a note of the verification, not of a column.
+                        named = {name: each for name, each in columns.items() if name} if "" in columns else columns
+                        yield table, key, named
 
 
 def deleted_in(data: Any) -> Iterator[tuple[str, str]]:

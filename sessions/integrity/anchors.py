@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
@@ -23,6 +24,8 @@ from django.db.models import Max
 
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
+from heygen_portal.trail.raw_values import AsText
+from sessions.integrity.diagnosis import data_of
 from sessions.models import SessionSeal, StreamingSession
 
 # Seals that are older have no neighbour in a transaction that is still open.
@@ -76,12 +79,16 @@ def is_lost() -> bool:
     It was deleted, truncated or rewritten.
     """
     path = _path()
-    noted = AuditEntry.objects.filter(kind=AuditEntry.Kind.ANCHORED).order_by("-number").first()
+    anchored = AuditEntry.objects.filter(kind=AuditEntry.Kind.ANCHORED).order_by("-number")
+    noted = anchored.values_list(AsText("data")).first()
     if path is None or noted is None:
         return False
-    count = noted.data.get("count", 0)
+    data = data_of(noted[0])
+    count = data.get("count") if isinstance(data, dict) else None
+    if not isinstance(count, int) or not 0 < count <= sys.maxsize:
+        return True  # a forged entry
     line = next(islice(_read(path), count - 1, None), {})
-    return bool(line.get("hash") != noted.data.get("hash"))
+    return bool(line.get("hash") != data.get("hash"))
 
 
 def check() -> tuple[int, int | None]:
@@ -96,7 +103,7 @@ def check() -> tuple[int, int | None]:
             expected = _digest(previous, after, line["to"], line.get("entry", 0))
             fits = line["after"] == after and (line["seals"], line["hash"]) == expected
             previous, after = line["hash"], line["to"]
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             fits = False
         if not fits:
             return count, count

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import count as counting
 from itertools import islice
 from typing import Any
@@ -20,7 +21,7 @@ from django.db import transaction
 from heygen_portal.trail import audit_log, statements
 from heygen_portal.trail.models import AuditEntry
 from heygen_portal.trail.statements import ROWS, Table
-from sessions.integrity.fault import Fault
+from sessions.integrity.fault import Fault, compared
 from sessions.integrity.scope import BATCH_ROWS, MAX_FAULTS, CheckCounts, MemoryLimits, is_in_share
 from sessions.lifecycle.coverage import AUDIT_FORMAT, AUDITED, AUDITED_SINCE, EXPORT
 
@@ -98,7 +99,11 @@ class _AuditPass:
     def compare(self, counts: CheckCounts) -> Iterator[Fault]:
         """Yield rows that differ from their statements, up to `MAX_FAULTS` per table."""
         for table in AUDITED.values():
-            yield from islice(self._compare_table(table, counts), MAX_FAULTS)
+            yield from compared(partial(self._first_faults, table, counts), table.name)
+
+    def _first_faults(self, table: Table, counts: CheckCounts) -> list[Fault]:
+        with transaction.atomic():  # after an error in the database, the other tables can still be read
+            return list(islice(self._compare_table(table, counts), MAX_FAULTS))
 
     def _compare_table(self, table: Table, counts: CheckCounts) -> Iterator[Fault]:
         added: list[tuple[str, dict[str, Any]]] = []
@@ -126,7 +131,7 @@ class _AuditPass:
             if moved:
                 added.remove(moved)
                 yield self._fault("row_changed", table, key, "id")
-            elif table.model._base_manager.filter(pk=key).exists():
+            elif table.has_row(key):
                 yield self._fault("row_changed", table, key, "session")
             else:
                 yield self._fault("row_deleted", table, key, "")

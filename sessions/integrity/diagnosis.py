@@ -72,6 +72,12 @@ class Event(NamedTuple):
             for data in hash_chain.negative_zero_variants(self.data)
         )
 
+    def search_bytes(self) -> int:
+        try:
+            return len(hash_chain.canonical(self.data)) * hash_chain.negative_zero_variant_count(self.data)
+        except (TypeError, ValueError, RecursionError):
+            return 0
+
     def hashes_to(self, expected: str) -> bool:
         return self.digest() == expected
 
@@ -104,7 +110,8 @@ def proofs(kind: str, data: Any) -> Collection[str] | None:
     if "speech" not in data:
         return None
     speech = data["speech"]
-    return speech if isinstance(speech, list) else [speech]
+    # A forged proof may be of any type. An empty one matches no text.
+    return [each if isinstance(each, str) else "" for each in (speech if isinstance(speech, list) else [speech])]
 
 
 def is_sealed(data: Any) -> bool:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.trail import hash_chain
 from heygen_portal.trail.hash_chain import Tampering
+
+logger = logging.getLogger(__name__)
 
 FaultKind = (
     Tampering
@@ -39,6 +43,7 @@ FaultKind = (
         "anchor",
         "anchors_lost",
         "sessions_lost",
+        "uncompared",
     ]
 )
 
@@ -71,6 +76,7 @@ FAULT_TEXTS = {
     "words_kept": _("Text was erased, but words of it are in the search index."),
     "anchors_lost": _("The anchor file does not match the audit log."),
     "sessions_lost": _("There are fewer sessions than at an earlier check."),
+    "uncompared": _("It could not be compared with the record."),
     "unguarded": _("The database allows events to be changed: triggers are missing."),
     "anchor": _("The seals do not match the anchor."),
 }
@@ -161,3 +167,17 @@ class Fault:
     def from_data(cls, data: Mapping[str, Any]) -> Fault:
         """Return a fault from the form of `as_data`."""
         return cls(data["how"], **{name: value for name, value in data.items() if name != "how"})
+
+
+def compared(find: Callable[[], Iterable[Fault]], table: str, session: str = "") -> Iterator[Fault]:
+    """Yield the faults that `find` returns.
+
+    An unexpected exception is logged and becomes a fault of the table or session, so that verification continues.
+    """
+    try:
+        yield from find()
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception:
+        logger.exception("Could not compare %s %s", table, session)
+        yield Fault("uncompared", session, table=table, row=session)

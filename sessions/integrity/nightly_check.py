@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import transaction
 from django.utils import timezone
 
 from heygen_portal.trail import audit_log, statements
 from heygen_portal.trail.models import AuditEntry
+from heygen_portal.trail.raw_values import IsoText
 from sessions.integrity import anchors
-from sessions.integrity.fault import Fault
+from sessions.integrity.fault import Fault, compared
 from sessions.integrity.scope import CheckCounts
 from sessions.integrity.verification import faults
 from sessions.lifecycle import coverage
@@ -43,13 +45,12 @@ def check_record(started_at: datetime, report: Callable[[Fault], None] = lambda 
 
     for fault in faults(counts):
         note(fault)
-    if missing := _missing_sessions():
-        note(Fault("sessions_lost", table="session", row=str(missing)))
-    check.anchors, misfit = anchors.check()
-    if is_lost := anchors.is_lost():
-        note(Fault("anchors_lost", table="anchors_file", row=str(check.anchors)))
-    elif misfit is not None:
-        note(Fault("anchor", number=misfit))
+    for fault in compared(_missing_sessions, "session"):
+        note(fault)
+    is_anchored = True
+    for fault in compared(partial(_anchor_faults, check), "anchors_file"):
+        note(fault)
+        is_anchored = False
     check.sessions, check.events, check.entries = counts.sessions, counts.events, counts.entries
     check.rows, check.covered = counts.all_rows, counts.covered()
     check.ended_at = timezone.now()
@@ -59,20 +60,34 @@ def check_record(started_at: datetime, report: Callable[[Fault], None] = lambda 
         audit_log.record_by(None, None, AuditEntry.Kind.RECORD_CHECKED, check, faults=check.fault_count, **stated)
     if check.fault_count:
         logger.error("%d faults in the record: see the check of %s", check.fault_count, started_at)
-    if misfit is None and not is_lost:
+    if is_anchored:
         anchors.write(timezone.now())
     return check
 
 
-def _missing_sessions() -> int:
-    """Return how many sessions fewer there are than at the check that counted most.
+def _anchor_faults(check: HistoryCheck) -> Iterator[Fault]:
+    check.anchors, misfit = anchors.check()
+    if anchors.is_lost():
+        yield Fault("anchors_lost", table="anchors_file", row=str(check.anchors))
+    elif misfit is not None:
+        yield Fault("anchor", number=misfit)
+
+
+def _missing_sessions() -> Iterator[Fault]:
+    """Yield a fault if there are fewer sessions than at the check that counted most.
 
     No session is ever deleted.
 
     A session deleted with all its rows and sums leaves no other trace. The audit entry of that check states the count.
+    A check with unreadable values is a fault of its own, and skipped.
     """
-    most = HistoryCheck.objects.exclude(ended_at=None).order_by("-sessions", "pk").first()
-    if most is None or most.ended_at is None:
-        return 0
-    there = StreamingSession.objects.filter(created_at__lte=most.ended_at + CLOCK_TOLERANCE).count()
-    return max(0, most.sessions - there)
+    checks = HistoryCheck.objects.exclude(ended_at=None).order_by("-sessions", "pk")
+    for sessions, ended_at in checks.values_list("sessions", IsoText("ended_at")).iterator():
+        try:
+            until = datetime.fromisoformat(ended_at) + CLOCK_TOLERANCE
+            missing = sessions - StreamingSession.objects.filter(created_at__lte=until).count()
+        except (TypeError, ValueError, OverflowError):
+            continue
+        if missing > 0:
+            yield Fault("sessions_lost", table="session", row=str(missing))
+        return

@@ -66,7 +66,7 @@ class CheckCounts:
             if name not in stated:
                 if name not in skipped:
                     self.unstated[f"{table.name}.{name}"] += 1
-            elif since and since > self.upgraded.get(f"{table.name}.{name}", ""):
+            elif isinstance(since, str) and since > self.upgraded.get(f"{table.name}.{name}", ""):
                 self.upgraded[f"{table.name}.{name}"] = since
 
     def covered(self) -> dict[str, Any]:

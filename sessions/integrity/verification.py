@@ -9,14 +9,16 @@ reported with their row and column.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from itertools import count as counting
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Count as Counted
 from django.db.models import Exists, F, OuterRef, QuerySet, Subquery, Sum
 from django.utils import timezone
@@ -34,7 +36,7 @@ from heygen_portal.trail.raw_values import (
 from heygen_portal.trail.statements import ROWS, Table
 from sessions.integrity import activity, audit_statements, diagnosis, role_permissions, word_faults, worker_columns
 from sessions.integrity.diagnosis import ERASED, TEXT_PROVING_KINDS, Chain, EndMark, Event, data_of, proofs
-from sessions.integrity.fault import Fault, FaultKind
+from sessions.integrity.fault import Fault, FaultKind, compared
 from sessions.integrity.scope import BATCH_ROWS, DEFAULT_LIMITS, MAX_FAULTS, CheckCounts, MemoryLimits, is_in_share
 from sessions.lifecycle import coverage
 from sessions.lifecycle.coverage import (
@@ -64,6 +66,8 @@ from sessions.models import (
     speech_encryption,
 )
 
+logger = logging.getLogger(__name__)
+
 # A text that is being sent must have its event by then.
 SENDING_TIMEOUT = timedelta(minutes=2)
 # How far another process's clock may be ahead of this one's.
@@ -84,13 +88,13 @@ def faults(counts: CheckCounts | None = None, limits: MemoryLimits = DEFAULT_LIM
     if db_triggers.missing(connection):
         yield Fault("unguarded")
     with invalid_utf8_allowed(connection):
-        yield from audit_statements.faults(counts, limits)
-        yield from role_permissions.faults(counts)
-        yield from _session_faults(counts, limits)
-        yield from _conversations_without_session()
-        yield from worker_columns.faults()
-        yield from _day_faults(counts)
-        yield from word_faults.faults(counts, limits)
+        yield from compared(partial(audit_statements.faults, counts, limits), "audit_entry")
+        yield from compared(partial(role_permissions.faults, counts), "role_permission")
+        yield from compared(partial(_session_faults, counts, limits), "session")
+        yield from compared(_conversations_without_session, CONVERSATION.name)
+        yield from compared(worker_columns.faults, "session")
+        yield from compared(partial(_day_faults, counts), "day_total")
+        yield from compared(partial(word_faults.faults, counts, limits), "word")
 
 
 def _session_faults(counts: CheckCounts, limits: MemoryLimits) -> Iterator[Fault]:
@@ -99,11 +103,20 @@ def _session_faults(counts: CheckCounts, limits: MemoryLimits) -> Iterator[Fault
         for orphan in streams.unread_before(row[0]):
             yield from faults_of(orphan, limits)
         counts.sessions += 1
-        found = SessionPass(row, limits)
-        if not found.run(streams, counts):
-            yield from faults_of(found.session, limits)
+        if not _is_clean(row, streams, counts, limits):
+            yield from faults_of(_hashed_id(row[0]), limits)
     for orphan in streams.unread_before(None):
         yield from faults_of(orphan, limits)
+
+
+def _is_clean(row: tuple[Any, ...], streams: _Streams, counts: CheckCounts, limits: MemoryLimits) -> bool:
+    try:
+        return SessionPass(row, limits).run(streams, counts)
+    except (TypeError, ValueError, LookupError, ArithmeticError, RecursionError, DatabaseError):
+        logger.exception("Could not compare session %s", row[0])
+        for _event in streams.events.of(row[0]):
+            pass  # else the rest of its events would count as those of a missing session
+        return False  # it is verified once more, with its row locked
 
 
 def _conversations_without_session() -> Iterator[Fault]:
@@ -119,7 +132,10 @@ def first_fault_of(session_id: UUID | str) -> Fault | None:
 
 def faults_of(session_id: UUID | str, limits: MemoryLimits = DEFAULT_LIMITS) -> list[Fault]:
     """Verify one session with its row locked; return its faults, up to `MAX_FAULTS`."""
-    session: Any = str(session_id)
+    return list(compared(partial(_faults_of, str(session_id), limits), "session", str(session_id)))
+
+
+def _faults_of(session: Any, limits: MemoryLimits) -> list[Fault]:
     if not _is_id(session):
         return _fault_of_bad_id(session)
     with invalid_utf8_allowed(connection), transaction.atomic():
@@ -516,7 +532,7 @@ def _moved_column(table: Table, key: str) -> str:
         return "id" if _orphans(Conversation, "pk").exists() else ""
     if table.is_single:
         return "session" if _has_orphan(table.model) else ""
-    if not table.model._base_manager.filter(pk=key).exists():
+    if not table.has_row(key):
         receipts = Erasure.objects.filter(pk=OuterRef("pk"))
         is_orphan = table is PROVIDER_ERASURE and table.model._base_manager.exclude(Exists(receipts)).exists()
         return "erasure" if is_orphan else ""
