@@ -156,6 +156,8 @@ def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
     found = joining.find(token)
     if not found:
         return render(request, "people/invitation_over.html", status=410)
+    if joining.withdraw_if_changed(request, found):
+        return render(request, "people/invitation_over.html", {"is_changed": True}, status=410)
     user = User(username=found.email, email=found.email)
     if request.method == "POST":
         budgets.spend_sync("accept_invitation", address=client_address.of(request))

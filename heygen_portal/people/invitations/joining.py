@@ -50,12 +50,52 @@ def is_expected(email: str) -> bool:
     return is_own_domain or Invitation.objects.open().filter(email=email).exists()
 
 
+def withdraw_if_changed(request: HttpRequest, invitation: Invitation) -> bool:
+    """Withdraw an invitation that is not as the audit log says. Return whether it was withdrawn.
+
+    The withdrawal is recorded. An invitation that was used, withdrawn or replaced counts as changed if it is open.
+    """
+    if not (changed := _changed_columns(invitation)):
+        return False
+    with transaction.atomic():
+        if Invitation.objects.unused().filter(pk=invitation.pk).update(revoked_at=timezone.now()):
+            address = client_address.of(request)
+            audit_log.record_by(None, address, AuditEntry.Kind.INVITATION_REVOKED, invitation, changed=changed)
+    return True
+
+
+def withdraw_changed_for(request: HttpRequest, email: str) -> None:
+    """Withdraw the open invitation for an address if it is not as the audit log says."""
+    for invitation in Invitation.objects.open().select_related("group").filter(email=email):
+        withdraw_if_changed(request, invitation)
+
+
+def _changed_columns(invitation: Invitation) -> list[str]:
+    """Return the columns that differ from what the audit log says about an open invitation."""
+    about = AuditEntry.objects.filter(**{f"data__{audit_log.INVITATION_KEY}": str(invitation.pk)})
+    entry = about.filter(kind=AuditEntry.Kind.INVITED).order_by("number").first()
+    if entry is None:
+        return ["id"]
+    later = AuditEntry.objects.filter(kind=AuditEntry.Kind.INVITED, about=entry.about, number__gt=entry.number)
+    found = {
+        "email": entry.about != invitation.email,
+        "group": entry.data.get("roles") != [[], [invitation.group.name]],
+        "invited_by": entry.by_id != invitation.invited_by_id,
+        "expires_at": entry.at + INVITATION_LIFETIME < timezone.now(),
+        "used_at": about.filter(kind=AuditEntry.Kind.JOINED).exists(),
+        "revoked_at": about.filter(kind=AuditEntry.Kind.INVITATION_REVOKED).exists() or later.exists(),
+    }
+    return [name for name, is_changed in found.items() if is_changed]
+
+
 def accept(request: HttpRequest, invitation: Invitation, user: User) -> bool:
     """Create the invited user with the invitation's role.
 
     Return False if it was used meanwhile.
     """
     with transaction.atomic():
+        if withdraw_if_changed(request, invitation):
+            return False
         if not Invitation.objects.open().filter(pk=invitation.pk).update(used_at=timezone.now()):
             return False
         user.username = user.email = invitation.email
@@ -72,11 +112,12 @@ def record_single_sign_on(request: HttpRequest, user: User) -> None:
     An invitation gives its role; a domain gives none.
     """
     with transaction.atomic():
+        withdraw_changed_for(request, user.email)
         invitation = Invitation.objects.open().select_related("group").filter(email=user.email).first()
         if invitation and Invitation.objects.open().filter(pk=invitation.pk).update(used_at=timezone.now()):
             _complete(request, invitation, user)
         else:
-            _record_joined(request, user, [])
+            _record_joined(request, user, None)
 
 
 def _signer() -> signing.Signer:
@@ -86,13 +127,15 @@ def _signer() -> signing.Signer:
 def _complete(request: HttpRequest, invitation: Invitation, user: User) -> None:
     Invitation.objects.filter(pk=invitation.pk).update(used_by=user)
     give_role(user, invitation.group)
-    _record_joined(request, user, [invitation.group.name])
+    _record_joined(request, user, invitation)
 
 
-def _record_joined(request: HttpRequest, user: User, role_names: list[str]) -> None:
+def _record_joined(request: HttpRequest, user: User, invitation: Invitation | None) -> None:
+    role_names = [invitation.group.name] if invitation else []
+    used = {audit_log.INVITATION_KEY: str(invitation.pk)} if invitation else {}
     stated = statements.merged(statements.state(USER, user), user_rows.access_changed({}, user.pk))
     address = client_address.of(request)
-    audit_log.record_by(user.pk, address, AuditEntry.Kind.JOINED, user, roles=[[], role_names], **stated)
+    audit_log.record_by(user.pk, address, AuditEntry.Kind.JOINED, user, roles=[[], role_names], **used, **stated)
 
 
 def give_role(user: User, group: Group) -> None:

@@ -134,7 +134,9 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
             sudo.confirm_by_directory(request, sociallogin)
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
-        return joining.is_expected(_verified_address(sociallogin))
+        email = _verified_address(sociallogin)
+        joining.withdraw_changed_for(request, email)
+        return joining.is_expected(email)
 
     def populate_user(self, request: HttpRequest, sociallogin: SocialLogin, data: dict[str, Any]) -> User:
         user: User = super().populate_user(request, sociallogin, data)

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
+from django.http import HttpRequest
 from django.test import Client, RequestFactory
+from django.utils import timezone
 
 from heygen_portal.models import Invitation
 from heygen_portal.people.access import roles
@@ -20,11 +22,15 @@ pytestmark = pytest.mark.django_db
 EMAIL = "ines@example.org"
 
 
-def invite(inviter: User, role: roles.Role = roles.ADMINISTRATOR) -> Invitation:
+def as_staff(user: User) -> HttpRequest:
     request = RequestFactory().get("/", REMOTE_ADDR="192.0.2.18")
-    request.user = inviter
+    request.user = user
+    return request
+
+
+def invite(inviter: User, role: roles.Role = roles.ADMINISTRATOR) -> Invitation:
     invitation = Invitation(email=EMAIL, group=Group.objects.get(name=role.group))
-    inviting.invite(request, invitation)
+    inviting.invite(as_staff(inviter), invitation)
     return invitation
 
 
@@ -135,3 +141,59 @@ def test_the_list_shows_why_an_invitation_is_invalid_and_no_link(admin_client: C
         "the inviter may no longer invite" in admin_client.get(page, headers={"accept-language": "en"}).content.decode()
     )
     assert joining.token_of(invitation) not in admin_client.get(f"{page}{invitation.pk}/change/").content.decode()
+
+
+CHANGES: dict[str, Callable[[], dict[str, object]]] = {
+    "group": lambda: {"group": Group.objects.get(name=roles.ADMINISTRATOR.group)},
+    "email": lambda: {"email": "mallory@example.org"},
+    "invited_by": lambda: {"invited_by": UserFactory.create(is_superuser=True)},
+}
+
+
+@pytest.mark.parametrize("column", CHANGES)
+def test_an_invitation_changed_by_sql_is_refused_and_recorded(client: Client, inviter: User, column: str) -> None:
+    invitation = invite(inviter, roles.END_USER)
+    link = address(invitation)
+    Invitation.objects.update(**CHANGES[column]())
+    page = client.post(link, INES, headers={"accept-language": "en"})
+    assert (page.status_code, User.objects.filter(first_name="Inés").exists()) == (410, False)
+    assert "no longer matches what the audit log says" in page.content.decode()
+    entry = AuditEntry.objects.latest("number")
+    assert (entry.kind, entry.data["changed"]) == (AuditEntry.Kind.INVITATION_REVOKED, [column])
+    assert client.get(link).status_code == 410
+    assert AuditEntry.objects.latest("number") == entry
+
+
+@pytest.mark.parametrize("over", ["used", "withdrawn", "replaced"])
+def test_a_link_that_sql_opened_again_does_not_work(client: Client, inviter: User, over: str) -> None:
+    invitation = invite(inviter, roles.END_USER)
+    link = address(invitation)
+    if over == "used":
+        assert client.post(link, INES).status_code == 302
+    elif over == "withdrawn":
+        inviting.revoke(as_staff(inviter), invitation)
+    else:
+        invite(inviter, roles.END_USER)
+        Invitation.objects.exclude(pk=invitation.pk).delete()
+    joined = User.objects.count()
+    Invitation.objects.filter(pk=invitation.pk).update(used_at=None, used_by=None, revoked_at=None)
+    assert Invitation.objects.open().filter(pk=invitation.pk).exists()
+    assert Client().post(link, INES).status_code == 410
+    assert User.objects.count() == joined
+
+
+def test_single_sign_on_gives_no_role_from_an_invitation_that_sql_inserted_or_changed(inviter: User) -> None:
+    invite(inviter, roles.END_USER)
+    Invitation.objects.update(group=Group.objects.get(name=roles.ADMINISTRATOR.group))
+    came = UserFactory.create(username=EMAIL, email=EMAIL)
+    joining.record_single_sign_on(RequestFactory().get("/"), came)
+    assert not came.groups.exists()
+    Invitation.objects.create(
+        email="mallory@example.org",
+        group=Group.objects.get(name=roles.ADMINISTRATOR.group),
+        invited_by=inviter,
+        expires_at=timezone.now() + joining.INVITATION_LIFETIME,
+    )
+    assert joining.is_expected("mallory@example.org")
+    joining.withdraw_changed_for(RequestFactory().get("/"), "mallory@example.org")
+    assert not joining.is_expected("mallory@example.org")
