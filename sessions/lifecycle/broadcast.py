@@ -6,6 +6,7 @@ docs/websocket-protocol.md lists them.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -20,6 +21,8 @@ from django.db import transaction
 from heygen_portal.runtime.in_thread import call_after_return
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import EndReason, SessionEvent, SessionTask, StreamingSession, Utterance
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,31 @@ def notify_board(kinds: Iterable[str]) -> None:
 
     if not BOARD_EVENT_KINDS.isdisjoint(kinds):
         _on_commit(send)
+
+
+def publish_status(session: StreamingSession) -> None:
+    """Publish the session's status."""
+    for session_id, event in _statuses([session]).items():
+        publish(session_id, event)
+
+
+def publish_statuses(sessions: Iterable[StreamingSession]) -> None:
+    """Publish the status of many sessions. Like `publish_all`, not for callers in an event loop."""
+    publish_all(_statuses(sessions))
+
+
+def _statuses(sessions: Iterable[StreamingSession]) -> dict[UUID, Event]:
+    """Return the events that can be built.
+
+    A row that was changed in the database may have no valid times. That must not prevent the change of status.
+    """
+    events: dict[UUID, Event] = {}
+    for session in sessions:
+        try:
+            events[session.pk] = StatusChanged.of(session)
+        except Exception:
+            logger.exception("session %s: its status could not be sent to its tabs", session.pk)
+    return events
 
 
 def publish_all(events: Mapping[UUID, Event]) -> None:

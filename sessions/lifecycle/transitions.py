@@ -89,7 +89,7 @@ def transition(session: StreamingSession, to: Status, *preceding: Entry, **chang
             _refresh_late_columns([session])
             _update_conversation_ends([session])
         events.append(session.pk, *preceding, _apply_move(session, to, changes), is_over=to == Status.ENDED)
-        broadcast.publish(session.pk, broadcast.StatusChanged.of(session))
+        broadcast.publish_status(session)
     return True
 
 
@@ -107,7 +107,7 @@ def transition_all(sessions: Sequence[StreamingSession], to: Status, **changes: 
         _update_conversation_ends(sessions)
     moved = {session.pk: _apply_move(session, to, changes) for session in sessions}
     events.append_each(moved, are_over=to == Status.ENDED)
-    broadcast.publish_all({session.pk: broadcast.StatusChanged.of(session) for session in sessions})
+    broadcast.publish_statuses(sessions)
 
 
 def _refresh_late_columns(sessions: Sequence[StreamingSession]) -> None:
@@ -300,7 +300,7 @@ def record_started(session: StreamingSession, answer: ProviderSession) -> bool:
             bound = ("provider_duration_limit", "ends_at", "limit_by")
             session.save(update_fields=[*bound, "deadline_at"])
             stated = statements.state(coverage.SESSION, session, *bound)
-            broadcast.publish(session.pk, broadcast.StatusChanged.of(session))
+            broadcast.publish_status(session)
         events.append(session.pk, Entry(EventKind.PROVIDER_STARTED, stated), is_over=session.status == Status.ENDED)
     return is_running
 

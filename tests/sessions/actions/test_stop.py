@@ -232,6 +232,15 @@ async def test_a_dead_process_with_an_unreadable_record_keeps_no_session_from_en
     assert not await ServerProcess.objects.filter(pk=process.pk).aexists()
 
 
+@pytest.mark.parametrize("change", ["persona_settings = '[]'", "created_at = '9999-12-31 23:59:59'"])
+async def test_a_session_whose_limits_cannot_be_read_can_be_stopped(provider: Mock, change: str) -> None:
+    session = await a_session()
+    await sync_to_async(damage)({session.pk.hex: change})
+    await stop.stop_by_id(session.pk, EndReason.STAFF_STOPPED, WHY)
+    assert await state(session) == (Status.ENDED, EndReason.STAFF_STOPPED)
+    assert provider.stop_session.call_count == 1
+
+
 def damage(changes: dict[str, str]) -> None:
     execute_as_owner("PRAGMA ignore_check_constraints = ON")
     for pk, change in changes.items():
