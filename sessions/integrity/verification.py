@@ -18,7 +18,8 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, connection, transaction
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import connection, transaction
 from django.db.models import Count as Counted
 from django.db.models import Exists, F, OuterRef, QuerySet, Subquery, Sum
 from django.utils import timezone
@@ -112,7 +113,9 @@ def _session_faults(counts: CheckCounts, limits: MemoryLimits) -> Iterator[Fault
 def _is_clean(row: tuple[Any, ...], streams: _Streams, counts: CheckCounts, limits: MemoryLimits) -> bool:
     try:
         return SessionPass(row, limits).run(streams, counts)
-    except (TypeError, ValueError, LookupError, ArithmeticError, RecursionError, DatabaseError):
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception:
         logger.exception("Could not compare session %s", row[0])
         for _event in streams.events.of(row[0]):
             pass  # else the rest of its events would count as those of a missing session
