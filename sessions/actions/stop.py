@@ -23,6 +23,7 @@ from heygen_portal import providers
 from heygen_portal.providers.contract.provider import Provider, ProviderError, ProviderRejected, SessionGone, StopReason
 from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.runtime.jobs import each_row
 from heygen_portal.runtime.jobs.worker_shutdown import this_worker
 from sessions.actions import deadlines
 from sessions.capacity import claims, queue
@@ -156,15 +157,11 @@ async def enforce_due(now: datetime) -> None:
 
     Neither leases nor queues that cannot be read keep due sessions from being stopped.
     """
-    try:
+    with each_row.log_failure("expired leases could not be removed"):
         await in_thread(tabs.expire_leases)(now)
-    except Exception:
-        logger.exception("expired leases could not be removed")
     taken = await in_thread(deadlines.claim_due)(now)
-    try:
+    with each_row.log_failure("free slots could not be offered"):
         await in_thread(queue.offer_all_slots)()
-    except Exception:
-        logger.exception("free slots could not be offered")
     await _finish_stops(taken)
 
 

@@ -6,7 +6,6 @@ without beat and without Redis.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,11 +18,10 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from avatars.models import Persona, ProviderAccount
+from heygen_portal.runtime.jobs import each_row
 from sessions import errors
 from sessions.lifecycle import broadcast
 from sessions.models import QueueEntry, Status, StreamingSession
-
-logger = logging.getLogger(__name__)
 
 QUEUE_MAX_ENTRIES = 50  # people who wait for one account
 # How long an offered slot is held; then the next person is offered it.
@@ -229,10 +227,8 @@ def try_offer_slots(account_id: int) -> None:
 
     An account whose row cannot be read must not keep other queues from moving, or sessions from ending.
     """
-    try:
+    with each_row.log_failure(f"account {account_id}: its free slots could not be offered"):
         offer_slots(account_id)
-    except Exception:
-        logger.exception("account %s: its free slots could not be offered", account_id)
 
 
 def offer_slots(account_id: int) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from celery.exceptions import SoftTimeLimitExceeded
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -176,8 +175,6 @@ def compared(find: Callable[[], Iterable[Fault]], table: str, session: str = "")
     """
     try:
         yield from find()
-    except SoftTimeLimitExceeded:
-        raise
     except Exception:
         logger.exception("Could not compare %s %s", table, session)
         yield Fault("uncompared", session, table=table, row=session)

@@ -18,7 +18,6 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection, transaction
 from django.db.models import Count as Counted
 from django.db.models import Exists, F, OuterRef, QuerySet, Subquery, Sum
@@ -113,8 +112,6 @@ def _session_faults(counts: CheckCounts, limits: MemoryLimits) -> Iterator[Fault
 def _is_clean(row: tuple[Any, ...], streams: _Streams, counts: CheckCounts, limits: MemoryLimits) -> bool:
     try:
         return SessionPass(row, limits).run(streams, counts)
-    except SoftTimeLimitExceeded:
-        raise
     except Exception:
         logger.exception("Could not compare session %s", row[0])
         for _event in streams.events.of(row[0]):

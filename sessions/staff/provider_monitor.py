@@ -60,9 +60,8 @@ def claim_sessions(process_id: UUID) -> list[StreamingSession]:
     mine.exclude(session__in=_monitored_sessions()).delete()
     free = _monitored_sessions().filter(monitored=None).order_by("created_at")[:SESSIONS_PER_POLL]
     claims = [MonitoredSession(session=session, process_id=process_id) for session in free]
-    MonitoredSession.objects.bulk_create(
-        claims, ignore_conflicts=True
-    )  # of two monitors that claim one session, one gets it
+    # Of two monitors that claim one session, one gets it.
+    MonitoredSession.objects.bulk_create(claims, ignore_conflicts=True)
     return list(_monitored_sessions().filter(monitored__process_id=process_id).select_related("account"))
 
 
@@ -107,9 +106,8 @@ class Monitor:
                 await self._stop_following(*self.following)
             self._renewed_at = time.monotonic()
         sessions = {session.pk: session for session in await in_thread(claim_sessions)(self.process_id)}
-        await self._stop_following(
-            *{*(self.following.keys() - sessions.keys()), *self._failed()}
-        )  # failed ones start again
+        over = self.following.keys() - sessions.keys()
+        await self._stop_following(*over, *(self._failed() - over))  # those that failed start again
         for session_id in sessions.keys() - self.following.keys():
             self.following[session_id] = asyncio.create_task(follow(sessions[session_id]), name=f"monitor {session_id}")
 
@@ -120,10 +118,10 @@ class Monitor:
             self._renewed_at = None
             await in_thread(tabs.release_lease)(self.process_id)
 
-    def _failed(self) -> list[UUID]:
+    def _failed(self) -> set[UUID]:
         """Return the followed sessions whose task ended with an error, as when the database was away."""
         done = ((session_id, task) for session_id, task in self.following.items() if task.done())
-        return [session_id for session_id, task in done if not task.cancelled() and task.exception()]
+        return {session_id for session_id, task in done if not task.cancelled() and task.exception()}
 
     async def _stop_following(self, *session_ids: UUID) -> None:
         tasks = [self.following.pop(session_id) for session_id in session_ids]
