@@ -61,7 +61,7 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
                 await send_json(send, 403, {"status": "forbidden"})
                 return
             report = await work.check()
-            await send_json(send, 200 if report["status"] == "ok" else 503, report)
+            await send_json(send, 503 if report["status"] == "failing" else 200, report)
             return
     background.on_shutdown(background.finish)
     is_sign_in = scope["method"] == "POST" and scope["path"].startswith(SIGN_IN_PATHS)

@@ -124,6 +124,7 @@ HISTORY_ANCHOR_FILE = env.str("HISTORY_ANCHOR_FILE", "")
 # Monitors: docs/operations.md. Without a token only this machine may read /health/work.
 
 HEALTH_TOKEN = env.str("HEALTH_TOKEN", "")
+HEALTH_START_SECONDS = env.int("HEALTH_START_SECONDS", 120)  # for a first sign of life, after a start
 HEALTH_TICK_SECONDS = env.int("HEALTH_TICK_SECONDS", 30)  # since beat and worker last worked
 HEALTH_OVERDUE_SECONDS = env.int("HEALTH_OVERDUE_SECONDS", 30)  # of a session's deadline
 HEALTH_PROVIDER_MINUTES = env.int("HEALTH_PROVIDER_MINUTES", 10)  # since the provider last answered

@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import connections
-from django.utils import timezone
+from django.utils import timezone, translation
 from redis.exceptions import RedisError
 
 from avatars.models import Persona, ProviderAccount
 from heygen_portal.health.probe import Probe
-from heygen_portal.runtime.jobs import marks
+from heygen_portal.runtime.jobs import each_row, marks
+from heygen_portal.runtime.jobs.marks import Sign
+from sessions.health import texts
+from sessions.health.readings import Cause, Check, Reading, State
 from sessions.models import HistoryCheck, StreamingSession
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 5.0
 WORKER_JOB = marks.of_job("sessions.tasks.enforce_limits")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Age of what was last done, or of what waits longest, and the limit of that age."""
-
-    age: timedelta | None
-    limit: timedelta
-    problem: str = ""
-
-    def as_data(self) -> dict[str, Any]:
-        age = None if self.age is None else round(self.age.total_seconds(), 1)
-        return {"age_seconds": age, "limit_seconds": self.limit.total_seconds(), "problem": self.problem}
 
 
 async def check() -> dict[str, Any]:
@@ -47,66 +37,75 @@ async def check() -> dict[str, Any]:
     except Exception as exc:
         logger.exception("the portal's work could not be checked")
         return {"status": "failing", "problem": f"The check failed: {type(exc).__name__}."}
-    is_failing = any(reading.problem for reading in found.values())
-    checks = {name: reading.as_data() for name, reading in found.items()}
-    return {"status": "failing" if is_failing else "ok", "checks": checks}
+    with translation.override("en"):
+        checks = {name.value: _as_data(name, reading) for name, reading in found.items()}
+    return {"status": overall(found).value, "checks": checks}
 
 
-def read(now: datetime) -> dict[str, Reading]:
+def overall(found: Mapping[Check, Reading]) -> State:
+    """Return the worst state of all checks."""
+    states = {reading.state for reading in found.values()}
+    return next((state for state in (State.FAILING, State.STARTING) if state in states), State.OK)
+
+
+def read(now: datetime) -> dict[Check, Reading]:
     """Read all ages and judge them."""
-    accounts = list(ProviderAccount.objects.filter(pk__in=Persona.objects.published().values("avatar__account")))
+    published = Persona.objects.published().values("avatar__account")
+    accounts = each_row.readable(ProviderAccount.objects.filter(pk__in=published).order_by("pk"))
     found = {
         **_jobs_and_providers(accounts),
-        "deadlines": _deadlines(now),
-        "integrity_check": _integrity_check(now),
+        Check.DEADLINES: _deadlines(now),
+        Check.INTEGRITY_CHECK: _integrity_check(now),
     }
     if accounts:
-        found["catalogue_sync"] = _catalogue_sync(accounts, now)
+        found[Check.CATALOGUE_SYNC] = _catalogue_sync(accounts, now)
     if settings.BACKUP_STAMP_FILE:
-        found["backup"] = _backup(Path(settings.BACKUP_STAMP_FILE), now)
+        found[Check.BACKUP] = _backup(Path(settings.BACKUP_STAMP_FILE), now)
     return found
 
 
-def _jobs_and_providers(accounts: Iterable[ProviderAccount]) -> dict[str, Reading]:
+def _jobs_and_providers(accounts: Iterable[ProviderAccount]) -> dict[Check, Reading]:
     tick_limit = timedelta(seconds=settings.HEALTH_TICK_SECONDS)
     provider_limit = timedelta(minutes=settings.HEALTH_PROVIDER_MINUTES)
-    names = {marks.of_account(account.pk): f"account {account.pk}" for account in accounts}
+    mark_of = {account.pk: marks.of_account(account.pk) for account in accounts}
     try:
-        ages = marks.ages([marks.BEAT, WORKER_JOB, *names])
+        signs = marks.read([marks.BEAT, WORKER_JOB, *mark_of.values()])
     except RedisError:
-        return {"redis": Reading(None, timedelta(seconds=marks.REDIS_TIMEOUT_S), "Redis does not answer.")}
+        return {Check.REDIS: Reading(None, timedelta(seconds=marks.REDIS_TIMEOUT_S), Cause.NO_ANSWER)}
     found = {
-        "beat": _judge(ages[marks.BEAT], tick_limit, "No beat is running"),
-        "worker": _judge(ages[WORKER_JOB], tick_limit, "No worker enforces the limits"),
+        Check.BEAT: _judge_sign(signs[marks.BEAT], tick_limit),
+        Check.WORKER: _judge_sign(signs[WORKER_JOB], tick_limit),
     }
-    if names:
-        oldest, age = _oldest({name: ages[mark] for mark, name in names.items()})
-        found["provider"] = _judge(age, provider_limit, f"The provider of {oldest} does not list its sessions")
+    if mark_of:
+        by_account = {pk: _judge_sign(signs[mark], provider_limit) for pk, mark in mark_of.items()}
+        found[Check.PROVIDER] = _worst(by_account)
     return found
 
 
 def _deadlines(now: datetime) -> Reading:
     overdue = StreamingSession.objects.due(now).values_list("deadline_at", flat=True).first()
     age = now - overdue if overdue else timedelta(0)
-    return _judge(age, timedelta(seconds=settings.HEALTH_OVERDUE_SECONDS), "A session's deadline is overdue")
+    return _judge(age, timedelta(seconds=settings.HEALTH_OVERDUE_SECONDS))
 
 
 def _integrity_check(now: datetime) -> Reading:
     limit = timedelta(hours=settings.HEALTH_CHECK_HOURS)
-    last = HistoryCheck.objects.exclude(ended_at=None).order_by("-started_at").first()
-    if last is None or last.ended_at is None:
+    finished = HistoryCheck.objects.exclude(ended_at=None).order_by("-started_at")
+    # Only these columns: tampering may have left others that cannot be read.
+    last = finished.values_list("ended_at", "fault_count").first()
+    if last is None:
         is_old = StreamingSession.objects.filter(created_at__lt=now - limit).exists()
-        return Reading(None, limit, "The record has never been verified." if is_old else "")
-    age = now - last.ended_at
-    if last.fault_count:
-        return Reading(age, limit, f"The last integrity check found {last.fault_count} problems.")
-    return _judge(age, limit, "The record was not verified")
+        return Reading(None, limit, Cause.NEVER if is_old else None)
+    ended_at, fault_count = last
+    assert ended_at
+    if fault_count:
+        return Reading(now - ended_at, limit, Cause.FAULTS, faults=fault_count)
+    return _judge(now - ended_at, limit)
 
 
 def _catalogue_sync(accounts: Iterable[ProviderAccount], now: datetime) -> Reading:
-    ages = {f"account {row.pk}": now - row.synced_at if row.synced_at else None for row in accounts}
-    oldest, age = _oldest(ages)
-    return _judge(age, timedelta(hours=settings.HEALTH_SYNC_HOURS), f"The catalogue of {oldest} was not synced")
+    limit = timedelta(hours=settings.HEALTH_SYNC_HOURS)
+    return _worst({row.pk: _judge(now - row.synced_at if row.synced_at else None, limit) for row in accounts})
 
 
 def _backup(stamp: Path, now: datetime) -> Reading:
@@ -114,21 +113,43 @@ def _backup(stamp: Path, now: datetime) -> Reading:
         age = timedelta(seconds=now.timestamp() - stamp.stat().st_mtime)
     except OSError:
         age = None
-    return _judge(age, timedelta(hours=settings.HEALTH_BACKUP_HOURS), "No backup was made")
+    return _judge(age, timedelta(hours=settings.HEALTH_BACKUP_HOURS))
 
 
-def _oldest(ages: dict[str, timedelta | None]) -> tuple[str, timedelta | None]:
-    """Return the entry that was never done, otherwise the oldest."""
-    return max(ages.items(), key=lambda item: timedelta.max if item[1] is None else item[1])
+def _worst(by_account: dict[int, Reading]) -> Reading:
+    """Return the reading of the account that fails, else of one that starts, else of the oldest."""
+    severity = {State.OK: 0, State.STARTING: 1, State.FAILING: 2}
+    account_id, reading = max(
+        by_account.items(),
+        key=lambda item: (severity[item[1].state], timedelta.max if item[1].age is None else item[1].age),
+    )
+    return replace(reading, account_id=account_id)
 
 
-def _judge(age: timedelta | None, limit: timedelta, problem: str) -> Reading:
+def _judge_sign(sign: Sign, limit: timedelta) -> Reading:
+    """Judge a sign of life. One that was never seen may be awaited for a while after a start."""
+    grace = timedelta(seconds=settings.HEALTH_START_SECONDS)
+    if sign.age is None and sign.expected_for <= grace:
+        return Reading(None, limit, is_starting=True)
+    return _judge(sign.age, limit)
+
+
+def _judge(age: timedelta | None, limit: timedelta) -> Reading:
     if age is None:
-        return Reading(None, limit, f"{problem}: never in the last {marks.KEPT_FOR.days} days.")
-    return Reading(age, limit, f"{problem}: {age} exceeds {limit}." if age > limit else "")
+        return Reading(None, limit, Cause.NEVER)
+    return Reading(age, limit, Cause.LATE if age > limit else None)
 
 
-def _read_and_disconnect() -> dict[str, Reading]:
+def _as_data(check: Check, reading: Reading) -> dict[str, Any]:
+    return {
+        "state": reading.state.value,
+        "age_seconds": None if reading.age is None else round(reading.age.total_seconds(), 1),
+        "limit_seconds": reading.limit.total_seconds(),
+        "problem": texts.problem(check, reading) if reading.cause else "",
+    }
+
+
+def _read_and_disconnect() -> dict[Check, Reading]:
     try:
         return read(timezone.now())
     finally:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 
@@ -20,7 +21,19 @@ logger = logging.getLogger(__name__)
 
 REDIS_TIMEOUT_S = 1.0
 KEPT_FOR = timedelta(days=7)
+EXPECTED_FOR = timedelta(days=365)
 BEAT = "beat"
+
+
+@dataclass(frozen=True)
+class Sign:
+    """How long ago a mark was put, and for how long it has been looked for.
+
+    `age` is None if the mark was not put within `KEPT_FOR`.
+    """
+
+    age: timedelta | None
+    expected_for: timedelta
 
 
 def of_job(name: str) -> str:
@@ -47,14 +60,31 @@ def ages(marks: Sequence[str]) -> dict[str, timedelta | None]:
     pipeline = client().pipeline(transaction=False)
     for mark in marks:
         pipeline.pttl(_key(mark))
-    left_ms = pipeline.execute()
-    return {mark: _age(left) for mark, left in zip(marks, left_ms, strict=True)}
+    return {mark: _age(left, KEPT_FOR) for mark, left in zip(marks, pipeline.execute(), strict=True)}
 
 
-def _age(left_ms: int) -> timedelta | None:
+def read(marks: Sequence[str]) -> dict[str, Sign]:
+    """Return the marks' ages, and note in Redis since when each is looked for.
+
+    So a mark that nobody has put yet can be told from one that has been missing for long, also after Redis lost its
+    memory. Raises RedisError.
+    """
+    pipeline = client().pipeline(transaction=False)
+    for mark in marks:
+        pipeline.set(f"{_key(mark)}:expected", 1, px=EXPECTED_FOR, nx=True)
+        pipeline.pttl(f"{_key(mark)}:expected")
+        pipeline.pttl(_key(mark))
+    answers = pipeline.execute()
+    return {
+        mark: Sign(_age(left, KEPT_FOR), _age(expected_left, EXPECTED_FOR) or timedelta(0))
+        for mark, expected_left, left in zip(marks, answers[1::3], answers[2::3], strict=True)
+    }
+
+
+def _age(left_ms: int, kept_for: timedelta) -> timedelta | None:
     if left_ms < 0:
         return None
-    return max(timedelta(0), KEPT_FOR - timedelta(milliseconds=left_ms))
+    return max(timedelta(0), kept_for - timedelta(milliseconds=left_ms))
 
 
 def _key(mark: str) -> str:

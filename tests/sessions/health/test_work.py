@@ -15,7 +15,7 @@ from avatars.models import Persona, ProviderAccount
 from heygen_portal.health import access
 from heygen_portal.runtime.jobs import job_loop, marks
 from sessions import tasks
-from sessions.health import work
+from sessions.health import texts, work
 from sessions.models import HistoryCheck
 from tests.support import servers
 from tests.support.factories import PersonaFactory, ProviderAccountFactory, StreamingSessionFactory
@@ -40,13 +40,20 @@ def account(db: None, settings: Any, redis_url: str) -> Iterator[ProviderAccount
 
 
 def problems() -> dict[str, str]:
-    return {name: reading.problem for name, reading in work.read(timezone.now()).items() if reading.problem}
+    found = work.read(timezone.now())
+    return {name: texts.problem(name, reading) for name, reading in found.items() if reading.cause}
+
+
+def expect_since(key: str, age: timedelta) -> None:
+    """Set since when a sign of life is looked for."""
+    marks.client().set(f"{key}:expected", 1, px=timedelta(days=365) - age)
 
 
 def test_work_in_time_has_no_problem(account: ProviderAccount) -> None:
     found = work.read(timezone.now())
     assert set(found) == {"beat", "worker", "provider", "deadlines", "integrity_check", "catalogue_sync"}
     assert problems() == {}
+    assert work.overall(found) == "ok"
 
 
 @pytest.mark.parametrize(
@@ -60,9 +67,37 @@ def test_an_old_or_missing_sign_of_life_is_a_problem(
     assert marks.client().exists(key)
     if minutes is None:
         marks.client().delete(key)
+        expect_since(key, timedelta(seconds=130))
     else:
         marks.client().pexpire(key, timedelta(days=7, minutes=-minutes))
     assert list(problems()) == [check]
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(110, "starting"), (130, "failing")])
+def test_a_portal_that_has_just_started_is_starting_for_two_minutes(
+    account: ProviderAccount, seconds: int, state: str
+) -> None:
+    """Nobody has put a mark yet, as after a first start, or after Redis lost its memory."""
+    marks.client().flushdb()
+    assert work.overall(work.read(timezone.now())) == "starting"
+    for key in list(marks.client().scan_iter("*:expected")):
+        expect_since(key.decode().removesuffix(":expected"), timedelta(seconds=seconds))
+    assert work.overall(work.read(timezone.now())) == state
+
+
+def test_a_dead_worker_is_no_starting_one(account: ProviderAccount) -> None:
+    """A web process that starts again finds the old mark."""
+    marks.client().pexpire("portal-mark:job:sessions.tasks.enforce_limits", timedelta(days=7, minutes=-1))
+    marks.client().delete("portal-mark:job:sessions.tasks.enforce_limits:expected")
+    assert list(problems()) == ["worker"]
+
+
+def test_every_check_says_what_to_do() -> None:
+    for check, cause in texts.PROBLEMS:
+        advice = texts.advice(check, cause)
+        assert advice.consequence
+        assert advice.remedy
+        assert texts.page_path(check, cause, 1).startswith("/admin/")
 
 
 def test_an_overdue_deadline_is_a_problem(account: ProviderAccount) -> None:

@@ -1,0 +1,59 @@
+"""What `/health/work` checks, and what a check finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+
+class Check(TextChoices):
+    """What is checked. The values are the names in `/health/work`."""
+
+    REDIS = "redis", _("Redis")
+    BEAT = "beat", _("Scheduler")
+    WORKER = "worker", _("Worker")
+    DEADLINES = "deadlines", _("Deadlines")
+    PROVIDER = "provider", _("Provider")
+    CATALOGUE_SYNC = "catalogue_sync", _("Catalogue sync")
+    INTEGRITY_CHECK = "integrity_check", _("Integrity check")
+    BACKUP = "backup", _("Backup")
+
+
+class State(StrEnum):
+    OK = "ok"
+    STARTING = "starting"
+    FAILING = "failing"
+
+
+class Cause(StrEnum):
+    """Why a check fails."""
+
+    LATE = "late"
+    NEVER = "never"
+    NO_ANSWER = "no answer"
+    FAULTS = "faults"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Age of what was last done, or of what waits longest, and the limit of that age.
+
+    `account_id` is the account concerned, `faults` the number of problems found.
+    """
+
+    age: timedelta | None
+    limit: timedelta
+    cause: Cause | None = None
+    is_starting: bool = False
+    account_id: int | None = None
+    faults: int = 0
+
+    @property
+    def state(self) -> State:
+        if self.cause:
+            return State.FAILING
+        return State.STARTING if self.is_starting else State.OK
