@@ -13,13 +13,16 @@ from avatars.catalogue import voice_samples
 from avatars.models import Avatar, Persona, ProviderAccount, Voice
 from heygen_portal.people.access import roles
 from heygen_portal.permissions import Permission
+from heygen_portal.runtime.text import limits
+
+QUERY_MAX_CHARACTERS = 100
 
 
 @require_safe
 def gallery(request: HttpRequest) -> HttpResponse:
     """List the personas that the user may talk with, filtered by `q` and `lang`."""
     published = _published(request.user)
-    query = request.GET.get("q", "").strip()[:100]
+    query = limits.shortened(request.GET.get("q", "").strip(), QUERY_MAX_CHARACTERS)
     language = request.GET.get("lang", "")
     found = published
     if query:

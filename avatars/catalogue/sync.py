@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from avatars.catalogue import previews
-from avatars.models import Avatar, ProviderAccount
+from avatars.models import MAX_NAME_CHARACTERS, Avatar, ProviderAccount
 from avatars.models.stated import AVATAR, KNOWLEDGE_BASE, VOICE
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import (
@@ -27,6 +27,7 @@ from heygen_portal.providers.contract.provider import (
     ProviderRejected,
 )
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.runtime.text import limits
 from heygen_portal.trail import audit_log, statements
 from heygen_portal.trail.models import AuditEntry
 from heygen_portal.trail.statements import Table
@@ -36,7 +37,7 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], Awaitable[None]]
 
 DOWNLOADS_IN_PARALLEL = 4
-MAX_ID_LENGTH = MAX_NAME_LENGTH = 200
+MAX_ID_LENGTH = 200
 MAX_URL_LENGTH = 500
 # Entries that one audit entry states.
 ROWS_PER_ENTRY = 200
@@ -187,7 +188,7 @@ def _listed_columns(offers: list[dict[str, Any]], key: str) -> list[str]:
 def _avatar(offer: CatalogueAvatar) -> dict[str, Any]:
     return {
         "provider_avatar_id": offer.provider_avatar_id,
-        "name": _storable(offer.name)[:MAX_NAME_LENGTH],
+        "name": limits.shortened(_storable(offer.name), MAX_NAME_CHARACTERS),
         "default_provider_voice_id": _storable(offer.default_voice_id)[:MAX_ID_LENGTH],
         "is_active": offer.is_active,
         "is_own": offer.is_own,
@@ -198,7 +199,7 @@ def _avatar(offer: CatalogueAvatar) -> dict[str, Any]:
 def _voice(offer: CatalogueVoice) -> dict[str, Any]:
     return {
         "provider_voice_id": offer.provider_voice_id,
-        "name": _storable(offer.name)[:MAX_NAME_LENGTH],
+        "name": limits.shortened(_storable(offer.name), MAX_NAME_CHARACTERS),
         "language": _storable(offer.language)[:20],
         "gender": _storable(offer.gender)[:20],
         "has_emotions": offer.has_emotions,
@@ -211,7 +212,7 @@ def _voice(offer: CatalogueVoice) -> dict[str, Any]:
 def _base(offer: CatalogueKnowledgeBase) -> dict[str, Any]:
     return {
         "provider_knowledge_base_id": offer.provider_knowledge_base_id,
-        "name": _storable(offer.name)[:MAX_NAME_LENGTH],
+        "name": limits.shortened(_storable(offer.name), MAX_NAME_CHARACTERS),
         "opening": _storable(offer.opening) if offer.has_texts else None,
         "prompt": _storable(offer.prompt) if offer.has_texts else None,
     }

@@ -27,8 +27,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from avatars.knowledge import uploads
+from avatars.models import MAX_NAME_CHARACTERS
+from heygen_portal.runtime.text import graphemes, limits
 
-MAX_NAME_CHARACTERS = 200
 MAX_FRONT_MATTER_CHARACTERS = 20_000
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)---[ \t]*(?:\n+|\Z)", re.DOTALL)
 FIELDS = ("name", "opening")
@@ -141,7 +142,7 @@ def _parse(content: bytes, path: str) -> _File:
     fields, prompt = _split(text, path)
     own_name = " ".join(fields.get("name", "").split())
     name = unicodedata.normalize("NFC", own_name or PurePosixPath(path).stem)
-    if len(name) > MAX_NAME_CHARACTERS:
+    if limits.length(name, MAX_NAME_CHARACTERS) > MAX_NAME_CHARACTERS:
         words = _("The name of %(file)s is longer than %(most)d characters.")
         raise ValidationError(words % {"file": path, "most": MAX_NAME_CHARACTERS})
     if not prompt.strip():
@@ -213,7 +214,7 @@ def _named_apart(found: Sequence[_File], notices: list[str]) -> list[_File]:
     apart = []
     for one in found:
         if count[one.texts.name] > 1 and not one.has_own_name and "/" in one.path:
-            name = str(PurePosixPath(one.path).with_suffix(""))[-MAX_NAME_CHARACTERS:]
+            name = graphemes.last(str(PurePosixPath(one.path).with_suffix("")), MAX_NAME_CHARACTERS)
             words = _("%(file)s was named “%(name)s”, because other files have the same name.")
             notices.append(words % {"file": one.path, "name": name})
             apart.append(replace(one, texts=replace(one.texts, name=name)))

@@ -1,13 +1,14 @@
 """Models of the catalogue, personas and recorded videos."""
 
 from avatars.models.accounts import ProviderAccount
-from avatars.models.catalogue import Avatar, CatalogueEntry, KnowledgeBase, News, Voice, with_news
+from avatars.models.catalogue import MAX_NAME_CHARACTERS, Avatar, CatalogueEntry, KnowledgeBase, News, Voice, with_news
 from avatars.models.knowledge import KnowledgeVersion
 from avatars.models.personas import Persona, PersonaCheck, PersonaContent, PersonaQuerySet, PersonaVersion
 from avatars.models.syncs import CatalogueSync
 from avatars.models.videos import Video
 
 __all__ = [
+    "MAX_NAME_CHARACTERS",
     "Avatar",
     "CatalogueEntry",
     "CatalogueSync",

@@ -20,6 +20,7 @@ from heygen_portal.providers import KINDS, capabilities_of
 from heygen_portal.providers.contract.provider import Capabilities
 from heygen_portal.runtime import client_address
 from heygen_portal.runtime.generics import AnyCharField
+from heygen_portal.runtime.text.model_fields import LimitedCharField
 
 
 def validate_web_address(address: str) -> None:
@@ -110,7 +111,7 @@ class ProviderAccount(SpeechRetention):
         related_name="accounts",
         verbose_name=_("organisation"),
     )
-    name = models.CharField(_("name"), max_length=80, unique=True)
+    name = LimitedCharField(_("name"), max_characters=80, unique=True)
     kind = ProviderKindField(_("provider"), max_length=20, default="heygen")
     base_url = WebAddressField(
         _("address"), max_length=200, help_text=_("Address of the provider’s API, without a path.")

@@ -12,6 +12,7 @@ from django.utils.translation import get_language_info
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models.accounts import ProviderAccount
+from heygen_portal.runtime.text.model_fields import LimitedCharField
 
 # How long entries are marked as new or changed.
 NEWS_PERIOD = timedelta(days=7)
@@ -47,6 +48,9 @@ def with_news(news: str, now: datetime) -> Q:
     return Q(gone_at=None) & (is_new if news == News.NEW else is_changed & ~is_new)
 
 
+MAX_NAME_CHARACTERS = 200
+
+
 class CatalogueEntry(models.Model):
     """One entry of a provider's catalogue.
 
@@ -54,7 +58,7 @@ class CatalogueEntry(models.Model):
     """
 
     account = models.ForeignKey(ProviderAccount, models.PROTECT, verbose_name=_("account"))
-    name = models.CharField(_("name"), max_length=200)
+    name = LimitedCharField(_("name"), max_characters=MAX_NAME_CHARACTERS)
     # Empty: found by the account's first sync.
     appeared_at = models.DateTimeField(_("new since"), null=True, blank=True, editable=False)
     changed_at = models.DateTimeField(_("changed"), null=True, blank=True, editable=False)

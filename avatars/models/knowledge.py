@@ -12,7 +12,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from avatars.models.catalogue import KnowledgeBase
+from avatars.models.catalogue import MAX_NAME_CHARACTERS, KnowledgeBase
+from heygen_portal.runtime.text.model_fields import LimitedCharField
 
 TEXT_FIELDS = ("name", "opening", "prompt")
 
@@ -22,7 +23,7 @@ class KnowledgeVersion(models.Model):
 
     base = models.ForeignKey(KnowledgeBase, models.PROTECT, related_name="versions", verbose_name=_("knowledge base"))
     number = models.PositiveIntegerField(_("version"))
-    name = models.CharField(_("name"), max_length=200)
+    name = LimitedCharField(_("name"), max_characters=MAX_NAME_CHARACTERS)
     opening = models.TextField(_("greeting"), blank=True)
     prompt = models.TextField(_("prompt"), blank=True)
     saved_at = models.DateTimeField(_("saved"), default=timezone.now)

@@ -28,6 +28,7 @@ from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
 from heygen_portal.providers.contract.provider import Capabilities
 from heygen_portal.providers.contract.provider import Interactivity as ProviderInteractivity
 from heygen_portal.providers.contract.provider import Quality as ProviderQuality
+from heygen_portal.runtime.text.model_fields import LimitedCharField, LimitedTextField
 
 
 class PersonaContent(SpeechRetention):
@@ -46,9 +47,9 @@ class PersonaContent(SpeechRetention):
         HANDS_FREE = ProviderInteractivity.HANDS_FREE.value, _("always on")
         PUSH_TO_TALK = ProviderInteractivity.PUSH_TO_TALK.value, _("push to talk")
 
-    name = models.CharField(_("name"), max_length=80)
-    role = models.CharField(_("role"), max_length=80, blank=True)
-    summary = models.CharField(_("summary"), max_length=300, blank=True)
+    name = LimitedCharField(_("name"), max_characters=80)
+    role = LimitedCharField(_("role"), max_characters=80, blank=True)
+    summary = LimitedCharField(_("summary"), max_characters=300, blank=True)
     language = models.CharField(_("language"), max_length=5, choices=Language, default=Language.SPANISH)
     avatar = models.ForeignKey(Avatar, models.PROTECT, verbose_name=_("avatar"))
     voice = models.ForeignKey(
@@ -93,7 +94,9 @@ class PersonaContent(SpeechRetention):
         default=True,
         help_text=_("If off, users can only write, and the microphone is not requested."),
     )
-    greeting = models.TextField(_("greeting"), max_length=500, blank=True, help_text=_("Said when the video starts."))
+    greeting = LimitedTextField(
+        _("greeting"), max_characters=500, blank=True, help_text=_("Said when the video starts.")
+    )
     duration_limit = models.DurationField(_("maximum session length"), default=timedelta(minutes=20))
     idle_timeout = models.DurationField(_("idle limit"), default=timedelta(minutes=3))
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models.catalogue import Avatar, Voice
+from heygen_portal.runtime.text.model_fields import LimitedCharField
 
 
 class VideoQuerySet(models.QuerySet["Video"]):
@@ -66,7 +67,7 @@ class Video(models.Model):
         NOT_FETCHED = "not_fetched", _("The file could not be fetched. Try again, free of charge.")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    title = models.CharField(_("title"), max_length=100)
+    title = LimitedCharField(_("title"), max_characters=100)
     text = models.TextField(_("text"))
     avatar = models.ForeignKey(Avatar, models.PROTECT, verbose_name=_("avatar"))
     voice = models.ForeignKey(

@@ -7,6 +7,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.runtime.text.model_fields import LimitedCharField
 from heygen_portal.trail.statements import Table
 
 DEFAULT_ORGANISATION = 1
@@ -19,7 +20,7 @@ class Organisation(models.Model):
     There is one; nothing separates several yet.
     """
 
-    name = models.CharField(_("name"), max_length=80, unique=True)
+    name = LimitedCharField(_("name"), max_characters=80, unique=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 
     class Meta:

@@ -9,19 +9,23 @@ from django.core.paginator import Paginator
 from django.db import models
 
 if TYPE_CHECKING:
+    from django.db.models.expressions import Combinable
+
     AnyModelForm = forms.ModelForm[Any]
     AnyModelChoiceField = forms.ModelChoiceField[Any]
     AnyModelMultipleChoiceField = forms.ModelMultipleChoiceField[Any]
     AnyPaginator = Paginator[Any]
     AnyTextField = models.TextField[Any, Any]
     AnyCharField = models.CharField[Any, Any]
+    StrCharField = models.CharField[str | Combinable, str]
+    StrTextField = models.TextField[str | Combinable, str]
 else:
     AnyModelForm = forms.ModelForm
     AnyModelChoiceField = forms.ModelChoiceField
     AnyModelMultipleChoiceField = forms.ModelMultipleChoiceField
     AnyPaginator = Paginator
-    AnyTextField = models.TextField
-    AnyCharField = models.CharField
+    AnyTextField = StrTextField = models.TextField
+    AnyCharField = StrCharField = models.CharField
 
 
 def name_of_field(model: type[models.Model], name: str) -> str:

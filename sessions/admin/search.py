@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from heygen_portal.runtime import budgets, client_address
+from heygen_portal.runtime.text.limits import LimitedText
 from sessions.actions import staff_reasons
 from sessions.audit.page import READ
 from sessions.exports import filters
@@ -26,10 +27,10 @@ from sessions.models import StreamingSession
 
 
 class SearchForm(forms.Form):
-    words = forms.CharField(
+    words = LimitedText(
         label=_("Search terms"),
         help_text=_("Finds lines that contain all of these words, in any order. Three letters of a word are enough."),
-        max_length=200,
+        max_characters=200,
         widget=UnfoldAdminTextInputWidget,
     )
     reason = staff_reasons.form_field(

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.runtime.text.model_fields import LimitedCharField
 from sessions.models.conversations import StreamingSession
 
 
@@ -52,8 +53,7 @@ class Export(models.Model):
     asked_from = models.GenericIPAddressField(_("from"), null=True, blank=True)
     asked_at = models.DateTimeField(_("requested"), default=timezone.now)
     # Why texts were needed. Without a reason the export has none.
-    # In code points; sessions/actions/staff_reasons.py limits the characters.
-    reason = models.CharField(_("reason"), max_length=2500, blank=True)
+    reason = LimitedCharField(_("reason"), max_characters=500, blank=True)
     what = models.CharField(_("contents"), max_length=10, choices=What)
     format = models.CharField(_("format"), max_length=10, choices=Format)
     session = models.ForeignKey(

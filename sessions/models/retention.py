@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.runtime.text.model_fields import LimitedCharField
 from sessions.models.conversations import StreamingSession
 
 
@@ -28,7 +29,7 @@ class LegalHold(models.Model):
     """
 
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="holds", verbose_name=_("session"))
-    reason = models.CharField(_("reason"), max_length=300)
+    reason = LimitedCharField(_("reason"), max_characters=300)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("done by"))
     at = models.DateTimeField(_("time"), default=timezone.now)
     released_at = models.DateTimeField(_("released"), null=True, blank=True)

@@ -24,7 +24,7 @@ from heygen_portal.people.access import roles, sudo
 from heygen_portal.people.preferences import time_zones
 from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.in_thread import iterate_in_thread
-from heygen_portal.runtime.text import bidi
+from heygen_portal.runtime.text import bidi, limits
 from sessions.actions import queries
 from sessions.capacity import slots
 from sessions.exports import formats
@@ -32,6 +32,7 @@ from sessions.lifecycle import line_standing
 from sessions.models import LegalHold, StreamingSession, Utterance
 from sessions.retention import erasure
 
+QUERY_MAX_CHARACTERS = 100
 # Conversations on one page of the list.
 CONVERSATIONS_PER_PAGE = 20
 # Lines on one page of a conversation. Each may have 10,000 characters.
@@ -47,7 +48,10 @@ def conversations(request: HttpRequest) -> HttpResponse:
     """List the user's conversations, filtered by `q`, `persona`, `from` and `to`."""
     user_id = _user_id(request)
     parameters = request.GET
-    query, persona = parameters.get("q", "").strip()[:100], parameters.get("persona", "")
+    query, persona = (
+        limits.shortened(parameters.get("q", "").strip(), QUERY_MAX_CHARACTERS),
+        parameters.get("persona", ""),
+    )
     if query:
         budgets.spend_sync("search", person=user_id, address=client_address.of(request))
     since, until = _parse_day(parameters.get("from", "")), _parse_day(parameters.get("to", ""))

@@ -31,6 +31,7 @@ TOGETHER = {
         "tests/attacks/sessions/test_access_at_use.py",
         "tests/attacks/sessions/test_texts_on_their_way.py",
         "tests/runtime/test_folded_search.py",
+        "tests/runtime/text/test_model_fields.py",
         "tests/sessions/actions/test_failing_provider.py",
         "tests/sessions/actions/test_model.py",
         "tests/sessions/admin/test_long_list.py",

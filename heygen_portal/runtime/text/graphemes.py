@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from wcwidth import grapheme_boundary_before, iter_graphemes
 
 
 def count(text: str) -> int:
     """Return the number of grapheme clusters, as browsers count them."""
     return sum(1 for _ in iter_graphemes(text))
+
+
+def first(text: str, number: int) -> str:
+    return "".join(islice(iter_graphemes(text), number))
+
+
+def last(text: str, number: int) -> str:
+    return "".join(list(iter_graphemes(text))[-number:])
 
 
 def last_boundary(text: str, end: int) -> int:

@@ -27,6 +27,14 @@ def length(text: str, max_characters: int) -> int:
     return graphemes.count(text)
 
 
+def shortened(text: str, max_characters: int) -> str:
+    """Return the beginning of a text that is within a limit."""
+    if length(text, max_characters) <= max_characters:
+        return text
+    text = text[: graphemes.last_boundary(text, CODE_POINTS_PER_CHARACTER * max_characters)]
+    return graphemes.first(text, max_characters)
+
+
 class MaxCharacters(MaxLengthValidator):
     def clean(self, x: Any) -> int:
         return length(x, self.limit_value)
