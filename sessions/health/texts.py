@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from heygen_portal.console.durations import readable_duration
+from heygen_portal.permissions import Permission
 from sessions.health.readings import Cause, Check, Reading
 
 PROBLEMS: dict[tuple[Check, Cause], Promise] = {
     (Check.REDIS, Cause.NO_ANSWER): _("Redis does not answer."),
     (Check.BEAT, Cause.LATE): _("The scheduler (beat) has not worked for %(age)s."),
-    (Check.BEAT, Cause.NEVER): _("The scheduler (beat) does not run."),
+    (Check.BEAT, Cause.NEVER): _("The scheduler (beat) is not running."),
     (Check.WORKER, Cause.LATE): _("No worker has enforced the limits for %(age)s."),
-    (Check.WORKER, Cause.NEVER): _("No worker runs."),
+    (Check.WORKER, Cause.NEVER): _("No worker is running."),
     (Check.DEADLINES, Cause.LATE): _("A session’s deadline has been overdue for %(age)s."),
     (Check.PROVIDER, Cause.LATE): _("The provider of account %(account)s has not answered for %(age)s."),
     (Check.PROVIDER, Cause.NEVER): _("The provider of account %(account)s does not answer."),
@@ -32,12 +33,16 @@ PROBLEMS: dict[tuple[Check, Cause], Promise] = {
 
 @dataclass(frozen=True)
 class Advice:
-    """What a failing check leads to, what to do, a command for the server, and the name of a page."""
+    """What a failing check leads to, and what to do.
+
+    `command` is for the server. `page` is the name of an admin page, for users with `permission`.
+    """
 
     consequence: str | Promise
     remedy: str | Promise
     command: str = ""
     page: str = ""
+    permission: str = ""
 
 
 ADVICE: dict[Check, Advice] = {
@@ -61,22 +66,26 @@ ADVICE: dict[Check, Advice] = {
         _("Look for sessions that do not stop. The worker’s log says what the provider answers."),
         "docker compose logs --tail 100 worker",
         "admin:avatar_sessions_streamingsession_live",
+        Permission.VIEW_SESSION,
     ),
     Check.PROVIDER: Advice(
         _("New conversations may fail, and open sessions are not compared with the provider’s list."),
         _("“Check connection” on the account’s page shows which call fails, and why."),
         page="admin:avatars_provideraccount_change",
+        permission=Permission.VIEW_ACCOUNT,
     ),
     Check.CATALOGUE_SYNC: Advice(
         _("Avatars and voices that the provider removed are still offered."),
         _("Sync the catalogue on the account’s page, which shows why a sync failed."),
         page="admin:avatars_provideraccount_change",
+        permission=Permission.VIEW_ACCOUNT,
     ),
     Check.INTEGRITY_CHECK: Advice(
         _("Changes to the record would go unnoticed."),
         _("Verify it now. If it ends with an error, the error says why the nightly check failed, too."),
         "docker compose exec worker python manage.py verify_history",
         "admin:avatar_sessions_historycheck_changelist",
+        Permission.VIEW_INTEGRITY_CHECK,
     ),
     Check.BACKUP: Advice(
         _("What was stored since the last backup would be lost with the disk."),
@@ -88,6 +97,7 @@ FAULTS_FOUND = Advice(
     _("Rows of the record are not as they were stored."),
     _("Open the integrity check, which names each row."),
     page="admin:avatar_sessions_historycheck_changelist",
+    permission=Permission.VIEW_INTEGRITY_CHECK,
 )
 
 
@@ -101,7 +111,7 @@ def problem(check: Check, reading: Reading) -> str:
             reading.faults,
         )
         return words % {"count": reading.faults}
-    values = {"age": readable_duration(reading.age), "account": reading.account_id}
+    values = {"age": rounded(reading.age or timedelta(0)), "account": reading.account_id}
     return str(PROBLEMS[check, reading.cause]) % values
 
 
@@ -109,14 +119,33 @@ def advice(check: Check, cause: Cause) -> Advice:
     return FAULTS_FOUND if cause == Cause.FAULTS else ADVICE[check]
 
 
-def page_path(check: Check, cause: Cause, account_id: int | None) -> str:
-    """Return the path of the admin page that helps: the start page if no other does."""
-    name = advice(check, cause).page or "admin:index"
-    return reverse(name, args=[account_id] if name.endswith("_change") else [])
+def page_path(check: Check, reading: Reading) -> str:
+    """Return the path of the admin page that helps, or an empty string."""
+    assert reading.cause
+    name = advice(check, reading.cause).page
+    return reverse(name, args=[reading.account_id] if name.endswith("_change") else []) if name else ""
 
 
-def status(reading: Reading) -> str:
-    """Return a few words about a check that does not fail: when it was last done."""
+def status(check: Check, reading: Reading) -> str:
+    """Return in a few words when something was last done, or what is found instead."""
+    if reading.cause == Cause.FAULTS:
+        return ngettext("%(count)d problem", "%(count)d problems", reading.faults) % {"count": reading.faults}
     if reading.is_starting:
         return gettext("starting")
-    return readable_duration(reading.age)
+    if reading.age is None:
+        return gettext("never") if reading.cause else gettext("not due yet")
+    if check == Check.DEADLINES:
+        return gettext("overdue for %(age)s") % {"age": rounded(reading.age)} if reading.age else gettext("all kept")
+    return gettext("%(age)s ago") % {"age": rounded(reading.age)}
+
+
+def rounded(age: timedelta) -> str:
+    """Return an age as "3 s", "3 min", "3 h" or "3 days"."""
+    minutes = age.total_seconds() / 60
+    if minutes < 2:
+        return gettext("%(count)d s") % {"count": round(age.total_seconds())}
+    if minutes < 120:
+        return gettext("%(count)d min") % {"count": round(minutes)}
+    if minutes < 48 * 60:
+        return gettext("%(count)d h") % {"count": round(minutes / 60)}
+    return gettext("%(count)d days") % {"count": round(minutes / 60 / 24)}
