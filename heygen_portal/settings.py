@@ -3,6 +3,8 @@
 A fresh checkout runs with none set.
 """
 
+import socket
+
 import dj_database_url
 from django.utils.translation import gettext_lazy as _
 
@@ -139,11 +141,23 @@ ALIVE_FILE = env.str("ALIVE_FILE", "")
 # Broker, channel layer, cache
 
 REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:8379/0")
+# A server that accepts connections and does not answer counts as away after two seconds. Keepalive finds one whose
+# machine or network is gone: after 4 s of silence, three probes, 1 s apart.
+_REDIS_TIMES = {
+    "socket_timeout": 2,
+    "socket_connect_timeout": 2,
+    "socket_keepalive": True,
+    "socket_keepalive_options": {
+        getattr(socket, name): value  # macOS has not all of them
+        for name, value in (("TCP_KEEPIDLE", 4), ("TCP_KEEPINTVL", 1), ("TCP_KEEPCNT", 3))
+        if hasattr(socket, name)
+    },
+}
 CHANNEL_LAYERS = {
     "default": {
         # Messages to a tab are worth nothing to a tab that is not there: publish/subscribe, nothing stored.
         "BACKEND": "heygen_portal.redis.channel_layer.PortalChannelLayer",
-        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_connect_timeout": 3}]},
+        "CONFIG": {"hosts": [{"address": REDIS_URL, **_REDIS_TIMES}]},
     }
 }
 CACHES = {
@@ -156,6 +170,11 @@ CACHES = {
 }
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A worker that waits for messages drops a silent connection after at most five seconds: the wait of one second for a
+# message, and two of these intervals.
+CELERY_BROKER_TRANSPORT_OPTIONS = {**_REDIS_TIMES, "health_check_interval": 2}
+# Nobody waits longer for the broker: what was not queued is found in the database.
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]  # a pickle from the broker would run code

@@ -1,13 +1,17 @@
-"""channels-redis' publish/subscribe layer without its leaks in Redis outages.
+"""channels-redis' publish/subscribe layer without its leaks and its silence in Redis outages.
 
 channels-redis keeps a queue for each tab that failed to subscribe, and after an outage subscribes again for tabs that
 left meanwhile. During an outage pages reconnect every few seconds, so both would grow.
+
+Messages that are published while a connection is down are lost to its tabs. After it is restored, each tab gets
+`EVENTS_MISSED`, and reads the state.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +20,8 @@ from channels_redis.utils import _wrap_close, decode_hosts
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+
+EVENTS_MISSED = {"type": "events.missed"}
 
 
 class PortalChannelLayer(RedisPubSubChannelLayer):
@@ -33,6 +39,12 @@ class PortalLoopLayer(RedisPubSubLoopLayer):
         super().__init__(hosts=hosts, **kwargs)
         self._shards = [PortalShard(host, self) for host in decode_hosts(hosts)]
         self._groups_of: defaultdict[str, set[str]] = defaultdict(set)
+
+    def announce_missed_events(self) -> None:
+        """Tell every tab of this process that events may not have reached it."""
+        notice = self.channel_layer.serialize(EVENTS_MISSED)
+        for messages in self.channels.values():
+            messages.put_nowait(notice)
 
     async def receive(self, channel: str) -> Any:
         try:
@@ -70,6 +82,11 @@ class PortalLoopLayer(RedisPubSubLoopLayer):
 
 
 class PortalPubSub(PubSub):
+    def __init__(self, *args: Any, on_restored: Callable[[], None], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._on_restored = on_restored
+        self._restoring: set[Any] = set()
+
     async def execute_command(self, *args: Any) -> None:
         """Send a command.
 
@@ -84,7 +101,16 @@ class PortalPubSub(PubSub):
         # They were unsubscribed on a broken connection, so redis-py would subscribe to them again.
         for name in self.pending_unsubscribe_channels:
             self.channels.pop(name, None)
+        self._restoring = set(self.channels)
         await super().on_connect(connection)
+
+    async def handle_message(self, response: Any, ignore_subscribe_messages: bool = False) -> Any:
+        if self._restoring and response and response[0] in (b"subscribe", b"unsubscribe"):
+            self._restoring.discard(response[1])
+            if not self._restoring:
+                self._on_restored()
+        parent: Any = super()  # the method is untyped
+        return await parent.handle_message(response, ignore_subscribe_messages)
 
 
 class PortalShard(RedisSingleShardConnection):
@@ -92,7 +118,7 @@ class PortalShard(RedisSingleShardConnection):
         if self._redis is None:
             super()._ensure_redis()
             client: Any = self._redis
-            self._pubsub = PortalPubSub(client.connection_pool)
+            self._pubsub = PortalPubSub(client.connection_pool, on_restored=self.channel_layer.announce_missed_events)
 
     async def subscribe(self, channel: str) -> None:
         try:

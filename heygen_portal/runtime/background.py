@@ -1,14 +1,30 @@
-"""Background tasks that outlive the request or socket that started them."""
+"""Background tasks that outlive the request or socket that started them, and messages that nobody waits for."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import random
 import sys
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from redis.exceptions import RedisError
+
+logger = logging.getLogger(__name__)
+
+Send = Callable[[], Awaitable[None]]
+
+SEND_TIMEOUT_S = 3.0
+MAX_UNSENT = 10_000
+"""Messages that one event loop keeps while Redis is away, about 2 KB each. The oldest are dropped."""
+RETRY_AFTER_S = (0.25, 0.5, 1.0, 2.0)
+LAST_SENDS_S = 2.0
+"""How long a loop that ends waits for its remaining messages."""
 FINISH_TIMEOUT = timedelta(seconds=8)
 """Supervisors send SIGKILL ten seconds after SIGTERM."""
 _running: set[asyncio.Future[Any]] = set()
@@ -24,6 +40,74 @@ def spawn(work: Coroutine[Any, Any, None] | asyncio.Future[None]) -> asyncio.Fut
     _running.add(task)
     task.add_done_callback(_running.discard)
     return task
+
+
+class _Outbox:
+    """The messages of one event loop, sent in order by one task.
+
+    Whoever puts a message in does not wait, so a Redis that does not answer delays no stop at a provider. A message
+    that Redis did not take is sent again, so an outage loses none.
+    """
+
+    def __init__(self) -> None:
+        self._unsent: deque[Send] = deque()
+        self._sending: asyncio.Future[None] | None = None
+        self._at_end = self._send_rest_at_end()
+        with suppress(StopIteration):  # its first step, which makes the loop know it, waits for nothing
+            anext(self._at_end).send(None)
+
+    def put(self, send: Send) -> None:
+        if len(self._unsent) >= MAX_UNSENT:
+            self._unsent.popleft()
+            logger.error("%s messages wait for Redis, the oldest was dropped", MAX_UNSENT)
+        self._unsent.append(send)
+        if self._sending is None or self._sending.done():
+            self._sending = spawn(self._send_all())
+
+    async def _send_all(self) -> None:
+        failures = 0
+        while self._unsent:
+            send = self._unsent[0]
+            try:
+                async with asyncio.timeout(SEND_TIMEOUT_S):
+                    await send()
+            except (RedisError, OSError) as exc:  # TimeoutError is an OSError
+                if not failures:
+                    logger.warning("Redis did not take a message, it will be sent again: %s", type(exc).__name__)
+                await asyncio.sleep(RETRY_AFTER_S[min(failures, len(RETRY_AFTER_S) - 1)] * random.uniform(1, 1.5))
+                failures += 1
+                continue
+            except Exception:
+                logger.exception("a message could not be sent")
+            if failures:
+                logger.info("Redis takes messages again")
+            failures = 0
+            if self._unsent and self._unsent[0] is send:  # otherwise it was dropped meanwhile
+                self._unsent.popleft()
+
+    async def _send_rest_at_end(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            del _outboxes[asyncio.get_running_loop()]
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_SENDS_S):
+                    await self._send_all()
+
+
+_outboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Outbox] = WeakKeyDictionary()
+
+
+def send_soon(send: Send) -> None:
+    """Send a message to browsers after those that wait already. Call it in the event loop that sends.
+
+    A loop that ends sends its remaining messages first. Whoever ends it shuts down its asynchronous generators, as
+    `asyncio.run` and `async_to_sync` do.
+    """
+    loop = asyncio.get_running_loop()
+    if (outbox := _outboxes.get(loop)) is None:
+        outbox = _outboxes[loop] = _Outbox()
+    outbox.put(send)
 
 
 def call_later(wait: timedelta, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:

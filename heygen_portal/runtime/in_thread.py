@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -15,11 +14,11 @@ from typing import Any, ParamSpec, TypeVar
 from channels.db import database_sync_to_async
 from django.db import DEFAULT_DB_ALIAS, connections
 
-logger = logging.getLogger(__name__)
+from heygen_portal.runtime import background
+from heygen_portal.runtime.background import Send
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Send = Callable[[], Awaitable[None]]
 
 # SQLite has one writer at a time. Several writing threads would back off longer and longer; in one thread a
 # transaction takes a millisecond.
@@ -63,32 +62,21 @@ def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
             return await database_sync_to_async(call, thread_sensitive=False, executor=executor)()
         finally:
             for send in sends:
-                await _send_safely(send)
+                background.send_soon(send)
 
     return called
 
 
 def call_after_return(send: Send) -> bool:
-    """Let the event loop that awaits this thread await `send` afterwards.
+    """Let the event loop that awaits this thread send a message afterwards.
 
-    Return False if no loop is waiting. Waiting for the loop here would keep other threads from the database.
+    Return False if no loop is waiting.
     """
     sends = _sends_after_return.get()
     if sends is None:
         return False
     sends.append(send)
     return True
-
-
-async def _send_safely(send: Send) -> None:
-    """Await `send` and log a failure.
-
-    The change is committed, and a client that misses it reads the state later.
-    """
-    try:
-        await send()
-    except Exception:
-        logger.exception("a message that follows a change could not be sent")
 
 
 async def iterate_in_thread(items: Iterator[T]) -> AsyncIterator[T]:

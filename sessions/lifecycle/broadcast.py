@@ -5,9 +5,8 @@ docs/websocket-protocol.md lists them.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -18,6 +17,8 @@ from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import transaction
 
+from heygen_portal.runtime import background
+from heygen_portal.runtime.background import Send
 from heygen_portal.runtime.in_thread import call_after_return
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import EndReason, SessionEvent, SessionTask, StreamingSession, Utterance
@@ -215,9 +216,13 @@ def publish(session_id: UUID, event: Event) -> None:
 BOARD_CHANGED = {"type": "board.moved"}
 
 
-def _on_commit(send: Callable[[], Awaitable[None]]) -> None:
+def _on_commit(send: Send) -> None:
     # Robust, because the change is committed: a browser that misses the event reads the state when it joins again.
-    transaction.on_commit(lambda: call_after_return(send) or async_to_sync(send)(), robust=True)
+    transaction.on_commit(lambda: call_after_return(send) or async_to_sync(_send_soon)(send), robust=True)
+
+
+async def _send_soon(send: Send) -> None:
+    background.send_soon(send)
 
 
 def notify_board(kinds: Iterable[str]) -> None:
@@ -237,7 +242,7 @@ def publish_status(session: StreamingSession) -> None:
 
 
 def publish_statuses(sessions: Iterable[StreamingSession]) -> None:
-    """Publish the status of many sessions. Like `publish_all`, not for callers in an event loop."""
+    """Publish the status of many sessions."""
     publish_all(_statuses(sessions))
 
 
@@ -256,20 +261,18 @@ def _statuses(sessions: Iterable[StreamingSession]) -> dict[UUID, Event]:
 
 
 def publish_all(events: Mapping[UUID, Event]) -> None:
-    """Publish one event to each of many sessions.
-
-    Must not be called where an event loop runs.
-    """
-    layer = _layer()
+    """Publish one event to each of many sessions."""
 
     async def send() -> None:
-        for session_id, event in events.items():
-            await layer.group_send(group_name(session_id), event.envelope())
-        await layer.group_send(BOARD, BOARD_CHANGED)
+        # Those that were sent are left out when the rest is sent again.
+        while unsent:
+            session_id, event = unsent[-1]
+            await _layer().group_send(group_name(session_id), event.envelope())
+            unsent.pop()
+        await _layer().group_send(BOARD, BOARD_CHANGED)
 
-    # In its own event loop, because in the caller's each send would wait behind as many provider calls.
-    if events:
-        transaction.on_commit(lambda: asyncio.run(send()), robust=True)
+    if unsent := list(events.items()):
+        _on_commit(send)
 
 
 def wake(channels: Iterable[str]) -> None:

@@ -96,6 +96,10 @@ class BoardConsumer(PageSocket):
         """Handle the notice that something on the board has changed."""
         self.changed.set()
 
+    async def events_missed(self, message: dict[str, Any]) -> None:
+        """Read the board again after an outage of Redis."""
+        self.changed.set()
+
     # Messages from the page
 
     async def on_stop(self, content: dict[str, Any]) -> None:

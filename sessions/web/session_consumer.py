@@ -380,6 +380,15 @@ class SessionConsumer(PageSocket):
             event |= {"words": self.localized(errors.failure_words, event["code"])}
         await self.send_json(event)
 
+    async def events_missed(self, message: dict[str, Any]) -> None:
+        """Send the state again after an outage of Redis. The page ignores lines that it has."""
+        if waiting := self.waiting_start:
+            waiting.wake()
+        async with self.join_lock:
+            if self.session_id:
+                await self.follow(self.session_id)
+                await self.send_lines(self.session_id, after=self.last_sent_line)
+
     async def queue_moved(self, message: dict[str, Any]) -> None:
         """Wake the start that waits in the queue."""
         if waiting := self.waiting_start:
