@@ -29,7 +29,7 @@ from tests.browser.injected_faults import (
     wait_until_continued,
 )
 from tests.browser.page_checks import save_picture
-from tests.browser.room_page import RoomPage, Stage
+from tests.browser.room_page import FRAMES, RoomPage, Stage
 from tests.support import servers
 from tests.timeouts import WAIT_TIMEOUT_S
 
@@ -196,6 +196,38 @@ async def hidden(room: RoomPage) -> None:
     await room.state("live")
 
 
+async def in_picture(room: RoomPage) -> None:
+    """A video in a picture-in-picture window is seen although its tab is hidden, so a frozen one is noticed."""
+    await room.start()
+    await room.page.click("#pip")
+    await room.wait_for("document.pictureInPictureElement?.id === 'video'")
+    await room.page.evaluate("window.isAway = true")
+    await inject_fault(room, "frozen", session=await wait_for_room(room))
+    await room.state("recovering")
+    await wait_for_verdict(room, "frozen", "network")
+    await room.state("live")
+
+
+async def arrives_unseen(room: RoomPage, hide: str, show: str) -> None:
+    """Requirement 61: the track arrives while its element is hidden or missing, and plays once it is there."""
+    await room.page.evaluate(hide)
+    await room.page.click("#start")
+    await room.wait_for_report("track_subscribed")
+    await room.wait_for("(window.kept ?? video).srcObject?.getVideoTracks().length === 1")
+    await room.page.evaluate(show)
+    await room.state("live")
+    first = await room.frames()
+    await room.wait_for(f"({FRAMES})() > {first}")
+
+
+async def covered(room: RoomPage) -> None:
+    await arrives_unseen(room, "picture.style.display = 'none'", "picture.style.display = ''")
+
+
+async def taken_out(room: RoomPage) -> None:
+    await arrives_unseen(room, "window.kept = video, video.remove()", "picture.prepend(kept)")
+
+
 # In two groups: the more pages join at once, the later each is in its room.
 ORDERED = {
     "another_room": Fault(another_room, order={"kind": "foreign_token"}),
@@ -226,6 +258,7 @@ AFTER = {
     "room_deleted": Fault(room_deleted),
     "hidden": Fault(hidden, init=HIDDEN),
 }
+UNSEEN = {"in_picture": Fault(in_picture, init=HIDDEN), "covered": Fault(covered), "taken_out": Fault(taken_out)}
 
 
 @pytest.mark.parametrize(
@@ -261,6 +294,14 @@ async def test_faults_after_the_first_frame(chromium: Browser, stage: Stage) -> 
     records = await run_faults(chromium, stage, AFTER)
     for name, sessions in records.items():
         assert (sessions[0]["status"], sessions[-1]["status"]) == ("ended", "live"), name
+
+
+@pytest.mark.proof
+async def test_the_video_plays_although_its_page_or_element_was_hidden(chromium: Browser, stage: Stage) -> None:
+    records = await run_faults(chromium, stage, UNSEEN)
+    for name in ("covered", "taken_out"):
+        assert [session["status"] for session in records[name]] == ["live"], name
+    assert [kind for kind, _ in records["in_picture"][0]["events"]].count("frozen") == 1
 
 
 @pytest.mark.proof

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, WebSocketRoute, expect
@@ -117,6 +118,34 @@ async def test_typed_and_spoken_turns_are_answered(with_microphone: Browser, sta
         assert room.console_errors == []
     voice_events = [event for event in room.last_session()["events"] if event in ("microphone", "user_end_message")]
     assert voice_events[:3] == ["microphone", "microphone", "user_end_message"]
+
+
+# A phone call as iOS reports it: the device mutes the microphone, and after it its tracks are dead without notice.
+PHONE_CALL = "tracks.forEach((track) => { track.stop(); track.dispatchEvent(new Event('mute')); })"
+
+
+@pytest.mark.proof
+async def test_a_microphone_that_a_phone_call_left_dead_is_opened_again(with_microphone: Browser, stage: Stage) -> None:
+    options: dict[str, Any] = {"slug": "daniel", "locale": "en", "permissions": ["microphone"], "init": WATCH}
+    async with RoomPage.opened(with_microphone, stage, **options) as room:
+        page = room.page
+        await room.start()
+        await page.click("#mic-more")
+        await page.check("input[name=voice-mode][value=hands_free]")
+        await page.keyboard.press("Escape")
+        await page.click("#mic")
+        spoken = page.locator(".line--you", has_text=re.compile("weather"))
+        await expect(spoken.first).to_be_visible()
+        await page.evaluate(PHONE_CALL)
+        interrupted = page.get_by_text("The microphone is interrupted")
+        await expect(interrupted).to_be_visible()
+        await room.wait_for(f"{LEVEL} === 0")
+        before = await spoken.count()
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # the user is back
+        await room.wait_for(f"{LEVEL} > 0")
+        await expect(interrupted).to_be_hidden()
+        await expect(spoken.nth(before + 1)).to_be_visible()  # one may have been on its way before the call
+        assert room.console_errors == []
 
 
 @pytest.mark.proof
