@@ -13,7 +13,7 @@ from dataclasses import dataclass
 class Mutant:
     """One broken place.
 
-    `before` occurs once in the file; `tests` are paths, for scripts patterns of files.
+    `before` occurs once in the file. `tests` are the fewest that should notice: paths or IDs, for scripts patterns.
     """
 
     name: str
@@ -21,6 +21,10 @@ class Mutant:
     before: str
     after: str
     tests: tuple[str, ...]
+
+    @property
+    def is_script(self) -> bool:
+        return self.path.endswith(".js")
 
 
 TRANSITIONS, DEADLINES, STOP = (
@@ -41,16 +45,35 @@ SESSIONS_ADMIN = "sessions/admin/streaming_sessions.py"
 PROBE = "sessions/static/sessions/device-check/route-probe.js"
 ROOM, CHECKS = "sessions/static/sessions/room/room.js", "sessions/static/sessions/device-check/checks.js"
 
-OPENING_TESTS = ("tests/sessions/lifecycle/test_transitions.py", "tests/sessions/actions/test_provision.py")
-LIFECYCLE_TESTS = ("tests/sessions/lifecycle", "tests/sessions/actions")
-CAPACITY_TESTS = ("tests/sessions/capacity",)
-PRESENCE_TESTS = ("tests/sessions/presence",)
-HEYGEN_TESTS = ("tests/providers/heygen", "tests/providers/contract")
-WEB_TESTS = ("tests/sessions/web",)
-RECORD_TESTS = ("tests/sessions/integrity", "tests/attacks/record")
-ACCESS_TESTS = ("tests/access", "tests/people", "tests/attacks/people")
+TRANSITION_TESTS = ("tests/sessions/lifecycle/test_transitions.py",)
+OPENING_TESTS = (*TRANSITION_TESTS, "tests/sessions/actions/test_provision.py")
+DEADLINE_TESTS = ("tests/sessions/actions/test_deadlines.py",)
+STOP_TESTS = ("tests/sessions/actions/test_stop.py",)
+QUOTA_TESTS = ("tests/sessions/capacity/test_quotas.py",)
+SLOT_TESTS = ("tests/sessions/capacity/test_slots.py",)
+QUEUE_TESTS = ("tests/sessions/capacity/test_queue.py",)
+TAB_TESTS = ("tests/sessions/presence/test_tabs.py",)
+TOKEN_TESTS = tuple(
+    f"tests/sessions/presence/test_own_rooms.py::{test}"
+    for test in (
+        "test_avatar_and_user_get_minimal_tokens_for_one_room",
+        "test_an_observers_token_is_hidden_and_subscribe_only",
+    )
+)
+HEYGEN_TESTS = ("tests/providers/heygen/test_provider.py",)
+SOCKET_TESTS = ("tests/sessions/web/test_session_consumer.py",)
+ACCESS_TESTS = (
+    "tests/attacks/sessions/test_access_at_use.py::test_one_text_is_checked_with_one_query_as_strictly_as_all_sockets_together",
+    "tests/attacks/sessions/test_access_at_use.py::test_lost_access_is_noticed_at_the_next_use",
+)
+ROLE_TESTS = ("tests/access/test_matrix.py::test_each_role_is_offered_exactly_its_actions",)
+CHAIN_TESTS = ("tests/sessions/integrity/test_verification.py", "tests/attacks/record/test_record.py")
+ERASURE_TESTS = ("tests/sessions/retention/test_erasure.py",)
+CHECKLIST_TESTS = ("tests/sessions/onboarding/test_checklist.py",)
+TEXT_TESTS = ("tests/runtime/text/test_model_fields.py::test_a_text_may_have_its_number_of_characters_of_any_script",)
 JS_RECOVERY = ("tests/js/recovery/*.test.js",)
 JS_ROOM = ("tests/js/room/*.test.js", "tests/js/conversation/*.test.js")
+JS_DEVICE_CHECK = ("tests/js/device-check/*.test.js",)
 
 MUTANTS = (
     # Lifecycle
@@ -59,21 +82,21 @@ MUTANTS = (
         TRANSITIONS,
         "filter(pk=session.pk, status=old_status).update(",
         "filter(pk=session.pk).update(",
-        LIFECYCLE_TESTS,
+        TRANSITION_TESTS,
     ),
     Mutant(
         "an ended session goes on",
         TRANSITIONS,
         "    Status.ENDED: frozenset(),",
         "    Status.ENDED: frozenset({Status.STOPPING}),",
-        LIFECYCLE_TESTS,
+        TRANSITION_TESTS,
     ),
     Mutant(
         "a late frame revives a session",
         TRANSITIONS,
         "        if session.status != Status.CONNECTING:\n            return False  # a rejoin",
         "        if session.status == Status.ENDED:\n            return False  # a rejoin",
-        LIFECYCLE_TESTS,
+        ("tests/sessions/actions/test_control.py", "tests/sessions/actions/test_provider_status.py"),
     ),
     Mutant(
         "23 the provider's limit does not bind",
@@ -82,9 +105,15 @@ MUTANTS = (
         "                session.ends_at = answered",
         "            if limit and session.created_at + limit > session.ends_at:\n"
         "                session.ends_at = answered",
-        LIFECYCLE_TESTS,
+        TRANSITION_TESTS,
     ),
-    Mutant("22 is_paid is not stored", TRANSITIONS, '        "is_paid": answer.is_paid,\n', "", LIFECYCLE_TESTS),
+    Mutant(
+        "22 is_paid is not stored",
+        TRANSITIONS,
+        '        "is_paid": answer.is_paid,\n',
+        "",
+        OPENING_TESTS,
+    ),
     Mutant(
         "22 the provider's limit is not stored",
         TRANSITIONS,
@@ -107,7 +136,11 @@ MUTANTS = (
         OPENING_TESTS,
     ),
     Mutant(
-        "22 is_paid is not shown", SESSIONS_ADMIN, '                    "is_paid",\n', "", ("tests/sessions/admin",)
+        "22 is_paid is not shown",
+        SESSIONS_ADMIN,
+        '                    "is_paid",\n',
+        "",
+        ("tests/sessions/admin/test_sessions.py",),
     ),
     Mutant(
         "45 the fields that were sent are not recorded",
@@ -129,21 +162,23 @@ MUTANTS = (
         TRANSITIONS,
         "        StreamingSession.objects.filter(pk=session.pk).update(**answered)\n",
         "",
-        LIFECYCLE_TESTS,
+        TRANSITION_TESTS,
     ),
     Mutant(
         "a renewal greets again",
         TRANSITIONS,
         'greeting="" if is_greeted else settings.greeting',
         "greeting=settings.greeting",
-        LIFECYCLE_TESTS,
+        (
+            "tests/sessions/capacity/test_waiting_tabs.py::test_a_continued_session_names_its_predecessor_and_does_not_greet_again",
+        ),
     ),
     Mutant(
         "the conversation never ends",
         TRANSITIONS,
         "            _update_conversation_ends([session])\n",
         "",
-        LIFECYCLE_TESTS,
+        ("tests/sessions/lifecycle/test_conversation.py",),
     ),
     # Limits
     Mutant(
@@ -151,119 +186,119 @@ MUTANTS = (
         DEADLINES,
         "    if session.ends_at <= now:\n        return limit_end_reason(session)\n",
         "",
-        LIFECYCLE_TESTS,
+        DEADLINE_TESTS,
     ),
     Mutant(
         "the idle limit is not enforced",
         DEADLINES,
         "    return EndReason.IDLE if session.active_at + session.idle_timeout <= now else None",
         "    return None",
-        LIFECYCLE_TESTS,
+        DEADLINE_TESTS,
     ),
     Mutant(
         "a closed tab does not end a session",
         DEADLINES,
         "    if session.abandoned_at and session.abandoned_at + transitions.TAB_GRACE <= now:",
         "    if session.abandoned_at and session.abandoned_at > now:",
-        LIFECYCLE_TESTS,
+        (*TAB_TESTS, *DEADLINE_TESTS),
     ),
     Mutant(
         "a session without video stays open",
         DEADLINES,
         "        return EndReason.IDLE if without_frame.is_waiting else EndReason.NO_PICTURE",
         "        return None",
-        LIFECYCLE_TESTS,
+        ("tests/sessions/lifecycle/test_first_frame.py",),
     ),
     Mutant(
         "an orphan stays open",
         DEADLINES,
         "return EndReason.ORPHAN_FOUND if session.created_at + transitions.CREATION_TIMEOUT <= now else None",
         "return None",
-        LIFECYCLE_TESTS,
+        (*DEADLINE_TESTS, *STOP_TESTS),
     ),
     Mutant(
         "31 an unconfirmed stop is not retried",
         STOP,
         "        await _retry_later(session, end_evidence.provider_failed(exc))\n        return False\n",
         "",
-        LIFECYCLE_TESTS,
+        STOP_TESTS,
     ),
     Mutant(
         "31 a session that is already gone counts as not stopped",
         STOP,
         "    except SessionGone:\n        pass  # already ended at the provider",
         "    except SessionGone:\n        return False",
-        LIFECYCLE_TESTS,
+        STOP_TESTS,
     ),
     Mutant(
         "the slot of an ended session is offered to nobody",
         STOP,
         "    if transitions.end(session):\n        queue.offer_slots(session.account_id)",
         "    transitions.end(session)",
-        (*LIFECYCLE_TESTS, *CAPACITY_TESTS),
+        (*QUEUE_TESTS, *STOP_TESTS),
     ),
     Mutant(
         "a worker does not notice dead processes",
         STOP,
         "    await in_thread(tabs.expire_leases)(now)\n",
         "",
-        (*LIFECYCLE_TESTS, *PRESENCE_TESTS),
+        (*TAB_TESTS, *STOP_TESTS),
     ),
     Mutant(
         "the longest quota applies",
         QUOTAS,
         "    return timedelta(minutes=min(minutes)) if minutes else None",
         "    return timedelta(minutes=max(minutes)) if minutes else None",
-        CAPACITY_TESTS,
+        QUOTA_TESTS,
     ),
     Mutant(
         "a used-up quota allows a start",
         QUOTAS,
         "        if left < MIN_SESSION_TIME:\n            raise errors.QuotaUsed\n",
         "",
-        CAPACITY_TESTS,
+        QUOTA_TESTS,
     ),
     Mutant(
         "running sessions do not count against the cap",
         QUOTAS,
         "(account.monthly_cap - spent.spent - spent.promised)",
         "(account.monthly_cap - spent.spent)",
-        CAPACITY_TESTS,
+        QUOTA_TESTS,
     ),
     Mutant(
         "a renewal gets the whole time again",
         QUOTAS,
         "    duration, limit_by = time_limit - used, time_limit_by",
         "    duration, limit_by = time_limit, time_limit_by",
-        CAPACITY_TESTS,
+        ("tests/attacks/sessions/test_renewals.py::test_a_conversation_has_one_limit_for_every_renewal_reason",),
     ),
     Mutant(
         "two sessions of one user",
         SLOTS,
         "            if facts.is_running:\n                raise errors.SessionRunning(_running_session(user_id))\n",
         "",
-        CAPACITY_TESTS,
+        SLOT_TESTS,
     ),
     Mutant(
         "more sessions than slots",
         SLOTS,
         "is_staff=facts.is_staff) < 1:",
         "is_staff=facts.is_staff) < -9:",
-        CAPACITY_TESTS,
+        SLOT_TESTS,
     ),
     Mutant(
         "an offer never expires",
         QUEUE,
         "entry.offer_expires_at and entry.offer_expires_at <= now]",
         "entry.offer_expires_at and entry.offer_expires_at > now]",
-        CAPACITY_TESTS,
+        QUEUE_TESTS,
     ),
     Mutant(
         "a reload ends a session",
         TABS,
         "    session.abandoned_at = None\n",
         "",
-        PRESENCE_TESTS,
+        TAB_TESTS,
     ),
     # The provider's wire
     Mutant(
@@ -340,21 +375,21 @@ MUTANTS = (
         TOKENS,
         '        can_publish_sources=["microphone"],\n',
         "",
-        PRESENCE_TESTS,
+        TOKEN_TESTS,
     ),
     Mutant(
         "41 an observer is visible",
         TOKENS,
         "can_publish_data=False, hidden=True",
         "can_publish_data=False, hidden=False",
-        PRESENCE_TESTS,
+        TOKEN_TESTS,
     ),
     Mutant(
         "41 an observer may publish",
         TOKENS,
         "can_subscribe=True, can_publish=False,",
         "can_subscribe=True, can_publish=True,",
-        PRESENCE_TESTS,
+        TOKEN_TESTS,
     ),
     # The socket
     Mutant(
@@ -362,28 +397,28 @@ MUTANTS = (
         CONSUMER,
         "        if kind not in tuple(TaskKind):\n            raise errors.BadMessage\n",
         "        kind = kind if kind in tuple(TaskKind) else TaskKind.TALK\n",
-        WEB_TESTS,
+        SOCKET_TESTS,
     ),
     Mutant(
         "a text is sent after access was lost",
         CONSUMER,
         'asyncio.gather(self.check_access(), self.spend("task"), return_exceptions=True)',
         'asyncio.gather(self.spend("task"), return_exceptions=True)',
-        (*WEB_TESTS, *ACCESS_TESTS),
+        ACCESS_TESTS,
     ),
     Mutant(
         "32 a message without a session is accepted",
         CONSUMER,
         "        if self.session_id is None:\n            raise errors.NoSession\n        return self.session_id",
         "        return self.session_id or UUID(int=0)",
-        WEB_TESTS,
+        SOCKET_TESTS,
     ),
     Mutant(
         "a late line is stored for ever",
         REPORTS,
         "(RATING_WINDOW if kind == EventKind.RATED else LATE_REPORT_WINDOW)",
         "RATING_WINDOW",
-        (*WEB_TESTS, "tests/attacks/sessions"),
+        ("tests/attacks/sessions/test_reported_lines.py",),
     ),
     # Access
     Mutant(
@@ -412,14 +447,14 @@ MUTANTS = (
         ROLES,
         "EDIT_PERSONAS + EDIT_KNOWLEDGE + CREATE_VIDEOS",
         "EDIT_PERSONAS + EDIT_KNOWLEDGE + CREATE_VIDEOS + STOP_SESSIONS",
-        ACCESS_TESTS,
+        ROLE_TESTS,
     ),
     Mutant(
         "operators read transcripts",
         ROLES,
         "SEE_QUEUE + STOP_SESSIONS + OBSERVE_SESSIONS,",
         "SEE_QUEUE + STOP_SESSIONS + OBSERVE_SESSIONS + READ_TRANSCRIPTS,",
-        ACCESS_TESTS,
+        ROLE_TESTS,
     ),
     # The record
     Mutant(
@@ -427,42 +462,42 @@ MUTANTS = (
         HASH_CHAIN,
         "row.number == number and row.previous_hash == last_hash and row.matches_hash()",
         "row.number == number and row.previous_hash == last_hash",
-        ("tests/attacks/record", "tests/people", "tests/sessions/integrity"),
+        CHAIN_TESTS,
     ),
     Mutant(
         "a row may follow any other",
         HASH_CHAIN,
         "row.number == number and row.previous_hash == last_hash and row.matches_hash()",
         "row.number == number and row.matches_hash()",
-        ("tests/attacks/record", "tests/people", "tests/sessions/integrity"),
+        CHAIN_TESTS,
     ),
     Mutant(
         "every signature is valid",
         SIGNING,
         "        return bool(expected) and hmac.compare_digest(",
         "        return bool(expected) or hmac.compare_digest(",
-        RECORD_TESTS,
+        CHAIN_TESTS,
     ),
     Mutant(
         "a held session is erased",
         ERASURE,
         "        if session is None or is_held(session_id):",
         "        if session is None:",
-        ("tests/sessions/retention", *RECORD_TESTS),
+        ERASURE_TESTS,
     ),
     Mutant(
         "erased words stay in the search",
         ERASURE,
         "        SpokenWord.objects.filter(utterance__session_id=session_id).delete()\n",
         "",
-        ("tests/sessions/retention", *RECORD_TESTS),
+        ERASURE_TESTS,
     ),
     Mutant(
         "a cell of an export is a formula",
         "sessions/exports/formats.py",
         '    found = _FORMULA.sub(r"\\1\'", text)',
         "    found = text",
-        ("tests/sessions/exports",),
+        ("tests/sessions/exports/test_formats.py",),
     ),
     # The checklist
     Mutant(
@@ -470,49 +505,64 @@ MUTANTS = (
         CHECKLIST,
         "any(all(value.is_same for value in values) for values in self.sent_values if values)",
         "any(self.sent_values)",
-        ("tests/sessions/onboarding",),
+        CHECKLIST_TESTS,
     ),
     Mutant(
         "48 a frame alone counts as a text",
         CHECKLIST,
         "            and any(task.status == SessionTask.Status.SENT for task in self.tasks[session.pk])\n",
         "",
-        ("tests/sessions/onboarding",),
+        CHECKLIST_TESTS,
     ),
     Mutant(
         "48 a session without video counts as one with a first frame",
         CHECKLIST,
         "            self.has_in(session, EventKind.FIRST_FRAME)\n",
         "            session.live_at is not None\n",
-        ("tests/sessions/onboarding",),
+        CHECKLIST_TESTS,
     ),
     Mutant(
         "46 an own room that nobody joined counts",
         CHECKLIST,
         "session.room and session.provider_session_id and self.has_in(session, EventKind.ROOM_CONNECTED)",
         "session.room and session.provider_session_id",
-        ("tests/sessions/onboarding",),
+        CHECKLIST_TESTS,
     ),
     Mutant(
         "53 a session without answers counts as measured",
         CHECKLIST,
         "answered.exclude(answers_ms=[]).exists()",
         "answered.exists()",
-        ("tests/sessions/onboarding",),
+        CHECKLIST_TESTS,
     ),
     Mutant(
         "53 totals have no response times",
         LEDGER,
         "turns_of(in_order(moments)) if turn.latency]",
         "turns_of([]) if turn.latency]",
-        ("tests/sessions/costs",),
+        ("tests/sessions/costs/test_report.py",),
     ),
     Mutant(
         "49 a stop that was not confirmed counts",
         CHECKLIST,
         "return any(session.status == Status.ENDED and session.live_at",
         "return any(session.live_at",
-        ("tests/sessions/onboarding",),
+        CHECKLIST_TESTS,
+    ),
+    # Texts that people type
+    Mutant(
+        "a name's characters are not counted",
+        "heygen_portal/runtime/text/model_fields.py",
+        "        self.validators[-1] = MaxCharacters(max_characters)  # instead of the validator of code points\n",
+        "",
+        TEXT_TESTS,
+    ),
+    Mutant(
+        "an emoji family is several characters",
+        "heygen_portal/runtime/text/graphemes.py",
+        "    return sum(1 for _ in iter_graphemes(text))",
+        "    return len(text)",
+        TEXT_TESTS,
     ),
     # The page
     Mutant(
@@ -529,7 +579,7 @@ MUTANTS = (
         'reason === Reason.NotAllowed ? "network" : "network"',
         JS_RECOVERY,
     ),
-    Mutant("58 an insecure origin passes", CHECKS, "return isSecure ?", "return true ?", ("tests/js/device-check/*",)),
+    Mutant("58 an insecure origin passes", CHECKS, "return isSecure ?", "return true ?", JS_DEVICE_CHECK),
     Mutant("60 a slow room is not retried", DIAGNOSIS, "if (status === 404 ||", "if (", JS_RECOVERY),
     Mutant(
         "61 a hidden video is called frozen", DIAGNOSIS, '  if (facts.isHidden) return "hidden";\n', "", JS_RECOVERY
@@ -575,27 +625,27 @@ MUTANTS = (
         CHECKS,
         ' && found.way.local !== "relay"',
         "",
-        ("tests/js/device-check/*",),
+        JS_DEVICE_CHECK,
     ),
     Mutant(
         "70 routes are not tried through relays alone",
         PROBE,
         'rtcConfig: { iceTransportPolicy: "relay", iceServers }',
         "rtcConfig: { iceServers }",
-        ("tests/js/device-check/*",),
+        JS_DEVICE_CHECK,
     ),
     Mutant(
         "70 TCP is not tried",
         PROBE,
         '    await room.simulateScenario("force-tcp");\n',
         "",
-        ("tests/js/device-check/*",),
+        JS_DEVICE_CHECK,
     ),
     Mutant(
         "70 a relay that does not answer counts as one that does",
         PROBE,
         "turnAnswers: offersTurn && (await answers(relays))",
         "turnAnswers: offersTurn",
-        ("tests/js/device-check/*",),
+        JS_DEVICE_CHECK,
     ),
 )

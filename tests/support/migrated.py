@@ -16,6 +16,8 @@ from local.paths import ROOT, VAR, VENV_PYTHON
 
 FOLDER = VAR / "tests"
 CODE = ("avatars", "heygen_portal", "sessions")  # migrations call code of all apps
+KEY_VARIABLE = "MIGRATED_DATABASES_KEY"
+"""Environment variable that keeps the databases although code changes, for `bin/bench mutants`."""
 
 
 def copy_to(path: Path) -> None:
@@ -37,8 +39,7 @@ def cluster(programs: Path, make: Callable[[Path], None]) -> Iterator[Path]:
 @contextmanager
 def _made(suffix: str, make: Callable[[Path], None], *more: str) -> Iterator[Path]:
     """Yield what `make` creates again whenever code or dependencies have changed."""
-    code = (file for package in CODE for file in (ROOT / package).rglob("*.py"))
-    made = FOLDER / f"{stamps.key_of([*code, ROOT / 'requirements.txt'], *more)}{suffix}"
+    made = FOLDER / f"{os.environ.get(KEY_VARIABLE) or _key(*more)}{suffix}"
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / f"lock-{suffix[1:]}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # all processes of a run call this at the start
@@ -52,6 +53,11 @@ def _made(suffix: str, make: Callable[[Path], None], *more: str) -> Iterator[Pat
             make(new)
             new.replace(made)  # an interrupted one is made again
         yield made
+
+
+def _key(*more: str) -> str:
+    code = (file for package in CODE for file in (ROOT / package).rglob("*.py"))
+    return stamps.key_of([*code, ROOT / "requirements.txt"], *more)
 
 
 def _make_sqlite(path: Path) -> None:
