@@ -26,7 +26,7 @@ from heygen_portal.people.access.second_factor import SecondFactorSocketMiddlewa
 from heygen_portal.runtime import background
 from heygen_portal.server.origins import OwnOriginMiddleware
 from heygen_portal.server.request_limiter import RequestLimiter
-from sessions.health import work
+from sessions.health import watch, work
 from sessions.models import Purpose
 from sessions.staff.board_consumer import BoardConsumer
 from sessions.web.session_consumer import SessionConsumer
@@ -97,6 +97,8 @@ application = ProtocolTypeRouter(
         "websocket": OwnOriginMiddleware(AuthMiddlewareStack(SecondFactorSocketMiddleware(websocket))),
     }
 )
+
+background.on_startup(watch.start)
 
 # Exclude all imported objects from garbage collection. Walking them every few thousand messages would pause every
 # request for a tenth of a second.

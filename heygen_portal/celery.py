@@ -31,6 +31,7 @@ app.conf.beat_schedule = {
     "forget-at-providers": {"task": "sessions.tasks.forget_at_providers", "schedule": 30.0},
     "verify-history": {"task": "sessions.tasks.verify_history", "schedule": crontab(hour="3", minute="10")},
     "keep-books": {"task": "sessions.tasks.keep_books", "schedule": 5.0},
+    "watch-work": {"task": "sessions.tasks.watch_work", "schedule": 20.0},
     "look-at-spending": {"task": "sessions.tasks.look_at_spending", "schedule": 60.0},
     "read-bills": {"task": "sessions.tasks.read_bills", "schedule": crontab(minute="20")},
     "rehearse": {"task": "sessions.tasks.rehearse", "schedule": crontab(hour="4", minute="0")},

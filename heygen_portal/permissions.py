@@ -24,6 +24,7 @@ class Permission(StrEnum):
     ADD_EXPORT = "avatar_sessions.add_export"
     VIEW_EXPORT = "avatar_sessions.view_export"
     VIEW_INTEGRITY_CHECK = "avatar_sessions.view_historycheck"
+    VIEW_INCIDENT = "avatar_sessions.view_incident"
     VIEW_LEGAL_HOLD = "avatar_sessions.view_legalhold"
     ADD_LEGAL_HOLD = "avatar_sessions.add_legalhold"
     CHANGE_LEGAL_HOLD = "avatar_sessions.change_legalhold"

@@ -133,6 +133,8 @@ HEALTH_PROVIDER_MINUTES = env.int("HEALTH_PROVIDER_MINUTES", 10)  # since the pr
 HEALTH_CHECK_HOURS = env.int("HEALTH_CHECK_HOURS", 48)  # since the last integrity check
 HEALTH_SYNC_HOURS = env.int("HEALTH_SYNC_HOURS", 48)  # since the last sync of the catalogue
 HEALTH_BACKUP_HOURS = env.int("HEALTH_BACKUP_HOURS", 26)  # since the last backup
+# Staff are mailed about a check that has failed for so long, and again when it passes.
+INCIDENT_MINUTES = env.int("INCIDENT_MINUTES", 5)
 # A file that `manage.py backup`, or another backup, touches when it has succeeded. Empty: backups are not monitored.
 BACKUP_STAMP_FILE = env.str("BACKUP_STAMP_FILE", "")
 # A file that worker, beat and monitor renew, for the health check of a container.
@@ -285,6 +287,9 @@ EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", "")
 EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", True)
 EMAIL_TIMEOUT = 10
+EMAIL_SUBJECT_PREFIX = "HeyGen Portal · "
+# Address of the portal for links in mail that no request caused. Empty: from ALLOWED_HOSTS and HTTPS.
+PORTAL_URL = env.str("PORTAL_URL", "").rstrip("/")
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "") or "HeyGen Portal <portal@localhost>"
 
 # Languages

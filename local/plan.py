@@ -68,6 +68,7 @@ def portal(var: Path, environ: Mapping[str, str]) -> Plan:
         plan.secret("EMULATOR_API_KEY")
         plan.env["EMULATOR_URL"] = plan.address("EMULATOR_PORT")
     web_port = plan.need("web", "PORT", 8000)
+    plan.env.setdefault("PORTAL_URL", plan.address("PORT"))
     if "livekit" in plan.names:
         _configure_livekit(plan, web_port)  # again, because its webhook needs the web port
     plan.names += ["worker", "beat", "monitor"]

@@ -26,6 +26,7 @@ from heygen_portal.runtime.jobs.scheduler import PortalTask
 from sessions.actions import deadlines, stop
 from sessions.costs import ledger, provider_costs, provider_record, spend_alerts
 from sessions.exports import list_export
+from sessions.health import watch
 from sessions.integrity import nightly_check, record_upgrade
 from sessions.presence import observers, own_rooms
 from sessions.retention import erasure, provider_erasure
@@ -72,6 +73,12 @@ def book_ended_sessions() -> None:
     """Add ended sessions to the totals. Checked every five seconds."""
     deadlines.fail_stale_tasks(timezone.now())
     ledger.book_all()
+
+
+@shared_task
+def watch_work() -> None:
+    """Judge the portal's work, as the web processes do. Scheduled every 20 seconds."""
+    watch.judge()
 
 
 @shared_task(name="sessions.tasks.look_at_spending")

@@ -91,6 +91,8 @@ UNFOLD = {
                     _entry(_("Legal holds"), "gavel", "avatar_sessions", "legalhold"),
                     _entry(_("Integrity checks"), "verified", "avatar_sessions", "historycheck")
                     | {"badge": "sessions.admin.record.badge", "badge_variant": "danger"},
+                    _entry(_("Incidents"), "notification_important", "avatar_sessions", "incident")
+                    | {"badge": "sessions.admin.incidents.badge", "badge_variant": "danger"},
                 ],
             },
             {

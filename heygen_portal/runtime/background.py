@@ -28,6 +28,7 @@ LAST_SENDS_S = 2.0
 FINISH_TIMEOUT = timedelta(seconds=8)
 """Supervisors send SIGKILL ten seconds after SIGTERM."""
 _running: set[asyncio.Future[Any]] = set()
+_startup_hooks: list[Callable[[], None]] = []
 _shutdown_hooks: set[Callable[[], Coroutine[Any, Any, None]]] = set()
 
 
@@ -113,6 +114,17 @@ def send_soon(send: Send) -> None:
 def call_later(wait: timedelta, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Start a background task after a delay, unless the process ends before."""
     asyncio.get_running_loop().call_later(wait.total_seconds(), lambda: spawn(begin()))
+
+
+def on_startup(hook: Callable[[], None]) -> None:
+    """Call a function when this process starts to serve requests. Importing the application does not call it."""
+    _startup_hooks.append(hook)
+
+
+def start() -> None:
+    """Call the functions given to `on_startup`."""
+    for hook in _startup_hooks:
+        hook()
 
 
 async def finish() -> None:

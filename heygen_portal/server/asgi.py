@@ -10,6 +10,7 @@ from typing import Any
 import daphne.server  # first, because it installs Twisted's reactor
 from twisted.internet import defer
 
+from heygen_portal.runtime import background
 from heygen_portal.server import http, limits, websocket
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Server(daphne.server.Server):
         self.endpoints: list[str] = [_with_backlog(endpoint) for endpoint in self.endpoints]
         # Daphne looks its factories up under these names.
         daphne.server.HTTPFactory, daphne.server.WebSocketFactory = http.Factory, websocket.Factory
+        background.start()
         super().run()
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> asyncio.Queue[Message] | None:

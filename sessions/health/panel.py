@@ -10,7 +10,8 @@ from datetime import datetime
 from django.contrib.auth.models import AnonymousUser, User
 
 from sessions.health import texts, work
-from sessions.health.readings import Check, Reading, State
+from sessions.health.readings import Reading, State
+from sessions.models import Check
 
 logger = logging.getLogger(__name__)
 

@@ -1,26 +1,10 @@
-"""What `/health/work` checks, and what a check finds."""
+"""What a check of the portal's work finds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-
-from django.db.models import TextChoices
-from django.utils.translation import gettext_lazy as _
-
-
-class Check(TextChoices):
-    """What is checked. The values are the names in `/health/work`."""
-
-    REDIS = "redis", _("Redis")
-    BEAT = "beat", _("Scheduler")
-    WORKER = "worker", _("Worker")
-    DEADLINES = "deadlines", _("Deadlines")
-    PROVIDER = "provider", _("Provider")
-    CATALOGUE_SYNC = "catalogue_sync", _("Catalogue sync")
-    INTEGRITY_CHECK = "integrity_check", _("Integrity check")
-    BACKUP = "backup", _("Backup")
 
 
 class State(StrEnum):
@@ -36,6 +20,7 @@ class Cause(StrEnum):
     NEVER = "never"
     NO_ANSWER = "no answer"
     FAULTS = "faults"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,13 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.permissions import Permission
-from sessions.health.readings import Cause, Check, Reading
+from sessions.health.readings import Cause, Reading
+from sessions.models import Check
 
 PROBLEMS: dict[tuple[Check, Cause], Promise] = {
     (Check.REDIS, Cause.NO_ANSWER): _("Redis does not answer."),
+    (Check.WEB, Cause.LATE): _("No web process has answered for %(age)s."),
+    (Check.WEB, Cause.NEVER): _("No web process is running."),
     (Check.BEAT, Cause.LATE): _("The scheduler (beat) has not worked for %(age)s."),
     (Check.BEAT, Cause.NEVER): _("The scheduler (beat) is not running."),
     (Check.WORKER, Cause.LATE): _("No worker has enforced the limits for %(age)s."),
@@ -26,6 +29,7 @@ PROBLEMS: dict[tuple[Check, Cause], Promise] = {
     (Check.CATALOGUE_SYNC, Cause.NEVER): _("The catalogue of account %(account)s was never synced."),
     (Check.INTEGRITY_CHECK, Cause.LATE): _("The record was not verified for %(age)s."),
     (Check.INTEGRITY_CHECK, Cause.NEVER): _("The record was never verified."),
+    (Check.ROWS, Cause.UNREADABLE): _("Rows of the database cannot be read. The last one was met %(age)s ago."),
     (Check.BACKUP, Cause.LATE): _("No backup was made for %(age)s."),
     (Check.BACKUP, Cause.NEVER): _("No backup was made yet."),
 }
@@ -50,6 +54,11 @@ ADVICE: dict[Check, Advice] = {
         _("Pages reconnect, and limits are enforced late."),
         _("Start Redis (Valkey) again, and check that REDIS_URL leads to it."),
         "docker compose restart valkey",
+    ),
+    Check.WEB: Advice(
+        _("People cannot open the portal. Conversations without a page end after the grace period."),
+        _("Start the web processes again. Their log says why they ended."),
+        "docker compose restart web",
     ),
     Check.BEAT: Advice(
         _("Limits are enforced late, and nightly jobs do not start."),
@@ -84,6 +93,13 @@ ADVICE: dict[Check, Advice] = {
         _("Changes to the record would go unnoticed."),
         _("Verify it now. If it ends with an error, the error says why the nightly check failed, too."),
         "docker compose exec worker python manage.py verify_history",
+        "admin:avatar_sessions_historycheck_changelist",
+        Permission.VIEW_INTEGRITY_CHECK,
+    ),
+    Check.ROWS: Advice(
+        _("Jobs leave these rows out: their sessions, alerts or erasures are not handled."),
+        _("The logs name each row. If the database was not changed on purpose, verify the record, too."),
+        "docker compose logs --since 1h | grep 'could not be read'",
         "admin:avatar_sessions_historycheck_changelist",
         Permission.VIEW_INTEGRITY_CHECK,
     ),
@@ -132,6 +148,8 @@ def status(check: Check, reading: Reading) -> str:
         return ngettext("%(count)d problem", "%(count)d problems", reading.faults) % {"count": reading.faults}
     if reading.is_starting:
         return gettext("starting")
+    if check == Check.ROWS and not reading.cause:
+        return gettext("all readable")
     if reading.age is None:
         return gettext("never") if reading.cause else gettext("not due yet")
     if check == Check.DEADLINES:

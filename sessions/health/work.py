@@ -19,12 +19,15 @@ from heygen_portal.health.probe import Probe
 from heygen_portal.runtime.jobs import each_row, marks
 from heygen_portal.runtime.jobs.marks import Sign
 from sessions.health import texts
-from sessions.health.readings import Cause, Check, Reading, State
-from sessions.models import HistoryCheck, StreamingSession
+from sessions.health.readings import Cause, Reading, State
+from sessions.models import Check, HistoryCheck, StreamingSession
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 5.0
+WEB_LIMIT = timedelta(minutes=1)
+# Rows are read by jobs that run every minute, and some only every hour.
+UNREADABLE_LIMIT = timedelta(hours=2)
 WORKER_JOB = marks.of_job("sessions.tasks.enforce_limits")
 
 
@@ -69,13 +72,17 @@ def _jobs_and_providers(accounts: Iterable[ProviderAccount]) -> dict[Check, Read
     provider_limit = timedelta(minutes=settings.HEALTH_PROVIDER_MINUTES)
     mark_of = {account.pk: marks.of_account(account.pk) for account in accounts}
     try:
-        signs = marks.read([marks.BEAT, WORKER_JOB, *mark_of.values()])
+        signs = marks.read([marks.WEB, marks.BEAT, WORKER_JOB, *mark_of.values()])
+        unreadable = marks.ages([marks.UNREADABLE])[marks.UNREADABLE]
     except RedisError:
         return {Check.REDIS: Reading(None, timedelta(seconds=marks.REDIS_TIMEOUT_S), Cause.NO_ANSWER)}
     found = {
+        Check.WEB: _judge_sign(signs[marks.WEB], WEB_LIMIT),
         Check.BEAT: _judge_sign(signs[marks.BEAT], tick_limit),
         Check.WORKER: _judge_sign(signs[WORKER_JOB], tick_limit),
     }
+    is_new = unreadable is not None and unreadable <= UNREADABLE_LIMIT
+    found[Check.ROWS] = Reading(unreadable, UNREADABLE_LIMIT, Cause.UNREADABLE if is_new else None)
     if mark_of:
         by_account = {pk: _judge_sign(signs[mark], provider_limit) for pk, mark in mark_of.items()}
         found[Check.PROVIDER] = _worst(by_account)

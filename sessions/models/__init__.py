@@ -13,6 +13,7 @@ from sessions.models.conversations import (
     Utterance,
 )
 from sessions.models.exports import Export
+from sessions.models.incidents import Check, Incident
 from sessions.models.quotas import Quota
 from sessions.models.record import HistoryCheck, SessionHead, SessionSeal
 from sessions.models.retention import Erasure, LegalHold, ProviderErasure
@@ -22,12 +23,14 @@ from sessions.models.totals import DayTotal, SessionTotal, SpendAlarm
 
 __all__ = [
     "RUNNING",
+    "Check",
     "Conversation",
     "DayTotal",
     "EndReason",
     "Erasure",
     "Export",
     "HistoryCheck",
+    "Incident",
     "LegalHold",
     "LimitBy",
     "MonitoredSession",

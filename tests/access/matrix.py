@@ -129,6 +129,7 @@ MODELS: dict[str, tuple[str, str, str, str]] = {
     "avatar_sessions.queueentry": ("om", NO_ROLE, NO_ROLE, NO_ROLE),
     "avatar_sessions.export": ("am", NO_ROLE, NO_ROLE, NO_ROLE),
     "avatar_sessions.historycheck": ("am", NO_ROLE, NO_ROLE, NO_ROLE),
+    "avatar_sessions.incident": ("om", NO_ROLE, NO_ROLE, NO_ROLE),
     "avatar_sessions.legalhold": ("am", "am", NO_ROLE, NO_ROLE),
     "avatar_sessions.erasure": ("am", "m", NO_ROLE, NO_ROLE),
     "avatar_sessions.quota": ("m", "m", "m", "m"),

@@ -20,6 +20,7 @@ from sessions.models import (
     Erasure,
     Export,
     HistoryCheck,
+    Incident,
     LegalHold,
     QueueEntry,
     Quota,
@@ -70,6 +71,7 @@ class Rows:
         process = ServerProcess.objects.create(lease_ends_at=timezone.now())
         by = {"session": self.another, "by": other_user}
         group = Group.objects.get(name=roles.END_USER.group)
+        incident_times = ("first_failed_at", "last_failed_at", "opened_at")
         rows: list[Any] = [
             other_user,
             group,
@@ -93,6 +95,9 @@ class Rows:
             ),
             Export.objects.create(asked_by=other_user, what="sessions", format="csv", state="sent"),
             HistoryCheck.objects.create(),
+            Incident.objects.create(
+                check_name="worker", cause="never", **dict.fromkeys(incident_times, timezone.now())
+            ),
             LegalHold.objects.create(reason="A court asks", **by),
             Erasure.objects.create(cause="asked", lines=0, hash="0", at_provider="nothing", **by),
             Quota.objects.create(user=other_user),

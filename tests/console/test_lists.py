@@ -27,6 +27,7 @@ from sessions.models import (
     Erasure,
     Export,
     HistoryCheck,
+    Incident,
     LegalHold,
     QueueEntry,
     Quota,
@@ -64,6 +65,11 @@ def invitation() -> Invitation:
     return Invitation.objects.create(email=f"{uuid4()}@example.org", group=group, invited_by=person(), expires_at=until)
 
 
+def incident() -> Incident:
+    times = ("first_failed_at", "last_failed_at", "opened_at", "over_at")
+    return Incident.objects.create(check_name="worker", cause="never", **dict.fromkeys(times, NOW))
+
+
 def total() -> None:
     ended_session()
     ledger.book_all()
@@ -89,6 +95,7 @@ FACTORIES: dict[type[Model], Callable[[], Any]] = {
         asked_by=person(), what="record", format="json", state="sent", session=ended_session()
     ),
     HistoryCheck: HistoryCheck.objects.create,
+    Incident: incident,
     LegalHold: lambda: LegalHold.objects.create(session=ended_session(), reason="A claim", by=person()),
     Erasure: lambda: Erasure.objects.create(session=ended_session(), cause="staff", by=person(), lines=1, hash="-"),
 }

@@ -239,8 +239,11 @@ class Web:
 
 
 @contextmanager
-def web(redis_url: str, *, env: Mapping[str, str] | None = None) -> Iterator[Web]:
-    """Run a web process with its own SQLite file, without worker and providers."""
+def web(redis_url: str, *, env: Mapping[str, str] | None = None, script: str = "") -> Iterator[Web]:
+    """Run a web process with its own SQLite file, without worker and providers.
+
+    `script` is Python code that runs before it starts.
+    """
     with folder() as here, ExitStack() as stack:
         environment = {
             "VAR_DIR": str(here),
@@ -252,6 +255,8 @@ def web(redis_url: str, *, env: Mapping[str, str] | None = None) -> Iterator[Web
         }
         migrated.copy_to(here / "db.sqlite3")
         commands = stack.enter_context(console(environment, here / "console.log"))
+        if script:
+            commands.run("shell", "-v0", "-c", script)
         port = 0
 
         def make() -> tuple[Child, Callable[[], bool]]:

@@ -5,9 +5,20 @@ from __future__ import annotations
 from django.conf import settings
 from django.core.mail import EmailMessage
 
+from heygen_portal.runtime.client_address import is_loopback
+
 
 def is_set_up() -> bool:
     return bool(settings.EMAIL_HOST)
+
+
+def link(path: str) -> str:
+    """Return the address of a page for mail that no request caused."""
+    if settings.PORTAL_URL:
+        return f"{settings.PORTAL_URL}{path}"
+    named = [host for host in settings.ALLOWED_HOSTS if not host.startswith((".", "*"))]
+    host = min(named, key=lambda host: is_loopback(host.strip("[]")), default="localhost")
+    return f"{'https' if settings.HTTPS else 'http'}://{host}{path}"
 
 
 def send(to: str, subject: str, body: str) -> bool:

@@ -10,6 +10,8 @@ from typing import TypeVar
 from django.db import transaction
 from django.db.models import Model, QuerySet
 
+from heygen_portal.runtime.jobs import marks
+
 Row = TypeVar("Row", bound=Model)
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,10 @@ def readable(rows: QuerySet[Row], count: int | None = None) -> list[Row]:
         logger.exception("%s: the rows could not be read together", name)
     found: list[Row] = []
     for pk in list(rows.values_list("pk", flat=True)[:count]):
+        is_read = False
         with log_failure(f"{name} {pk} could not be read"), transaction.atomic():
             found += rows.filter(pk=pk)
+            is_read = True
+        if not is_read:
+            marks.put(marks.UNREADABLE)  # /health/work reads its age
     return found

@@ -1,4 +1,4 @@
-"""Signs of life of beat and worker, in Redis.
+"""Signs of life of the processes, in Redis.
 
 Their age is read from the time left to live, so that only the clock of Redis counts.
 """
@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 REDIS_TIMEOUT_S = 1.0
 KEPT_FOR = timedelta(days=7)
 EXPECTED_FOR = timedelta(days=365)
-BEAT = "beat"
+WEB, BEAT = "web", "beat"
+UNREADABLE = "unreadable-row"
+"""Put when a job meets a row that cannot be read."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def account(db: None, settings: Any, redis_url: str) -> Iterator[ProviderAccount
     account = PersonaFactory.create(published=True).avatar.account
     account.synced_at = timezone.now()
     account.save()
-    for mark in (marks.BEAT, marks.of_job("sessions.tasks.enforce_limits"), marks.of_account(account.pk)):
+    for mark in (marks.WEB, marks.BEAT, marks.of_job("sessions.tasks.enforce_limits"), marks.of_account(account.pk)):
         marks.put(mark)
     HistoryCheck.objects.create(ended_at=timezone.now())
     yield account
@@ -51,7 +51,7 @@ def expect_since(key: str, age: timedelta) -> None:
 
 def test_work_in_time_has_no_problem(account: ProviderAccount) -> None:
     found = work.read(timezone.now())
-    assert set(found) == {"beat", "worker", "provider", "deadlines", "integrity_check", "catalogue_sync"}
+    assert set(found) == {"web", "rows", "beat", "worker", "provider", "deadlines", "integrity_check", "catalogue_sync"}
     assert problems() == {}
     assert work.overall(found) == "ok"
 

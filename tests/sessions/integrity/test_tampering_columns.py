@@ -68,6 +68,7 @@ NOT_SHOWN = {
     "wordindexrebuild": "how far a rebuild of the index of words has come",
     "signin": "whose a row of the sign-in log is; deleted with that row",
     "spendalarm": "who was mailed about a cap",
+    "incident": "what failed while the portal ran, for those who run it",
     "invitation": "links that are open; invited, joined and revoked are audit entries",
     "membership": "the organisation of staff; there is one",
     "preferredlanguage": "the language of a person's mails",
