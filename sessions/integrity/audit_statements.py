@@ -17,10 +17,12 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import QuerySet
 
 from heygen_portal.trail import audit_log, statements
 from heygen_portal.trail.models import AuditEntry
 from heygen_portal.trail.statements import ROWS, Table
+from sessions.integrity.compiled_query import CompiledQuery
 from sessions.integrity.fault import Fault, compared
 from sessions.integrity.scope import BATCH_ROWS, MAX_FAULTS, CheckCounts, MemoryLimits, is_in_share
 from sessions.lifecycle.coverage import AUDIT_FORMAT, AUDITED, AUDITED_SINCE, EXPORT
@@ -107,7 +109,7 @@ class _AuditPass:
 
     def _compare_table(self, table: Table, counts: CheckCounts) -> Iterator[Fault]:
         added: list[tuple[str, dict[str, Any]]] = []
-        for row in _rows(table).iterator(chunk_size=self.limits.batch_rows):
+        for row in AUDITED_ROWS[table.name].rows(None, self.limits.batch_rows):
             key = table.key(row[1])
             if not self._is_in_share(table.name, key):
                 continue
@@ -142,9 +144,12 @@ class _AuditPass:
         return Fault(kind, number=self.entry_number_of.get((table.name, key)), table=table.name, row=key, column=column)
 
 
-def _rows(table: Table) -> Any:
+def _rows(table: Table, _session: object = None) -> QuerySet[Any]:
     rows = table.model._base_manager.order_by("pk")
     return table.stored(rows.filter(session=None) if table is EXPORT else rows)
+
+
+AUDITED_ROWS = {table.name: CompiledQuery(partial(_rows, table)) for table in AUDITED.values()}
 
 
 def _legacy_export(entry: audit_log.StoredEntry, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from heygen_portal.trail.raw_values import (
 )
 from heygen_portal.trail.statements import ROWS, Table
 from sessions.integrity import activity, audit_statements, diagnosis, role_permissions, word_faults, worker_columns
+from sessions.integrity.compiled_query import CompiledQuery
 from sessions.integrity.diagnosis import ERASED, TEXT_PROVING_KINDS, Chain, EndMark, Event, data_of, proofs
 from sessions.integrity.fault import Fault, FaultKind, compared
 from sessions.integrity.scope import BATCH_ROWS, DEFAULT_LIMITS, MAX_FAULTS, CheckCounts, MemoryLimits, is_in_share
@@ -99,7 +100,7 @@ def faults(counts: CheckCounts | None = None, limits: MemoryLimits = DEFAULT_LIM
 
 def _session_faults(counts: CheckCounts, limits: MemoryLimits) -> Iterator[Fault]:
     streams = _Streams(limits)
-    for row in _sessions(StreamingSession.objects.all()).iterator(chunk_size=limits.batch_rows):
+    for row in SESSION_ROWS.rows(None, limits.batch_rows):
         for orphan in streams.unread_before(row[0]):
             yield from faults_of(orphan, limits)
         counts.sessions += 1
@@ -141,7 +142,7 @@ def _faults_of(session: Any, limits: MemoryLimits) -> list[Fault]:
     with invalid_utf8_allowed(connection), transaction.atomic():
         rows = StreamingSession.objects.filter(pk=session)
         rows.select_for_update(of=("self",)).order_by().values_list("pk").first()
-        row = _sessions(rows).first()
+        row = next(SESSION_ROWS.rows(session, BATCH_ROWS), None)
         if row is None:
             has_rest = SessionEvent.objects.filter(session_id=session).exists()
             rows = StreamingSession.objects.exclude(Exists(SessionEvent.objects.filter(session_id=OuterRef("pk"))))
@@ -234,8 +235,12 @@ def _event(session: str, row: tuple[Any, ...]) -> Event:
     return Event(session, number, source, kind, data_of(data), *rest)
 
 
-def _sessions(rows: QuerySet[StreamingSession]) -> QuerySet[Any]:
+def _sessions(session: UUID | None) -> QuerySet[Any]:
+    rows = StreamingSession.objects.filter(pk=session) if session else StreamingSession.objects.all()
     return SESSION.stored(rows.order_by("pk"), *HEAD_COLUMNS)
+
+
+SESSION_ROWS = CompiledQuery(_sessions)
 
 
 def _hashed_id(pk: str) -> str:
@@ -553,9 +558,9 @@ def _can_unwrap(wrapped: Any, session: str) -> bool:
 class _Stream:
     """Rows of a query ordered by session, handed out session by session."""
 
-    def __init__(self, rows: QuerySet[Any], batch: int) -> None:
-        self._rows = rows.iterator(chunk_size=batch)
-        self._next = next(self._rows, None)
+    def __init__(self, rows: Iterator[tuple[Any, ...]]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
 
     def of(self, pk: str) -> Iterator[Any]:
         """Yield this session's rows, skipping rows of earlier sessions."""
@@ -578,15 +583,11 @@ class _Streams:
     """The rows that belong to one session or to all of them, by table."""
 
     def __init__(self, limits: MemoryLimits, session: str | None = None) -> None:
-        def stream(model: Any, order: tuple[str, ...], *columns: Any) -> _Stream:
-            rows = model.objects.filter(session_id=session) if session else model.objects.all()
-            ordered = rows.order_by("session_id", *order).values_list(AsText("session_id"), *columns)
-            return _Stream(ordered, limits.batch_rows)
+        def stream(query: CompiledQuery) -> _Stream:
+            return _Stream(query.rows(session, limits.batch_rows))
 
-        self.events = stream(SessionEvent, ("number", "pk"), *EVENT_COLUMNS)
-        self.seals = stream(SessionSeal, ("number", "pk"), *SEAL_COLUMNS)
-        self.keys = stream(SpeechKey, (), "wrapped", IsoText("erased_at"))
-        self.below = {table.name: _Stream(rows_of(table, session), limits.batch_rows) for table in SESSION_TABLES}
+        self.events, self.seals, self.keys = stream(EVENT_ROWS), stream(SEAL_ROWS), stream(KEY_ROWS)
+        self.below = {name: stream(query) for name, query in ROWS_BELOW.items()}
 
     def unread_before(self, pk: str | None) -> Iterator[str]:
         for name in self.events.unread_before(pk):
@@ -607,6 +608,18 @@ def rows_of(table: Table, session: UUID | str | None) -> QuerySet[Any]:
     rows = _all_rows(table).order_by(table.session, "pk")
     chosen = {table.session: session} if session else {f"{table.session.removesuffix('_id')}__isnull": False}
     return table.stored(rows.filter(**chosen))
+
+
+def _rows_by_session(model: Any, order: tuple[str, ...], columns: tuple[Any, ...], session: Any) -> QuerySet[Any]:
+    rows = model.objects.filter(session_id=session) if session else model.objects.all()
+    ordered: QuerySet[Any] = rows.order_by("session_id", *order).values_list(AsText("session_id"), *columns)
+    return ordered
+
+
+EVENT_ROWS = CompiledQuery(partial(_rows_by_session, SessionEvent, ("number", "pk"), EVENT_COLUMNS))
+SEAL_ROWS = CompiledQuery(partial(_rows_by_session, SessionSeal, ("number", "pk"), SEAL_COLUMNS))
+KEY_ROWS = CompiledQuery(partial(_rows_by_session, SpeechKey, (), ("wrapped", IsoText("erased_at"))))
+ROWS_BELOW = {table.name: CompiledQuery(partial(rows_of, table)) for table in SESSION_TABLES}
 
 
 SUM_COLUMNS = ("sessions", "time", "wasted", "estimated")
