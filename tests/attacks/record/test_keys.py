@@ -17,11 +17,14 @@ from allauth.mfa.totp.internal.auth import TOTP
 from allauth.mfa.utils import decrypt, encrypt
 from cryptography.exceptions import InvalidTag
 from cryptography.fernet import InvalidToken
+from django.contrib.admin import site
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.test import Client, override_settings
-from django.utils import timezone
+from django.test import Client, RequestFactory, override_settings
+from django.utils import timezone, translation
 
+from avatars.accounts.admin import ProviderAccountAdmin
+from avatars.accounts.forms import ProviderAccountForm
 from avatars.models import ProviderAccount
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import NotSent
@@ -103,10 +106,31 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[ProviderAccount]:
     return asked
 
 
+FORM = {
+    **ACCOUNT,
+    "name": "Ours",
+    "api_key": "",
+    "rooms": "provider",
+    "nightly_check": "free",
+    "concurrency_limit": "3",
+    "staff_places": "0",
+    "alarm_share": "80",
+    "credits_per_minute": "0.2",
+}
+
+
 def save_account(client: Client, account: ProviderAccount, **changed: str) -> Any:
-    form = {**ACCOUNT, "name": "Ours", "api_key": "", "rooms": "provider", "nightly_check": "free"}
-    form |= {"concurrency_limit": "3", "staff_places": "0", "alarm_share": "80", "credits_per_minute": "0.2", **changed}
-    return client.post(f"/admin/avatars/provideraccount/{account.pk}/change/", form)
+    return client.post(f"/admin/avatars/provideraccount/{account.pk}/change/", FORM | changed)
+
+
+@pytest.fixture(scope="module")
+def account_form() -> type[ProviderAccountForm]:
+    """Return the form of the admin page."""
+    request = RequestFactory().get("/")
+    request.user = User(is_superuser=True)
+    admin = ProviderAccountAdmin(ProviderAccount, site)
+    form: type[ProviderAccountForm] = admin.get_form(request, ProviderAccount(pk=1), change=True)
+    return form
 
 
 MOVES = [
@@ -119,18 +143,27 @@ MOVES = [
 ]
 
 
-@pytest.mark.parametrize("changed", MOVES)
-@pytest.mark.parametrize("blank", ["", "   "])
-def test_the_stored_key_never_goes_to_another_server(
-    admin_client: Client, checked: list[ProviderAccount], changed: dict[str, str], blank: str
+def test_the_admin_page_keeps_the_stored_key_from_another_server(
+    admin_client: Client, checked: list[ProviderAccount]
 ) -> None:
     account = ProviderAccountFactory.create(name="Ours", api_key="stored-key", concurrency_limit=3, **ACCOUNT)
-    response = save_account(admin_client, account, **changed, api_key=blank)
+    response = save_account(admin_client, account, base_url="https://evil.test")
     assert "api_key" in response.context["adminform"].form.errors
     assert checked == []
     account.refresh_from_db()
     assert (account.kind, account.base_url, account.key_header) == tuple(ACCOUNT.values())
     assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("changed", MOVES)
+@pytest.mark.parametrize("blank", ["", "   "])
+def test_the_stored_key_never_goes_to_another_server(
+    account_form: type[ProviderAccountForm], checked: list[ProviderAccount], changed: dict[str, str], blank: str
+) -> None:
+    account = ProviderAccountFactory.create(name="Ours", api_key="stored-key", concurrency_limit=3, **ACCOUNT)
+    assert list(account_form(FORM | changed | {"api_key": blank}, instance=account).errors) == ["api_key"]
+    assert checked == []
 
 
 @pytest.mark.parametrize("changed", MOVES)
@@ -146,6 +179,7 @@ def test_an_account_moves_with_a_new_key_and_both_changes_are_audited(
     assert moved.data["rows"]["account"][str(account.pk)] == changed
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     "address",
     [
@@ -157,11 +191,11 @@ def test_an_account_moves_with_a_new_key_and_both_changes_are_audited(
     ],
 )
 def test_keys_are_never_sent_in_clear_to_another_machine(
-    admin_client: Client, checked: list[ProviderAccount], address: str
+    account_form: type[ProviderAccountForm], checked: list[ProviderAccount], address: str
 ) -> None:
     account = ProviderAccountFactory.create(name="Ours", **ACCOUNT)
-    response = save_account(admin_client, account, base_url=address, api_key="new-key")
-    assert "base_url" in response.context["adminform"].form.errors
+    form = account_form(FORM | {"base_url": address, "api_key": "new-key"}, instance=account)
+    assert list(form.errors) == ["base_url"]
     assert checked == []
 
 
@@ -184,15 +218,24 @@ UNUSABLE = [
 ]
 
 
-@pytest.mark.parametrize(("language", "words"), [("es", "sin ruta"), ("en", "without a path")])
+@pytest.mark.django_db
 @pytest.mark.parametrize("address", UNUSABLE)
 def test_an_unusable_address_is_refused_with_an_explanation(
-    admin_client: Client, address: str, language: str, words: str
+    account_form: type[ProviderAccountForm], checked: list[ProviderAccount], address: str
 ) -> None:
     account = ProviderAccountFactory.create(name="Ours", **ACCOUNT)
-    admin_client.cookies["django_language"] = language
-    response = save_account(admin_client, account, base_url=address, api_key="new-key")
-    assert words in str(response.context["adminform"].form.errors["base_url"])
+    form = account_form(FORM | {"base_url": address, "api_key": "new-key"}, instance=account)
+    for language, words in (("es", "sin ruta"), ("en", "without a path")):
+        with translation.override(language):
+            assert words in str(form.errors["base_url"])
+    assert checked == []
+
+
+def test_the_admin_page_explains_an_unusable_address(admin_client: Client, checked: list[ProviderAccount]) -> None:
+    account = ProviderAccountFactory.create(name="Ours", **ACCOUNT)
+    page = save_account(admin_client, account, base_url=UNUSABLE[0], api_key="new-key").content.decode()
+    assert "sin ruta" in page
+    assert checked == []
 
 
 @pytest.mark.parametrize("address", [*UNUSABLE, "http://api.heygen.com", "http://10.0.0.5", "http://emulator:8010"])
