@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.console import theme
 from heygen_portal.env import BASE_DIR, env, stored_secret, stored_secrets
+from heygen_portal.runtime.text import sqlite_text
 
 VAR = env.path("VAR_DIR", BASE_DIR / "var")
 VAR.mkdir(parents=True, exist_ok=True)  # SQLite does not create folders
@@ -100,6 +101,7 @@ DATABASES = {
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
+        "factory": sqlite_text.Connection,
         "timeout": 20,  # seconds that a writer waits for the lock
         # Take the write lock at the start of a transaction, because upgrading a read lock later can fail.
         "transaction_mode": "IMMEDIATE",

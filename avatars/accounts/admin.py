@@ -76,7 +76,7 @@ class ProviderAccountAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
 
     @display(description=_("open at the provider, not started by this portal"))
     def unknown_sessions_text(self, account: ProviderAccount) -> str:
-        lines = ((row["id"], row["status"], _local(row["seen_at"])) for row in account.unknown_sessions)
+        lines = ((row.id, row.status, _local(row.seen_at)) for row in account.sessions_of_others)
         return format_html_join(mark_safe("<br>"), gettext("{} ({}), first seen {}"), lines) or "–"
 
     @admin.action(description=_("Check connection and sync catalogue"), permissions=["change"])
@@ -119,4 +119,4 @@ class ProviderAccountAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
 
 
 def _local(moment: str) -> str:
-    return formats.date_format(timezone.localtime(datetime.fromisoformat(moment)), "DATETIME_FORMAT")
+    return formats.date_format(timezone.localtime(datetime.fromisoformat(moment)), "DATETIME_FORMAT") if moment else "–"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -18,7 +19,7 @@ from heygen_portal import livekit
 from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
 from heygen_portal.providers import KINDS, capabilities_of
 from heygen_portal.providers.contract.provider import Capabilities
-from heygen_portal.runtime import client_address
+from heygen_portal.runtime import client_address, stored_json
 from heygen_portal.runtime.generics import AnyCharField
 from heygen_portal.runtime.text.model_fields import LimitedCharField
 
@@ -33,6 +34,27 @@ def validate_web_address(address: str) -> None:
         raise ValidationError(_("An address like https://api.example.com, without a path."))
     if not client_address.is_safe_for_keys(address):
         raise ValidationError(_("Use https. With http, the key could be intercepted."))
+
+
+@dataclass(frozen=True)
+class UnknownSession:
+    """A session that is open at the provider and was not started here.
+
+    Times are ISO 8601, with the offset. A damaged row has no time, and its ID says that it is damaged.
+    """
+
+    id: str
+    status: str
+    seen_at: str
+
+    @classmethod
+    def of(cls, stored: Any) -> Self:
+        """Read a row of `ProviderAccount.unknown_sessions`."""
+        row = stored if isinstance(stored, dict) else {}
+        known, seen_at = stored_json.text(row, "id"), stored_json.moment(row, "seen_at")
+        if not known or seen_at is None:
+            return cls(stored_json.label(stored), "", "")
+        return cls(known, stored_json.text(row, "status"), seen_at.isoformat())
 
 
 def provider_kinds() -> list[tuple[str, str]]:
@@ -162,7 +184,7 @@ class ProviderAccount(SpeechRetention):
         help_text=_("The portal closes sessions at the provider that it did not start."),
     )
     # Sessions open at the provider and unknown here: ID, status there, first seen. Written when it changes.
-    unknown_sessions = models.JSONField(
+    unknown_sessions = stored_json.ListField(
         _("open at the provider, not started by this portal"), default=list, blank=True, editable=False
     )
     # How many of our sessions were open when the provider last had no free slot, and when that was.
@@ -262,3 +284,8 @@ class ProviderAccount(SpeechRetention):
         """Return the longest session that the account allows, or None if unknown."""
         sandbox_limit = self.capabilities.sandbox_limit if self.is_sandbox else None
         return min(filter(None, (self.longest_session, sandbox_limit)), default=None)
+
+    @property
+    def sessions_of_others(self) -> list[UnknownSession]:
+        """Return the sessions of `unknown_sessions`."""
+        return [UnknownSession.of(row) for row in self.unknown_sessions]

@@ -14,6 +14,13 @@ from typing import Any, Self
 FORMAT = 1
 
 
+MAX_SECONDS = 10 * 365 * 86_400  # no limit is longer
+
+
+class DamagedSettings(ValueError):
+    """The stored settings were changed by SQL, so that they cannot be read."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PersonaSettings:
     """The settings of one session.
@@ -44,10 +51,18 @@ class PersonaSettings:
     def of(cls, stored: Mapping[str, Any]) -> Self:
         """Read stored settings. Without a format key they are of format 1.
 
-        Unknown keys are ignored.
+        Unknown keys are ignored. Raises DamagedSettings if a value is missing or of another type.
         """
         known = {each.name for each in fields(cls)}
-        return cls(**{name: value for name, value in ({"format": 1} | dict(stored)).items() if name in known})
+        values = {name: value for name, value in ({"format": 1} | dict(stored)).items() if name in known}
+        try:
+            settings = cls(**values)
+        except TypeError as exc:
+            raise DamagedSettings(str(exc)) from exc
+        for name, value in values.items():
+            if not isinstance(value, TYPES[name]) or (name in SECONDS and not 0 <= value <= MAX_SECONDS):
+                raise DamagedSettings(name)
+        return settings
 
     def as_stored(self) -> dict[str, Any]:
         """Return the JSON that is stored and hashed.
@@ -63,3 +78,11 @@ class PersonaSettings:
     @property
     def idle_timeout(self) -> timedelta:
         return timedelta(seconds=self.idle_timeout_s)
+
+
+# What a stored value may be. JSON does not tell whole numbers and others apart.
+TYPES: Mapping[str, Any] = {
+    each.name: {"str": str, "bool": bool, "int": int | float, "float": int | float}.get(str(each.type), dict)
+    for each in fields(PersonaSettings)
+}
+SECONDS = ("duration_limit_s", "idle_timeout_s")

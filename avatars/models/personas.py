@@ -28,6 +28,7 @@ from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
 from heygen_portal.providers.contract.provider import Capabilities
 from heygen_portal.providers.contract.provider import Interactivity as ProviderInteractivity
 from heygen_portal.providers.contract.provider import Quality as ProviderQuality
+from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.text.model_fields import LimitedCharField, LimitedTextField
 
 
@@ -70,7 +71,7 @@ class PersonaContent(SpeechRetention):
     )
     voice_emotion = models.CharField(_("voice emotion"), max_length=20, blank=True)
     # Settings specific to the provider, such as stability: the name, and a value within its limits.
-    voice_settings = models.JSONField(_("other voice settings"), default=dict, blank=True)
+    voice_settings = stored_json.ObjectField(_("other voice settings"), default=dict, blank=True)
     knowledge_base = models.ForeignKey(
         KnowledgeBase, models.PROTECT, null=True, blank=True, verbose_name=_("knowledge base")
     )

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models.accounts import ProviderAccount
+from heygen_portal.runtime import stored_json
 
 # A sync without progress for this long was lost with its worker.
 LOST_AFTER = timedelta(minutes=2)
@@ -40,7 +41,7 @@ class CatalogueSync(models.Model):
     done = models.PositiveIntegerField(_("done"), default=0)
     total = models.PositiveIntegerField(_("of"), default=0)
     # By kind: the number of entries, and how many of them are new, changed or gone.
-    found = models.JSONField(_("found"), default=dict)
+    found = stored_json.ObjectField(_("found"), default=dict)
     detail = models.CharField(_("provider’s message"), max_length=300, blank=True)
 
     class Meta:

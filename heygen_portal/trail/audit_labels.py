@@ -11,6 +11,8 @@ from django.db.models import Field
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.runtime import stored_json
+from heygen_portal.runtime.stored_json import DamagedObject
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 from heygen_portal.trail.statements import DELETED_ROWS, ROWS
@@ -68,8 +70,10 @@ HIDDEN_KEYS = (
 
 def describe(entry: AuditEntry) -> str:
     """Return an entry's content on one line."""
+    if isinstance(entry.data, DamagedObject):
+        return stored_json.label(entry.data)
     if entry.kind == Kind.SESSIONS_STOPPED:
-        return str(entry.data["reason"] or "–")
+        return stored_json.text(entry.data, "reason") or "–"
     parts = (
         f"{_label(entry.kind, name)}: {_value_text(entry.kind, name, value)}" for name, value in _shown_values(entry)
     )
@@ -82,7 +86,9 @@ def _shown_values(entry: AuditEntry) -> list[tuple[str, Any]]:
     found = [(name, value) for name, value in entry.data.items() if value not in empty and name not in HIDDEN_KEYS]
     if entry.kind not in MODEL_BY_KIND:
         return found
-    return [(name, pair) for name, pair in found if not all(side in empty for side in pair)]
+    return [
+        (name, pair) for name, pair in found if not (isinstance(pair, list) and all(side in empty for side in pair))
+    ]
 
 
 def _field(kind: str, name: str) -> Field[Any, Any] | None:

@@ -10,6 +10,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.runtime import stored_json
 from heygen_portal.trail import hash_chain
 
 
@@ -62,7 +63,7 @@ class AuditEntry(models.Model):
     )
     address = models.GenericIPAddressField(_("IP address"), null=True, blank=True)
     about = models.CharField(_("about"), max_length=200)
-    data = models.JSONField(_("data"), default=dict)
+    data = stored_json.ObjectField(_("data"), default=dict)
     # Checksums of HASHED_COLUMNS: they tell which column was changed.
     prints = models.CharField(max_length=60, default="", db_default="", editable=False)
     previous_hash = models.CharField(max_length=64, editable=False)

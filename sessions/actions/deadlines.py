@@ -492,7 +492,7 @@ def record_unknown_sessions(account: ProviderAccount, listed: Iterable[OpenSessi
     ours = StreamingSession.objects.filter(account=account, provider_session_id__in=rows)
     not_ours = rows.keys() - set(ours.values_list("provider_session_id", flat=True))
     unknown_ids = [] if account.is_exclusive else sorted(not_ours)
-    seen = {row["id"]: row["seen_at"] for row in account.unknown_sessions}
+    seen = {row.id: row.seen_at for row in account.sessions_of_others}
     now = timezone.now().isoformat()
     updated = [{"id": name, "status": rows[name].status, "seen_at": seen.get(name, now)} for name in unknown_ids]
     if updated != account.unknown_sessions:

@@ -169,7 +169,8 @@ def _trusted_lines(session_id: UUID) -> list[tuple[str, str]]:
     Each is speaker and text, in order. Texts that were not delivered to the avatar are left out.
     """
     sessions = _conversation_until(session_id)
-    lines = Utterance.objects.filter(session__in=sessions).exclude(source=events.Source.BROWSER)
+    lines = Utterance.objects.filter(session__in=sessions, who__in=Utterance.Who.values)
+    lines = lines.exclude(source=events.Source.BROWSER)
     written = list(lines.exclude(kind=SessionTask.Kind.REPEAT))
     lost = line_standing.undelivered(written)
     known = [(line.at, line.pk, line.who, line.text) for line in written if line.pk not in lost and line.is_readable]
@@ -190,11 +191,11 @@ def _quotation(lines: list[tuple[str, str]]) -> str:
 
     It is empty for no lines.
     """
-    who = {Utterance.Who.USER: _("The user"), Utterance.Who.AVATAR: _("You")}
+    who: dict[str, str] = {Utterance.Who.USER: _("The user"), Utterance.Who.AVATAR: _("You")}
     quoted: list[str] = []
     characters_left = MEMORY_MAX_CHARACTERS
     for speaker, text in reversed(lines):
-        line = f"{who[Utterance.Who(speaker)]}: “{_as_quoted(text)}”"
+        line = f"{who[speaker]}: “{_as_quoted(text)}”"
         characters_left -= len(line)
         if characters_left < 0:
             break

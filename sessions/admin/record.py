@@ -21,9 +21,10 @@ from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.widgets import NoDelete, ReadOnly
 from heygen_portal.people.access import sudo
 from heygen_portal.permissions import Permission
-from heygen_portal.runtime import client_address
+from heygen_portal.runtime import client_address, stored_json
 from heygen_portal.runtime.generics import AnyModelForm
 from sessions.integrity.fault import TABLE_NAMES, Fault
+from sessions.integrity.scope import Coverage
 from sessions.models import Erasure, HistoryCheck, LegalHold, ProviderErasure, StreamingSession
 from sessions.retention import erasure
 
@@ -52,8 +53,10 @@ class HistoryCheckAdmin(ReadOnly, ModelAdmin):
 
     @display(description=_("rows read per table"))
     def rows_by_table(self, check: HistoryCheck) -> str:
-        rows = check.covered.get("rows", {})
-        values = sorted((str(TABLE_NAMES.get(table, table)), count) for table, count in rows.items())
+        covered = Coverage.of(check.covered)
+        if covered is None:
+            return stored_json.label(check.covered)
+        values = sorted((str(TABLE_NAMES.get(table, table)), count) for table, count in covered.rows.items())
         return "; ".join(f"{table}: {formats.localize(count)}" for table, count in values) or "–"
 
     @display(description=_("coverage"))
@@ -62,25 +65,28 @@ class HistoryCheckAdmin(ReadOnly, ModelAdmin):
 
     @display(description=_("problems found"))
     def problems(self, check: HistoryCheck) -> Any:
-        lines = [(Fault.from_data(fault).description(),) for fault in check.faults]
+        found = [(stored, Fault.from_data(stored)) for stored in check.faults]
+        lines = [(fault.description() if fault else stored_json.label(stored),) for stored, fault in found]
         return format_html_join("", "<p>{}</p>", lines) or "–"
 
 
-def _coverage(covered: dict[str, Any]) -> Iterator[str]:
+def _coverage(stored: dict[str, Any]) -> Iterator[str]:
     """Yield what a check covered only partly, or only since some date."""
-    if not covered:
+    if not stored:
         return  # a check of an earlier version
-    if older := covered.get("older_sessions"):
+    if (covered := Coverage.of(stored)) is None:
+        yield stored_json.label(stored)
+        return
+    if older := covered.older_sessions:
         words = gettext(
             "Sessions of earlier versions that are only partly covered: %(count)d. Run manage.py upgrade_record."
         )
         yield words % {"count": older}
-    if since := covered.get("since"):
+    if covered.since:
         words = gettext("Rows of earlier versions are covered since %(at)s.")
-        yield words % {"at": max(since.values())}
-    unstated = covered.get("unstated") or {}
-    if unstated:
-        columns = ", ".join(f"{name} ({count})" for name, count in sorted(unstated.items()))
+        yield words % {"at": max(covered.since.values())}
+    if covered.unstated:
+        columns = ", ".join(f"{name} ({count})" for name, count in sorted(covered.unstated.items()))
         yield gettext("Columns not covered, with their number of rows: %(columns)s") % {"columns": columns}
     else:
         yield gettext("All columns shown to auditors are covered.")

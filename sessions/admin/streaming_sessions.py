@@ -30,7 +30,7 @@ from heygen_portal.console.widgets import ReadOnly, confirm_dialog, object_or_40
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.permissions import Permission
 from heygen_portal.providers.contract.provider import ProviderError
-from heygen_portal.runtime import budgets, client_address, refusals
+from heygen_portal.runtime import budgets, client_address, refusals, stored_json
 from heygen_portal.runtime.budgets import TooManyRequests
 from heygen_portal.runtime.text import graphemes
 from sessions import errors
@@ -228,7 +228,9 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
 
     @display(description=_("effective idle limit"))
     def idle_limit(self, session: StreamingSession) -> str:
-        return f"{readable_duration(session.idle_timeout)} · {session.get_idle_limit_by_display()}"
+        settings = session.readable_settings
+        limit = readable_duration(settings.idle_timeout) if settings else stored_json.label(session.persona_settings)
+        return f"{limit} · {session.get_idle_limit_by_display()}"
 
     @display(description=_("provider’s limit"))
     def provider_limit(self, session: StreamingSession) -> str:

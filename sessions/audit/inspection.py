@@ -11,13 +11,14 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 
+from heygen_portal.runtime import stored_json
+from heygen_portal.runtime.stored_json import DamagedObject
 from heygen_portal.runtime.text import graphemes
 from sessions.costs import ledger
 from sessions.lifecycle import events, line_standing
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
-from sessions.timeline import page_clock
 from sessions.timeline.moments import PROVIDER, Moment
 from sessions.timeline.page_clock import PAGE_AT
 from sessions.timeline.timeline import Timeline
@@ -120,7 +121,7 @@ def timeline_of(session: StreamingSession) -> Timeline:
 
 
 def _moment(event: SessionEvent) -> Moment:
-    page_at = _parse_time(event.data.get(PAGE_AT))
+    page_at = stored_json.moment(event.data, PAGE_AT)
     return Moment(event.at, event.source, event.kind, event.data, page_at, event.number)
 
 
@@ -131,18 +132,6 @@ def _moments(session: StreamingSession) -> Iterator[Moment]:
         yield ledger.task_moment(task)
     for line in Utterance.objects.filter(session=session, source=SessionEvent.Source.PROVIDER).defer("sealed"):
         yield Moment(line.at, PROVIDER, ADDED, {"who": line.who})
-
-
-def _parse_time(stored: Any) -> datetime | None:
-    """Parse a time stored in an event.
-
-    Returns None if it is invalid or not representable in every time zone.
-    """
-    try:
-        moment = datetime.fromisoformat(stored)
-        return moment if moment.tzinfo and page_clock.EARLIEST <= moment <= page_clock.LATEST else None
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def lines_of(session: StreamingSession, *, is_open: bool) -> list[Line]:
@@ -169,14 +158,14 @@ def staff_actions(session: StreamingSession) -> list[StaffAction]:
 
 
 def _staff_action(row: SessionEvent, people: Mapping[Any, Any]) -> StaffAction:
-    data = row.data
-    return StaffAction(
-        row.kind, row.at, str(people.get(_by(row), "–")), str(data.get("from") or ""), str(data.get("reason") or "")
-    )
+    data, by = row.data, _by(row)
+    is_named = by is not None or not (data.get("by") or data.get("user") or isinstance(data, DamagedObject))
+    who = str(people.get(by, "–")) if is_named else stored_json.label(data)
+    return StaffAction(row.kind, row.at, who, stored_json.text(data, "from"), stored_json.text(data, "reason"))
 
 
-def _by(row: SessionEvent) -> Any:
-    return row.data.get("by") or row.data.get("user")
+def _by(row: SessionEvent) -> int | None:
+    return stored_json.row_key(row.data, "by") or stored_json.row_key(row.data, "user")
 
 
 def record_opening(session_id: UUID, user_id: int, address: str | None, reason: str) -> None:

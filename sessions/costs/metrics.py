@@ -114,7 +114,7 @@ def response_times(now: datetime) -> Spread:
     """Return the response times of today's newest ended sessions."""
     rows = SessionTotal.objects.filter(day=quotas.day_of(now).date()).order_by("-day", "-session_id")
     newest = rows[:MAX_MEASURED_SESSIONS]
-    return Spread.of(timedelta(milliseconds=ms) for row in newest for ms in row.answers_ms)
+    return Spread.of(latency for row in newest for latency in row.response_times)
 
 
 def spent_today(accounts: Sequence[ProviderAccount], now: datetime) -> Decimal:

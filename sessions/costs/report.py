@@ -163,6 +163,11 @@ class Reconciliation:
     # The largest first.
     largest_differences: list[SessionTotal]
 
+    @property
+    def is_reported(self) -> bool:
+        """Whether a provider has reported any session of the month."""
+        return any(account.reported for account in self.accounts)
+
 
 def reconciliation(month: Month) -> Reconciliation:
     """Compare our estimates of a month with the providers' figures. Three queries."""

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from heygen_portal.people.preferences import time_zones
+from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.text import bidi, graphemes
 from sessions.actions import queries
 from sessions.exports import formats, list_export
@@ -97,9 +98,12 @@ def as_captions(session: StreamingSession) -> Iterator[bytes]:
 
     The title has the reader's zone. It is read here, since the pieces may be made in another thread.
     """
-    names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: session.user.get_username()}
+    names: dict[str, str] = {
+        Utterance.Who.AVATAR: session.persona.name,
+        Utterance.Who.USER: session.user.get_username(),
+    }
     captions = (
-        Caption(line.at, names[Utterance.Who(line.who)], line.shown, _standing_note(line))
+        Caption(line.at, names.get(line.who) or stored_json.label(line.who), line.shown, _standing_note(line))
         for part in queries.transcript_batches(session.pk)
         for line in part
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.runtime import stored_json
 from heygen_portal.trail import hash_chain
 from heygen_portal.trail.hash_chain import Tampering
 
@@ -46,7 +48,7 @@ FaultKind = (
     ]
 )
 
-FAULT_TEXTS = {
+FAULT_TEXTS: dict[str, str | Promise] = {
     "changed": _("Its content was changed."),
     "deleted": _("One or more rows were deleted here."),
     "inserted": _("It was inserted later."),
@@ -163,9 +165,15 @@ class Fault:
         return {"how": kind, **data, "number": self.number if isinstance(self.number, int) else None}
 
     @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> Fault:
-        """Return a fault from the form of `as_data`."""
-        return cls(data["how"], **{name: value for name, value in data.items() if name != "how"})
+    def from_data(cls, data: Any) -> Fault | None:
+        """Read the form of `as_data`. Return None if it was changed in the database."""
+        row = data if isinstance(data, dict) else {}
+        texts = {name: row.get(name, "") for name in ("session", "table", "row", "column")}
+        kind, number = stored_json.text(row, "how"), row.get("number")
+        is_known = kind in FAULT_TEXTS and row.keys() <= {"how", "number", *texts}
+        if is_known and isinstance(number, int | None) and all(isinstance(text, str) for text in texts.values()):
+            return cls(cast("FaultKind", kind), number=number, **texts)
+        return None
 
 
 def compared(find: Callable[[], Iterable[Fault]], table: str, session: str = "") -> Iterator[Fault]:

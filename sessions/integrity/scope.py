@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
+from heygen_portal.runtime.stored_json import DamagedObject
 from heygen_portal.trail.statements import Table
 
 # Rows fetched from the database at once.
@@ -70,10 +71,34 @@ class CheckCounts:
                 self.upgraded[f"{table.name}.{name}"] = since
 
     def covered(self) -> dict[str, Any]:
-        """Return the coverage as `HistoryCheck` stores it."""
+        """Return the coverage as `HistoryCheck` stores it. `Coverage` reads it."""
         return {
             "rows": dict(self.rows),
             "older_sessions": self.older,
             "since": dict(sorted(self.upgraded.items())),
             "unstated": dict(sorted(self.unstated.items())),
         }
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What a check covered, from `HistoryCheck.covered`. Checks of earlier versions say nothing about it."""
+
+    rows: Mapping[str, int]
+    older_sessions: int
+    since: Mapping[str, str]
+    unstated: Mapping[str, int]
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Self | None:
+        """Read the form of `CheckCounts.covered`. Return None if it was changed in the database."""
+        rows, since, unstated = (stored.get(name, {}) for name in ("rows", "since", "unstated"))
+        older = stored.get("older_sessions", 0)
+        is_readable = (
+            _maps_to(int, rows) and _maps_to(int, unstated) and _maps_to(str, since) and isinstance(older, int)
+        )
+        return cls(rows, older, since, unstated) if is_readable and not isinstance(stored, DamagedObject) else None
+
+
+def _maps_to(kind: type, value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, kind) for each in value.values())

@@ -10,6 +10,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.runtime import stored_json
+from heygen_portal.runtime.stored_json import DamagedObject
 from sessions.labels import device_check_texts
 from sessions.lifecycle import end_evidence, no_picture_texts
 from sessions.lifecycle.event_kinds import EventKind
@@ -196,7 +198,7 @@ def title(moment: Moment, *, is_own: bool = False) -> str:
     With `is_own`, it addresses the user of the session.
     """
     if moment.kind == EventKind.STATUS:
-        to, reason = str(moment.data.get("to", "")), str(moment.data.get("reason", ""))
+        to, reason = moment.text("to"), moment.text("reason")
         words = str(STATUS_TITLES.get(to, to))
         if reason not in EndReason.values:
             return words
@@ -206,10 +208,10 @@ def title(moment: Moment, *, is_own: bool = False) -> str:
 
 def weight(moment: Moment) -> str:
     """Return how prominently a moment is shown: `key`, `warn`, `minor` or ""."""
-    to = moment.data.get("to") if moment.kind == EventKind.STATUS else ""
+    to = moment.text("to") if moment.kind == EventKind.STATUS else ""
     if moment.kind in KEY_KINDS or to in (Status.LIVE, Status.ENDED):
         return "key"
-    if moment.kind in TROUBLE_KINDS and moment.data.get("step") != "picture":
+    if moment.kind in TROUBLE_KINDS and moment.text("step") != "picture":
         return "warn"
     if moment.kind == EventKind.CHECK and device_check_texts.problems(moment.data):
         return ""
@@ -218,18 +220,20 @@ def weight(moment: Moment) -> str:
 
 def details(moment: Moment, name: str) -> str:
     """Return the details of a moment. Values without a label are only in exports."""
+    if isinstance(moment.data, DamagedObject):
+        return stored_json.label(moment.data)
     if moment.kind == EventKind.STATUS:
         return ""
     if moment.kind == EventKind.VERDICT:
-        code = str(moment.data.get("code", ""))
+        code = moment.text("code")
         return no_picture_texts.causes(name).get(code, code)
     if moment.kind == EventKind.WAITING:
-        code = str(moment.data.get("because", ""))
+        code = moment.text("because")
         return no_picture_texts.causes(name).get(code, code)
     if moment.kind == EventKind.CHECK:
         return device_check_texts.summary(moment.data)
     if moment.kind == EventKind.RATED:
-        return rating(str(moment.data.get("rating", "")))
+        return rating(moment.text("rating"))
     known = {key: value for key, value in moment.data.items() if key in DETAIL_LABELS and value not in ("", None)}
     if moment.kind == EventKind.LADDER:
         known.pop("from", None)  # here a recovery step, not an address
@@ -261,13 +265,14 @@ def _status_label(status: Any) -> str:
 
 
 def _value_text(value: Any) -> str:
-    return (
-        {True: gettext("yes"), False: gettext("no")}[value]
-        if isinstance(value, bool)
-        else formats.localize(value)
-        if isinstance(value, float)
-        else str(VALUE_LABELS.get(value, value))
-    )
+    match value:
+        case bool():
+            return gettext("yes") if value else gettext("no")
+        case float():
+            return formats.localize(value)
+        case str() | int():
+            return str(VALUE_LABELS.get(str(value), value))
+    return stored_json.label(value)
 
 
 def staff_action(kind: str) -> str:

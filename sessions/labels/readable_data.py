@@ -18,6 +18,8 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models import Persona
 from heygen_portal.console.durations import readable_duration
+from heygen_portal.runtime import stored_json
+from heygen_portal.runtime.stored_json import DamagedObject
 from heygen_portal.trail import statements
 from sessions.exports.formats import to_json
 from sessions.integrity import fault
@@ -43,6 +45,7 @@ KEY_LABELS: dict[str, str | Promise] = {
     "knowledge_base_id": _("knowledge base"), "takes_voice": _("voice input allowed"),
     "duration_limit_s": _("duration limit, in s"), "idle_timeout_s": _("idle limit, in s"),
     "sent": _("sent to the provider"), "sealed": _("text"), "confirmed": _("confirmed"), "to": _("after"),
+    stored_json.DAMAGED: _("damaged"),
 }  # fmt: skip
 
 # Events that record a change of status.
@@ -56,14 +59,14 @@ def as_list(data: Mapping[str, Any], label: Label | None = None) -> SafeString:
 
     `label` returns the name of a key, by default `event_label`.
     """
-    if not isinstance(data, Mapping):  # tampered with in the database
-        return format_html("{}", to_json(data))
+    if isinstance(data, DamagedObject):
+        return format_html("{}", stored_json.label(data))
     return _list(_entries(data, label or event_label, MAX_DEPTH))
 
 
 def of_event(kind: str, data: Mapping[str, Any]) -> SafeString:
     """Return an event's data as HTML, with labels of statuses and end reasons."""
-    if kind != STATUS or not isinstance(data, dict):
+    if kind != STATUS or isinstance(data, DamagedObject):
         return as_list(data)
     labels = {"from": gettext("before"), "to": gettext("after")}
     words = {name: _status_or_reason(value) for name, value in data.items()}

@@ -8,6 +8,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.runtime import stored_json
 from sessions.lifecycle.end_evidence import EvidenceCode
 from sessions.models import EndReason
 
@@ -64,7 +65,6 @@ BY_VERDICT: dict[str, str | Promise] = {
 
 def remedy(reason: str, evidence: Mapping[str, Any]) -> str:
     """Return the remedy in the active language, or "" for an open session."""
-    known = evidence if isinstance(evidence, Mapping) else {}  # otherwise tampered with in the database
-    code, verdict = str(known.get("code", "")), str(known.get("verdict", ""))
+    code, verdict = stored_json.text(evidence, "code"), stored_json.text(evidence, "verdict")
     words = BY_VERDICT.get(verdict) or BY_EVIDENCE.get(code) or BY_REASON.get(reason, "")
     return str(words)

@@ -58,7 +58,7 @@ class StatusChanged(Event):
             session_id=str(session.pk),
             status=session.status,
             reason=session.end_reason,
-            is_failure=bool(session.end_reason) and EndReason(session.end_reason).is_failure,
+            is_failure=session.end_reason in EndReason.failures(),
             created_at=session.created_at.isoformat(),
             ends_at=session.ends_at.isoformat(),
             conversation_ends_at=session.conversation_ends_at.isoformat(),

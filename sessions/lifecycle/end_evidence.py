@@ -6,7 +6,6 @@ active one. Times are ISO 8601, `..._s` are seconds.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -20,6 +19,8 @@ from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers.contract.provider import ProviderError, ProviderRejected
+from heygen_portal.runtime import stored_json
+from heygen_portal.runtime.stored_json import choice_label
 from sessions.lifecycle import no_picture_texts
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import EndReason, LimitBy, StreamingSession
@@ -224,28 +225,28 @@ def starting_process_died(limit: timedelta) -> Evidence:
 
 def label(code: str) -> str:
     """Return the label of a reason in the active language; empty for no reason."""
-    return str(dict(EndReason.choices).get(code, code)) if code else ""
+    return choice_label(EndReason, code)
 
 
 def own_label(code: str) -> str:
     """Return the label of a reason for the session's own user."""
-    return str(OWN_LABELS[EndReason(code)]) if code in OWN_LABELS else label(code)
+    return str(OWN_LABELS[code]) if code in OWN_LABELS else label(code)
 
 
 def describe(evidence: Evidence) -> str:
     """Return the evidence as text in the active language; empty if there is none.
 
-    Evidence that was tampered with in the database is returned as it is stored.
+    Evidence that was tampered with in the database is shown as damaged.
     """
+    if not evidence:
+        return ""
     try:
-        template = EVIDENCE_TEXTS.get(str(evidence.get("code", "")))
-        if not template:
-            return ""
+        template = EVIDENCE_TEXTS[str(evidence["code"])]
         values = {name: _readable(name, value) for name, value in evidence.items()}
         sentences = [template, *(text for name, text in CLAIM_TEXTS.items() if name in evidence)]
         return " ".join(str(text) % values for text in sentences)
-    except (AttributeError, LookupError, TypeError, ValueError):
-        return json.dumps(evidence, ensure_ascii=False)
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return stored_json.label(evidence)
 
 
 def _readable(name: str, value: Any) -> Any:

@@ -6,7 +6,8 @@ A line was sent by the portal, comes from the provider, or was only reported by 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from django.db import models
@@ -62,8 +63,8 @@ def undelivered(rows: Iterable[Utterance]) -> set[int]:
 
 def without_confirmed(lines: models.QuerySet[Utterance], session_id: UUID) -> models.QuerySet[Utterance]:
     """Exclude the reported lines of a session that the provider's own lines confirm."""
-    confirmed = _records({session_id}).get(session_id, {}).get("confirmed", {})
-    return lines.exclude(pk__any_of=[int(pk) for pk in confirmed]) if confirmed else lines
+    record = _records({session_id}).get(session_id)
+    return lines.exclude(pk__any_of=list(record.confirmed)) if record and record.confirmed else lines
 
 
 def for_reading(rows: Sequence[Utterance]) -> list[Utterance]:
@@ -100,7 +101,7 @@ def _set_standing(rows: Iterable[Utterance]) -> dict[int, list[int]]:
     Return the IDs of the provider's lines that confirm each confirmed line.
     """
     records = _records({row.session_id for row in rows if row.source != Source.PORTAL})
-    confirmed = {int(pk): by for record in records.values() for pk, by in record["confirmed"].items()}
+    confirmed = {pk: by for record in records.values() for pk, by in record.confirmed.items()}
     reported = {pk for by in confirmed.values() for pk in by}
     not_delivered = undelivered(rows)
     for row in rows:
@@ -111,19 +112,42 @@ def _set_standing(rows: Iterable[Utterance]) -> dict[int, list[int]]:
         elif row.pk in confirmed:
             row.standing = Standing.CONFIRMED
         else:
-            is_compared = records.get(row.session_id, {}).get("lines")
-            row.standing = Standing.CONTRADICTED if is_compared else Standing.BROWSER
+            record = records.get(row.session_id)
+            row.standing = Standing.CONTRADICTED if record and record.has_lines else Standing.BROWSER
         row.is_unreported = row.source == Source.PROVIDER and row.pk not in reported
     return confirmed
 
 
-def _records(session_ids: set[UUID]) -> dict[UUID, Mapping[str, Any]]:
-    """Return the latest PROVIDER_RECORD data per session.
+@dataclass(frozen=True)
+class ProviderRecord:
+    """What a PROVIDER_RECORD event says about the lines of its session."""
 
-    Data from before lines were compared is ignored.
-    """
+    has_lines: bool
+    # IDs of reported lines, each with those of the provider's lines that confirm it.
+    confirmed: Mapping[int, list[int]]
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Self | None:
+        """Read an event's data. Return None if it is damaged, or from before lines were compared."""
+        stored = data.get("confirmed")
+        if not isinstance(stored, dict):
+            return None
+        confirmed = {pk: by for text, by in stored.items() if (pk := _row_id(text)) and _are_row_ids(by)}
+        return cls(bool(data.get("lines")), confirmed) if len(confirmed) == len(stored) else None
+
+
+def _row_id(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and int(text) < 2**63 else None
+
+
+def _are_row_ids(value: Any) -> bool:
+    return isinstance(value, list) and all(type(each) is int and 0 < each < 2**63 for each in value)
+
+
+def _records(session_ids: set[UUID]) -> dict[UUID, ProviderRecord]:
+    """Return the latest readable provider record per session."""
     if not session_ids:
         return {}
     rows = SessionEvent.objects.filter(session__in=session_ids, kind=RECORD, source=Source.PROVIDER)
     readings = rows.order_by("session", "number").values_list("session", "data")
-    return {session_id: data for session_id, data in readings if isinstance(data.get("confirmed"), dict)}
+    return {session_id: record for session_id, data in readings if (record := ProviderRecord.of(data))}

@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
 from avatars.models import Persona, PersonaVersion, ProviderAccount
-from avatars.models.persona_settings import PersonaSettings
+from avatars.models.persona_settings import DamagedSettings, PersonaSettings
+from heygen_portal.runtime import stored_json
 from sessions.models.speech import Spoken, SpokenManager, SpokenWord, sign_words
 
 # What must be left of our own limits at the provider's limit, so that a conversation continues in a new session.
@@ -69,13 +70,13 @@ class EndReason(models.TextChoices):
             {cls.NO_PICTURE, cls.PROVIDER_ENDED, cls.PROVIDER_REFUSED, cls.PROVIDER_UNREACHABLE, cls.ORPHAN_FOUND}
         )
 
-    @property
-    def is_failure(self) -> bool:
-        """Whether the user sees the end as a failure.
+    @classmethod
+    def failures(cls) -> frozenset[EndReason]:
+        """Return the reasons that the user sees as a failure.
 
-        It is one if something broke or a budget ran out.
+        Something broke, or a budget ran out.
         """
-        return self in self.technical_failures() or self in (EndReason.QUOTA, EndReason.SPEND_CAP)
+        return cls.technical_failures() | {cls.QUOTA, cls.SPEND_CAP}
 
 
 class Purpose(models.TextChoices):
@@ -169,11 +170,11 @@ class StreamingSession(models.Model):
     version = models.ForeignKey(PersonaVersion, models.PROTECT, null=True, related_name="sessions", editable=False)
     purpose = models.CharField(_("purpose"), max_length=10, choices=Purpose, default=Purpose.TALK)
     # The settings of the request. The persona may change later, the record may not.
-    persona_settings = models.JSONField(_("settings at the time"))
+    persona_settings = stored_json.ObjectField(_("settings at the time"))
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.REQUESTED)
     end_reason = models.CharField(_("end reason"), max_length=20, choices=EndReason, blank=True)
     # A code and its values, without keys or speech; `lifecycle.end_evidence` renders it as text.
-    end_evidence = models.JSONField(_("evidence"), default=dict, blank=True, editable=False)
+    end_evidence = stored_json.ObjectField(_("evidence"), default=dict, blank=True, editable=False)
 
     provider_session_id = models.CharField(_("provider’s ID"), max_length=200, null=True, blank=True)
     provider_duration_limit = models.DurationField(_("provider’s limit"), null=True, blank=True)
@@ -209,7 +210,7 @@ class StreamingSession(models.Model):
     record_due_at = models.DateTimeField(_("provider record due"), null=True, blank=True, editable=False)
     stop_attempts = models.PositiveIntegerField(_("stop attempts"), default=0)
     # Why the last attempt was not confirmed, in the format of `end_evidence`.
-    stop_trouble = models.JSONField(_("not confirmed because"), default=dict, blank=True, editable=False)
+    stop_trouble = stored_json.ObjectField(_("not confirmed because"), default=dict, blank=True, editable=False)
     # What its record states: 1, texts and receipts; 2, every shown column; 3, its conversation, too
     # (`sessions.lifecycle.coverage`).
     record_format = models.PositiveSmallIntegerField(default=1, db_default=1, editable=False)
@@ -275,8 +276,16 @@ class StreamingSession(models.Model):
 
     @property
     def started_with(self) -> PersonaSettings:
-        """The persona's settings at the start."""
+        """The persona's settings at the start. Raises DamagedSettings."""
         return PersonaSettings.of(self.persona_settings)
+
+    @property
+    def readable_settings(self) -> PersonaSettings | None:
+        """The persona's settings at the start, or None if they are damaged."""
+        try:
+            return self.started_with
+        except DamagedSettings:
+            return None
 
     @property
     def idle_timeout(self) -> timedelta:
@@ -379,7 +388,7 @@ class SessionEvent(models.Model):
     number = models.PositiveIntegerField(_("number"))
     source = models.CharField(_("source"), max_length=10, choices=Source)
     kind = models.CharField(_("kind"), max_length=40)
-    data = models.JSONField(_("data"), default=dict)
+    data = stored_json.ObjectField(_("data"), default=dict)
     at = models.DateTimeField(_("time"), default=timezone.now)
     # Checksums of source, kind, data and at, which tell which one was changed. Empty in older rows.
     prints = models.CharField(max_length=40, default="", db_default="", editable=False)

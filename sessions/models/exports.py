@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.text.model_fields import LimitedCharField
 from sessions.models.conversations import StreamingSession
 
@@ -60,7 +61,7 @@ class Export(models.Model):
         StreamingSession, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("session")
     )
     # The list's filters, as in the query string.
-    filters = models.JSONField(_("filters"), default=dict, blank=True)
+    filters = stored_json.ObjectField(_("filters"), default=dict, blank=True)
 
     state = models.CharField(_("status"), max_length=10, choices=State)
     rows_total = models.PositiveIntegerField(_("rows to write"), null=True, blank=True)

@@ -9,6 +9,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.runtime import stored_json
 from heygen_portal.trail import signing
 from sessions.models.conversations import SessionEvent, StreamingSession
 
@@ -107,9 +108,9 @@ class HistoryCheck(models.Model):
     anchors = models.PositiveIntegerField(_("anchors"), default=0)
     rows = models.PositiveBigIntegerField(_("rows read"), default=0)
     # From `scope.CheckCounts.covered`: rows read of each table, and since when its columns are covered.
-    covered = models.JSONField(_("covers"), default=dict, blank=True)
+    covered = stored_json.ObjectField(_("covers"), default=dict, blank=True)
     # The first hundred, from `Fault.as_data`.
-    faults = models.JSONField(_("problems found"), default=list, blank=True)
+    faults = stored_json.ListField(_("problems found"), default=list, blank=True)
     fault_count = models.PositiveIntegerField(_("problems"), default=0)
 
     class Meta:

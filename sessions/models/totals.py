@@ -10,6 +10,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models import Persona, ProviderAccount
+from heygen_portal.runtime import stored_json
 from sessions.models.conversations import StreamingSession
 
 
@@ -33,7 +34,7 @@ class SessionTotal(models.Model):
     )
     wasted = models.DurationField(_("unattended time"), default=timedelta)
     # Per turn, from the end of the user's utterance to the avatar's first sound.
-    answers_ms = models.JSONField(_("response times, in ms"), default=list, blank=True)
+    answers_ms = stored_json.ListField(_("response times, in ms"), default=list, blank=True)
 
     class Meta:
         verbose_name = _("session cost")
@@ -43,6 +44,11 @@ class SessionTotal(models.Model):
 
     def __str__(self) -> str:
         return str(self.session_id)
+
+    @property
+    def response_times(self) -> list[timedelta]:
+        """The durations of `answers_ms`, without damaged ones."""
+        return [latency for ms in self.answers_ms if (latency := stored_json.milliseconds(ms)) is not None]
 
     @property
     def difference(self) -> Decimal | None:

@@ -19,6 +19,8 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models import Avatar, Persona, PersonaVersion, ProviderAccount
 from heygen_portal import livekit, providers
+from heygen_portal.runtime import stored_json
+from heygen_portal.trail import hash_chain
 from heygen_portal.trail.models import AuditEntry
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Source
@@ -108,7 +110,8 @@ class Facts:
         """Return the compared settings of each created session, newest first."""
         rows = SessionEvent.objects.filter(session__in=[one.pk for one in self.sessions])
         rows = rows.filter(kind=EventKind.PROVIDER_CREATED, data__has_key="sent")
-        sent = dict(rows.order_by("number").values_list("session", "data__sent"))
+        stored = rows.order_by("number").values_list("session", "data")
+        sent = {session_id: stored_json.nested(data, "sent") for session_id, data in stored}
         version = Q(pk__in=[session.version_id for session in self.sessions if session.pk in sent])
         versions = PersonaVersion.objects.filter(version).select_related("avatar", "voice").in_bulk()
         return [
@@ -168,7 +171,9 @@ class Facts:
         live = StreamingSession.objects.filter(version=OuterRef("pk"), live_at__isnull=False)
         tried = list(PersonaVersion.objects.filter(Exists(live)).select_related("avatar__account"))
         tried_qualities = {version.quality for version in tried}
-        tried_qualities |= {session.started_with.quality for session in self.sessions if session.live_at}
+        tried_qualities |= {
+            stored_json.text(session.persona_settings, "quality") for session in self.sessions if session.live_at
+        }
         offered = {quality for account in ProviderAccount.objects.all() for quality in account.capabilities.qualities}
         missing = [str(name) for quality, name in QUALITIES.items() if quality in offered - tried_qualities]
         if len({_voice_of(version) for version in tried}) < MIN_VARIANTS_TRIED:
@@ -248,11 +253,11 @@ def record_webhook() -> None:
 
 
 def _may_greet(session: StreamingSession) -> bool:
-    return bool(session.started_with.greeting) or session.account.capabilities.speaks_opening
+    return bool(stored_json.text(session.persona_settings, "greeting")) or session.account.capabilities.speaks_opening
 
 
 def _voice_of(version: PersonaVersion) -> tuple[Any, ...]:
-    return (version.voice_id, version.voice_rate, version.voice_emotion, *sorted(version.voice_settings.items()))
+    return (version.voice_id, version.voice_rate, version.voice_emotion, hash_chain.canonical(version.voice_settings))
 
 
 def _compare(session: StreamingSession, version: PersonaVersion | None, sent: Mapping[str, Any]) -> list[SentValue]:

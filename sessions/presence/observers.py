@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.contrib.sessions.models import Session
@@ -25,6 +26,7 @@ from heygen_portal import livekit
 from heygen_portal.livekit import LiveKitAway
 from heygen_portal.people.access import live_access, roles
 from heygen_portal.people.access.live_access import Claim, Loss
+from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.jobs import each_row
 from sessions.lifecycle import broadcast, events
@@ -66,7 +68,7 @@ def state(session_id: UUID, now: datetime) -> broadcast.Observed:
     begun: defaultdict[str, set[str]] = defaultdict(set)
     ended: set[str] = set()
     for kind, at, data in rows.order_by("number").values_list("kind", "at", "data"):
-        seat, visit = data.get("seat", ""), data.get("sid", "")
+        seat, visit = stored_json.text(data, "seat"), stored_json.text(data, "sid")
         if kind == SEAT_ISSUED:
             open_until[seat] = at + livekit.OBSERVER_TOKEN_LIFETIME
         elif kind == REMOVED:
@@ -150,22 +152,24 @@ def _seats(session_id: UUID | None) -> Collection[_Seat]:
     rows = SessionEvent.objects.filter(relevant, session__in=watched).order_by("number")
     for event in each_row.readable(rows.only("kind", "at", "data")):
         with each_row.log_failure(f"event {event.pk}: an observer's visit could not be read"):
-            if known := seats.get(event.data.get("seat", "")):
+            if known := seats.get(stored_json.text(event.data, "seat")):
                 _apply(known, event.kind, event.at, event.data)
     return seats.values()
 
 
 def _issued_seat(event: SessionEvent, room: str) -> _Seat:
     data, until = event.data, event.at + livekit.OBSERVER_TOKEN_LIFETIME
-    by, login = int(data.get("by") or 0), str(data.get("login", ""))
-    return _Seat(event.session_id, room, str(data.get("seat", "")), by, login, until, until)
+    seat, by = stored_json.text(data, "seat"), stored_json.row_key(data, "by")
+    if not seat or not by:
+        raise ValueError("The event was damaged.")
+    return _Seat(event.session_id, room, seat, by, stored_json.text(data, "login"), until, until)
 
 
-def _apply(seat: _Seat, kind: str, at: datetime, data: Mapping[str, str]) -> None:
+def _apply(seat: _Seat, kind: str, at: datetime, data: Mapping[str, Any]) -> None:
     if kind == REMOVED:
         seat.is_removed = True
     else:
-        (seat.visits if kind == JOINED else seat.ended).add(data.get("sid", ""))
+        (seat.visits if kind == JOINED else seat.ended).add(stored_json.text(data, "sid"))
         seat.renewed_until = max(seat.renewed_until, at + livekit.RENEWED_TOKEN_LIFETIME)
 
 

@@ -15,14 +15,16 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.urls import reverse
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from avatars.models import Persona, ProviderAccount
+from heygen_portal.console.credits import rounded_credits
 from heygen_portal.console.durations import measured_duration, rounded_duration
 from heygen_portal.people.access import roles
 from heygen_portal.permissions import Permission
+from heygen_portal.runtime import stored_json
 from sessions.capacity import queue, quotas
 from sessions.costs import metrics
 from sessions.lifecycle import end_evidence
@@ -40,7 +42,7 @@ PAGE_STATE_KINDS = (
 )
 
 WAITING_FOR_VIDEO = gettext_lazy("Waiting for video")
-STATUS_LABELS = {
+STATUS_LABELS: Mapping[str, tuple[str, Any]] = {
     Status.REQUESTED: ("accent", gettext_lazy("Requested")),
     Status.CREATING: ("accent", gettext_lazy("Asking the provider")),
     Status.CONNECTING: ("accent", WAITING_FOR_VIDEO),
@@ -147,9 +149,9 @@ def read_board(user_id: int) -> Board | None:
     queued = _queue(now) if user.has_perm(Permission.VIEW_QUEUE) else []
     accounts = list(ProviderAccount.objects.order_by("name"))
     strangers = [
-        {"id": row["id"], "status": row["status"], "account": account.name, "since": row["seen_at"]}
+        {"id": row.id, "status": row.status, "account": account.name, "since": row.seen_at}
         for account in accounts
-        for row in account.unknown_sessions
+        for row in account.sessions_of_others
     ]
     return Board(shown, queued, strangers, _figures(accounts, sessions, queued, user, now))
 
@@ -161,9 +163,9 @@ def _page_states(sessions: Iterable[StreamingSession]) -> Mapping[UUID, dict[str
     for session_id, kind, data in rows.order_by("session", "number").values_list("session_id", "kind", "data"):
         last = states[session_id]
         if kind == EventKind.CONNECTION_QUALITY:
-            last["quality"] = data.get("quality")
+            last["quality"] = stored_json.text(data, "quality")
         elif kind == EventKind.LADDER:
-            last["step"] = data.get("step")
+            last["step"] = stored_json.text(data, "step")
         elif kind in (EventKind.ROOM_RECONNECTING, EventKind.FROZEN):
             last["is_away"] = True
         else:
@@ -216,7 +218,7 @@ def _stop_trouble(session: StreamingSession) -> str:
 
 
 def _quality(session: StreamingSession) -> str:
-    chosen = session.persona_settings.get("quality", "")
+    chosen = stored_json.text(session.persona_settings, "quality")
     return str(Persona.Quality(chosen).label) if chosen in Persona.Quality.values else "–"
 
 
@@ -226,7 +228,7 @@ def _stage(session: StreamingSession, page_state: Mapping[str, Any]) -> tuple[st
         return REDUCED_MODE_LABELS[step]
     if session.status == Status.LIVE and (step != "picture" or page_state.get("is_away")):
         return RECOVERING
-    return STATUS_LABELS[Status(session.status)]
+    return STATUS_LABELS.get(session.status, ("bad", stored_json.label(session.status)))
 
 
 def _network(session: StreamingSession, page_state: Mapping[str, Any]) -> str:
@@ -274,24 +276,20 @@ def _figures(
         spent = [month[account.pk].spent for account in capped]
         wasted = metrics.wasted_today(accounts, now)
         figures |= {
-            "spent_today": _credits(metrics.spent_today(accounts, now)),
+            "spent_today": rounded_credits(metrics.spent_today(accounts, now)),
             "spent_of_caps": float(sum(spent)),
             "caps": float(_total_cap(capped)),
             "of_caps": _spent_of_caps(spent, capped),
             "wasted": rounded_duration(wasted.time),
-            "wasted_credits": _credits(wasted.credits),
+            "wasted_credits": rounded_credits(wasted.credits),
         }
     return figures
-
-
-def _credits(amount: Decimal) -> str:
-    return formats.number_format(amount, 2)
 
 
 def _spent_of_caps(spent: list[Decimal], capped: list[ProviderAccount]) -> str:
     if not capped:
         return _("no cap")
-    amounts = {"spent": _credits(sum(spent, Decimal(0))), "cap": _credits(_total_cap(capped))}
+    amounts = {"spent": rounded_credits(sum(spent, Decimal(0))), "cap": rounded_credits(_total_cap(capped))}
     return _("this month %(spent)s of %(cap)s") % amounts
 
 

@@ -11,6 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from heygen_portal.console import durations
+from heygen_portal.console.credits import rounded_credits
 from heygen_portal.people.preferences import time_zones
 from heygen_portal.runtime.text import graphemes
 from sessions.labels import event_labels, readable_data
@@ -39,6 +40,7 @@ def event_data(event: SessionEvent) -> SafeString:
     return readable_data.of_event(event.kind, event.data)
 
 
+register.filter(rounded_credits)
 register.filter(durations.rounded_duration)
 register.filter(durations.measured_duration)
 

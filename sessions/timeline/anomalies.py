@@ -70,12 +70,12 @@ def _missing(moments: Sequence[Moment]) -> Iterator[Anomaly]:
 def _status(moments: Sequence[Moment]) -> Iterator[Anomaly]:
     previous = ""
     for change in status_changes(moments):
-        before, to = str(change.data.get("from", "")), str(change.data.get("to", ""))
+        before, to = change.text("from"), change.text("to")
         if previous == "ended":
             yield Anomaly("two_ends", change.at, {"to": to})
         elif previous and before != previous:
             yield Anomaly("status_jump", change.at, {"from": previous, "to": to})
-        if to == "ended" and not change.data.get("reason"):
+        if to == "ended" and not change.text("reason"):
             yield Anomaly("no_reason", change.at)
         if to == "live" and not _is_live_justified(moments, change):
             yield Anomaly("live_unseen", change.at)
@@ -92,10 +92,10 @@ def _order(moments: Sequence[Moment]) -> Iterator[Anomaly]:
     for later, earlier in REQUIRED_ORDER:
         yield from _contradiction(first(moments, later), first(moments, earlier))
     for stopped in (
-        moment for moment in moments if moment.kind == EventKind.AVATAR_STOP_TALKING and moment.data.get("task_id")
+        moment for moment in moments if moment.kind == EventKind.AVATAR_STOP_TALKING and moment.text("task_id")
     ):
         yield from _contradiction(
-            stopped, first(moments, EventKind.AVATAR_START_TALKING, task_id=stopped.data["task_id"])
+            stopped, first(moments, EventKind.AVATAR_START_TALKING, task_id=stopped.text("task_id"))
         )
 
 
@@ -106,9 +106,7 @@ def _contradiction(later: Moment | None, earlier: Moment | None) -> Iterator[Ano
 
 def _activity_after_end(moments: Sequence[Moment]) -> Iterator[Anomaly]:
     """Yield an anomaly if activity was reported after the end."""
-    ends = [
-        change for change in status_changes(moments) if change.data.get("to") == "ended" or _is_providers_end(change)
-    ]
+    ends = [change for change in status_changes(moments) if change.text("to") == "ended" or _is_providers_end(change)]
     ended = min((change.at for change in ends), default=None)
     signs = [
         moment
@@ -120,7 +118,7 @@ def _activity_after_end(moments: Sequence[Moment]) -> Iterator[Anomaly]:
 
 
 def _is_providers_end(change: Moment) -> bool:
-    return change.data.get("to") == "stopping" and change.data.get("reason") == "provider_ended"
+    return change.text("to") == "stopping" and change.text("reason") == "provider_ended"
 
 
 def _silences(moments: Sequence[Moment], turns: Iterable[Turn]) -> Iterator[Anomaly]:

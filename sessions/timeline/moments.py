@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from heygen_portal.runtime import stored_json
 from sessions.lifecycle.event_kinds import EventKind
 
 PORTAL, BROWSER, PROVIDER, LIVEKIT = "portal", "browser", "provider", "livekit"
@@ -29,6 +30,10 @@ class Moment:
     # Number of the event in the record; 0 for rows of other tables.
     number: int = 0
 
+    def text(self, key: str) -> str:
+        """Return a text of its data, empty if there is none. A damaged row may hold anything else."""
+        return stored_json.text(self.data, key)
+
     @property
     def skew(self) -> timedelta | None:
         """How far the page's clock was ahead of the portal's."""
@@ -40,9 +45,9 @@ def in_order(recorded: Iterable[Moment]) -> tuple[Moment, ...]:
     return tuple(sorted(recorded, key=lambda moment: (moment.at, moment.number, moment.source, moment.kind)))
 
 
-def last(moments: Sequence[Moment], kind: str, key: str) -> Any:
-    """Return the value under `key` in the data of the last moment of a kind."""
-    return next((moment.data.get(key) for moment in reversed(moments) if moment.kind == kind), None)
+def last(moments: Sequence[Moment], kind: str) -> Mapping[str, Any]:
+    """Return the data of the last moment of a kind, empty if there is none."""
+    return next((moment.data for moment in reversed(moments) if moment.kind == kind), {})
 
 
 def first(moments: Sequence[Moment], kind: str, /, **data: Any) -> Moment | None:
@@ -56,7 +61,5 @@ def status_changes(moments: Sequence[Moment], *to: str) -> Iterator[Moment]:
 
     With `to`, only changes to these statuses.
     """
-    found = [
-        moment for moment in moments if moment.kind == EventKind.STATUS and (not to or moment.data.get("to") in to)
-    ]
+    found = [moment for moment in moments if moment.kind == EventKind.STATUS and (not to or moment.text("to") in to)]
     yield from sorted(found, key=lambda moment: moment.number)

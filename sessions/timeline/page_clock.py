@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from heygen_portal.runtime import stored_json
+
 PAGE_AT = "page_at"  # key in an event's data: its time on the page's own clock
 # A page does not hold reports for longer. The time of an older report is replaced by the portal's.
 MAX_REPORT_AGE = timedelta(seconds=30)
-# Times outside this range may not be representable in every time zone.
-EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 # Only the latest reports count, because a laptop that woke up may have set its clock.
 REMEMBERED_REPORTS = 32
 
@@ -54,4 +54,4 @@ def _moment(milliseconds: Any) -> datetime | None:
         moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (OverflowError, OSError, ValueError):
         return None
-    return moment if EARLIEST <= moment <= LATEST else None
+    return moment if stored_json.EARLIEST <= moment <= stored_json.LATEST else None

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from heygen_portal.runtime import stored_json
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.timeline.anomalies import Anomaly, find_anomalies
 from sessions.timeline.moments import BROWSER, LIVEKIT, PORTAL, PROVIDER, Moment, first, in_order, last
@@ -74,13 +75,12 @@ class Timeline:
     @property
     def frames_per_second(self) -> float | None:
         """Frame rate as the page last reported it, which it does at the end."""
-        rate = last(self.moments, EventKind.PICTURE, "fps")
-        return rate if isinstance(rate, float | int) else None
+        return stored_json.number(last(self.moments, EventKind.PICTURE), "fps")
 
     @property
     def rating(self) -> str:
         """The user's last rating, or an empty string."""
-        return str(last(self.moments, EventKind.RATED, "rating") or "")
+        return stored_json.text(last(self.moments, EventKind.RATED), "rating")
 
     @property
     def median_latency(self) -> timedelta | None:
@@ -149,16 +149,16 @@ def _outages(moments: Sequence[Moment]) -> Iterator[Outage]:
     began: Moment | None = None
     steps: list[str] = []
     for moment in moments:
-        if moment.kind == EventKind.STATUS and moment.data.get("to") in ("stopping", "ended"):
+        if moment.kind == EventKind.STATUS and moment.text("to") in ("stopping", "ended"):
             break
-        step = moment.data.get("step") if moment.kind == EventKind.LADDER else None
+        step = moment.text("step") if moment.kind == EventKind.LADDER else ""
         if moment.kind == EventKind.FIRST_FRAME or step == "picture" or _is_reconnected(moment, began):
             if began:
                 yield Outage(began.at, moment.at, began.kind, tuple(steps))
             is_seen, began, steps = True, None, []
         elif is_seen and (moment.kind in LOSS_KINDS or step):
             began = began or moment
-            steps += [str(step)] if step else []
+            steps += [step] if step else []
     if began:
         yield Outage(began.at, None, began.kind, tuple(steps))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from heygen_portal.runtime import stored_json
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.timeline.moments import BROWSER, TASK, Moment
 
@@ -62,13 +63,13 @@ def turns_of(moments: Sequence[Moment]) -> Iterator[Turn]:
     waiting: list[tuple[Turn, str]] = []
     done: list[Turn] = []
     greetings = (moment for moment in moments if moment.kind == TASK and moment.data.get("is_greeting"))
-    heard = {str(greeting.data.get("task_id") or "") for greeting in greetings}
+    heard = {greeting.text("task_id") for greeting in greetings}
     ended_by = ""
     is_text_only = False
     for moment in _without_duplicates(moments):
-        task_id = str(moment.data.get("task_id") or "")
+        task_id = moment.text("task_id")
         if moment.kind == EventKind.LADDER:
-            is_text_only = moment.data.get("step") == "text"
+            is_text_only = moment.text("step") == "text"
         elif moment.kind == EventKind.USER_START:
             ended_by = ""
         elif moment.kind in (EventKind.USER_STOP, EventKind.USER_END_MESSAGE):
@@ -77,7 +78,7 @@ def turns_of(moments: Sequence[Moment]) -> Iterator[Turn]:
                 ended_by = moment.kind
                 waiting.append((Turn("voice", moment.at, is_cancelled=is_text_only), ""))
         elif moment.kind == TASK and not moment.data.get("is_greeting"):
-            is_cancelled = is_text_only or moment.data.get("status") == "failed"
+            is_cancelled = is_text_only or moment.text("status") == "failed"
             waiting.append((Turn("text", moment.at, is_cancelled=is_cancelled), task_id))
         elif moment.kind == EventKind.INTERRUPTED:
             done += [Turn(turn.by, turn.asked_at, is_cancelled=True) for turn, _ in waiting]
@@ -118,11 +119,11 @@ def _with_sounds(turns: list[Turn], moments: Sequence[Moment]) -> Iterator[Turn]
 
 
 def _cause(moment: Moment) -> str:
-    return str(moment.data.get("after", ""))
+    return moment.text("after")
 
 
 def _sound_wait(moment: Moment) -> timedelta | None:
     """Return the measured wait of a first sound, or None for anything else."""
-    ms = moment.data.get("ms") if moment.kind == EventKind.FIRST_SOUND and moment.source == BROWSER else None
-    wait = timedelta(milliseconds=ms) if isinstance(ms, int | float) else None
+    is_sound = moment.kind == EventKind.FIRST_SOUND and moment.source == BROWSER
+    wait = stored_json.milliseconds(moment.data.get("ms")) if is_sound else None
     return wait if wait is not None and timedelta(0) <= wait <= MAX_SOUND_WAIT else None

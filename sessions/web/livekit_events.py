@@ -12,6 +12,7 @@ from django.db import transaction
 
 from heygen_portal import livekit
 from heygen_portal.livekit import Webhook
+from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.actions import provider_status
 from sessions.lifecycle import events
@@ -80,5 +81,5 @@ def _is_person_in_room(session: StreamingSession) -> bool:
         if kind == FINISHED:
             ended |= begun
         elif data.get("who") == livekit.PERSON_IDENTITY:
-            (begun if kind == JOINED else ended).add(data.get("sid", ""))
+            (begun if kind == JOINED else ended).add(stored_json.text(data, "sid"))
     return bool(begun - ended)

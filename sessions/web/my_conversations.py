@@ -6,7 +6,6 @@ import itertools
 import threading
 from collections.abc import Iterator
 from datetime import date, tzinfo
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -22,7 +21,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from avatars.models import Persona
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.people.preferences import time_zones
-from heygen_portal.runtime import budgets, client_address
+from heygen_portal.runtime import budgets, client_address, stored_json
 from heygen_portal.runtime.in_thread import iterate_in_thread
 from heygen_portal.runtime.text import bidi, limits
 from sessions.actions import queries
@@ -112,7 +111,7 @@ def transcript(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
     """Send the whole transcript as plain text, in bounded memory."""
     session = _own_session(request, session_id)
     budgets.spend_sync("transcript", person=request.user.pk, address=client_address.of(request))
-    names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: _("You")}
+    names: dict[str, str] = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: _("You")}
     language, zone = translation.get_language() or settings.LANGUAGE_CODE, timezone.get_current_timezone()
     pieces = _transcript_parts(session.pk, names, language, zone)
     title = _("Times are in %(zone)s.") % {"zone": time_zones.label(zone)}
@@ -147,7 +146,7 @@ def erase(request: HttpRequest) -> HttpResponse:
     return render(request, "sessions/erase.html", context)
 
 
-def _transcript_parts(session_id: UUID, names: dict[Any, str], language: str, zone: tzinfo) -> Iterator[bytes]:
+def _transcript_parts(session_id: UUID, names: dict[str, str], language: str, zone: tzinfo) -> Iterator[bytes]:
     for lines in queries.transcript_batches(session_id):
         with translation.override(language), timezone.override(zone):
             piece = "".join(_line(line, names) for line in lines).encode("utf-8", "replace")
@@ -155,12 +154,15 @@ def _transcript_parts(session_id: UUID, names: dict[Any, str], language: str, zo
         yield piece
 
 
-def _line(line: Utterance, names: dict[Any, str]) -> str:
+def _line(line: Utterance, names: dict[str, str]) -> str:
     notes = [_("interrupted")] if line.is_interrupted else []
     if line.standing in line_standing.UNCONFIRMED:
         notes.append(str(line_standing.Standing(line.standing).label))
     suffix = "".join(f" [{note}]" for note in notes)
-    name, words = formats.on_one_line(names[line.who]), formats.on_one_line(line.shown)
+    name, words = (
+        formats.on_one_line(names.get(line.who) or stored_json.label(line.who)),
+        formats.on_one_line(line.shown),
+    )
     said = f"{bidi.isolated(name)}: {bidi.isolated(words)}"
     return f"[{timezone.localtime(line.at):%H:%M:%S}] {said}{suffix}\n"
 

@@ -38,7 +38,7 @@ def no_list(provider: Mock) -> Mock:
 
 
 def test_faults_and_exhausted_budgets_are_shown_as_failures() -> None:
-    assert {reason for reason in EndReason if reason.is_failure} == {
+    assert EndReason.failures() == {
         "no_picture",
         "provider_ended",
         "provider_refused",
