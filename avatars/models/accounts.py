@@ -23,6 +23,9 @@ from heygen_portal.runtime import client_address, stored_json
 from heygen_portal.runtime.generics import AnyCharField
 from heygen_portal.runtime.text.model_fields import LimitedCharField
 
+# Every value encrypted by Fernet begins with its version and the zeros of its time.
+ENCRYPTED_PREFIX = "gAAAAA"
+
 
 def validate_web_address(address: str) -> None:
     """Refuse an address that is no base URL or not confidential.
@@ -265,6 +268,11 @@ class ProviderAccount(SpeechRetention):
     def has_own_rooms(self) -> bool:
         """Return whether the account's sessions use rooms of our own LiveKit server."""
         return self.rooms == self.Rooms.OWN
+
+    @property
+    def is_key_readable(self) -> bool:
+        """Return whether the API key could be decrypted. If not, `api_key` is the stored value."""
+        return isinstance(self.api_key, str) and not self.api_key.startswith(ENCRYPTED_PREFIX)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -108,6 +108,12 @@ class Table:
         values = iter(row[2 + len(self.fields) :])
         for name, is_value, must_be in zip(self.derived, values, values, strict=False):
             if is_value != must_be:
+                yield name
+
+    def unreadable_columns(self, found: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the late columns whose value, in the form of a statement, is none of their type."""
+        for name in sorted(self.late):
+            if not _is_readable(self.fields[name], found[name]):
                 yield name
 
     def read(self, row: tuple[Any, ...]) -> dict[str, Any]:
@@ -222,6 +228,7 @@ def _expression(column: Any) -> Any:
     return column.attname
 
 
+UNREADABLE = "unreadable: "  # before a value that is none of its column's type
 STORED_BOOLEANS = {"1": True, "0": False, "true": True, "false": False}  # on SQLite and PostgreSQL
 
 
@@ -244,8 +251,27 @@ def _read(column: Any, value: Any) -> Any:
             case models.BooleanField():
                 return STORED_BOOLEANS[value]
     except (TypeError, ValueError, LookupError, RecursionError):
-        return f"unreadable: {value!r}"[:200]
+        return f"{UNREADABLE}{value!r}"[:200]
     return value
+
+
+def _is_readable(column: Any, value: Any) -> bool:
+    """Whether a value that `read` returned can be one of the column."""
+    if value is None:
+        return bool(column.null)
+    match column:
+        case models.DateTimeField():
+            return _is_time(value)
+        case models.IntegerField():
+            return isinstance(value, int)
+    return not str(value).startswith(UNREADABLE)
+
+
+def _is_time(value: str) -> bool:
+    try:
+        return bool(datetime.fromisoformat(value))
+    except ValueError:
+        return False
 
 
 UUID_LENGTH = 36  # with hyphens; in a shorter number a hyphen is a sign

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import Min, Q, QuerySet
 from django.utils import timezone
 
@@ -17,9 +17,9 @@ from avatars.models import ProviderAccount
 from heygen_portal.providers.contract.provider import OpenSession
 from heygen_portal.runtime.jobs import due_rows, each_row
 from heygen_portal.runtime.text import graphemes
-from heygen_portal.trail.raw_values import IsoText
+from heygen_portal.trail.raw_values import AsText, IsoText
 from sessions import errors
-from sessions.lifecycle import broadcast, end_evidence, events, first_frame, transitions
+from sessions.lifecycle import broadcast, end_evidence, events, first_frame, transitions, unreadable
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import (
@@ -51,6 +51,10 @@ MAX_DEADLINE_DELAY = max(CLAIM_TIMEOUT, MAX_RETRY_DELAY, transitions.CREATION_TI
 END_REASON_BY_LIMIT: Mapping[str, EndReason] = {LimitBy.QUOTA: EndReason.QUOTA, LimitBy.SPEND_CAP: EndReason.SPEND_CAP}
 # How much later than the next limit a deadline may be: clocks differ, and a report may be in flight.
 DEADLINE_TOLERANCE = timedelta(seconds=10)
+# What `due_reason` reads.
+LIMIT_COLUMNS = ("status", "created_at", "ends_at", "active_at", "abandoned_at", "limit_by", "persona_settings")
+# More than any number of attempts at a stop; a number changed in the database may not fit into its column any more.
+MAX_STOP_ATTEMPTS = 1_000_000
 
 logger = logging.getLogger(__name__)
 
@@ -214,27 +218,69 @@ def _live_session(session_id: UUID, *, is_locked: bool, for_text: bool = False) 
 def claim_due(now: datetime, only: Collection[UUID] | None = None) -> list[StreamingSession]:
     """Claim due sessions that must be stopped; warn and reschedule the others.
 
-    A session whose row cannot be read does not keep the others from ending. It is tried again after `CLAIM_TIMEOUT`.
-    `only` restricts the claims to these IDs.
+    A session whose row, account or record cannot be read keeps no other from ending, and is stopped, too. `only`
+    restricts the claims to these IDs.
     """
     due = StreamingSession.objects.due(now)
     due = due if only is None else due.filter(pk__in=only)
     try:
         return _claim_together(due, now)
-    except (OperationalError, InterfaceError):
-        raise  # the database is unavailable or busy: the next tick tries again
-    except Exception:
+    except Exception as exc:
+        if each_row.is_outage(exc):
+            raise  # the next tick tries again
         logger.exception("due sessions could not be claimed together")
     claimed = []
-    for session_id in list(due.values_list("pk", flat=True)[:ROWS_PER_TICK]):
-        try:
-            claimed += _claim_together(due.filter(pk=session_id), now)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
-            logger.exception("session %s: its limits could not be enforced", session_id)
-            due.filter(pk=session_id).update(deadline_at=now + CLAIM_TIMEOUT)
+    for session_id in unreadable.ids(due[:ROWS_PER_TICK]):
+        row = due.filter(pk=session_id)
+        for claim in (_claim_together, _claim_unreadable):
+            try:
+                claimed += claim(row, now)
+                break
+            except Exception as exc:
+                if each_row.is_outage(exc):
+                    raise
+                logger.exception("session %s: its limits could not be enforced", session_id)
+        else:
+            row.update(deadline_at=now + CLAIM_TIMEOUT)
     return claimed
+
+
+def _claim_unreadable(due: QuerySet[StreamingSession], now: datetime) -> list[StreamingSession]:
+    """Claim a due session whose row, account or record cannot be read.
+
+    It is stopped, unless its limits can be read and allow it to continue.
+    """
+    claimed = []
+    with transaction.atomic():
+        for session in unreadable.load(due_rows.lock_unclaimed(due)):
+            if session.status == Status.STOPPING:
+                due.update(deadline_at=now + CLAIM_TIMEOUT)
+                claimed.append(session)
+            elif (cause := _readable_cause(session.pk, now)) and transitions.begin_stop(session, *cause):
+                claimed.append(session)
+    return claimed
+
+
+def _readable_cause(session_id: UUID, now: datetime) -> tuple[EndReason, end_evidence.Evidence] | None:
+    """Return why a session must end now, with the evidence, or None if it may continue.
+
+    It must end if its limits cannot be read.
+    """
+    try:
+        with transaction.atomic():
+            session = StreamingSession.objects.only(*LIMIT_COLUMNS).get(pk=session_id)
+            Status(session.status)  # raises ValueError
+            reason = due_reason(session, now)
+            if reason is None:
+                _schedule_next_check([session], {}, now)
+                return None
+            _attach_evidence({reason: [session]})
+            return reason, session.end_evidence
+    except Exception as exc:
+        if each_row.is_outage(exc):
+            raise
+        logger.exception("session %s: its limits could not be read", session_id)
+        return EndReason.ORPHAN_FOUND, end_evidence.unreadable(type(exc).__name__)
 
 
 def _claim_together(due: QuerySet[StreamingSession], now: datetime) -> list[StreamingSession]:
@@ -281,7 +327,7 @@ def _evidence(session: StreamingSession, reason: EndReason, reported: set[str]) 
     match reason:
         case EndReason.TAB_CLOSED:
             assert session.abandoned_at is not None  # otherwise `due_reason` gives another reason
-            has_tab = bool(session.room) and session.tabs.exists()  # the socket is half open
+            has_tab = session.tabs.exists() and bool(session.room)  # the socket is half open
             return end_evidence.tab_left(session.abandoned_at, transitions.TAB_GRACE, is_room=has_tab)
         case EndReason.DURATION_LIMIT:
             return end_evidence.time_up(session)
@@ -369,9 +415,20 @@ def repair_deadlines(now: datetime) -> int:
     """
     repaired = 0
     for session_id in _sessions_with_late_deadline(now):
-        with each_row.log_failure(f"session {session_id}: the deadline could not be compared with the limits"):
+        try:
             repaired += _repair_deadline(session_id, now)
+        except Exception as exc:
+            if each_row.is_outage(exc):
+                raise
+            logger.exception("session %s: its deadline could not be compared with its limits", session_id)
+            repaired += _make_due(session_id, now)
     return repaired
+
+
+def _make_due(session_id: UUID, now: datetime) -> int:
+    """Let the next tick decide about a session whose limits cannot be read, unless it is due soon. Return 1 or 0."""
+    is_soon = Q(status=Status.STOPPING, deadline_at__lte=now + MAX_DEADLINE_DELAY + DEADLINE_TOLERANCE)
+    return StreamingSession.objects.open().filter(pk=session_id).exclude(is_soon).update(deadline_at=now)
 
 
 def _sessions_with_late_deadline(now: datetime) -> list[UUID]:
@@ -381,11 +438,11 @@ def _sessions_with_late_deadline(now: datetime) -> list[UUID]:
     """
     rows = StreamingSession.objects.open().order_by()
     try:
-        written = rows.defer("deadline_at").annotate(written=IsoText("deadline_at"))
+        written = rows.only(*LIMIT_COLUMNS, "stop_requested_at").annotate(written=IsoText("deadline_at"))
         seen = written.iterator(chunk_size=ROWS_PER_TICK)
         return [row.pk for row in seen if _is_late(vars(row)["written"], _latest_deadline(row, now))]
-    except (ArithmeticError, TypeError, ValueError, LookupError, DatabaseError):
-        return list(rows.values_list("pk", flat=True))
+    except (ArithmeticError, AttributeError, TypeError, ValueError, LookupError, DatabaseError):
+        return unreadable.ids(rows)
 
 
 def _is_late(written: str | None, latest: datetime) -> bool:
@@ -396,7 +453,8 @@ def _repair_deadline(session_id: UUID, now: datetime) -> bool:
     with transaction.atomic():
         if not _locked_if_late(session_id, now).update(deadline_at=now):
             return False
-        events.append(session_id, Entry(EventKind.DEADLINE_REPAIRED))
+        with each_row.savepoint(f"session {session_id}: the repair of its deadline could not be recorded"):
+            events.append(session_id, Entry(EventKind.DEADLINE_REPAIRED))
     return True
 
 
@@ -406,7 +464,7 @@ def _locked_if_late(session_id: UUID, now: datetime) -> QuerySet[StreamingSessio
     Its row stays locked.
     """
     rows = StreamingSession.objects.open().filter(pk=session_id)
-    session = rows.defer("deadline_at").select_for_update().first()
+    session = rows.only(*LIMIT_COLUMNS, "stop_requested_at").select_for_update().first()
     if session is None:
         return rows.none()
     return rows.filter(Q(deadline_at__gt=_latest_deadline(session, now)) | Q(deadline_at=None))
@@ -421,7 +479,7 @@ def late_deadlines(now: datetime) -> Iterator[UUID]:
         try:
             with transaction.atomic():
                 is_late = _locked_if_late(session_id, now).exists()
-        except (ArithmeticError, TypeError, ValueError, LookupError, DatabaseError):
+        except (ArithmeticError, AttributeError, TypeError, ValueError, LookupError, DatabaseError):
             is_late = True
         if is_late:
             yield session_id
@@ -458,11 +516,18 @@ def schedule_stop_retry(session: StreamingSession, jitter: float, trouble: end_e
 
     `jitter` is between 0 and 1. `trouble` describes the provider's answer, if there was one.
     """
-    attempts = session.stop_attempts + 1
+    attempts = _stop_attempts(session.pk) + 1
     # The exponent is bounded because 2**47 seconds overflow a timedelta, which would end the retries.
     wait = min(timedelta(seconds=2 ** min(attempts, 20)), MAX_RETRY_DELAY) * (0.5 + jitter / 2)
     rows = StreamingSession.objects.filter(pk=session.pk, status=Status.STOPPING)
     rows.update(stop_attempts=attempts, stop_trouble=dict(trouble or {}), deadline_at=timezone.now() + wait)
+
+
+def _stop_attempts(session_id: UUID) -> int:
+    """Return the number of attempts so far; 0 if it was changed to a value that is none."""
+    rows = StreamingSession.objects.filter(pk=session_id)
+    counted = rows.annotate(text=AsText("stop_attempts")).values_list("text", flat=True).first() or ""
+    return min(int(counted), MAX_STOP_ATTEMPTS) if counted.isascii() and counted.isdigit() else 0
 
 
 def find_unused(account: ProviderAccount, listed: set[str], refused: UUID | None = None) -> tuple[set[str], bool]:
@@ -506,7 +571,7 @@ def _is_creating_session(account: ProviderAccount, refused: UUID | None) -> bool
     return (creating.exclude(pk=refused) if refused else creating).exists()
 
 
-def running_at_provider(account: ProviderAccount) -> list[StreamingSession]:
+def running_at_provider(account: ProviderAccount, created_before: datetime) -> list[StreamingSession]:
     """Return the sessions of an account that the provider's list should contain."""
-    rows = StreamingSession.objects.select_related("account")
-    return list(rows.filter(account=account, status__in=RUNNING, provider_session_id__isnull=False))
+    rows = StreamingSession.objects.filter(account=account, status__in=RUNNING, provider_session_id__isnull=False)
+    return unreadable.load(rows.filter(created_at__lt=created_before))

@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
@@ -28,8 +27,9 @@ from heygen_portal.runtime.jobs.worker_shutdown import this_worker
 from sessions.actions import deadlines
 from sessions.capacity import claims, queue
 from sessions.capacity.claims import Claim
-from sessions.lifecycle import end_evidence, transitions
+from sessions.lifecycle import end_evidence, transitions, unreadable
 from sessions.lifecycle.end_evidence import Evidence
+from sessions.lifecycle.unreadable import AccountUnreadable
 from sessions.models import EndReason, StreamingSession
 from sessions.presence import own_rooms, tabs
 
@@ -68,21 +68,21 @@ async def stop(session: StreamingSession, reason: EndReason, evidence: Evidence)
     if not await in_thread(transitions.begin_stop)(session, reason, evidence):
         return  # another caller is stopping it
     if session.provider_session_id:
-        await finish_stop(session, providers.for_account(session.account))
+        await _finish_stop(session)
     # Otherwise the session is still being created: the process that waits for the answer stops it. If that process
     # died, the worker takes over after STOP_TIMEOUT.
 
 
 async def stop_by_id(session_id: UUID, reason: EndReason, evidence: Evidence) -> None:
-    """End the session with this ID."""
-    find = in_thread(StreamingSession.objects.select_related("account").get)
-    await stop(await find(pk=session_id), reason, evidence)
+    """End the session with this ID, if there is one."""
+    for session in await in_thread(unreadable.load)(StreamingSession.objects.filter(pk=session_id)):
+        await stop(session, reason, evidence)
 
 
 async def stop_as_claimed(session: StreamingSession, claim: Claim) -> None:
     """End a session at a page's request, with the reason that the portal can confirm."""
     if await in_thread(claims.begin_stop)(session, claim) and session.provider_session_id:
-        await finish_stop(session, providers.for_account(session.account))
+        await _finish_stop(session)
 
 
 async def finish_stops(sessions: Collection[StreamingSession]) -> None:
@@ -93,6 +93,28 @@ async def finish_stops(sessions: Collection[StreamingSession]) -> None:
     """
     await _finish_stops(session for session in sessions if session.provider_session_id)
     await _retry_when_due([session.pk for session in sessions])
+
+
+async def _finish_stop(session: StreamingSession) -> None:
+    """Stop the session at its account's provider.
+
+    If the account cannot be read, a retry is scheduled.
+    """
+    if provider := await _provider_of(session):
+        await finish_stop(session, provider)
+
+
+async def _provider_of(session: StreamingSession) -> Provider | None:
+    """Return the provider that stops the session, or schedule a retry and return None if there is none."""
+    try:
+        account = await in_thread(unreadable.account_of)(session)
+        if account.kind not in providers.KINDS:
+            raise AccountUnreadable("kind")
+    except AccountUnreadable as exc:
+        logger.exception("session %s: no stop was sent, because its account cannot be read", session.pk)
+        await _retry_later(session, end_evidence.account_unreadable(str(exc)))
+        return None
+    return providers.for_account(account)
 
 
 async def finish_stop(session: StreamingSession, provider: Provider) -> None:
@@ -197,7 +219,15 @@ async def _finish_stops(sessions: Iterable[StreamingSession]) -> None:
 
     async def ask(session: StreamingSession) -> StreamingSession | None:
         async with slots:
-            return session if await _is_confirmed(session, providers.for_account(session.account)) else None
+            try:
+                provider = await _provider_of(session)
+                return session if provider and await _is_confirmed(session, provider) else None
+            except Exception as exc:
+                if each_row.is_outage(exc):
+                    raise
+                logger.exception("session %s could not be stopped", session.pk)
+                await _retry_later(session, end_evidence.stop_failed(type(exc).__name__))
+                return None
 
     asked = {asyncio.create_task(ask(session)): session for session in sessions}
     waiting = set(asked)
@@ -224,14 +254,12 @@ def _end_all(session_ids: Collection[UUID]) -> None:
     """Mark stopped sessions ended, one by one if that fails because of one of them."""
     try:
         transitions.end_all(session_ids)
-    except (OperationalError, InterfaceError):
-        raise  # the database is unavailable or busy: the next tick tries again
-    except Exception:
-        if len(session_ids) == 1:
-            logger.exception("session %s could not be marked ended", *session_ids)
-            return
-        for session_id in session_ids:
-            _end_all([session_id])
+    except Exception as exc:
+        if each_row.is_outage(exc):
+            raise  # the next tick tries again
+        for session in unreadable.load(StreamingSession.objects.filter(pk__in=session_ids)):
+            with each_row.log_failure(f"session {session.pk} could not be marked ended"):
+                transitions.end(session)
     queue.offer_all_slots()
 
 
@@ -258,11 +286,10 @@ async def reconcile(account: ProviderAccount, refused: UUID | None = None) -> No
     whose creation the provider has just refused. Raises ProviderError if the list cannot be read.
     """
     provider = providers.for_account(account)
-    ours = await in_thread(deadlines.running_at_provider)(account)
+    ours = await in_thread(deadlines.running_at_provider)(account, timezone.now() - LISTING_DELAY)
     rows = await provider.list_sessions()
     listed = {row.provider_session_id for row in rows}
-    listed_since = timezone.now() - LISTING_DELAY
-    gone = [row for row in ours if row.provider_session_id not in listed and row.created_at < listed_since]
+    gone = [row for row in ours if row.provider_session_id not in listed]
     await _run_in_parallel(stop(row, EndReason.PROVIDER_ENDED, end_evidence.not_listed()) for row in gone)
     await _close_unused(account, provider, listed, refused)
     await in_thread(deadlines.record_unknown_sessions)(account, rows)

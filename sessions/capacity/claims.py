@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from heygen_portal.providers.contract.provider import ProviderError
 from heygen_portal.runtime.budgets import TooManyRequests
+from heygen_portal.runtime.jobs import each_row
 from sessions.capacity import provider_lookups
 from sessions.lifecycle import end_evidence, transitions
 from sessions.models import RUNNING, EndReason, LimitBy, SessionEvent, Status, StreamingSession
@@ -88,6 +89,11 @@ def end_cause(session: StreamingSession, claim: Claim, now: datetime) -> Cause:
         return Cause(claim.reason, end_evidence.time_up(session), is_confirmed=True)
     if claim.listed_as == provider_lookups.MISSING:
         return Cause(EndReason.PROVIDER_ENDED, end_evidence.not_listed(), is_confirmed=True)
+    return _unconfirmed_cause(claim)
+
+
+def _unconfirmed_cause(claim: Claim) -> Cause:
+    """Return the cause of an end of which the portal knows no more than that the page asked for it."""
     if claim.verdict:
         return Cause(EndReason.USER_STOPPED, end_evidence.gave_up(claim.verdict, claim.user_id))
     claimed = "" if claim.reason == EndReason.USER_STOPPED else claim.reason
@@ -102,8 +108,10 @@ def begin_stop(session: StreamingSession, claim: Claim) -> bool:
     """
     with transaction.atomic():
         rows = StreamingSession.objects.select_related("account").select_for_update(of=("self",))
-        session.refresh_from_db(from_queryset=rows)
-        cause = end_cause(session, claim, timezone.now())
+        cause = _unconfirmed_cause(claim)
+        with each_row.savepoint(f"session {session.pk}: its page's claim could not be judged"):
+            session.refresh_from_db(from_queryset=rows)
+            cause = end_cause(session, claim, timezone.now())
         return transitions.begin_stop(session, cause.reason, cause.evidence)
 
 

@@ -202,6 +202,9 @@ def _seal_faults(chain: Chain) -> Iterator[ChainFault]:
 
 
 def _end_mark_faults(chain: Chain, newest: int, *, is_head_signed: bool) -> Iterator[ChainFault]:
+    if chain.head is not None and not is_head_signed:
+        # First, because a record with such a head may take neither event nor seal any more.
+        yield "head_forged", chain.head.number, "head", _changed_column(SessionHead, chain, chain.head)
     yield from _seal_faults(chain)
     if chain.is_over and not newest:
         yield "unsealed", chain.length, "seal", ""
@@ -210,9 +213,7 @@ def _end_mark_faults(chain: Chain, newest: int, *, is_head_signed: bool) -> Iter
         yield ("unsealed", chain.length, "seal", "") if is_unsealed else ("inserted", newest + 1, "event", "")
     if chain.head is None:
         yield "headless", chain.length, "head", ""
-    elif not is_head_signed:
-        yield "head_forged", chain.head.number, "head", _changed_column(SessionHead, chain, chain.head)
-    elif chain.head.number < chain.length:
+    elif is_head_signed and chain.head.number < chain.length:
         if chain.is_over:
             yield "head_forged", chain.head.number, "head", "number"
         else:

@@ -445,6 +445,9 @@ class SessionPass:
                 counts.unstated[f"{table.name}.{name}"] += 1
             return
         late = frozenset() if self.is_over else table.late
+        for name in table.unreadable_columns(found) if table.late else ():
+            if name not in stated or not self.is_over:
+                self._add_fault("row_changed", table, key, name, None)
         for name in statements.differing(stated, found):
             if name not in late:
                 self._add_fault("row_changed", table, key, name, self.event_number_of.get((table.name, key)))

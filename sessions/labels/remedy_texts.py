@@ -52,6 +52,10 @@ BY_EVIDENCE: dict[str, str | Promise] = {
         "Video reached the device but was not shown. Have the browser and the device checked."
     ),
     EvidenceCode.ROOMS_AWAY: _("Start the portal’s LiveKit server or correct its address and keys."),
+    EvidenceCode.UNREADABLE: _(
+        "Its row was changed in the database. Run the integrity check, which names the column, and find out who has "
+        "access to the database."
+    ),
 }
 
 # Most specific: the page gave up and reported a diagnosis.

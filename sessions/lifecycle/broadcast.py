@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -39,32 +40,51 @@ class Event:
 
 @dataclass(frozen=True)
 class StatusChanged(Event):
-    """The status changed, or a tab asked for it. Times are ISO 8601."""
+    """The status changed, or a tab asked for it.
+
+    Times are ISO 8601, and None if they cannot be read from the database.
+    """
 
     type: ClassVar[str] = "session.status"
     session_id: str
     status: str
     reason: str
     is_failure: bool
-    created_at: str
-    ends_at: str
-    conversation_ends_at: str
+    created_at: str | None
+    ends_at: str | None
+    conversation_ends_at: str | None
     ended_at: str | None
     continues: str | None
 
     @classmethod
     def of(cls, session: StreamingSession) -> StatusChanged:
+        """Return the session's status, without values that cannot be read."""
+        continues = _readable(session, "continues_id")
         return cls(
             session_id=str(session.pk),
             status=session.status,
             reason=session.end_reason,
             is_failure=session.end_reason in EndReason.failures(),
-            created_at=session.created_at.isoformat(),
-            ends_at=session.ends_at.isoformat(),
-            conversation_ends_at=session.conversation_ends_at.isoformat(),
-            ended_at=session.ended_at.isoformat() if session.ended_at else None,
-            continues=str(session.continues_id) if session.continues_id else None,
+            created_at=_iso(session, "created_at"),
+            ends_at=_iso(session, "ends_at"),
+            conversation_ends_at=_iso(session, "conversation_ends_at"),
+            ended_at=_iso(session, "ended_at"),
+            continues=str(continues) if continues else None,
         )
+
+
+def _iso(session: StreamingSession, name: str) -> str | None:
+    at = _readable(session, name)
+    return at.isoformat() if isinstance(at, datetime) else None
+
+
+def _readable(session: StreamingSession, name: str) -> Any:
+    """Return an attribute, which may be computed, or None if a value changed in the database prevents that."""
+    try:
+        return getattr(session, name)
+    except Exception:
+        logger.exception("session %s: %s could not be read", session.pk, name)
+        return None
 
 
 @dataclass(frozen=True)
@@ -237,27 +257,12 @@ def notify_board(kinds: Iterable[str]) -> None:
 
 def publish_status(session: StreamingSession) -> None:
     """Publish the session's status."""
-    for session_id, event in _statuses([session]).items():
-        publish(session_id, event)
+    publish(session.pk, StatusChanged.of(session))
 
 
 def publish_statuses(sessions: Iterable[StreamingSession]) -> None:
     """Publish the status of many sessions."""
-    publish_all(_statuses(sessions))
-
-
-def _statuses(sessions: Iterable[StreamingSession]) -> dict[UUID, Event]:
-    """Return the events that can be built.
-
-    A row that was changed in the database may have no valid times. That must not prevent the change of status.
-    """
-    events: dict[UUID, Event] = {}
-    for session in sessions:
-        try:
-            events[session.pk] = StatusChanged.of(session)
-        except Exception:
-            logger.exception("session %s: its status could not be sent to its tabs", session.pk)
-    return events
+    publish_all({session.pk: StatusChanged.of(session) for session in sessions})
 
 
 def publish_all(events: Mapping[UUID, Event]) -> None:

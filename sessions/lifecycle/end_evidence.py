@@ -68,6 +68,9 @@ class EvidenceCode(StrEnum):
     ROOM_CLOSED = "room_closed"
     OPENING_FAILED = "opening_failed"
     OPENER_DIED = "opener_died"
+    UNREADABLE = "unreadable"
+    ACCOUNT_UNREADABLE = "account_unreadable"
+    STOP_FAILED = "stop_failed"
 
 
 Evidence = Mapping[str, str | int | float | None]
@@ -106,6 +109,11 @@ EVIDENCE_TEXTS: dict[str, str | Promise] = {
     EvidenceCode.ROOM_CLOSED: _("Its room was closed, and it was not in the provider’s list at %(asked_at)s."),
     EvidenceCode.OPENING_FAILED: _("An error in the portal prevented the start: %(error)s."),
     EvidenceCode.OPENER_DIED: _("The process starting it stopped. No response was recorded within %(limit_s)s s."),
+    EvidenceCode.UNREADABLE: _("Its limits could not be read from the database (%(error)s), so the portal stopped it."),
+    EvidenceCode.ACCOUNT_UNREADABLE: _(
+        "The provider account could not be read from the database (%(error)s), so no stop was sent."
+    ),
+    EvidenceCode.STOP_FAILED: _("An error in the portal prevented the stop: %(error)s."),
 }
 
 
@@ -221,6 +229,21 @@ def opening_failed(error: str) -> Evidence:
 
 def starting_process_died(limit: timedelta) -> Evidence:
     return {"code": EvidenceCode.OPENER_DIED, "limit_s": _seconds(limit)}
+
+
+def unreadable(error: str) -> Evidence:
+    """`error` is the name of the exception's class."""
+    return {"code": EvidenceCode.UNREADABLE, "error": error}
+
+
+def account_unreadable(error: str) -> Evidence:
+    """`error` is what could not be read, or the name of the exception's class."""
+    return {"code": EvidenceCode.ACCOUNT_UNREADABLE, "error": error}
+
+
+def stop_failed(error: str) -> Evidence:
+    """`error` is the name of the exception's class."""
+    return {"code": EvidenceCode.STOP_FAILED, "error": error}
 
 
 def label(code: str) -> str:

@@ -6,6 +6,7 @@ requested → creating → connecting → live → stopping → ended
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,17 +14,20 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import Subquery
+from django.db.models import QuerySet, Subquery
 from django.utils import timezone
 
 from avatars.models import Persona
 from heygen_portal.providers.contract.provider import ProviderSession
+from heygen_portal.runtime.jobs import each_row
 from heygen_portal.trail import statements
 from sessions.lifecycle import broadcast, coverage, events, first_frame
 from sessions.lifecycle.end_evidence import Evidence
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import RUNNING, Conversation, EndReason, LimitBy, Purpose, Status, StreamingSession
+
+logger = logging.getLogger(__name__)
 
 TRANSITIONS: dict[str, frozenset[str]] = {
     Status.REQUESTED: frozenset({Status.CREATING, Status.STOPPING}),
@@ -108,6 +112,36 @@ def transition_all(sessions: Sequence[StreamingSession], to: Status, **changes: 
     moved = {session.pk: _apply_move(session, to, changes) for session in sessions}
     events.append_each(moved, are_over=to == Status.ENDED)
     broadcast.publish_statuses(sessions)
+
+
+def _move_unread(
+    session: StreamingSession, rows: QuerySet[StreamingSession], to: Status, changes: Mapping[str, Any]
+) -> bool:
+    """Move a session whose row cannot be read or whose record takes no event.
+
+    Return True if this call made the change. Only the UPDATE must succeed. A change that the record does not take is
+    logged, and verification names the difference.
+    """
+    with transaction.atomic():
+        if not rows.filter(pk=session.pk).update(status=to, **changes):
+            return False
+        data: dict[str, Any] = {"from": session.status, "to": to}
+        for name, value in {"status": to, **changes}.items():
+            setattr(session, name, value)
+            if name in RECORDED_TIMES and value:
+                data[name] = value.isoformat()
+        if "end_evidence" in changes:
+            data["evidence"] = dict(session.end_evidence)
+        data["reason"] = session.end_reason
+        is_over = to == Status.ENDED
+        with each_row.savepoint(f"session {session.pk}: its new status {to} could not be recorded"):
+            moved = Entry(EventKind.STATUS, data | statements.state(coverage.SESSION, session, "status", *changes))
+            events.append(session.pk, moved, is_over=is_over)
+        if is_over:
+            with each_row.savepoint(f"session {session.pk}: the end of its conversation could not be stored"):
+                _update_conversation_ends([session])
+        broadcast.publish_status(session)
+    return True
 
 
 def _refresh_late_columns(sessions: Sequence[StreamingSession]) -> None:
@@ -322,12 +356,24 @@ def go_live(session: StreamingSession) -> bool:
 def begin_stop(session: StreamingSession, reason: EndReason, evidence: Evidence) -> bool:
     """Request a stop. Return True if this caller must carry it out.
 
-    Safe to call in every status.
+    Safe to call in every status. A session whose row cannot be read or whose record takes no event is stopped, too.
     """
-    while session.status not in (Status.STOPPING, Status.ENDED):
+    while (old_status := session.status) not in (Status.STOPPING, Status.ENDED):
         now = timezone.now()
         why = {"end_reason": reason, "end_evidence": dict(evidence), "stop_requested_at": now}
-        if transition(session, Status.STOPPING, **why, deadline_at=now + STOP_TIMEOUT):
+        changes = {**why, "deadline_at": now + STOP_TIMEOUT}
+        try:
+            with transaction.atomic():
+                is_moved = transition(session, Status.STOPPING, **changes)
+        except Exception as exc:
+            if each_row.is_outage(exc):
+                raise
+            logger.exception("session %s cannot be stopped as usual", session.pk)
+            session.status = old_status
+            running = StreamingSession.objects.exclude(status__in=(Status.STOPPING, Status.ENDED))
+            # A constraint allows the change only without an end, which may have been forged.
+            return _move_unread(session, running, Status.STOPPING, {**changes, "ended_at": None})
+        if is_moved:
             return True
     return False
 
@@ -335,11 +381,24 @@ def begin_stop(session: StreamingSession, reason: EndReason, evidence: Evidence)
 def end(session: StreamingSession) -> bool:
     """Mark a stopping session ended after the provider's confirmation.
 
-    Return True if this call made the change.
+    Return True if this call made the change. A session whose row cannot be read or whose record takes no event ends,
+    too.
     """
     if session.status != Status.STOPPING:
         return False
-    return transition(session, Status.ENDED, ended_at=timezone.now(), deadline_at=None)
+    changes: dict[str, Any] = {"ended_at": timezone.now(), "deadline_at": None}
+    try:
+        with transaction.atomic():
+            return transition(session, Status.ENDED, **changes)
+    except Exception as exc:
+        if each_row.is_outage(exc):
+            raise
+        logger.exception("session %s cannot be ended as usual", session.pk)
+    session.status = Status.STOPPING
+    if not session.end_reason:  # a constraint requires one
+        changes["end_reason"] = EndReason.ORPHAN_FOUND
+    stopping = StreamingSession.objects.filter(status=Status.STOPPING)
+    return _move_unread(session, stopping, Status.ENDED, changes)
 
 
 def begin_stop_all(sessions: Sequence[StreamingSession], reason: EndReason, now: datetime | None = None) -> None:

@@ -16,7 +16,7 @@ from heygen_portal.runtime import background
 from heygen_portal.trail.change_log import Actor
 from sessions.actions import stop
 from sessions.capacity import queue, quotas, slots
-from sessions.lifecycle import end_evidence, transitions
+from sessions.lifecycle import end_evidence, transitions, unreadable
 from sessions.models import EndReason, Erasure, LegalHold, QueueEntry, Quota, StreamingSession
 from sessions.retention import erasure
 
@@ -73,7 +73,7 @@ def _begin_stops(user_id: int, *, is_own: bool) -> list[StreamingSession]:
         reason, evidence = EndReason.USER_STOPPED, end_evidence.person(user_id)
     else:
         reason, evidence = EndReason.STAFF_STOPPED, end_evidence.access_lost(user_id, "deactivated")
-    running = StreamingSession.objects.open().select_related("account").filter(user_id=user_id).order_by("pk")
+    running = unreadable.load(StreamingSession.objects.open().filter(user_id=user_id).order_by("pk"))
     return [session for session in running if transitions.begin_stop(session, reason, evidence)]
 
 

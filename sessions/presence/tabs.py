@@ -11,10 +11,11 @@ import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from heygen_portal.runtime.jobs import each_row
 from sessions.lifecycle import events, transitions
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
@@ -123,11 +124,26 @@ def close_tab(user_id: int, session_id: UUID, key: str) -> bool:
 
 
 def _leave(tab: Tab | None, sign: str) -> None:
-    if tab:
+    """Remove a tab.
+
+    A session whose row or record cannot be read gets its grace period, too, but no event.
+    """
+    if tab is None:
+        return
+    try:
         with transaction.atomic():
             rows = _lock({tab.session_id})
-            tab.delete()
+            Tab.objects.filter(channel=tab.channel).delete()
             _mark_abandoned(rows, sign)
+    except Exception as exc:
+        if each_row.is_outage(exc):
+            raise
+        logger.exception("session %s: the closing of its tab could not be recorded", tab.session_id)
+        now = timezone.now()
+        with transaction.atomic():
+            Tab.objects.filter(channel=tab.channel).delete()
+            left = StreamingSession.objects.filter(pk=tab.session_id, status__in=RUNNING, abandoned_at=None)
+            left.filter(tabs=None).update(abandoned_at=now, deadline_at=now + transitions.TAB_GRACE)
 
 
 def expire_leases(now: datetime) -> None:
@@ -156,29 +172,17 @@ def _remove_processes(dead: QuerySet[ServerProcess], sign: str) -> None:
             rows = _lock(set(Tab.objects.filter(process__in=dead).values_list("session_id", flat=True)))
             dead.delete()
             _mark_abandoned(rows, sign)
-    except (OperationalError, InterfaceError):
-        raise  # the database is unavailable or busy: the next tick tries again
-    except Exception:
+    except Exception as exc:
+        if each_row.is_outage(exc):
+            raise  # the next tick tries again
         logger.exception("tabs of ended web processes could not be removed together")
         _remove_one_by_one(dead, sign)
 
 
 def _remove_one_by_one(dead: QuerySet[ServerProcess], sign: str) -> None:
-    """Remove the tabs of web processes one by one, then the processes.
-
-    A session whose row or record cannot be read gets its grace period, too, but no event.
-    """
+    """Remove the tabs of web processes one by one, then the processes."""
     for tab in list(Tab.objects.filter(process__in=dead)):
-        try:
-            _leave(tab, sign)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
-            logger.exception("session %s: the closing of its tab could not be recorded", tab.session_id)
-            now = timezone.now()
-            Tab.objects.filter(channel=tab.channel).delete()
-            left = StreamingSession.objects.filter(pk=tab.session_id, status__in=RUNNING, abandoned_at=None)
-            left.filter(tabs=None).update(abandoned_at=now, deadline_at=now + transitions.TAB_GRACE)
+        _leave(tab, sign)
     dead.filter(tabs=None).delete()
 
 

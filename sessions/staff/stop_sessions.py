@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext, ngettext
 
 from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.runtime.jobs import each_row
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 from sessions.actions import stop as stopping
 from sessions.audit import inspection
 from sessions.capacity import queue
-from sessions.lifecycle import end_evidence, transitions
+from sessions.lifecycle import end_evidence, transitions, unreadable
 from sessions.models import EndReason, QueueEntry, Status, StreamingSession
+
+logger = logging.getLogger(__name__)
 
 # How long staff wait for the providers' answers, however many sessions they stop.
 OUTCOME_TIMEOUT_S = 5.0
@@ -52,12 +58,27 @@ def begin(by_id: int, address: str | None, session_ids: Collection[UUID] | None,
     """Mark the running ones of these sessions as stopping, and return them.
 
     Who asked for it and why is recorded in the same transaction: no session is stopped without an audit entry. Of two
-    simultaneous requests, only one gets each session.
+    simultaneous requests, only one gets each session. One whose row, account or record cannot be read is stopped, too.
     """
-    rows = StreamingSession.objects.select_related("account", "user").filter(end_reason="").order_by("pk")
+    running = StreamingSession.objects.filter(end_reason="").order_by("pk")
+    running = running if session_ids is None else running.filter(pk__in=session_ids)
+    try:
+        return _begin_together(by_id, address, running, reason)
+    except Exception as exc:
+        if each_row.is_outage(exc):
+            raise
+        logger.exception("sessions could not be stopped together")
+    begun = []
+    for session_id in unreadable.ids(running):
+        begun += _begin_one(by_id, address, running.filter(pk=session_id), reason)
+    return begun
+
+
+def _begin_together(
+    by_id: int, address: str | None, rows: QuerySet[StreamingSession], reason: str
+) -> list[StreamingSession]:
     with transaction.atomic():
-        locked = rows.select_for_update(of=("self",))
-        running = list(locked if session_ids is None else locked.filter(pk__in=session_ids))
+        running = list(rows.select_related("account", "user").select_for_update(of=("self",)))
         if running:
             inspection.record_stops([session.pk for session in running], by_id, address, reason)
             for session in running:
@@ -69,6 +90,22 @@ def begin(by_id: int, address: str | None, session_ids: Collection[UUID] | None,
                 by_id, address, AuditEntry.Kind.SESSIONS_STOPPED, about, reason=reason, sessions=stopped
             )
     return running
+
+
+def _begin_one(by_id: int, address: str | None, row: QuerySet[StreamingSession], reason: str) -> list[StreamingSession]:
+    begun = []
+    with transaction.atomic():
+        for session in unreadable.load(row.select_for_update(of=("self",))):
+            with each_row.savepoint(f"session {session.pk}: the request to stop it could not be recorded"):
+                inspection.record_stops([session.pk], by_id, address, reason)
+            if transitions.begin_stop(session, EndReason.STAFF_STOPPED, end_evidence.staff(by_id, reason)):
+                begun.append(session)
+            about = get_user_model().objects.filter(streaming_sessions=session.pk).values_list("username", flat=True)
+            stopped = [str(session.pk)]
+            audit_log.record_by(
+                by_id, address, AuditEntry.Kind.SESSIONS_STOPPED, "".join(about), reason=reason, sessions=stopped
+            )
+    return begun
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ TOGETHER = {
         "tests/attacks/record/test_word_index.py",
         "tests/attacks/sessions/test_access_at_use.py",
         "tests/attacks/sessions/test_texts_on_their_way.py",
+        "tests/attacks/sessions/test_unreadable_rows.py",
         "tests/runtime/test_folded_search.py",
         "tests/runtime/text/test_model_fields.py",
         "tests/sessions/actions/test_failing_provider.py",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Model, QuerySet
 
 from heygen_portal.runtime.jobs import marks
@@ -15,6 +15,26 @@ from heygen_portal.runtime.jobs import marks
 Row = TypeVar("Row", bound=Model)
 
 logger = logging.getLogger(__name__)
+
+
+def is_outage(exc: Exception) -> bool:
+    """Whether the database is unavailable or busy, so that the same call may succeed later."""
+    return isinstance(exc, (OperationalError, InterfaceError))
+
+
+@contextmanager
+def savepoint(message: str) -> Iterator[None]:
+    """Undo and log a failure of the block, so that the transaction around it continues.
+
+    `message` names the row. Raises only if the database is unavailable or busy.
+    """
+    try:
+        with transaction.atomic():
+            yield
+    except Exception as exc:
+        if is_outage(exc):
+            raise
+        logger.exception("%s", message)
 
 
 @contextmanager
