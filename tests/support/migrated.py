@@ -1,4 +1,4 @@
-"""A migrated SQLite database and PostgreSQL cluster, created once and copied."""
+"""Migrated databases: new ones and those of earlier versions, created once and copied."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ KEY_VARIABLE = "MIGRATED_DATABASES_KEY"
 
 def copy_to(path: Path) -> None:
     """Copy the SQLite database to `path`."""
-    with _made(".sqlite3", _make_sqlite) as made:
+    with _made(".sqlite3", _make_sqlite, os.environ.get(KEY_VARIABLE) or _key()) as made:
         shutil.copyfile(made, path)
 
 
@@ -32,19 +32,29 @@ def cluster(programs: Path, make: Callable[[Path], None]) -> Iterator[Path]:
 
     `make` creates one with these programs.
     """
-    with _made(".postgres", make, str(programs)) as made:
+    with _made(".postgres", make, os.environ.get(KEY_VARIABLE) or _key(str(programs))) as made:
         yield made
 
 
 @contextmanager
-def _made(suffix: str, make: Callable[[Path], None], *more: str) -> Iterator[Path]:
-    """Yield what `make` creates again whenever code or dependencies have changed."""
-    made = FOLDER / f"{os.environ.get(KEY_VARIABLE) or _key(*more)}{suffix}"
+def upgraded(name: str, dump: Path, make: Callable[[Path], None], *more: str) -> Iterator[Path]:
+    """Yield a database of an earlier version, migrated to the newest, to be copied.
+
+    `make` creates it from the dump and from what `more` names.
+    """
+    with _made(f".{name}", make, _key(*more, files=[dump])) as made:
+        yield made
+
+
+@contextmanager
+def _made(suffix: str, make: Callable[[Path], None], key: str) -> Iterator[Path]:
+    """Yield what `make` creates again whenever the key has changed."""
+    made = FOLDER / f"{key}{suffix}"
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / f"lock-{suffix[1:]}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # all processes of a run call this at the start
         if not made.exists():
-            for old in FOLDER.glob(f"*{suffix}"):
+            for old in FOLDER.glob(f"*{suffix}"):  # and what an interrupted run left
                 if old.is_dir():
                     shutil.rmtree(old)
                 else:
@@ -55,9 +65,10 @@ def _made(suffix: str, make: Callable[[Path], None], *more: str) -> Iterator[Pat
         yield made
 
 
-def _key(*more: str) -> str:
+def _key(*more: str, files: Sequence[Path] = ()) -> str:
+    """Return a key that changes with code and dependencies."""
     code = (file for package in CODE for file in (ROOT / package).rglob("*.py"))
-    return stamps.key_of([*code, ROOT / "requirements.txt"], *more)
+    return stamps.key_of([*code, ROOT / "requirements.txt", *files], *more)
 
 
 def _make_sqlite(path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
@@ -20,7 +22,7 @@ from pytest_django import DjangoDbBlocker
 from heygen_portal.trail import db_triggers
 from sessions.integrity import scope, verification
 from sessions.models import Conversation, QueueEntry, SessionEvent, StreamingSession
-from tests.support import on_postgres
+from tests.support import migrated, on_postgres
 from tests.support.databases import BOTH
 
 HERE = Path(__file__).parent / "before_conversations"
@@ -63,16 +65,9 @@ def in_postgres(server_url: str, change: str) -> str:
     return url
 
 
-@pytest.fixture(scope="module")
-def migrated_files() -> dict[str, bytes]:
-    """Return the SQLite databases migrated so far, by the change made before."""
-    return {}
-
-
 @pytest.fixture(params=BOTH)
-def migrated(
+def migrate(
     request: pytest.FixtureRequest,
-    migrated_files: dict[str, bytes],
     tmp_path: Path,
     django_db_setup: None,  # before the key changes: it signs the database of the other tests in this process
     settings: Any,
@@ -91,20 +86,22 @@ def migrated(
                 url = in_postgres(request.getfixturevalue("postgres_url"), change)
                 on_postgres.migrate(url)
             else:
-                path = tmp_path / "before.sqlite3"
-                url = f"sqlite:///{path}"
-                if change not in migrated_files:
+
+                def make(path: Path) -> None:
                     fill_file(path, change)
-                    on_postgres.migrate(url)
-                    migrated_files[change] = path.read_bytes()
-                path.write_bytes(migrated_files[change])
+                    on_postgres.migrate(f"sqlite:///{path}")
+
+                name = f"conversations-{zlib.crc32(change.encode())}"  # one for each change
+                with migrated.upgraded(name, HERE / "sqlite.sql.gz", make, change) as made:
+                    shutil.copyfile(made, tmp_path / "before.sqlite3")
+                url = f"sqlite:///{tmp_path}/before.sqlite3"
             stack.enter_context(on_postgres.as_default(url))
 
         yield migrate
 
 
-def test_sessions_that_continue_each_other_become_one_conversation(migrated: Migrate) -> None:
-    migrated()
+def test_sessions_that_continue_each_other_become_one_conversation(migrate: Migrate) -> None:
+    migrate()
     first = StreamingSession.objects.get(provider_session_id="their-session-4")
     conversation = first.conversation
     assert conversation.pk == first.pk
@@ -124,8 +121,8 @@ def test_sessions_that_continue_each_other_become_one_conversation(migrated: Mig
     assert {row.ended_at for row in others} == {row.sessions.get().ended_at for row in others}
 
 
-def test_an_upgrade_adds_conversations_to_records_that_stated_every_row(migrated: Migrate) -> None:
-    migrated()
+def test_an_upgrade_adds_conversations_to_records_that_stated_every_row(migrate: Migrate) -> None:
+    migrate()
     assert db_triggers.missing(connection) == []
     events = list(SessionEvent.objects.order_by("pk").values_list("hash", flat=True))
     count = scope.CheckCounts()
@@ -148,15 +145,15 @@ def test_an_upgrade_adds_conversations_to_records_that_stated_every_row(migrated
     assert {(fault.table, fault.column) for fault in verification.faults()} == {("conversation", "started_at")}
 
 
-def test_sessions_that_continue_each_other_in_a_cycle_get_a_conversation(migrated: Migrate) -> None:
-    migrated(CIRCLE_AND_OFFER)
+def test_sessions_that_continue_each_other_in_a_cycle_get_a_conversation(migrate: Migrate) -> None:
+    migrate(CIRCLE_AND_OFFER)
     rows = StreamingSession.objects.filter(user__username="person-4")
     assert rows.count() == 4
     assert len(set(rows.values_list("conversation", flat=True))) == 1
 
 
-def test_an_upgrade_keeps_the_offers_of_queue_entries(migrated: Migrate) -> None:
-    migrated(CIRCLE_AND_OFFER)
+def test_an_upgrade_keeps_the_offers_of_queue_entries(migrate: Migrate) -> None:
+    migrate(CIRCLE_AND_OFFER)
     entry = QueueEntry.objects.get()
     assert entry.offer_expires_at == datetime(2026, 11, 29, 20, 0, 10, tzinfo=UTC)
     assert list(entry.account.queue_entries.all()) == [entry]

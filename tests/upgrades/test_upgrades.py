@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pytest_django import DjangoDbBlocker
 from avatars.models import Persona, ProviderAccount
 from heygen_portal.models import Organisation
 from heygen_portal.trail.models import AuditEntry
+from local import postgres
 from sessions.integrity import scope, verification
 from sessions.models import (
     DayTotal,
@@ -34,7 +36,7 @@ from sessions.models import (
     StreamingSession,
     Utterance,
 )
-from tests.support import on_postgres
+from tests.support import migrated, on_postgres, servers
 from tests.support.databases import BOTH
 
 HERE = Path(__file__).parent
@@ -55,32 +57,44 @@ KEY = "a-key-for-the-dumps-and-for-nothing-else"
 
 @pytest.fixture(scope="module")
 def sqlite_file(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker) -> Path:
-    """Create the earlier version's SQLite database, migrated to the newest."""
-    path = tmp_path_factory.mktemp("yesterday") / "migrated.sqlite3"
-    with closing(sqlite3.connect(path)) as database:
-        database.executescript(dump("sqlite.sql.gz"))
-    with django_db_blocker.unblock(), override_settings(FIELD_ENCRYPTION_KEY=KEY):
-        on_postgres.migrate(f"sqlite:///{path}")
-    return path
+    """Return the earlier version's SQLite database, migrated to the newest."""
+    copy = tmp_path_factory.mktemp("yesterday") / "migrated.sqlite3"
+
+    def make(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript(dump("sqlite.sql.gz"))
+        with django_db_blocker.unblock(), override_settings(FIELD_ENCRYPTION_KEY=KEY):
+            on_postgres.migrate(f"sqlite:///{path}")
+
+    with migrated.upgraded("upgraded-sqlite", HERE / "sqlite.sql.gz", make) as made:
+        shutil.copyfile(made, copy)
+    return copy
 
 
 @pytest.fixture(scope="module")
-def postgres_template(postgres_url: str, django_db_blocker: DjangoDbBlocker) -> str:
-    """Create the same as a PostgreSQL template database. Return the server's URL."""
-    with psycopg.connect(postgres_url, autocommit=True) as server:
-        server.execute("CREATE DATABASE migrated")
-    url = f"{postgres_url.rpartition('/')[0]}/migrated"
-    with psycopg.connect(url) as database:
-        database.execute(dump("postgres.sql.gz"))
-    with django_db_blocker.unblock(), override_settings(FIELD_ENCRYPTION_KEY=KEY):
-        on_postgres.migrate(url)
-    return postgres_url
+def postgres_template(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """Run a PostgreSQL server with the same as a template database. Yield its URL."""
+
+    def make(folder: Path) -> None:
+        with servers.postgres(keep=folder) as server_url:
+            with psycopg.connect(server_url, autocommit=True) as server:
+                server.execute("CREATE DATABASE migrated")
+            url = f"{server_url.rpartition('/')[0]}/migrated"
+            with psycopg.connect(url) as database:
+                database.execute(dump("postgres.sql.gz"))
+            with django_db_blocker.unblock(), override_settings(FIELD_ENCRYPTION_KEY=KEY):
+                on_postgres.migrate(url)
+
+    with ExitStack() as stack:
+        dumped = HERE / "postgres.sql.gz"
+        with migrated.upgraded("upgraded-postgres", dumped, make, str(postgres.folder())) as made:
+            url = stack.enter_context(servers.postgres(cluster=made))
+        yield url
 
 
 def copied_file(sqlite_file: Path, tmp_path: Path) -> str:
     path = tmp_path / "yesterday.sqlite3"
-    with closing(sqlite3.connect(sqlite_file)) as migrated, closing(sqlite3.connect(path)) as copy:
-        migrated.backup(copy)
+    shutil.copyfile(sqlite_file, path)
     return f"sqlite:///{path}"
 
 
