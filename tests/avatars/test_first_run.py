@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import Client, override_settings
 
 from avatars.models import Avatar, Persona, ProviderAccount
@@ -38,8 +40,32 @@ def passwords(output: str) -> dict[str, str]:
     return dict(re.findall(r"Sign in as (\w+) with the password (\S+)", output))
 
 
-def test_the_first_run_publishes_two_personas(capsys: pytest.CaptureFixture[str]) -> None:
-    run(capsys)
+@pytest.fixture(scope="module")
+def stored_run() -> Iterator[list[tuple[sqlite3.Connection, str]]]:
+    """Yield the database after a first run and its output, once a test has run it."""
+    stored: list[tuple[sqlite3.Connection, str]] = []
+    yield stored
+    for database, _output in stored:
+        database.close()
+
+
+@pytest.fixture
+def first_output(capsys: pytest.CaptureFixture[str], stored_run: list[tuple[sqlite3.Connection, str]]) -> str:
+    """Return the output of a first run, or restore the database that an earlier test's run left."""
+    if stored_run:
+        ((database, output),) = stored_run
+        connection.ensure_connection()
+        database.backup(connection.connection)
+        return output
+    output = run(capsys)
+    copy = sqlite3.connect(":memory:", check_same_thread=False)
+    connection.connection.backup(copy)
+    stored_run.append((copy, output))
+    return output
+
+
+@pytest.mark.usefixtures("first_output")
+def test_the_first_run_publishes_two_personas() -> None:
     lucia, daniel = Persona.objects.published().order_by("-slug")
     assert (lucia.slug, lucia.language, lucia.name) == ("lucia", "es", "Lucía")
     assert (daniel.slug, daniel.language) == ("daniel", "en")
@@ -52,8 +78,8 @@ def test_the_first_run_publishes_two_personas(capsys: pytest.CaptureFixture[str]
     assert not Avatar.objects.get(name="Hugo", account__kind="heygen").is_active
 
 
-def test_both_users_can_sign_in_with_the_printed_passwords(capsys: pytest.CaptureFixture[str]) -> None:
-    printed = passwords(run(capsys))
+def test_both_users_can_sign_in_with_the_printed_passwords(first_output: str) -> None:
+    printed = passwords(first_output)
     assert set(printed) == {"admin", "demo"}
     for username, password in printed.items():
         response = Client().post("/accounts/login/", {"login": username, "password": password})
@@ -63,8 +89,8 @@ def test_both_users_can_sign_in_with_the_printed_passwords(capsys: pytest.Captur
     assert not User.objects.get(username="demo").is_staff
 
 
+@pytest.mark.usefixtures("first_output")
 def test_the_second_run_changes_nothing_and_prints_no_password(capsys: pytest.CaptureFixture[str]) -> None:
-    run(capsys)
     Persona.objects.filter(slug="daniel").delete()
     hashes = set(User.objects.values_list("password", flat=True))
     assert passwords(run(capsys)) == {}
@@ -73,8 +99,8 @@ def test_the_second_run_changes_nothing_and_prints_no_password(capsys: pytest.Ca
     assert ProviderAccount.objects.count() == 2  # one for each wire of the emulator
 
 
-def test_reset_passwords_replaces_both_passwords(capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = passwords(run(capsys)), passwords(run(capsys, "--reset-passwords"))
+def test_reset_passwords_replaces_both_passwords(capsys: pytest.CaptureFixture[str], first_output: str) -> None:
+    first, second = passwords(first_output), passwords(run(capsys, "--reset-passwords"))
     assert set(first) == set(second)
     assert not set(first.values()) & set(second.values())
 
@@ -95,8 +121,8 @@ def test_an_unreachable_emulator_is_named(setting: str, value: str) -> None:
         call_command("first_run")
 
 
+@pytest.mark.usefixtures("first_output")
 def test_the_first_run_is_audited_once(capsys: pytest.CaptureFixture[str]) -> None:
-    run(capsys)
     synced, other = ("catalogue_synced", "Emulator"), "Emulator (LiveAvatar)"
     first = [
         ("access_changed", "admin"), ("password_set", "admin"), ("access_changed", "demo"), ("password_set", "demo"),
