@@ -17,7 +17,7 @@ from django.utils import timezone
 from avatars.catalogue import sync_runs
 from avatars.models import ProviderAccount, Video
 from avatars.videos import orders
-from heygen_portal.runtime.jobs import each_row, job_loop
+from heygen_portal.runtime.jobs import each_row, job_loop, queues
 from heygen_portal.runtime.jobs.scheduler import PortalTask
 
 LOCK_KEY, LOCK_SECONDS = "videos-are-looked-after", 20
@@ -28,12 +28,16 @@ def _has_due_videos() -> bool:
     return Video.objects.due(timezone.now()).exists()
 
 
-@shared_task(name="avatars.tasks.look_after_videos", base=PortalTask, has_work=staticmethod(_has_due_videos))
+@shared_task(
+    name="avatars.tasks.look_after_videos",
+    base=PortalTask,
+    has_work=staticmethod(_has_due_videos),
+    time_limit=queues.LONG_TIME_LIMIT_S,
+)
 def process_videos() -> None:
     """Take the next step with each video that is due. Checked every three seconds.
 
-    Only one run at a time in the whole portal: fetching a video takes minutes, and the other workers must enforce
-    limits.
+    Only one run at a time in the whole portal: fetching a video takes minutes, and other long jobs need a worker, too.
     """
     if not _has_due_videos():
         return

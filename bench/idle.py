@@ -12,8 +12,8 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ SETTLING_S = 15
 OPENED_AT_ONCE = 10
 RULES = ("--concurrency", "100000", "--rule", "no_user_s=86400", "--idle", "86400", "--duration", "86400")
 NO_BUDGETS = {"BUDGET_FACTOR": "1000000"}
-PORTAL = ("web", "worker", "beat", "monitor")
+PORTAL = ("web", "limits", "worker", "beat", "monitor")
 MB = 1024 * 1024
 
 
@@ -46,22 +46,20 @@ async def main(seconds: float, ended: int, opened: int) -> None:
         django.setup()
         from bench import _long_history, _results
 
-        log = Path(portal.environment["VAR_DIR"]) / "monitor.log"
-        monitor = Child("monitor", command("monitor", {}), log, env=portal.environment)
-        stack.enter_context(servers.running(lambda: (monitor, lambda: monitor.is_running)))
+        portal.worker.stop()  # it consumes all queues, unlike those of the Procfile
+        others = {name: stack.enter_context(started(name, portal)) for name in ("limits", "worker", "monitor")}
         processes = {
             "web": portal.web,
-            "worker": portal.worker,
             "beat": portal.beat,
-            "monitor": monitor,
+            **others,
             "emulator": emulator.process,
             "livekit": livekit.process,
             "redis": portal.redis,
         }
         empty = await measure("nobody there, no history", processes, seconds)
-        portal.worker.stop()  # it would add its own events to the first session of the history
+        others["worker"].stop()  # it would add its own events to the first session of the history
         await asyncio.to_thread(_long_history.create, ended)
-        portal.worker.start()
+        others["worker"].start()
         idle = await measure(f"nobody there, {ended} ended sessions", processes, seconds)
         cookies = await asyncio.to_thread(_results.create_signed_in_users, opened, 10 * opened)
         async with AsyncExitStack() as open_things:
@@ -74,12 +72,20 @@ async def main(seconds: float, ended: int, opened: int) -> None:
     result = {
         "bench": "idle",
         "cpu_percent_total": total(idle, "cpu"),
-        "worker_percent": idle["worker"]["cpu"],
+        "worker_percent": round(idle["limits"]["cpu"] + idle["worker"]["cpu"], 2),
         "rss_mb_total": total(idle, "rss_mb"),
         "cpu_percent_100_open": total(busy, "cpu"),
         "cpu_percent_empty": total(empty, "cpu"),
     }
     print(json.dumps(result))
+
+
+@contextmanager
+def started(name: str, portal: servers.Portal) -> Iterator[Child]:
+    """Run a process of the Procfile."""
+    child = Child(name, command(name, {}), Path(portal.environment["VAR_DIR"]) / f"{name}.log", env=portal.environment)
+    with servers.running(lambda: (child, lambda: child.is_running)) as running:
+        yield running
 
 
 async def measure(title: str, processes: Mapping[str, Child], seconds: float) -> dict[str, dict[str, float]]:

@@ -31,7 +31,6 @@ from bench import _talker
 from bench._process import Process
 from bench._talker import Talker, extend_by_a_day
 from local.processes import Child
-from local.servers import command
 from tests.support import servers
 
 TENTHS = 10
@@ -154,9 +153,9 @@ async def main(options: argparse.Namespace) -> None:
 
 
 def single_worker(portal: servers.Portal) -> Child:
-    """Return a worker as in the Procfile, but with one process."""
+    """Return a worker for all queues with one process."""
     log = Path(portal.environment["VAR_DIR"]) / "one-worker.log"
-    return Child("worker", [*command("worker", {}), "--concurrency", "1"], log, env=portal.environment)
+    return Child("worker", servers.all_queues_worker(concurrency=1), log, env=portal.environment)
 
 
 def child_of(pid: int) -> int:

@@ -10,9 +10,11 @@ from celery import Celery, bootsteps
 from celery.schedules import crontab
 from celery.signals import beat_init, celeryd_init, worker_init, worker_process_shutdown, worker_shutting_down
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
 
 from heygen_portal import production
-from heygen_portal.runtime.jobs import alive, job_loop
+from heygen_portal.runtime import background
+from heygen_portal.runtime.jobs import alive, job_loop, queues
 from heygen_portal.runtime.jobs.worker_shutdown import this_worker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
@@ -20,6 +22,21 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
 app = Celery("heygen_portal", task_cls="heygen_portal.runtime.jobs.scheduler:PortalTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+# A worker that is not told its queues consumes all.
+app.conf.task_queues = [Queue(name) for name in queues.ALL]
+app.conf.task_default_queue = queues.DEFAULT
+app.conf.task_routes = {
+    "sessions.tasks.enforce_limits": {"queue": queues.LIMITS},
+    "avatars.tasks.look_after_videos": {"queue": queues.LONG},
+    "avatars.tasks.sync_account": {"queue": queues.LONG},
+    "sessions.tasks.erase_old_speech": {"queue": queues.LONG},
+    "sessions.tasks.read_bills": {"queue": queues.LONG},
+    "sessions.tasks.rehearse": {"queue": queues.LONG},
+    "sessions.tasks.verify_history": {"queue": queues.LONG},
+    "sessions.tasks.write_export": {"queue": queues.LONG},
+}
+app.conf.task_time_limit = queues.TIME_LIMIT_S
+app.conf.worker_prefetch_multiplier = 1  # a job must not wait behind a long one while another worker is free
 app.conf.beat_scheduler = "heygen_portal.runtime.jobs.scheduler:SteadyScheduler"
 app.conf.beat_schedule = {
     "enforce-limits": {"task": "sessions.tasks.enforce_limits", "schedule": 0.5},
@@ -84,4 +101,4 @@ def _close_connections(**about: Any) -> None:
     """Close the connections that jobs of this process kept open."""
     from heygen_portal import livekit, providers
 
-    job_loop.close(providers.close, livekit.close)
+    job_loop.close(background.finish, providers.close, livekit.close)

@@ -71,7 +71,7 @@ def portal(var: Path, environ: Mapping[str, str]) -> Plan:
     plan.env.setdefault("PORTAL_URL", plan.address("PORT"))
     if "livekit" in plan.names:
         _configure_livekit(plan, web_port)  # again, because its webhook needs the web port
-    plan.names += ["worker", "beat", "monitor"]
+    plan.names += ["limits", "worker", "beat", "monitor"]
     return plan
 
 

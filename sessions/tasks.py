@@ -21,7 +21,7 @@ from heygen_portal import livekit
 from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers.contract.provider import ProviderError
 from heygen_portal.runtime.in_thread import in_thread
-from heygen_portal.runtime.jobs import each_row, job_loop, marks
+from heygen_portal.runtime.jobs import each_row, job_loop, marks, queues
 from heygen_portal.runtime.jobs.scheduler import PortalTask
 from sessions.actions import deadlines, stop
 from sessions.costs import ledger, provider_costs, provider_record, spend_alerts
@@ -51,7 +51,7 @@ def _limits_are_due() -> bool:
 @shared_task(base=PortalTask, has_work=staticmethod(_limits_are_due))
 def enforce_limits() -> None:
     """Stop or warn every session that is due. Checked twice a second."""
-    job_loop.run(stop.enforce_due(timezone.now()), TICK_TIMEOUT)
+    job_loop.run(stop.run_tick(timezone.now()), TICK_TIMEOUT)
 
 
 def _records_are_due() -> bool:
@@ -97,7 +97,7 @@ def read_provider_costs() -> None:
 def write_export(export_id: str) -> None:
     """Continue a large export.
 
-    It is written in short parts, because the same worker enforces the limits.
+    It is written in short parts, so that other exports are not kept waiting.
     """
     if list_export.continue_writing(UUID(export_id), EXPORT_SECONDS_PER_JOB):
         write_export.delay(export_id)
@@ -131,7 +131,7 @@ def check_observers() -> None:
         job_loop.run(observers.check_access(), TICK_TIMEOUT)
 
 
-@shared_task
+@shared_task(time_limit=queues.LONG_TIME_LIMIT_S)
 def verify_history() -> None:
     """Verify the whole record, anchor its new part and upgrade older records.
 
@@ -141,13 +141,13 @@ def verify_history() -> None:
     record_upgrade.upgrade(UPGRADE_SECONDS_PER_NIGHT)
 
 
-@shared_task(name="sessions.tasks.rehearse")
+@shared_task(name="sessions.tasks.rehearse", time_limit=queues.LONG_TIME_LIMIT_S)
 def check_personas() -> None:
     """Check whether every published persona still works. Scheduled nightly."""
     job_loop.run(persona_checks.check_published_personas(), NIGHT_TIMEOUT)
 
 
-@shared_task
+@shared_task(time_limit=queues.LONG_TIME_LIMIT_S)
 def erase_old_speech() -> None:
     """Erase speech past its retention, and what closed accounts left behind.
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Collection, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -35,8 +36,11 @@ from sessions.presence import own_rooms, tabs
 
 logger = logging.getLogger(__name__)
 
-# A worker stops so many sessions at once. The provider's connections are limited to 100, and starts need some.
+# A worker stops so many sessions of one account at once, so an account whose provider is silent keeps no other
+# account waiting. The provider's connections are limited to 100, and starts need some.
 STOPS_IN_PARALLEL = 32
+# How long the worker's tick waits for providers. Then the next tick may stop other sessions.
+TICK_WAIT_S = 1.0
 # How long a worker that shuts down waits for confirmations. Its supervisor kills it after ten seconds.
 SHUTDOWN_TIMEOUT_S = 5
 SHUTDOWN_POLL_S = 0.5
@@ -179,12 +183,32 @@ async def enforce_due(now: datetime) -> None:
 
     Neither leases nor queues that cannot be read keep due sessions from being stopped.
     """
+    await _finish_stops(await _claim_due(now))
+
+
+async def run_tick(now: datetime) -> None:
+    """Do what `enforce_due` does, without waiting long for providers.
+
+    Stops that are not confirmed within `TICK_WAIT_S` go on in the background, so that a silent provider does not
+    delay the next tick.
+    """
+    stopping = background.spawn(_finish_due_stops(await _claim_due(now)))
+    await asyncio.wait([stopping], timeout=TICK_WAIT_S)
+
+
+async def _claim_due(now: datetime) -> list[StreamingSession]:
+    """Warn or claim every session that is due, and return those to stop at their providers."""
     with each_row.log_failure("expired leases could not be removed"):
         await in_thread(tabs.expire_leases)(now)
     taken = await in_thread(deadlines.claim_due)(now)
     with each_row.log_failure("free slots could not be offered"):
         await in_thread(queue.offer_all_slots)()
-    await _finish_stops(taken)
+    return taken
+
+
+async def _finish_due_stops(sessions: list[StreamingSession]) -> None:
+    with each_row.log_failure("due sessions could not be stopped"):  # the claim ends, and another tick tries again
+        await _finish_stops(sessions)
 
 
 def stop_if_abandoned(session_id: UUID) -> None:
@@ -215,10 +239,10 @@ async def _finish_stops(sessions: Iterable[StreamingSession]) -> None:
     Confirmed ones are marked ended in groups. A worker that shuts down releases its claims on stops that are not
     confirmed in time: another worker retries them, and stopping twice is harmless.
     """
-    slots = asyncio.Semaphore(STOPS_IN_PARALLEL)
+    slots: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(STOPS_IN_PARALLEL))
 
     async def ask(session: StreamingSession) -> StreamingSession | None:
-        async with slots:
+        async with slots[session.account_id]:
             try:
                 provider = await _provider_of(session)
                 return session if provider and await _is_confirmed(session, provider) else None

@@ -206,7 +206,7 @@ def running() -> Iterator[tuple[Stack, dict[str, Child]]]:
         made.run("migrate")
         (folder / "first-run").write_text(made.run("first-run", "compose.demo.yaml"))
         started = []
-        for name in ("web", "worker", "beat", "monitor"):
+        for name in ("web", "limits", "worker", "beat", "monitor"):
             for number in range(1, made.service(name)["deploy"].get("replicas", 1) + 1):
                 child, check = made.portal_service(name, number)
                 child.start()

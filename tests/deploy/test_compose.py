@@ -26,7 +26,7 @@ DOMAINS = {
     "ACME_EMAIL": "it@example.org",
 }
 RELAY = {"TURN_DOMAIN": "turn.example.org", "TURN_ADDRESS": "198.51.100.7"}
-PORTAL = ("web", "worker", "beat", "monitor")
+PORTAL = ("web", "limits", "worker", "beat", "monitor")
 EVERY_SERVICE = [
     *(("compose.yaml", name) for name in compose.load("compose.yaml", DOMAINS)["services"]),
     ("compose.demo.yaml", "emulator"),
@@ -80,7 +80,7 @@ def test_only_the_proxy_and_livekit_can_be_reached(stack: compose.Document) -> N
 
 def test_there_are_two_of_what_can_be_two(stack: compose.Document) -> None:
     replicas = {name: service["deploy"].get("replicas", 1) for name, service in stack["services"].items()}
-    assert {name for name, count in replicas.items() if count > 1} == {"web", "worker"}
+    assert {name for name, count in replicas.items() if count > 1} == {"web", "limits", "worker"}
 
 
 @pytest.mark.parametrize("name", PORTAL)

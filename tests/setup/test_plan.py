@@ -12,7 +12,7 @@ LIVEKIT = {"LIVEKIT_URL": "wss://rooms.test", "LIVEKIT_API_KEY": "key", "LIVEKIT
 
 def test_a_start_without_settings_plans_and_connects_all_servers(tmp_path: Path) -> None:
     made = plan.portal(tmp_path, {})
-    assert made.names == ["redis", "livekit", "emulator", "web", "worker", "beat", "monitor"]
+    assert made.names == ["redis", "livekit", "emulator", "web", "limits", "worker", "beat", "monitor"]
     assert made.env["REDIS_URL"] == f"redis://127.0.0.1:{made.env['REDIS_PORT']}/0"
     assert made.env["LIVEKIT_URL"] == f"ws://127.0.0.1:{made.env['LIVEKIT_PORT']}"
     assert made.env["EMULATOR_URL"] == f"http://127.0.0.1:{made.env['EMULATOR_PORT']}"

@@ -66,7 +66,7 @@ class SteadyScheduler(Scheduler):
         self._sent_at: dict[str, float] = {}
         self._asks_again_at = 0.0
         self._marks_again_at = 0.0
-        self._is_full = False
+        self._full_queues: set[str] = set()
         super().__init__(app, **kwargs)
 
     def setup_schedule(self) -> None:
@@ -108,7 +108,8 @@ class SteadyScheduler(Scheduler):
         now = self._clock()
         is_crontab = isinstance(entry.schedule, crontab)
         try:
-            is_sent = self._queue_has_room() and bool(self.apply_async(entry, producer=self.producer, advance=False))
+            has_room = self._queue_has_room(entry)
+            is_sent = has_room and bool(self.apply_async(entry, producer=self.producer, advance=False))
         except Exception:
             logger.exception("%s could not be sent", entry.name)
             is_sent = False
@@ -144,17 +145,21 @@ class SteadyScheduler(Scheduler):
             self._asks_again_at = self._clock() + HEARTBEAT_S
             return True
 
-    def _queue_has_room(self) -> bool:
-        """Whether workers consume the queue, which is in Redis' memory."""
-        queue, producer = self.app.conf.task_default_queue, cast(Any, self.producer)
+    def _queue_has_room(self, entry: Entry) -> bool:
+        """Whether workers consume the job's queue, which is in Redis' memory."""
+        producer = cast(Any, self.producer)
+        queue = self.app.amqp.router.route({}, entry.task)["queue"].name
         try:
             waiting = producer.channel.queue_declare(queue=queue, passive=True).message_count
         except producer.connection.channel_errors:  # the queue does not exist yet
             waiting = 0
-        was_full, self._is_full = self._is_full, waiting >= MAX_QUEUED_MESSAGES
-        if self._is_full and not was_full:
-            logger.error("%s messages are queued and no worker consumes them; sending is paused", waiting)
-        return not self._is_full
+        if waiting < MAX_QUEUED_MESSAGES:
+            self._full_queues.discard(queue)
+            return True
+        if queue not in self._full_queues:
+            self._full_queues.add(queue)
+            logger.error("%s: %s messages wait and no worker consumes them; sending is paused", queue, waiting)
+        return False
 
     def _read(self) -> dict[str, datetime]:
         """Return when each crontab was last sent, as far as the file can be read."""

@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from heygen_portal.providers.contract.provider import OpenSession, ProviderUnreachable, SessionGone, StopReason
+from heygen_portal.runtime import background
 from heygen_portal.runtime.jobs.worker_shutdown import WorkerShutdown
 from sessions.actions import stop
 from sessions.capacity.claims import Claim
@@ -174,6 +175,38 @@ async def test_a_worker_that_ends_releases_a_stop_that_the_provider_does_not_ans
     async with asyncio.timeout(WAIT_TIMEOUT_S):
         await stop.enforce_due(timezone.now() + timedelta(hours=1))
     assert session.pk in {row.pk for row in await due()}
+
+
+async def test_a_silent_provider_delays_neither_the_tick_nor_other_accounts(
+    provider: Mock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stop, "TICK_WAIT_S", 0)
+    silent = await sync_to_async(ProviderAccountFactory.create)()
+    due_at = timezone.now()
+    unanswered = [
+        await a_session(deadline_at=due_at, ends_at=due_at, persona__avatar__account=silent)
+        for _ in range(stop.STOPS_IN_PARALLEL + 1)
+    ]
+    theirs = {session.provider_session_id for session in unanswered}
+    answers, asked = asyncio.Event(), set()
+
+    async def answer(provider_session_id: str, why: object) -> None:
+        asked.add(provider_session_id)
+        if provider_session_id in theirs:
+            await answers.wait()
+
+    provider.stop_session.side_effect = answer
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
+        await stop.run_tick(timezone.now())
+        other = await a_session(deadline_at=due_at, ends_at=due_at)
+        await stop.run_tick(timezone.now())
+        while (await state(other))[0] != Status.ENDED:
+            await asyncio.sleep(0.01)
+        assert {(await state(session))[0] for session in unanswered} == {Status.STOPPING}
+        answers.set()
+        await background.finish()
+    assert {(await state(session))[0] for session in unanswered} == {Status.ENDED}
+    assert asked == {*theirs, other.provider_session_id}
 
 
 UNREADABLE = ["persona_settings = '[]'", "persona_settings = '{}'", "ends_at = 'x'", "stop_attempts = 'x'"]
