@@ -26,6 +26,7 @@ from heygen_portal.people.access.second_factor import SecondFactorSocketMiddlewa
 from heygen_portal.runtime import background
 from heygen_portal.server.origins import OwnOriginMiddleware
 from heygen_portal.server.request_limiter import RequestLimiter
+from sessions.actions import limits_cover
 from sessions.health import watch, work
 from sessions.models import Purpose
 from sessions.staff.board_consumer import BoardConsumer
@@ -99,6 +100,7 @@ application = ProtocolTypeRouter(
 )
 
 background.on_startup(watch.start)
+background.on_startup(limits_cover.start)
 
 # Exclude all imported objects from garbage collection. Walking them every few thousand messages would pause every
 # request for a tenth of a second.

@@ -117,7 +117,10 @@ def call_later(wait: timedelta, begin: Callable[[], Coroutine[Any, Any, None]]) 
 
 
 def on_startup(hook: Callable[[], None]) -> None:
-    """Call a function when this process starts to serve requests. Importing the application does not call it."""
+    """Call a function in the event loop when this process starts to serve requests.
+
+    Importing the application does not call it.
+    """
     _startup_hooks.append(hook)
 
 

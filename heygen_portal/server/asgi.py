@@ -70,7 +70,8 @@ class Server(daphne.server.Server):
         self.endpoints: list[str] = [_with_backlog(endpoint) for endpoint in self.endpoints]
         # Daphne looks its factories up under these names.
         daphne.server.HTTPFactory, daphne.server.WebSocketFactory = http.Factory, websocket.Factory
-        background.start()
+        reactor: Any = daphne.server.reactor  # the stubs declare a module; at run time it is an object
+        reactor.callLater(0, background.start)  # in the event loop, which does not run yet
         super().run()
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> asyncio.Queue[Message] | None:

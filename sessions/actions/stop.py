@@ -216,10 +216,10 @@ def stop_if_abandoned(session_id: UUID) -> None:
 
     It takes effect only if no worker stops the session at the end of the grace period.
     """
-    background.call_later(transitions.TAB_GRACE + WORKER_HEAD_START, partial(_enforce_due, [session_id]))
+    background.call_later(transitions.TAB_GRACE + WORKER_HEAD_START, partial(enforce_due_of, [session_id]))
 
 
-async def _enforce_due(session_ids: Collection[UUID]) -> None:
+async def enforce_due_of(session_ids: Collection[UUID]) -> None:
     """Enforce the deadlines of these sessions and keep retrying their stops."""
     await _finish_stops(await in_thread(deadlines.claim_due)(timezone.now(), session_ids))
     await _retry_when_due(session_ids)
@@ -229,7 +229,7 @@ async def _retry_when_due(session_ids: Collection[UUID]) -> None:
     """Schedule the next retry of unconfirmed stops in this process."""
     if at := await in_thread(deadlines.next_retry_at)(session_ids):
         background.call_later(
-            max(at - timezone.now(), timedelta(0)) + WORKER_HEAD_START, partial(_enforce_due, session_ids)
+            max(at - timezone.now(), timedelta(0)) + WORKER_HEAD_START, partial(enforce_due_of, session_ids)
         )
 
 

@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 RECOVERED_AFTER = timedelta(minutes=1)
 REPORT_CLAIM = timedelta(minutes=10)
 REPORT_RETRY = timedelta(minutes=1)
-SIGNS_OF_LIFE = frozenset({Check.WEB, Check.BEAT, Check.WORKER, Check.PROVIDER, Check.ROWS})  # kept in Redis
+SIGNS_OF_LIFE = frozenset(
+    {Check.WEB, Check.BEAT, Check.LIMITS, Check.WORKER, Check.PROVIDER, Check.ROWS}
+)  # kept in Redis
 
 
 def judge(found: Mapping[Check, Reading], now: datetime) -> None:

@@ -28,7 +28,8 @@ TIMEOUT_S = 5.0
 WEB_LIMIT = timedelta(minutes=1)
 # Rows are read by jobs that run every minute, and some only every hour.
 UNREADABLE_LIMIT = timedelta(hours=2)
-WORKER_JOB = marks.of_job("sessions.tasks.enforce_limits")
+LIMITS_JOB = marks.of_job("sessions.tasks.enforce_limits")
+WORKER_JOB = marks.of_job("sessions.tasks.keep_books")
 
 
 async def check() -> dict[str, Any]:
@@ -72,13 +73,14 @@ def _jobs_and_providers(accounts: Iterable[ProviderAccount]) -> dict[Check, Read
     provider_limit = timedelta(minutes=settings.HEALTH_PROVIDER_MINUTES)
     mark_of = {account.pk: marks.of_account(account.pk) for account in accounts}
     try:
-        signs = marks.read([marks.WEB, marks.BEAT, WORKER_JOB, *mark_of.values()])
+        signs = marks.read([marks.WEB, marks.BEAT, LIMITS_JOB, WORKER_JOB, *mark_of.values()])
         unreadable = marks.ages([marks.UNREADABLE])[marks.UNREADABLE]
     except RedisError:
         return {Check.REDIS: Reading(None, timedelta(seconds=marks.REDIS_TIMEOUT_S), Cause.NO_ANSWER)}
     found = {
         Check.WEB: _judge_sign(signs[marks.WEB], WEB_LIMIT),
         Check.BEAT: _judge_sign(signs[marks.BEAT], tick_limit),
+        Check.LIMITS: _judge_sign(signs[LIMITS_JOB], tick_limit),
         Check.WORKER: _judge_sign(signs[WORKER_JOB], tick_limit),
     }
     is_new = unreadable is not None and unreadable <= UNREADABLE_LIMIT

@@ -14,6 +14,7 @@ class Check(models.TextChoices):
 
     WEB = "web", _("Web")
     BEAT = "beat", _("Scheduler")
+    LIMITS = "limits", _("Limits")
     WORKER = "worker", _("Worker")
     REDIS = "redis", _("Redis")
     DEADLINES = "deadlines", _("Deadlines")

@@ -164,6 +164,16 @@ def test_beat_adds_nothing_to_a_queue_without_a_worker(world: World) -> None:
     assert "tick" in world.sent()
 
 
+def test_a_full_queue_of_long_jobs_does_not_keep_the_limits_from_being_sent(world: World) -> None:
+    world.app.conf.task_routes = {"minute": {"queue": "others"}}
+    vars(world.app.amqp).pop("router", None)
+    world.redis.rpush("others", *["x"] * beat.MAX_QUEUED_MESSAGES)
+    world.advance(60)
+    assert "tick" in world.sent()
+    assert world.redis.llen("others") == beat.MAX_QUEUED_MESSAGES
+    world.redis.delete("others")
+
+
 @pytest.mark.proof  # test_the_schedule_file_is_not_trusted holds it in one process
 def test_a_real_beat_with_a_schedule_file_from_the_future_sends_ticks(redis_url: str, tmp_path: Path) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()

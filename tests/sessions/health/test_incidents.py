@@ -27,8 +27,8 @@ from tests.support.factories import StreamingSessionFactory, UserFactory
 pytestmark = pytest.mark.django_db
 
 NOW = timezone.now()
-DEAD_WORKER = {Check.WORKER: Reading(timedelta(minutes=9), timedelta(seconds=30), Cause.LATE)}
-ALL_WELL = {Check.WORKER: Reading(timedelta(seconds=1), timedelta(seconds=30))}
+DEAD_WORKER = {Check.LIMITS: Reading(timedelta(minutes=9), timedelta(seconds=30), Cause.LATE)}
+ALL_WELL = {Check.LIMITS: Reading(timedelta(seconds=1), timedelta(seconds=30))}
 
 
 @pytest.fixture(autouse=True)
@@ -78,9 +78,9 @@ def test_the_message_says_what_to_do_and_where(settings: Any) -> None:
     staff(roles.OPERATOR)
     judge_every_minute(DEAD_WORKER, 0, 5)
     body = str(mail.outbox[0].body)
-    assert "Limits are enforced late" in body
-    assert "Start the worker again." in body
-    assert "docker compose restart worker" in body
+    assert "The web processes enforce limits meanwhile" in body
+    assert "Start the worker of the queue “limits” again." in body
+    assert "docker compose restart limits" in body
     assert "https://portal.example.org/admin/" in body
 
 
@@ -97,7 +97,7 @@ def test_each_recipient_reads_it_in_their_language() -> None:
 @pytest.mark.parametrize(
     ("check", "cause", "told"),
     [
-        (Check.WORKER, Cause.LATE, [roles.OPERATOR, roles.ADMINISTRATOR]),
+        (Check.LIMITS, Cause.LATE, [roles.OPERATOR, roles.ADMINISTRATOR]),
         (Check.INTEGRITY_CHECK, Cause.FAULTS, [roles.AUDITOR, roles.ADMINISTRATOR]),
     ],
 )
@@ -140,7 +140,7 @@ def test_without_redis_a_dead_worker_is_unknown_and_stays_open() -> None:
     judge_every_minute(DEAD_WORKER, 0, 5)
     judge_every_minute({Check.REDIS: Reading(None, timedelta(seconds=1), Cause.NO_ANSWER)}, 6, 20)
     assert [subject.partition(" · ")[2] for _, subject in sent()[1:]] == ["Redis does not answer."]
-    assert Incident.objects.get(check_name="worker").over_at is None
+    assert Incident.objects.get(check_name="limits").over_at is None
 
 
 def test_a_report_that_the_mail_server_refused_is_sent_later(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_a_report_that_the_mail_server_refused_is_sent_later(monkeypatch: pytest
 def test_a_report_whose_sender_died_is_sent_by_another_process() -> None:
     staff(roles.OPERATOR)
     Incident.objects.create(
-        check_name="worker",
+        check_name="limits",
         cause="late",
         age=timedelta(minutes=9),
         first_failed_at=after(0),
@@ -229,7 +229,7 @@ def test_the_admin_lists_incidents_and_not_suspicions() -> None:
     client.force_login(staff(roles.OPERATOR))
     page = client.get("/admin/avatar_sessions/incident/").content.decode()
     assert page.count("field-check_name") == 1
-    row = Incident.objects.get(check_name="worker")
+    row = Incident.objects.get(check_name="limits")
     page = client.get(f"/admin/avatar_sessions/incident/{row.pk}/change/").content.decode()
     assert "No worker has enforced the limits for 9 min." in page
 

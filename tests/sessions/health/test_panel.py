@@ -55,7 +55,7 @@ def test_every_check_is_shown(settings: Any) -> None:
 @pytest.mark.parametrize(
     ("language", "problem", "remedy"),
     [
-        ("en", "No worker has enforced the limits for 4 min.", "Start the worker again."),
+        ("en", "No worker has enforced the limits for 4 min.", "Start the worker of the queue “limits” again."),
         ("es", "Ningún proceso de trabajo (worker) aplica los límites desde hace 4 min.", "Vuelve a iniciar"),
     ],
 )
@@ -64,7 +64,7 @@ def test_what_is_wrong_and_what_to_do_is_said_in_the_readers_language(language: 
     page = start_page(roles.OPERATOR, language)
     assert problem in page
     assert remedy in page
-    assert "docker compose restart worker" in page
+    assert "docker compose restart limits" in page
 
 
 @pytest.mark.parametrize(("role", "is_linked"), [(roles.ADMINISTRATOR, True), (roles.OPERATOR, False)])

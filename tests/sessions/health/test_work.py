@@ -31,7 +31,8 @@ def account(db: None, settings: Any, redis_url: str) -> Iterator[ProviderAccount
     account = PersonaFactory.create(published=True).avatar.account
     account.synced_at = timezone.now()
     account.save()
-    for mark in (marks.WEB, marks.BEAT, marks.of_job("sessions.tasks.enforce_limits"), marks.of_account(account.pk)):
+    jobs = [marks.of_job(f"sessions.tasks.{name}") for name in ("enforce_limits", "keep_books")]
+    for mark in (marks.WEB, marks.BEAT, *jobs, marks.of_account(account.pk)):
         marks.put(mark)
     HistoryCheck.objects.create(ended_at=timezone.now())
     yield account
@@ -51,13 +52,20 @@ def expect_since(key: str, age: timedelta) -> None:
 
 def test_work_in_time_has_no_problem(account: ProviderAccount) -> None:
     found = work.read(timezone.now())
-    assert set(found) == {"web", "rows", "beat", "worker", "provider", "deadlines", "integrity_check", "catalogue_sync"}
+    others = {"web", "rows", "provider", "deadlines", "integrity_check", "catalogue_sync"}
+    assert set(found) == {"beat", "limits", "worker"} | others
     assert problems() == {}
     assert work.overall(found) == "ok"
 
 
 @pytest.mark.parametrize(
-    ("mark", "check"), [("beat", "beat"), ("job:sessions.tasks.enforce_limits", "worker"), ("account", "provider")]
+    ("mark", "check"),
+    [
+        ("beat", "beat"),
+        ("job:sessions.tasks.enforce_limits", "limits"),
+        ("job:sessions.tasks.keep_books", "worker"),
+        ("account", "provider"),
+    ],
 )
 @pytest.mark.parametrize("minutes", [11, None])
 def test_an_old_or_missing_sign_of_life_is_a_problem(
@@ -89,7 +97,7 @@ def test_a_dead_worker_is_no_starting_one(account: ProviderAccount) -> None:
     """A web process that starts again finds the old mark."""
     marks.client().pexpire("portal-mark:job:sessions.tasks.enforce_limits", timedelta(days=7, minutes=-1))
     marks.client().delete("portal-mark:job:sessions.tasks.enforce_limits:expected")
-    assert list(problems()) == ["worker"]
+    assert list(problems()) == ["limits"]
 
 
 def test_every_check_says_what_to_do() -> None:
