@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from django.apps import apps
+from django.utils.text import capfirst
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
 
 class Permission(StrEnum):
     """Django's permissions under the product's names.
@@ -65,3 +70,21 @@ class Permission(StrEnum):
     VIEW_AUDIT_LOG = "heygen_portal.view_auditentry"
     VIEW_ORGANISATION = "heygen_portal.view_organisation"
     CHANGE_ORGANISATION = "heygen_portal.change_organisation"
+
+
+ACTIONS = {"add": _("Can add"), "change": _("Can change"), "delete": _("Can delete"), "view": _("Can view")}
+
+
+def label(codename: str) -> str:
+    """Return a permission's label in the active language, such as "Sessions: Can stop any session".
+
+    Django stores them in English. One that no model has is shown as its code.
+    """
+    action = ACTIONS.get(codename.partition("_")[0])
+    for model in apps.get_models():
+        own = dict(model._meta.permissions)
+        usual = {f"{name}_{model._meta.model_name}" for name in model._meta.default_permissions}
+        if codename in usual | own.keys():
+            name = capfirst(str(model._meta.verbose_name_plural))
+            return f"{name}: {action or gettext(str(own[codename]))}"
+    return codename

@@ -19,6 +19,7 @@ from avatars.catalogue import voices
 from avatars.models import Avatar, CatalogueEntry, News, Voice, with_news
 from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.widgets import ReadOnly
+from heygen_portal.runtime import stored_json
 
 NEWS_COLOURS = {News.NEW.label: "success", News.CHANGED.label: "info", News.GONE.label: "danger"}
 
@@ -88,7 +89,9 @@ def audio_player(voice: Voice) -> str:
 
 def describe_uses(avatar: Avatar) -> str:
     """Describe the avatar's live inputs and recorded videos."""
-    capabilities = avatar.account.capabilities
+    capabilities = avatar.account.known_capabilities
+    if capabilities is None:
+        return stored_json.label(avatar.account.kind)
     live = gettext("Live, from text and voice") if capabilities.takes_voice else gettext("Live, from text")
     if not capabilities.takes_text:
         live = gettext("Live, from voice")

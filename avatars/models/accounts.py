@@ -280,6 +280,11 @@ class ProviderAccount(SpeechRetention):
         return capabilities_of(self.kind)
 
     @property
+    def known_capabilities(self) -> Capabilities | None:
+        """Return `capabilities`, or None if the provider is unknown because the row was changed by SQL."""
+        return self.capabilities if self.kind in KINDS else None
+
+    @property
     def is_tried_nightly(self) -> bool:
         """Return whether the account's personas are tried with a session every night."""
         is_free = self.is_sandbox or bool(settings.EMULATOR_URL and self.base_url == settings.EMULATOR_URL)

@@ -16,7 +16,7 @@ from django.contrib.auth.models import Group
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
@@ -230,7 +230,11 @@ class Persona(PersonaContent):
         )
 
     def get_absolute_url(self) -> str:
-        return reverse("sessions:room", args=[self.slug])
+        """Return the address of its page, or that of the gallery if SQL changed the slug into none."""
+        try:
+            return reverse("sessions:room", args=[self.slug])
+        except NoReverseMatch:
+            return reverse("avatars:gallery")
 
     @property
     def speech_kept_days(self) -> int | None:

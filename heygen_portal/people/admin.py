@@ -26,7 +26,6 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from heygen_portal.console import permission_labels
 from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.permission_labels import PermissionsField
 from heygen_portal.console.roles_field import RolesField
@@ -34,7 +33,7 @@ from heygen_portal.console.widgets import NoDelete, ReadOnly, confirm_dialog, ob
 from heygen_portal.models import Organisation
 from heygen_portal.models.organisation import ORGANISATION
 from heygen_portal.people import closing
-from heygen_portal.people.access import roles, sudo
+from heygen_portal.people.access import role_texts, roles, sudo
 from heygen_portal.people.access.roles import STAFF_GROUPS
 from heygen_portal.people.invitations import inviting
 from heygen_portal.people.mail import security_mail
@@ -191,18 +190,17 @@ class GroupAdmin(ReadOnly, ModelAdmin):
 
     list_display = ("role",)
     search_fields = ("name__folded",)
-    fields = ("role", "permission_labels")
+    fields = ("role", "abilities")
 
     @admin.display(description=_("role"), ordering="name")
     def role(self, group: Group) -> str:
         return gettext(group.name)
 
-    @admin.display(description=_("permissions"))
-    def permission_labels(self, group: Group) -> str:
-        rows = group.permissions.select_related("content_type")
-        return format_html_join(
-            mark_safe("<br>"), "{}", ((label,) for label in sorted(map(permission_labels.label, rows)))
-        )
+    @admin.display(description=_("may"))
+    def abilities(self, group: Group) -> str:
+        rows = group.permissions.values_list("content_type__app_label", "codename")
+        allowed = role_texts.abilities({f"{app}.{codename}" for app, codename in rows})
+        return format_html_join(mark_safe("<br>"), "{}", ((words,) for words in allowed)) or "–"
 
 
 @admin.register(Organisation)

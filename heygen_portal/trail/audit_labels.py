@@ -7,10 +7,11 @@ from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Field
+from django.db.models import Field, ForeignKey
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal import permissions
 from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.stored_json import DamagedObject
 from heygen_portal.trail import audit_log
@@ -29,6 +30,7 @@ MODEL_BY_KIND: Mapping[str, str] = {
     Kind.ORGANISATION_CHANGED: "heygen_portal.Organisation",
     Kind.VIDEO_ORDERED: "avatars.Video",
     Kind.VIDEO_STATE: "avatars.Video",
+    Kind.INVITATION_REVOKED: "heygen_portal.Invitation",
 }
 """The model whose fields an entry of this kind lists, each with its value before and after."""
 CHOICES_BY_KIND: Mapping[str, str] = {
@@ -60,10 +62,22 @@ LABELS: Mapping[str, Any] = {
     "sessions": _("sessions"),
     "version": _("version"),
     "bases": _("knowledge bases"),
+    "changed": _("columns changed in the database"),
+    "words_signed_from_line": _("words of lines covered from line"),
 }
+FILTERED_MODEL = "avatar_sessions.StreamingSession"
+"""The model whose columns the filters of a list name."""
+FILTER_LABELS: Mapping[str, Any] = {"q": _("search"), "said": _("transcript search, audit entry")}
+FILTER_SIGNS: Mapping[str, str] = {"gte": "≥", "lt": "<"}
+CATALOGUE_MODELS: Mapping[str, str] = {
+    "avatar": "avatars.Avatar",
+    "voice": "avatars.Voice",
+    "knowledge_base": "avatars.KnowledgeBase",
+}
+"""The models that a sync of the catalogue states, by the names of their tables in the entry."""
 HIDDEN_KEYS = (
     ROWS, DELETED_ROWS, audit_log.IS_COMPLETE, audit_log.USER_KEY, audit_log.INVITATION_KEY, audit_log.IS_RENAMED,
-    audit_log.RENAMED,
+    audit_log.RENAMED, "person",
 )  # fmt: skip
 """Keys for programs: rows of other tables that the entry covers, and the IDs of the users it is about."""
 
@@ -109,6 +123,17 @@ def _label(kind: str, name: str) -> str:
 def _value_text(kind: str, name: str, value: Any) -> str:
     """Return a value as text. A list holds the value before and the value after."""
     field = _field(kind, name)
+    match name, value:
+        case "filters", dict():
+            return filters_text(value)
+        case "bases", dict():
+            return ", ".join(map(str, value.values()))
+        case "changed", list():
+            return ", ".join(_label(kind, str(column)) for column in value)
+        case "permissions", [list(before), list(after)]:
+            return " → ".join(", ".join(map(_permission_label, side)) or "–" for side in (before, after))
+        case "what", str() if kind == Kind.CATALOGUE_SYNCED and value in CATALOGUE_MODELS:
+            return str(apps.get_model(CATALOGUE_MODELS[value])._meta.verbose_name_plural)
     choices = dict(field.flatchoices) if field else {}
     if isinstance(value, str):
         return str(choices.get(value, value))
@@ -127,3 +152,25 @@ def _plain_text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name}={part}" for name, part in value.items())
     return str(value)
+
+
+def _permission_label(codename: Any) -> str:
+    return permissions.label(codename) if isinstance(codename, str) else stored_json.label(codename)
+
+
+def filters_text(filters: Mapping[str, Any]) -> str:
+    """Return the filters of a list of sessions as text, such as "status: ended; persona: Lucía"."""
+    return "; ".join(_filter_text(name, value) for name, value in filters.items()) or "–"
+
+
+def _filter_text(name: str, value: Any) -> str:
+    column, _separator, lookup = name.partition("__")
+    known = {field.name: field for field in apps.get_model(FILTERED_MODEL)._meta.concrete_fields}
+    if column not in known:
+        return f"{FILTER_LABELS.get(name, name)}: {value}"
+    field = known[column]
+    sign = FILTER_SIGNS.get(lookup, ":")
+    shown = dict(field.flatchoices).get(value, value) if isinstance(value, str) else value
+    if isinstance(field, ForeignKey) and str(value).isdecimal():
+        shown = field.related_model._default_manager.filter(pk=value).first() or value
+    return f"{field.verbose_name}{sign} {shown}" if sign == ":" else f"{field.verbose_name} {sign} {shown}"

@@ -25,6 +25,7 @@ from heygen_portal.console.widgets import ReadOnly
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.in_thread import in_thread, iterate_in_thread
+from heygen_portal.trail import audit_labels
 from sessions import tasks
 from sessions.actions import staff_reasons
 from sessions.exports import filters as export_filters
@@ -162,7 +163,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
 
     @display(description=_("filters"))
     def filter_summary(self, export: Export) -> str:
-        return str(export.session_id or "") or " ".join(f"{name}={value}" for name, value in export.filters.items())
+        return str(export.session_id or "") or audit_labels.filters_text(export.filters)
 
     def get_urls(self) -> list[Any]:
         def page(route: str, view: Callable[..., HttpResponseBase], name: str) -> Any:

@@ -76,7 +76,7 @@ def find_persona(slug: str, user_id: int, purpose: Purpose = Purpose.TALK) -> Pe
         Purpose.CHECK: Persona.objects.filter(status=Persona.Status.PUBLISHED),
     }[purpose].select_related("avatar__account", "voice", "knowledge_base", "current")
     persona = personas.filter(slug=slug).first()
-    if persona is None:
+    if persona is None or persona.avatar.account.known_capabilities is None:
         raise errors.NotFound
     return versions.as_draft(persona) if purpose == Purpose.TRIAL else persona
 

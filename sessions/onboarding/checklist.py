@@ -174,7 +174,8 @@ class Facts:
         tried_qualities |= {
             stored_json.text(session.persona_settings, "quality") for session in self.sessions if session.live_at
         }
-        offered = {quality for account in ProviderAccount.objects.all() for quality in account.capabilities.qualities}
+        known = [account.known_capabilities for account in ProviderAccount.objects.all()]
+        offered = {quality for capabilities in known if capabilities for quality in capabilities.qualities}
         missing = [str(name) for quality, name in QUALITIES.items() if quality in offered - tried_qualities]
         if len({_voice_of(version) for version in tried}) < MIN_VARIANTS_TRIED:
             missing.append(gettext("a second voice or voice setting"))
@@ -253,7 +254,9 @@ def record_webhook() -> None:
 
 
 def _may_greet(session: StreamingSession) -> bool:
-    return bool(stored_json.text(session.persona_settings, "greeting")) or session.account.capabilities.speaks_opening
+    capabilities = session.account.known_capabilities
+    is_spoken = capabilities is not None and capabilities.speaks_opening
+    return is_spoken or bool(stored_json.text(session.persona_settings, "greeting"))
 
 
 def _voice_of(version: PersonaVersion) -> tuple[Any, ...]:

@@ -162,7 +162,7 @@ def _links() -> dict[str, str]:
     accounts, sessions = reverse(ACCOUNTS), reverse(SESSIONS)
     the_account = reverse("admin:avatars_provideraccount_change", args=[account.pk]) if account else accounts
     the_persona = reverse("admin:avatars_persona_change", args=[persona.pk]) if persona else None
-    room = reverse("sessions:room", args=[published.slug]) if published else reverse("avatars:gallery")
+    room = published.get_absolute_url() if published else reverse("avatars:gallery")
     return {
         "key": the_account if account else reverse("admin:avatars_provideraccount_add"),
         "catalogue": the_account,

@@ -12,8 +12,9 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group, User
 from django.core import mail
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
 
+from heygen_portal.console.credits import rounded_credits
 from heygen_portal.people.access import roles
 from heygen_portal.providers.contract.session_records import PastSession, PastSessions
 from sessions.capacity import quotas
@@ -210,12 +211,30 @@ def test_the_pages_show_costs_by_day_persona_group_and_account_and_provider_bill
     for sums in (month.total, today, month.personas[0], month.accounts[0], month.groups[0]):
         assert (sums.sessions, sums.credits) == (2, 3)
     assert month.groups[0].name == "Customers"
-    compared: Any = admin_client.get(PAGES[1]).context["report"]
+    page = admin_client.get(PAGES[1])
+    assert "no hay nada que comparar" not in page.content.decode()
+    compared: Any = page.context["report"]
     account = compared.accounts[0]
     assert (account.sessions, account.reported, account.difference) == (2, 1, Decimal("0.2"))
     assert [total.session_id for total in compared.largest_differences] == [sessions[0].pk]
     assert admin_client.get(PAGES[0], {"month": "2001-02"}).context["report"].total.sessions == 0
     assert admin_client.get(PAGES[0], {"month": "nonsense"}).context["month"] == report.Month.parse("", NOW)
+
+
+def test_a_comparison_without_any_report_says_so(admin_client: Client) -> None:
+    ended_session(10)
+    ledger.book_all()
+    page = admin_client.get(PAGES[1]).content.decode()
+    assert "no hay nada que comparar" in page
+    assert "0,00" not in page
+
+
+def test_half_a_hundredth_of_a_credit_is_rounded_up_on_every_page() -> None:
+    """The board cut off what the page of costs rounded."""
+    with translation.override("en"):
+        assert [rounded_credits(Decimal(amount)) for amount in ("0.2349", "0.235", "0.004", "-0.235")] == [
+            "0.23", "0.24", "0.00", "-0.24",
+        ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
