@@ -23,17 +23,18 @@ from celery.schedules import crontab
 from redis.exceptions import RedisError
 
 from heygen_portal.runtime.in_thread import in_thread
-from heygen_portal.runtime.jobs import alive, job_loop, marks
+from heygen_portal.runtime.jobs import alive, job_loop, leader, marks
+from heygen_portal.runtime.jobs.leader import Leadership
 
 logger = logging.getLogger(__name__)
 
 Entry = Any  # the stubs of ScheduleEntry lack its attributes
 
-MAX_SLEEP_S = 5
-"""The longest pause before beat reads the system clock again, which may have been set."""
 RETRY_S = 5.0
 PAUSE_HEADER = "portal_pause_s"
 """Header of beat's messages: seconds for which the same job is not started again."""
+TERM_HEADER = "portal_beat_term"
+"""Header of beat's messages: the term in which it led. One of an earlier term comes from a beat that stood still."""
 CRONTAB_PAUSE_S = 1800.0
 MAX_QUEUED_MESSAGES = 1000
 """Queue length at which beat stops sending, because no worker consumes the messages."""
@@ -55,7 +56,7 @@ class SteadyScheduler(Scheduler):
     does not answer, all jobs are sent.
     """
 
-    max_interval = MAX_SLEEP_S
+    max_interval = 2  # seconds
 
     def __init__(
         self, app: Any, *, schedule_filename: str = "", clock: Callable[[], float] = time.monotonic, **kwargs: Any
@@ -67,6 +68,9 @@ class SteadyScheduler(Scheduler):
         self._asks_again_at = 0.0
         self._marks_again_at = 0.0
         self._full_queues: set[str] = set()
+        self._leadership = Leadership(app.conf.task_default_queue)
+        self._term = 0
+        self._leads_until = 0.0
         super().__init__(app, **kwargs)
 
     def setup_schedule(self) -> None:
@@ -78,6 +82,9 @@ class SteadyScheduler(Scheduler):
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Send due jobs and return the seconds until the next tick."""
+        if not self._leads():
+            alive.renew()
+            return leader.RENEW_AFTER_S
         entries = self._entries()
         for entry in entries:
             if self._seconds_until_due(entry) > 0:
@@ -91,6 +98,38 @@ class SteadyScheduler(Scheduler):
             alive.renew()
             self._marks_again_at = self._clock() + MARK_S
         return float(min([self.max_interval, *map(self._seconds_until_due, entries)]))
+
+    def close(self) -> None:
+        self._leadership.release()
+        super().close()
+
+    def _leads(self) -> bool:
+        """Whether this beat sends the jobs.
+
+        Without Redis it does as before: nothing can be sent anyway.
+        """
+        if self._clock() >= self._leads_until:
+            term = self._leadership.acquire()
+            if term is None:
+                return True
+            if term and term != self._term:
+                self._begin_term(term)
+            self._term = term
+            self._leads_until = self._clock() + (leader.RENEW_AFTER_S if term else 0)
+        return bool(self._term)
+
+    def _begin_term(self, term: int) -> None:
+        """Stamp messages with the term, and leave out nightly jobs that another beat has sent."""
+        for entry in self._entries():
+            entry.options = {**entry.options, "headers": {**entry.options["headers"], TERM_HEADER: term}}
+        nightly = [entry for entry in self._entries() if isinstance(entry.schedule, crontab)]
+        try:
+            ages = marks.ages([marks.of_job(entry.task) for entry in nightly])
+        except RedisError:
+            return  # a job that was just sent is skipped by the worker
+        for entry in nightly:
+            if (age := ages[marks.of_job(entry.task)]) is not None:
+                entry.last_run_at = max(entry.last_run_at, self.app.now() - age)
 
     def _entries(self) -> list[Entry]:
         return list(self.schedule.values())
@@ -216,13 +255,24 @@ class PortalTask(Task[Any, Any]):
     """A static method that beat calls before it sends the job. A job without one is always sent."""
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        pause_s = self.request.get(PAUSE_HEADER)
-        if pause_s and _began_recently(self.name, pause_s):
+        pause_s, term = self.request.get(PAUSE_HEADER), self.request.get(TERM_HEADER)
+        if pause_s and (_is_of_earlier_term(term, self.app) or _began_recently(self.name, pause_s)):
             raise Ignore
 
     def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
         if self.request.get(PAUSE_HEADER):
             marks.put(marks.of_job(self.name))
+
+
+def _is_of_earlier_term(term: int | None, app: Any) -> bool:
+    """Whether another beat leads since the message was sent. Return False if Redis does not answer."""
+    if not term:
+        return False
+    try:
+        current = marks.client().get(leader.term_key(app.conf.task_default_queue))
+    except RedisError:
+        return False
+    return bool(current) and int(cast(Any, current)) > term
 
 
 def _began_recently(name: str, pause_s: float) -> bool:

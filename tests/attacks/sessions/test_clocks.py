@@ -45,14 +45,23 @@ class World:
         }
         vars(self.app)["now"] = lambda: self.now
         self.redis = redis.Redis.from_url(redis_url)
-        self.restart()
+        self.scheduler = self.another_beat()
 
     def restart(self) -> None:
-        self.scheduler = SteadyScheduler(self.app, schedule_filename=str(self.file), clock=lambda: self.passed)
+        self.scheduler.close()
+        self.scheduler = self.another_beat()
+
+    def another_beat(self, file: Path | None = None) -> SteadyScheduler:
+        return SteadyScheduler(self.app, schedule_filename=str(file or self.file), clock=lambda: self.passed)
 
     def advance(self, seconds: float) -> None:
         self.passed += seconds
         self.now += timedelta(seconds=seconds)
+
+    def term(self) -> int:
+        """Return the term with which the scheduler stamps its messages."""
+        tick: Any = self.scheduler.schedule["tick"]
+        return int(tick.options["headers"][beat.TERM_HEADER])
 
     def sent(self) -> list[str]:
         """Run one pass of the scheduler; return the jobs that it queued."""
@@ -162,6 +171,47 @@ def test_beat_adds_nothing_to_a_queue_without_a_worker(world: World) -> None:
     world.redis.delete(queue)
     world.advance(0.5)
     assert "tick" in world.sent()
+
+
+def test_of_two_beats_one_sends(world: World, tmp_path: Path) -> None:
+    first, second = world.scheduler, world.another_beat(tmp_path / "other")
+    world.advance(60)
+    world.scheduler = second
+    assert world.sent() == []
+    world.scheduler = first
+    assert "tick" in world.sent()
+
+
+def test_a_beat_takes_over_from_one_that_ended_or_died(world: World, tmp_path: Path) -> None:
+    for let_go in (world.scheduler.close, lambda: world.redis.delete(*world.redis.keys("portal-beat:*"))):
+        world.scheduler = world.another_beat(tmp_path / "other")
+        assert world.sent() == []
+        let_go()
+        world.advance(60)
+        assert world.sent() == ["minute", "tick"]
+
+
+def test_a_beat_that_takes_over_repeats_no_nightly_job(world: World, tmp_path: Path) -> None:
+    """Its own file says that it never sent the job, which has just succeeded."""
+    yesterday = (NOON - timedelta(days=1)).isoformat()
+    (tmp_path / "other").write_text(json.dumps({"night": yesterday}))
+    marks.client().set(f"portal-mark:{marks.of_job('night')}", 1, px=marks.KEPT_FOR - timedelta(hours=9))
+    world.scheduler.close()
+    world.scheduler = world.another_beat(tmp_path / "other")
+    world.advance(60)
+    assert world.sent() == ["minute", "tick"]
+
+
+def test_a_message_of_a_beat_that_stood_still_is_skipped(world: World) -> None:
+    world.advance(0.5)
+    assert "tick" in world.sent()
+    term = world.term()
+    world.restart()
+    world.advance(0.5)
+    world.sent()
+    assert world.term() == term + 1
+    assert not beat._is_of_earlier_term(term + 1, world.app)
+    assert beat._is_of_earlier_term(term, world.app)
 
 
 def test_a_full_queue_of_long_jobs_does_not_keep_the_limits_from_being_sent(world: World) -> None:
