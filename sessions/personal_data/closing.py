@@ -33,6 +33,8 @@ class Outcome:
     held: int
     # Not confirmed by their providers yet. Erased the night after that.
     stopping: int
+    # Changed in the database, so that they could not be erased. Tried again each night.
+    failed: int = 0
 
 
 def close(request: HttpRequest, user_id: int, *, reason: str = "") -> Outcome:
@@ -60,7 +62,8 @@ def close(request: HttpRequest, user_id: int, *, reason: str = "") -> Outcome:
 
 def _outcome(user_id: int, erased: int) -> Outcome:
     open_sessions = StreamingSession.objects.open().filter(user_id=user_id)
-    return Outcome(erased, held_conversations_of(user_id), open_sessions.count())
+    failed = erasure.erasable().filter(user_id=user_id)
+    return Outcome(erased, held_conversations_of(user_id), open_sessions.count(), failed.count())
 
 
 def held_conversations_of(user_id: int) -> int:

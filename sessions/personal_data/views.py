@@ -191,6 +191,15 @@ def _summary(outcome: closing.Outcome) -> str:
             outcome.stopping,
         )
         sentences.append(stopping % {"count": outcome.stopping})
+    if outcome.failed:
+        failed = ngettext(
+            "The text of %(count)d conversation could not be erased, because its record is damaged. The portal tries "
+            "again each night.",
+            "The text of %(count)d conversations could not be erased, because their records are damaged. The portal "
+            "tries again each night.",
+            outcome.failed,
+        )
+        sentences.append(failed % {"count": outcome.failed})
     return " ".join(sentences)
 
 

@@ -20,7 +20,7 @@ from heygen_portal.runtime.jobs import each_row
 from heygen_portal.trail import audit_log, statements
 from sessions.exports import list_export
 from sessions.integrity.diagnosis import HELD, HOLD_RELEASED
-from sessions.lifecycle import coverage, events
+from sessions.lifecycle import coverage, events, unreadable
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import (
@@ -67,7 +67,9 @@ def erase(
     with transaction.atomic():
         # Locked first, so that concurrent erasures and holds of the session wait for each other.
         StreamingSession.objects.select_for_update().only("pk").get(pk=session_id)
-        session = erasable().select_related("account").filter(pk=session_id).first()
+        # No other column is read, so that one with an invalid value does not keep the speech.
+        row = erasable().select_related("account").only("provider_session_id", "account__kind")
+        session = row.filter(pk=session_id).first()
         if session is None or is_held(session_id):
             return None
         now = timezone.now()
@@ -104,9 +106,14 @@ def erase_own(user_id: int, address: str | None = None) -> list[Erasure]:
 
 
 def erase_all_of(user_id: int, cause: Erasure.Cause, by_id: int | None, address: str | None = None) -> list[Erasure]:
-    """Erase the speech of a person's ended sessions, except held ones."""
-    own = list(erasable().filter(user_id=user_id).values_list("pk", flat=True))
-    receipts = [erase(pk, cause, by_id, address) for pk in own]
+    """Erase the speech of a person's ended sessions, except held ones.
+
+    A session whose speech cannot be erased, because it was changed in the database, is logged and stays `erasable`.
+    """
+    receipts = []
+    for pk in unreadable.ids(erasable().filter(user_id=user_id)):
+        with each_row.log_failure(f"session {pk}: its speech could not be erased"):
+            receipts.append(erase(pk, cause, by_id, address))
     return [receipt for receipt in receipts if receipt]
 
 

@@ -154,3 +154,26 @@ def test_text_of_an_account_closed_at_an_unreadable_time_is_erased_unless_it_is_
     User.objects.filter(pk=person.pk).update(is_active=is_active)
     assert erasure.erase_of_closed_accounts() == (0 if is_active else 1)
     assert texts(session) == ([SECRET] if is_active else [""])
+
+
+HEAD = "UPDATE avatar_sessions_sessionhead SET number = 9223372036854775807 WHERE session_id = %s"
+SESSION = "UPDATE avatar_sessions_streamingsession SET {} WHERE id = %s"
+
+
+def test_a_damaged_session_does_not_keep_a_persons_other_speech(client: Client, person: User) -> None:
+    damaged, *others = (ended_session(person) for _ in range(3))
+    execute_as_owner(HEAD, damaged.pk.hex)
+    client.force_login(person)
+    page = client.post("/conversations/erase/", headers={"accept-language": "en"}).content.decode()
+    assert "The text of 2 conversations has been erased." in page
+    assert "The text of 1 conversation could not be erased, because its record is damaged." in page
+    assert {receipt.session for receipt in Erasure.objects.all()} == set(others)
+    assert texts(damaged) == [SECRET]
+
+
+@pytest.mark.parametrize("change", ["ends_at = 'x'", "live_at = 'x'"])
+def test_a_session_whose_row_cannot_be_read_is_erased(person: User, change: str) -> None:
+    session = ended_session(person)
+    execute_as_owner(SESSION.format(change), session.pk.hex)
+    assert len(erasure.erase_own(person.pk)) == 1
+    assert texts(session) == [""]
