@@ -21,6 +21,7 @@ from avatars.models import ProviderAccount
 from heygen_portal.people.preferences import time_zones
 from heygen_portal.permissions import Permission
 from sessions.capacity import queue, quotas
+from sessions.capacity.quotas import SpendingUnknown
 from sessions.models import QueueEntry, StreamingSession
 from sessions.onboarding import page as onboarding_page
 
@@ -57,7 +58,10 @@ class AccountAdmin(ProviderAccountAdmin):
 
     @display(description=_("this month"))
     def spending(self, account: ProviderAccount) -> str:
-        spending = quotas.spending(account, timezone.now())
+        try:
+            spending = quotas.spending(account, timezone.now())
+        except SpendingUnknown:
+            return gettext("It cannot be computed, because a value in the database was changed. No sessions start.")
         sentence = gettext("%(spent).2f credits spent. Running sessions may add up to %(promised).2f.")
         words = sentence % {"spent": spending.spent, "promised": spending.promised}
         months = gettext("Days and months are counted in %(zone)s.") % {"zone": time_zones.portal_label()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,12 +10,14 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.db.models import DateTimeField, Exists, F, OuterRef, Q, Sum, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from avatars.models import Persona, ProviderAccount
+from heygen_portal.runtime.jobs import each_row
 from heygen_portal.trail import change_log, statements
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
@@ -22,6 +25,8 @@ from sessions import errors
 from sessions.lifecycle.coverage import QUOTA
 from sessions.lifecycle.transitions import SessionLimits
 from sessions.models import Conversation, DayTotal, LimitBy, Quota, Status, StreamingSession
+
+logger = logging.getLogger(__name__)
 
 # `StreamingSession.billed_from` in SQL.
 _BILLED_FROM = Coalesce("opened_at", "created_at", output_field=DateTimeField())
@@ -38,6 +43,10 @@ class Spending:
     spent: Decimal
     promised: Decimal
     left: Decimal | None
+
+
+class SpendingUnknown(Exception):
+    """A cap, price, total or time was changed in the database to a value that cannot be computed with."""
 
 
 def month_of(moment: datetime) -> datetime:
@@ -93,13 +102,17 @@ def limits_for(
 def within_cap(bound: SessionLimits, account: ProviderAccount, now: datetime) -> SessionLimits:
     """Return the limits reduced to what the account's monthly cap leaves.
 
-    Raises SpendCap. The caller must have locked the account's row. Running sessions count as if they ran to their
-    limits, so that all sessions together never exceed the cap.
+    Raises SpendCap, also if the spending cannot be computed. The caller must have locked the account's row. Running
+    sessions count as if they ran to their limits, so that all sessions together never exceed the cap.
     """
     rate = credits_per_minute(account)
     if account.monthly_cap is None or not rate:
         return bound
-    spent = spending(account, now)
+    try:
+        spent = spending(account, now)
+    except SpendingUnknown as exc:
+        logger.exception("account %s: no session starts, because its spending cannot be computed", account.pk)
+        raise errors.SpendCap from exc
     left = timedelta(minutes=float((account.monthly_cap - spent.spent - spent.promised) / rate))
     if left < MIN_SESSION_TIME:
         raise errors.SpendCap
@@ -135,26 +148,50 @@ def monthly_quota(user_id: int) -> timedelta | None:
 
 
 def spending(account: ProviderAccount, now: datetime) -> Spending:
-    """Return an account's spending of this month."""
-    return spendings([account], now)[account.pk]
+    """Return an account's spending of this month. Raises SpendingUnknown."""
+    try:
+        return _computed([account], month_of(now), now, Q(account=account))[account.pk]
+    except Exception as exc:
+        if each_row.is_outage(exc):
+            raise
+        raise SpendingUnknown(str(account.pk)) from exc
 
 
 def spendings(accounts: Iterable[ProviderAccount], now: datetime, since: datetime | None = None) -> dict[int, Spending]:
     """Return the spending of many accounts in two queries.
 
     One is for booked totals, one for sessions not booked yet. `since` is the start of the first day; it defaults to
-    the start of the month.
+    the start of the month. An account whose spending cannot be computed is logged and left out.
     """
-    since = since or month_of(now)
-    booked = DayTotal.objects.filter(day__gte=since.date()).values("account").annotate(credits=Sum("estimated"))
-    totals = dict(booked.values_list("account", "credits"))
-    times = {row["account"]: row for row in _not_booked(since, now)}
+    accounts, since = list(accounts), since or month_of(now)
+    try:
+        with transaction.atomic():
+            return _computed(accounts, since, now)
+    except Exception as exc:
+        if each_row.is_outage(exc):
+            raise
+        logger.exception("the spending of the accounts could not be computed together")
+    found: dict[int, Spending] = {}
+    for account in accounts:
+        with each_row.savepoint(f"account {account.pk}: its spending could not be computed"):
+            found |= _computed([account], since, now, Q(account=account))
+    return found
+
+
+def _computed(
+    accounts: Iterable[ProviderAccount], since: datetime, now: datetime, which: Q | None = None
+) -> dict[int, Spending]:
+    """Return the spending of these accounts from the rows `which`, or all rows."""
+    which = which or Q()
+    days = DayTotal.objects.filter(which, day__gte=since.date())
+    totals = dict(days.values("account").annotate(credits=Sum("estimated")).values_list("account", "credits"))
+    times = {row["account"]: row for row in _not_booked(which, since, now)}
     return {account.pk: _spending(account, totals.get(account.pk), times.get(account.pk)) for account in accounts}
 
 
-def _not_booked(since: datetime, now: datetime) -> Iterable[Mapping[str, Any]]:
+def _not_booked(which: Q, since: datetime, now: datetime) -> Iterable[Mapping[str, Any]]:
     """Return per account the time of unbooked sessions, so far and to their limits."""
-    rows = StreamingSession.objects.filter(booked_at=None, created_at__gte=since)
+    rows = StreamingSession.objects.filter(which, booked_at=None, created_at__gte=since)
     rows = rows.exclude(status=Status.ENDED, provider_session_id=None)  # the provider never created those
     rows = rows.exclude(ended_at__lt=F("opened_at"))  # the provider's answer came after the end
     return rows.order_by().values("account").annotate(so_far=Sum(_span(Value(now))), in_all=Sum(_span(F("ends_at"))))
@@ -169,6 +206,8 @@ def _spending(account: ProviderAccount, booked: Decimal | None, times: Mapping[s
     spent = (booked or Decimal(0)) + credits_for(account, so_far)
     promised = max(credits_for(account, in_all - so_far), Decimal(0))
     left = None if account.monthly_cap is None else max(account.monthly_cap - spent - promised, Decimal(0))
+    if not all(amount.is_finite() for amount in (spent, promised, left or Decimal(0))):
+        raise SpendingUnknown(str(account.pk))
     return Spending(spent, promised, left)
 
 

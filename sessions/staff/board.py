@@ -272,7 +272,7 @@ def _figures(
     }
     if viewer.has_perm(Permission.VIEW_COSTS):
         month = quotas.spendings(accounts, now)
-        capped = [account for account in accounts if account.monthly_cap is not None]
+        capped = [account for account in accounts if account.monthly_cap is not None and account.pk in month]
         spent = [month[account.pk].spent for account in capped]
         wasted = metrics.wasted_today(accounts, now)
         figures |= {

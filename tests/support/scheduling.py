@@ -20,6 +20,7 @@ TOGETHER = {
         "tests/setup/test_servers.py",
     ),
     "PostgreSQL": (
+        "tests/attacks/record/test_infinite_values.py",
         "tests/attacks/record/test_keys.py",
         "tests/attacks/record/test_lost_sessions.py",
         "tests/attacks/record/test_odd_columns.py",

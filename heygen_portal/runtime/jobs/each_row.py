@@ -18,8 +18,11 @@ logger = logging.getLogger(__name__)
 
 
 def is_outage(exc: Exception) -> bool:
-    """Whether the database is unavailable or busy, so that the same call may succeed later."""
-    return isinstance(exc, (OperationalError, InterfaceError))
+    """Whether the database is unavailable or busy, so that the same call may succeed later.
+
+    SQLite raises the same exception if one of Django's functions cannot compute with a value.
+    """
+    return isinstance(exc, (OperationalError, InterfaceError)) and "user-defined function" not in str(exc)
 
 
 @contextmanager
