@@ -70,7 +70,7 @@ def record_by(
 
 
 def closed_accounts() -> dict[int, datetime | None]:
-    """Return closing times by user ID, or None if they cannot be read."""
+    """Return closing times by user ID, or None if they cannot be read or the entry was changed."""
     return _closed_in(AuditEntry.objects.filter(kind=AuditEntry.Kind.ACCOUNT_CLOSED))
 
 
@@ -82,11 +82,10 @@ def is_closed(user_id: int) -> bool:
 
 def _closed_in(entries: QuerySet[AuditEntry]) -> dict[int, datetime | None]:
     closed: dict[int, datetime | None] = {}
-    for text, written in entries.order_by("number").values_list(AsText("data"), IsoText("at")):
-        data = _parsed(text)
-        user_id = data.get(USER_KEY) if isinstance(data, dict) else None
+    for entry in _stored(entries, {}):
+        user_id = entry.data.get(USER_KEY) if isinstance(entry.data, dict) else None
         if isinstance(user_id, int):
-            closed.setdefault(user_id, _moment(written))
+            closed.setdefault(user_id, _moment(entry.at) if _is_intact(entry) else None)
     return closed
 
 
@@ -235,11 +234,27 @@ UNREADABLE = object()
 """Replaces data that is not JSON. No hash matches it."""
 
 
+def intact(entries: QuerySet[AuditEntry]) -> Iterator[StoredEntry]:
+    """Yield those of these entries that match their own hash, in order.
+
+    The others were changed by SQL and prove nothing. Verification names them.
+    """
+    return filter(_is_intact, _stored(entries, {}))
+
+
+def _is_intact(entry: StoredEntry) -> bool:
+    return entry.matches_hash() or entry._replace(renamed=_renamed_hashes()).matches_hash()
+
+
 def _read(renamed: RenamedHashes, *numbers: int) -> Iterator[StoredEntry]:
     """Yield the entries with these numbers, or all of them, in order."""
-    rows = AuditEntry.objects.order_by("number", "pk").values_list(*STORED_COLUMNS)
-    chosen = rows.filter(number__in=numbers) if numbers else rows
-    for row in chosen.iterator(chunk_size=ENTRIES_PER_FETCH):
+    entries = AuditEntry.objects.all()
+    return _stored(entries.filter(number__in=numbers) if numbers else entries, renamed)
+
+
+def _stored(entries: QuerySet[AuditEntry], renamed: RenamedHashes) -> Iterator[StoredEntry]:
+    rows = entries.order_by("number", "pk").values_list(*STORED_COLUMNS)
+    for row in rows.iterator(chunk_size=ENTRIES_PER_FETCH):
         entry = StoredEntry._make((*row, renamed))
         yield entry._replace(data=_parsed(entry.data))
 
@@ -251,20 +266,23 @@ def _parsed(text: Any) -> Any:
         return UNREADABLE
 
 
-def check(on_entry: Callable[[StoredEntry], None] = lambda entry: None) -> tuple[int, Finding | None]:
+def check(
+    on_entry: Callable[[StoredEntry, bool], None] = lambda entry, is_intact: None,
+) -> tuple[int, Finding | None]:
     """Verify the log. Return the number of entries and the first damage, or None.
 
-    Call `on_entry` with each entry in order. The head stays locked, so nothing is appended until the caller's
-    transaction ends.
+    Call `on_entry` with each entry in order, and whether it matches its own hash. The head stays locked, so nothing is
+    appended until the caller's transaction ends.
     """
     with transaction.atomic():
         head = AuditHead.objects.select_for_update().filter(pk=HEAD_ID).first()  # blocks appends
         number, last_hash, is_fine = 0, "", True
         renamed = _renamed_hashes()
         for entry in _read(renamed):
-            is_fine = is_fine and hash_chain.continues(entry, number + 1, last_hash)
+            is_intact = entry.matches_hash()
+            is_fine = is_fine and is_intact and (entry.number, entry.previous_hash) == (number + 1, last_hash)
             number, last_hash = number + 1, entry.hash
-            on_entry(entry)
+            on_entry(entry, is_intact)
         return _diagnose(head, renamed) if not is_fine else (number, _check_end(head, number, last_hash))
 
 

@@ -24,8 +24,6 @@ from django.db.models import Max
 
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
-from heygen_portal.trail.raw_values import AsText
-from sessions.integrity.diagnosis import data_of
 from sessions.models import SessionSeal, StreamingSession
 
 # Seals that are older have no neighbour in a transaction that is still open.
@@ -80,10 +78,11 @@ def is_lost() -> bool:
     """
     path = _path()
     anchored = AuditEntry.objects.filter(kind=AuditEntry.Kind.ANCHORED).order_by("-number")
-    noted = anchored.values_list(AsText("data")).first()
-    if path is None or noted is None:
+    number = anchored.values_list("number", flat=True).first()
+    if path is None or number is None:
         return False
-    data = data_of(noted[0])
+    newest = next(audit_log.intact(AuditEntry.objects.filter(number=number)), None)
+    data: Any = newest.data if newest else None
     count = data.get("count") if isinstance(data, dict) else None
     if not isinstance(count, int) or not 0 < count <= sys.maxsize:
         return True  # a forged entry

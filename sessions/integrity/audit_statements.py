@@ -19,8 +19,11 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 
+from heygen_portal.models import Invitation
+from heygen_portal.people.invitations import joining
 from heygen_portal.trail import audit_log, statements
 from heygen_portal.trail.models import AuditEntry
+from heygen_portal.trail.raw_values import AsText
 from heygen_portal.trail.statements import ROWS, Table
 from sessions.integrity.compiled_query import CompiledQuery
 from sessions.integrity.fault import Fault, compared
@@ -28,6 +31,7 @@ from sessions.integrity.scope import BATCH_ROWS, MAX_FAULTS, CheckCounts, Memory
 from sessions.lifecycle.coverage import AUDIT_FORMAT, AUDITED, AUDITED_SINCE, EXPORT
 
 Kind = AuditEntry.Kind
+INVITATION = "invitation"  # the name of their table in faults
 # Rows stated by one audit entry of an upgrade.
 ROWS_PER_ENTRY = 200
 
@@ -47,10 +51,16 @@ def _faults(counts: CheckCounts, limits: MemoryLimits) -> Iterator[Fault]:
         if first.is_too_large:
             continue
         counts.entries, counts.rows["audit_entry"] = entries, entries
+        changed = dict(first.changed)
         if chain_fault:
             kind, number, column = chain_fault
+            if kind != "changed":  # other numbers, after entries were deleted, inserted or swapped, are no changes
+                changed = {number: column for number, column in changed.items() if column}
             table = "audit_head" if kind in ("headless", "head_forged") else "audit_entry"
+            changed.pop(number, None)
             yield Fault(kind, number=number, table=table, row=str(number), column=column)
+        for number, column in changed.items():
+            yield Fault("changed", number=number, table="audit_entry", row=str(number), column=column)
         yield from first.compare(counts)
         for share in range(1, shares):
             following = _AuditPass(share, shares, limits)
@@ -70,11 +80,21 @@ class _AuditPass:
         self.stated: dict[tuple[str, str], dict[str, Any]] = {}
         self.entry_number_of: dict[tuple[str, str], int] = {}
         self.format = 0  # of the audit log: which tables it states every row of
+        self.changed: dict[int, str] = {}  # entries that do not match their hash, and which column was changed
         self.is_too_large = False
 
-    def read_entry(self, entry: audit_log.StoredEntry) -> None:
-        """Store the statements of an entry."""
+    def read_entry(self, entry: audit_log.StoredEntry, is_intact: bool) -> None:
+        """Store the statements of an entry, unless it does not match its own hash."""
         data = entry.data if isinstance(entry.data, dict) else {}
+        if entry.kind == Kind.RECORD_UPGRADED or entry.number == 1:
+            # Even if the entry was changed: with a higher format, no row needs fewer statements.
+            complete = data.get(audit_log.IS_COMPLETE)
+            self.format = max(self.format, complete if isinstance(complete, int) else 0)
+        if not is_intact:
+            # A row that replaced names may explain is named with the closed account's entry.
+            if len(self.changed) < MAX_FAULTS and not entry.may_be_renamed():
+                self.changed[entry.number] = entry.changed_column()
+            return
         if entry.kind == Kind.EXPORTED and ROWS not in data:
             self._store(entry.number, EXPORT.name, str(entry.about).replace("-", ""), _legacy_export(entry, data))
         for table, key, values in statements.stated_in(data):
@@ -83,9 +103,6 @@ class _AuditPass:
                 self._store(entry.number, table, key, {**values, **since})
         for table, key in statements.deleted_in(data):
             self.stated.pop((table, key), None)
-        if entry.kind == Kind.RECORD_UPGRADED or entry.number == 1:
-            complete = data.get(audit_log.IS_COMPLETE)
-            self.format = max(self.format, complete if isinstance(complete, int) else 0)
 
     def _store(self, number: int, table: str, key: str, values: Mapping[str, Any]) -> None:
         if self._is_in_share(table, key) and not self.is_too_large:
@@ -142,6 +159,26 @@ class _AuditPass:
 
     def _fault(self, kind: Any, table: Table, key: str, column: str) -> Fault:
         return Fault(kind, number=self.entry_number_of.get((table.name, key)), table=table.name, row=key, column=column)
+
+
+def invitation_faults() -> Iterator[Fault]:
+    """Yield the columns of open invitations that are not as the audit log says, up to `MAX_FAULTS`.
+
+    Such an invitation is withdrawn when it is used. Others admit nobody.
+    """
+    yield from islice(_invitation_faults(), MAX_FAULTS)
+
+
+def _invitation_faults() -> Iterator[Fault]:
+    for pk in Invitation.objects.unused().order_by().values_list(AsText("pk"), flat=True):
+        yield from compared(partial(_faults_of_invitation, pk), INVITATION, row=pk)
+
+
+def _faults_of_invitation(pk: str) -> Iterator[Fault]:
+    with transaction.atomic():
+        columns = joining.changed_columns(Invitation.objects.select_related("group").get(pk=pk))
+    for column in columns:
+        yield Fault("row_changed", table=INVITATION, row=pk, column=column)
 
 
 def _rows(table: Table, _session: object = None) -> QuerySet[Any]:

@@ -116,6 +116,7 @@ TABLE_NAMES = {
     "persona": _("persona"),
     "persona_version": _("persona version"),
     "video": _("recorded video"),
+    "invitation": _("invitation"),
     "audit_entry": _("audit entry"),
     "audit_head": _("audit log head"),
     "anchors_file": _("anchor file lines"),
@@ -176,13 +177,13 @@ class Fault:
         return None
 
 
-def compared(find: Callable[[], Iterable[Fault]], table: str, session: str = "") -> Iterator[Fault]:
+def compared(find: Callable[[], Iterable[Fault]], table: str, session: str = "", row: str = "") -> Iterator[Fault]:
     """Yield the faults that `find` returns.
 
-    An unexpected exception is logged and becomes a fault of the table or session, so that verification continues.
+    An unexpected exception is logged and becomes a fault of the table, session or row, so that verification continues.
     """
     try:
         yield from find()
     except Exception:
-        logger.exception("Could not compare %s %s", table, session)
-        yield Fault("uncompared", session, table=table, row=session)
+        logger.exception("Could not compare %s %s", table, session or row)
+        yield Fault("uncompared", session, table=table, row=session or row)

@@ -91,6 +91,7 @@ def faults(counts: CheckCounts | None = None, limits: MemoryLimits = DEFAULT_LIM
     with invalid_utf8_allowed(connection):
         yield from compared(partial(audit_statements.faults, counts, limits), "audit_entry")
         yield from compared(partial(role_permissions.faults, counts), "role_permission")
+        yield from compared(audit_statements.invitation_faults, audit_statements.INVITATION)
         yield from compared(partial(_session_faults, counts, limits), "session")
         yield from compared(_conversations_without_session, CONVERSATION.name)
         yield from compared(worker_columns.faults, "session")

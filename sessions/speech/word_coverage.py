@@ -5,14 +5,10 @@ Otherwise an emptied signature would pass for one of an earlier version.
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
-
 from django.db import transaction
 
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
-from heygen_portal.trail.raw_values import AsText
 from sessions.models import Utterance
 
 Kind = AuditEntry.Kind
@@ -23,16 +19,11 @@ SIGNED_FROM = "words_signed_from_line"
 def first_signed_line() -> int | None:
     """Return the primary key from which on every line is signed, or None if no entry says so.
 
-    Verification of the audit log finds out whether its entries were changed.
+    An entry that was changed since is not believed.
     """
-    found = []
-    entries = AuditEntry.objects.filter(kind=Kind.RECORD_UPGRADED).order_by("number")
-    for text in entries.values_list(AsText("data"), flat=True):
-        with suppress(TypeError, ValueError, RecursionError):
-            data = json.loads(text)
-            if isinstance(data, dict) and isinstance(data.get(SIGNED_FROM), int):
-                found.append(data[SIGNED_FROM])
-    return min(found, default=None)
+    entries = audit_log.intact(AuditEntry.objects.filter(kind=Kind.RECORD_UPGRADED))
+    stated = (entry.data.get(SIGNED_FROM) for entry in entries if isinstance(entry.data, dict))
+    return min((line for line in stated if isinstance(line, int)), default=None)
 
 
 def state_signed_lines() -> None:

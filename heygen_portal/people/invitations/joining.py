@@ -5,7 +5,7 @@ OIDC_DOMAINS lists the domains for single sign-on.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import Group, User
@@ -55,7 +55,7 @@ def withdraw_if_changed(request: HttpRequest, invitation: Invitation) -> bool:
 
     The withdrawal is recorded. An invitation that was used, withdrawn or replaced counts as changed if it is open.
     """
-    if not (changed := _changed_columns(invitation)):
+    if not (changed := changed_columns(invitation)):
         return False
     with transaction.atomic():
         if Invitation.objects.unused().filter(pk=invitation.pk).update(revoked_at=timezone.now()):
@@ -70,18 +70,18 @@ def withdraw_changed_for(request: HttpRequest, email: str) -> None:
         withdraw_if_changed(request, invitation)
 
 
-def _changed_columns(invitation: Invitation) -> list[str]:
+def changed_columns(invitation: Invitation) -> list[str]:
     """Return the columns that differ from what the audit log says about an open invitation."""
     about = AuditEntry.objects.filter(**{f"data__{audit_log.INVITATION_KEY}": str(invitation.pk)})
-    entry = about.filter(kind=AuditEntry.Kind.INVITED).order_by("number").first()
+    entry = next(audit_log.intact(about.filter(kind=AuditEntry.Kind.INVITED)), None)
     if entry is None:
         return ["id"]
     later = AuditEntry.objects.filter(kind=AuditEntry.Kind.INVITED, about=entry.about, number__gt=entry.number)
     found = {
         "email": entry.about != invitation.email,
         "group": entry.data.get("roles") != [[], [invitation.group.name]],
-        "invited_by": entry.by_id != invitation.invited_by_id,
-        "expires_at": entry.at + INVITATION_LIFETIME < timezone.now(),
+        "invited_by": entry.by != invitation.invited_by_id,
+        "expires_at": datetime.fromisoformat(entry.at) + INVITATION_LIFETIME < timezone.now(),
         "used_at": about.filter(kind=AuditEntry.Kind.JOINED).exists(),
         "revoked_at": about.filter(kind=AuditEntry.Kind.INVITATION_REVOKED).exists() or later.exists(),
     }

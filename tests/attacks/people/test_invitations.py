@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
+from django.db import connection
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from django.utils import timezone
@@ -13,7 +14,9 @@ from django.utils import timezone
 from heygen_portal.models import Invitation
 from heygen_portal.people.access import roles
 from heygen_portal.people.invitations import inviting, joining
+from heygen_portal.trail import db_triggers
 from heygen_portal.trail.models import AuditEntry
+from sessions.integrity import audit_statements
 from tests.people.test_invitations import INES, address
 from tests.support.factories import UserFactory
 
@@ -155,6 +158,8 @@ def test_an_invitation_changed_by_sql_is_refused_and_recorded(client: Client, in
     invitation = invite(inviter, roles.END_USER)
     link = address(invitation)
     Invitation.objects.update(**CHANGES[column]())
+    named = [(fault.row.replace("-", ""), fault.column) for fault in audit_statements.invitation_faults()]
+    assert named == [(invitation.pk.hex, column)]
     page = client.post(link, INES, headers={"accept-language": "en"})
     assert (page.status_code, User.objects.filter(first_name="Inés").exists()) == (410, False)
     assert "no longer matches what the audit log says" in page.content.decode()
@@ -162,6 +167,18 @@ def test_an_invitation_changed_by_sql_is_refused_and_recorded(client: Client, in
     assert (entry.kind, entry.data["changed"]) == (AuditEntry.Kind.INVITATION_REVOKED, [column])
     assert client.get(link).status_code == 410
     assert AuditEntry.objects.latest("number") == entry
+
+
+def test_an_invitation_changed_along_with_its_audit_entry_is_refused_and_named(client: Client, inviter: User) -> None:
+    link = address(invite(inviter, roles.END_USER))
+    assert not list(audit_statements.invitation_faults())
+    Invitation.objects.update(**CHANGES["group"]())
+    entry = AuditEntry.objects.get(kind=AuditEntry.Kind.INVITED)
+    entry.data["roles"] = [[], [roles.ADMINISTRATOR.group]]
+    with db_triggers.disabled(connection):
+        AuditEntry.objects.filter(pk=entry.pk).update(data=entry.data)
+    assert [fault.column for fault in audit_statements.invitation_faults()] == ["id"]
+    assert client.post(link, INES).status_code == 410
 
 
 @pytest.mark.parametrize("over", ["used", "withdrawn", "replaced"])

@@ -19,6 +19,7 @@ from heygen_portal.trail.models import AuditEntry
 from sessions.integrity import anchors, audit_statements, diagnosis, nightly_check, verification
 from sessions.lifecycle import events
 from sessions.models import HistoryCheck, SessionEvent
+from sessions.retention import erasure
 from tests.sessions.tampering import Rows, ended_session, event_row, execute_as_owner, overwrite, rewrite_record
 from tests.support.factories import UserFactory
 
@@ -54,6 +55,37 @@ def test_statements_with_invalid_keys_columns_and_values_are_named() -> None:
         assert ("audit_entry", 2) in {(fault.table, fault.number) for fault in found}
         assert "uncompared" not in {fault.kind for fault in found}
     assert ("audit_entry", 2) in named(check())
+
+
+def test_a_changed_audit_entry_is_named_and_its_statements_are_not_believed() -> None:
+    """The rows were changed along with the statements, so that they agree."""
+    assert audit_statements.upgrade()
+    *changed, whole = [check() for _ in range(3)]
+    numbers = set()
+    for each in changed:
+        entry = AuditEntry.objects.get(
+            kind=AuditEntry.Kind.RECORD_CHECKED, about=str(each), data__rows__check__has_key=str(each.pk)
+        )
+        execute_as_owner("UPDATE avatar_sessions_historycheck SET sessions = 77 WHERE id = %s", each.pk)
+        entry.data["rows"]["check"][str(each.pk)]["sessions"] = 77
+        overwrite_entry(entry.number, entry.data)
+        numbers.add(entry.number)
+    found = list(verification.faults())
+    assert {fault.number for fault in found if fault.table == "audit_entry"} == numbers
+    assert {fault.row for fault in found if fault.table == "check"} == {str(each.pk) for each in changed}
+    assert AuditEntry.objects.filter(data__rows__check__has_key=str(whole.pk)).exists()
+
+
+def test_a_forged_closing_of_an_account_erases_nothing() -> None:
+    session = ended_session()
+    session.utterances.create(who="user", by="text", text="Hola", source="portal")
+    audit_log.record_by(None, None, AuditEntry.Kind.ACCOUNT_CLOSED, UserFactory.create())
+    assert len(audit_log.closed_accounts()) == 1
+    overwrite_entry(1, {"person": session.user_id})
+    execute_as_owner("UPDATE heygen_portal_auditentry SET at = '2999-01-01 00:00:00' WHERE number = 1")
+    assert audit_log.closed_accounts() == {session.user_id: None}
+    assert erasure.erase_of_closed_accounts() == 0
+    assert ("audit_entry", 1) in named(check())
 
 
 @pytest.mark.parametrize("speech", [[[1]], {"a": 1}, [{}]])
