@@ -7,6 +7,7 @@ import asyncio
 import gc
 import json
 import os
+from functools import partial
 from typing import Any
 
 from heygen_portal import production
@@ -24,10 +25,11 @@ from heygen_portal.env import env
 from heygen_portal.health import access, readiness
 from heygen_portal.people.access.second_factor import SecondFactorSocketMiddleware
 from heygen_portal.runtime import background
+from heygen_portal.runtime.metrics import snapshots
 from heygen_portal.server.origins import OwnOriginMiddleware
 from heygen_portal.server.request_limiter import RequestLimiter
 from sessions.actions import limits_cover
-from sessions.health import watch, work
+from sessions.health import metrics_page, watch, work
 from sessions.models import Purpose
 from sessions.staff.board_consumer import BoardConsumer
 from sessions.web.session_consumer import SessionConsumer
@@ -39,6 +41,7 @@ request_limiter = RequestLimiter(env.int("REQUESTS_AT_ONCE", 20))
 LIVE_PATHS = ("/health", "/health/live")
 READY_PATH = "/health/ready"
 WORK_PATH = "/health/work"
+METRICS_PATH = "/metrics"
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
@@ -57,9 +60,12 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
             is_ready = all(state == readiness.OK for state in states.values())
             await send_json(send, 200 if is_ready else 503, states)
             return
-        if scope["path"] == WORK_PATH:
+        if scope["path"] in (WORK_PATH, METRICS_PATH):
             if not access.is_allowed(scope):
                 await send_json(send, 403, {"status": "forbidden"})
+                return
+            if scope["path"] == METRICS_PATH:
+                await send_bytes(send, 200, await metrics_page.content(), metrics_page.CONTENT_TYPE)
                 return
             report = await work.check()
             await send_json(send, 503 if report["status"] == "failing" else 200, report)
@@ -72,9 +78,13 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
 
 async def send_json(send: Any, status: int, content: dict[str, Any]) -> None:
     """Answer a request with `content` as JSON, which no cache may keep."""
-    body = json.dumps(content).encode()
+    await send_bytes(send, status, json.dumps(content).encode(), "application/json")
+
+
+async def send_bytes(send: Any, status: int, body: bytes, content_type: str) -> None:
+    """Answer a request with `body`, which no cache may keep."""
     headers = [
-        (b"content-type", b"application/json"),
+        (b"content-type", content_type.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
     ]
@@ -101,6 +111,7 @@ application = ProtocolTypeRouter(
 
 background.on_startup(watch.start)
 background.on_startup(limits_cover.start)
+background.on_startup(partial(snapshots.start, "web"))
 
 # Exclude all imported objects from garbage collection. Walking them every few thousand messages would pause every
 # request for a tenth of a second.

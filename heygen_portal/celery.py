@@ -8,7 +8,14 @@ from typing import Any
 
 from celery import Celery, bootsteps
 from celery.schedules import crontab
-from celery.signals import beat_init, celeryd_init, worker_init, worker_process_shutdown, worker_shutting_down
+from celery.signals import (
+    beat_init,
+    celeryd_init,
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_shutting_down,
+)
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
@@ -16,6 +23,7 @@ from heygen_portal import production
 from heygen_portal.runtime import background
 from heygen_portal.runtime.jobs import alive, job_loop, queues
 from heygen_portal.runtime.jobs.worker_shutdown import this_worker
+from heygen_portal.runtime.metrics import snapshots
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
 
@@ -79,6 +87,17 @@ def _refuse_unsafe_settings(**about: Any) -> None:
         production.refuse_unsafe_settings()
     except ImproperlyConfigured as exc:
         raise SystemExit(str(exc)) from exc  # Celery only logs other exceptions of a receiver
+
+
+@worker_process_init.connect
+def _measure_worker(**about: Any) -> None:
+    """Exchange the metrics of a process of the pool, which is forked without threads."""
+    snapshots.start("worker")
+
+
+@beat_init.connect
+def _measure_beat(**about: Any) -> None:
+    snapshots.start("beat")
 
 
 @worker_init.connect

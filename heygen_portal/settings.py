@@ -135,6 +135,7 @@ HEALTH_PROVIDER_MINUTES = env.int("HEALTH_PROVIDER_MINUTES", 10)  # since the pr
 HEALTH_CHECK_HOURS = env.int("HEALTH_CHECK_HOURS", 48)  # since the last integrity check
 HEALTH_SYNC_HOURS = env.int("HEALTH_SYNC_HOURS", 48)  # since the last sync of the catalogue
 HEALTH_BACKUP_HOURS = env.int("HEALTH_BACKUP_HOURS", 26)  # since the last backup
+METRICS_SECONDS = env.int("METRICS_SECONDS", 15)  # between two snapshots of a process's metrics
 # Staff are mailed about a check that has failed for so long, and again when it passes.
 INCIDENT_MINUTES = env.int("INCIDENT_MINUTES", 5)
 # A file that `manage.py backup`, or another backup, touches when it has succeeded. Empty: backups are not monitored.

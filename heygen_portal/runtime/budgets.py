@@ -26,7 +26,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from heygen_portal.runtime import client_address
+from heygen_portal.runtime import client_address, metrics
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ class TooManyRequests(Exception):
     def __init__(self, budget: str, wait_seconds: float) -> None:
         super().__init__(budget)
         self.budget = budget
+        metrics.budget_refusals.labels(budget if budget in BUDGETS else "other").inc()
         self.wait_seconds = max(1, ceil(wait_seconds))
 
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from avatars.models import ProviderAccount
 from heygen_portal.providers.contract.provider import OpenSession
+from heygen_portal.runtime import metrics
 from heygen_portal.runtime.jobs import due_rows, each_row
 from heygen_portal.runtime.text import graphemes
 from heygen_portal.trail.raw_values import AsText, IsoText
@@ -292,6 +293,9 @@ def _claim_together(due: QuerySet[StreamingSession], now: datetime) -> list[Stre
     retrying, ending, continuing = [], defaultdict(list), []
     with transaction.atomic():
         rows = list(due_rows.lock_unclaimed(due.select_related("account"))[:ROWS_PER_TICK])
+        for row in rows:
+            if row.deadline_at:
+                metrics.deadline_lateness.observe(max(0.0, (now - row.deadline_at).total_seconds()))
         without_frame = first_frame.deadlines([row for row in rows if row.status == Status.CONNECTING], now)
         for session in rows:
             if session.status == Status.STOPPING:

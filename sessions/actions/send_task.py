@@ -22,6 +22,7 @@ from heygen_portal.providers.contract.provider import (
     SessionGone,
     TaskKind,
 )
+from heygen_portal.runtime import metrics
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.actions import deadlines
@@ -112,6 +113,7 @@ async def deliver(session: StreamingSession, task: SessionTask, give_command: Gi
         task.status = SessionTask.Status.FAILED
         task.failure = _task_failure(exc)
     task.latency = timezone.now() - task.created_at
+    metrics.texts.labels(task.status).inc()
     await in_thread(_record_outcome)(task)
     if isinstance(failure, SessionGone):
         await stop(session, EndReason.PROVIDER_ENDED, end_evidence.provider_failed(failure))

@@ -26,7 +26,7 @@ from django.utils import timezone
 
 from avatars.models import Persona
 from heygen_portal.providers.contract.provider import LimitReached, RoomAccess
-from heygen_portal.runtime import background
+from heygen_portal.runtime import background, metrics
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.actions import provision, queries, stop
@@ -263,7 +263,9 @@ class StartAttempt:
                 pass  # the next renewal of this process's lease restores the entry
             elif position.is_offered:
                 try:
-                    return await self._open_session()
+                    session = await self._open_session()
+                    metrics.queue_wait.observe((timezone.now() - self._waits_since).total_seconds())
+                    return session
                 except NoFreeSlot:  # the limit was lowered meanwhile
                     await in_thread(queue.return_offer)(self.address.channel)
             elif position != sent:

@@ -18,6 +18,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from heygen_portal.runtime import metrics
 from heygen_portal.runtime.jobs import due_rows
 from heygen_portal.trail import statements
 from sessions.capacity import quotas
@@ -113,6 +114,8 @@ def _book(session_ids: Sequence[UUID]) -> int:
         }
         events.append_each(booked, are_over=True)
         StreamingSession.objects.filter(pk__in=[session.pk for session in ended]).update(booked_at=timezone.now())
+    for milliseconds in (turn for total in totals for turn in total.answers_ms):
+        metrics.turns.observe(milliseconds / 1000)
     return len(ended)
 
 

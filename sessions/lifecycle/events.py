@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
+from heygen_portal.runtime import metrics
 from heygen_portal.trail import hash_chain, statements
 from sessions.lifecycle import broadcast, coverage, event_sql
 from sessions.lifecycle.event_kinds import EventKind
@@ -111,6 +112,7 @@ def _insert_next(session_id: UUID, number: int, last_hash: str, entry: Entry, up
     if len(_last_appended) >= MAX_GUESSES:
         _last_appended.clear()
     _last_appended[session_id] = row.number, row.hash
+    _count([row])
     broadcast.notify_board([entry.kind])
     return True
 
@@ -169,6 +171,15 @@ def _store(rows: Sequence[SessionEvent], last: Sequence[SessionEvent], *, are_ov
     )
     if are_over:
         SessionSeal.objects.bulk_create([SessionSeal.of(row) for row in last])
+    _count(rows)
+
+
+def _count(rows: Sequence[SessionEvent]) -> None:
+    for row in rows:
+        metrics.events.labels(row.kind if row.kind in _KINDS else "other").inc()
+
+
+_KINDS = frozenset(map(str, EventKind))
 
 
 def _next_event(

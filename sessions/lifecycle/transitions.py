@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from avatars.models import Persona
 from heygen_portal.providers.contract.provider import ProviderSession
+from heygen_portal.runtime import metrics
 from heygen_portal.runtime.jobs import each_row
 from heygen_portal.trail import statements
 from sessions.lifecycle import broadcast, coverage, events, first_frame
@@ -94,6 +95,7 @@ def transition(session: StreamingSession, to: Status, *preceding: Entry, **chang
             _update_conversation_ends([session])
         events.append(session.pk, *preceding, _apply_move(session, to, changes), is_over=to == Status.ENDED)
         broadcast.publish_status(session)
+    _measure(session, to)
     return True
 
 
@@ -112,6 +114,17 @@ def transition_all(sessions: Sequence[StreamingSession], to: Status, **changes: 
     moved = {session.pk: _apply_move(session, to, changes) for session in sessions}
     events.append_each(moved, are_over=to == Status.ENDED)
     broadcast.publish_statuses(sessions)
+    for session in sessions:
+        _measure(session, to)
+
+
+def _measure(session: StreamingSession, to: Status) -> None:
+    """Count a move. The row may be damaged: neither its time nor its reason need be valid."""
+    if to == Status.LIVE and isinstance(session.created_at, datetime):
+        metrics.first_frame.observe((timezone.now() - session.created_at).total_seconds())
+    elif to == Status.ENDED:
+        reason = session.end_reason if session.end_reason in EndReason.values else "other"
+        metrics.session_ends.labels(reason).inc()
 
 
 def _move_unread(
@@ -240,6 +253,7 @@ def request(
         requested = Entry(EventKind.REQUESTED, details | stated)
         moved = Entry(EventKind.STATUS, {"from": Status.REQUESTED, "to": Status.CREATING})
         events.begin(session.pk, requested, moved)
+    metrics.session_starts.inc()
     return session
 
 

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from heygen_portal.people.access.live_access import Claim, Loss
 from heygen_portal.people.preferences import time_zones
-from heygen_portal.runtime import background, budgets, client_address
+from heygen_portal.runtime import background, budgets, client_address, metrics
 from heygen_portal.runtime.budgets import TooManyRequests
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
@@ -57,6 +57,7 @@ Handler = Callable[[Any, dict[str, Any]], Coroutine[Any, Any, None]]
 
 # The open sockets of this process.
 _open_sockets: set[PageSocket] = set()
+metrics.sockets.set_function(lambda: len(_open_sockets))
 
 
 async def _close_all_for_shutdown() -> None:

@@ -87,7 +87,9 @@ class HeyGen(Provider):
         is_bearer: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._client = ApiClient(base_url, api_key, wire.REFUSALS, is_bearer=is_bearer, transport=transport)
+        self._client = ApiClient(
+            base_url, api_key, wire.REFUSALS, is_bearer=is_bearer, transport=transport, kind="heygen"
+        )
 
     @classmethod
     def connect(cls, account: Account) -> Self:

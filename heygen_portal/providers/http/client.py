@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import httpx
 
 from heygen_portal.providers.contract.provider import CredentialRefused, NotSent, ProviderRejected, ProviderUnreachable
-from heygen_portal.providers.http import downloads, parsing
+from heygen_portal.providers.http import calls, downloads, parsing
 from heygen_portal.providers.http.transport import AiohttpTransport
 from heygen_portal.runtime import client_address
 
@@ -43,7 +43,10 @@ class ApiClient:
         *,
         is_bearer: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
+        kind: str = "other",
     ) -> None:
+        """Create a client. `kind` is the provider's name in the metrics."""
+        self._kind = kind
         self._api_key = api_key
         self._is_bearer = is_bearer
         self._refusals = refusals
@@ -121,7 +124,8 @@ class ApiClient:
             request = self._http.build_request(method, path, headers=headers, timeout=timeout, **body)
         except UnicodeEncodeError:  # half a surrogate pair; the exception would carry the text
             raise ProviderRejected(f"{name}: a text is not valid Unicode") from None
-        return await self._send(name, request, within, may_quote=may_quote)
+        with calls.measured(self._kind, method, path):
+            return await self._send(name, request, within, may_quote=may_quote)
 
     def _credential(self, token: str) -> dict[str, str]:
         secret = token or self._api_key

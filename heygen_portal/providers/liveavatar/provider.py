@@ -97,7 +97,7 @@ class LiveAvatar(Provider):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._sandbox_limit = self.capabilities.sandbox_limit if is_sandbox else None
-        self._client = ApiClient(base_url, api_key, wire.REFUSALS, transport=transport)
+        self._client = ApiClient(base_url, api_key, wire.REFUSALS, transport=transport, kind="liveavatar")
 
     @classmethod
     def connect(cls, account: Account) -> Self:

@@ -22,6 +22,7 @@ from celery.exceptions import Ignore
 from celery.schedules import crontab
 from redis.exceptions import RedisError
 
+from heygen_portal.runtime import metrics
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.jobs import alive, job_loop, leader, marks
 from heygen_portal.runtime.jobs.leader import Leadership
@@ -85,6 +86,7 @@ class SteadyScheduler(Scheduler):
         if not self._leads():
             alive.renew()
             return leader.RENEW_AFTER_S
+        metrics.ticks.inc()
         entries = self._entries()
         for entry in entries:
             if self._seconds_until_due(entry) > 0:
@@ -153,6 +155,7 @@ class SteadyScheduler(Scheduler):
             logger.exception("%s could not be sent", entry.name)
             is_sent = False
         if not is_crontab:
+            metrics.job_lateness.observe(max(0.0, now - self._next_at.get(entry.name, now)))
             self._plan_next(entry, now)
             if is_sent:
                 self._sent_at[entry.name] = now
@@ -257,11 +260,23 @@ class PortalTask(Task[Any, Any]):
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         pause_s, term = self.request.get(PAUSE_HEADER), self.request.get(TERM_HEADER)
         if pause_s and (_is_of_earlier_term(term, self.app) or _began_recently(self.name, pause_s)):
+            metrics.jobs.labels(self.name, "skipped").inc()
             raise Ignore
+        request: Any = self.request
+        request.portal_began_at = time.monotonic()
 
     def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        self._measure("done")
         if self.request.get(PAUSE_HEADER):
             marks.put(marks.of_job(self.name))
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        self._measure("failed")
+
+    def _measure(self, outcome: str) -> None:
+        metrics.jobs.labels(self.name, outcome).inc()
+        if began_at := getattr(self.request, "portal_began_at", None):
+            metrics.job_time.labels(self.name).observe(time.monotonic() - began_at)
 
 
 def _is_of_earlier_term(term: int | None, app: Any) -> bool:
