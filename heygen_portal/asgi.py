@@ -24,6 +24,7 @@ from django.urls import path
 from heygen_portal.env import env
 from heygen_portal.health import access, readiness
 from heygen_portal.people.access.second_factor import SecondFactorSocketMiddleware
+from heygen_portal.postgresql import base as postgresql
 from heygen_portal.runtime import background
 from heygen_portal.runtime.metrics import snapshots
 from heygen_portal.server.origins import OwnOriginMiddleware
@@ -35,6 +36,7 @@ from sessions.staff.board_consumer import BoardConsumer
 from sessions.web.session_consumer import SessionConsumer
 
 # Hashing a password deliberately uses a third of a second of CPU time.
+DATABASE_TIMEOUT_S = 5.0
 SIGN_IN_PATHS = ("/accounts/", "/admin/login/")
 sign_in_limiter = RequestLimiter(4)
 request_limiter = RequestLimiter(env.int("REQUESTS_AT_ONCE", 20))
@@ -109,6 +111,7 @@ application = ProtocolTypeRouter(
     }
 )
 
+background.on_startup(lambda: postgresql.limit_waits(DATABASE_TIMEOUT_S))
 background.on_startup(watch.start)
 background.on_startup(limits_cover.start)
 background.on_startup(partial(snapshots.start, "web"))

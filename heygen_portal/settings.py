@@ -113,6 +113,17 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
     # A file, as in production, because threads cannot share a database in memory.
     DATABASES["default"]["TEST"] = {"NAME": VAR / "test.sqlite3"}
+elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    DATABASES["default"]["ENGINE"] = "heygen_portal.postgresql"
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 5,
+        # A server whose machine or network is gone: after 10 s of silence, three probes, 3 s apart.
+        "keepalives_idle": 10,
+        "keepalives_interval": 3,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
+        **DATABASES["default"].get("OPTIONS", {}),
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 MEDIA_ROOT = VAR / "media"
 # "X-Accel-Redirect" (nginx) or "X-Sendfile" (Apache, lighttpd), for a proxy that can read MEDIA_ROOT.

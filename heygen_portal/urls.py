@@ -33,3 +33,5 @@ urlpatterns = [
     path("", include("avatars.urls")),
     path("", include("sessions.urls")),
 ]
+
+handler500 = "heygen_portal.runtime.refusals.server_error"

@@ -184,6 +184,11 @@ class PortalUnavailable(SessionError):
     words = _("The portal is not available. This page keeps trying.")
 
 
+class StorageAway(SessionError):
+    code = "storage_away"
+    words = _("The portal cannot reach its database at the moment. Try again in a few seconds.")
+
+
 class Internal(SessionError):
     code = "internal"
     words = _("Something went wrong on our side. Try again.")

@@ -30,8 +30,10 @@ _this_thread = threading.local()
 _sends_after_return: ContextVar[list[Send] | None] = ContextVar("afterwards", default=None)
 
 
-def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+def in_thread(function: Callable[P, T], executor: ThreadPoolExecutor | None = None) -> Callable[P, Awaitable[T]]:
     """Return an async version of a short function that touches the database.
+
+    `executor` is for what must not wait behind other calls, on PostgreSQL.
 
     `database_sync_to_async` by default (thread_sensitive=True) runs all sockets of a process and all other
     synchronous code in one thread, so one slow page would block every chat.
@@ -39,7 +41,7 @@ def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     # Read from the settings: `connection` is a thread-critical asgiref local, and reading it inside an event loop
     # would create an unused connection.
     is_sqlite = str(connections.settings[DEFAULT_DB_ALIAS]["ENGINE"]).endswith("sqlite3")
-    executor = _sqlite_executor if is_sqlite else None
+    threads = _sqlite_executor if is_sqlite else executor
 
     @wraps(function)
     async def called(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -59,7 +61,7 @@ def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
             return result
 
         try:
-            return await database_sync_to_async(call, thread_sensitive=False, executor=executor)()
+            return await database_sync_to_async(call, thread_sensitive=False, executor=threads)()
         finally:
             for send in sends:
                 background.send_soon(send)

@@ -1,13 +1,20 @@
-"""HTTP 429 responses for used-up budgets, as a page or JSON."""
+"""HTTP responses without a result: 429 for used-up budgets, 503 while the database does not answer."""
 
 from __future__ import annotations
 
+import sys
+
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template import loader
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.translation import ngettext
+from django.views import defaults
 
 from heygen_portal.runtime.budgets import TooManyRequests
+
+OUTAGE_RETRY_S = 5
 
 
 def retry_message(wait_seconds: int) -> str:
@@ -51,5 +58,15 @@ def refusal_response(request: HttpRequest, refusal: TooManyRequests) -> HttpResp
         payload = {"code": "too_many_requests", "words": words, "wait_seconds": refusal.wait_seconds}
         response = JsonResponse(payload, status=429)
     response["Retry-After"] = str(refusal.wait_seconds)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer after an exception. An outage of the database is no error of the portal, and over soon."""
+    if not isinstance(sys.exception(), (OperationalError, InterfaceError)):
+        return defaults.server_error(request)
+    response = HttpResponse(loader.get_template("503.html").render(), status=503)
+    response["Retry-After"] = str(OUTAGE_RETRY_S)
     response["Cache-Control"] = "no-store"
     return response

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 from django.db import DatabaseError, transaction
@@ -15,6 +16,9 @@ from sessions.models import QueueEntry
 from sessions.presence import tabs
 
 logger = logging.getLogger(__name__)
+
+# The lease must not run out because other calls hold all threads.
+_lease_thread = ThreadPoolExecutor(1, thread_name_prefix="lease")
 
 
 class WebProcess:
@@ -51,7 +55,7 @@ class WebProcess:
         """
         renewing = self._renewing
         if renewing is None or renewing.done() or renewing.get_loop() is not asyncio.get_running_loop():
-            await in_thread(tabs.renew_lease)(self.id)
+            await in_thread(tabs.renew_lease, _lease_thread)(self.id)
             self._renewing = asyncio.create_task(self._renew_for_ever(), name="lease")
             background.on_shutdown(self.release_lease)
 
@@ -70,7 +74,7 @@ class WebProcess:
 
         If the lease had run out, restore the tabs and queue entries that were removed with it.
         """
-        if await in_thread(self._renew)(list(self._queue_entries.values())):
+        if await in_thread(self._renew, _lease_thread)(list(self._queue_entries.values())):
             for channel, session_id in list(self._sessions.items()):
                 await in_thread(tabs.enter)(session_id, self.id, channel)
 

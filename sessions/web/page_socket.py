@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone, translation
 from redis.exceptions import RedisError
 
@@ -262,6 +263,9 @@ class PageSocket(AsyncWebsocketConsumer):
             await self.refuse(exc, content)
         except TooManyRequests as exc:
             await self.refuse(errors.TooManyRequests(exc.wait_seconds, str(content["type"])), content)
+        except (OperationalError, InterfaceError):
+            logger.exception("%s failed, because the database does not answer", content["type"])
+            await self.refuse(errors.StorageAway(), content)
         except Exception:
             # The session's row has a deadline, so the worker takes care of it.
             logger.exception("%s failed", content["type"])

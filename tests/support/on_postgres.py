@@ -23,7 +23,8 @@ def as_default(url: str) -> Iterator[None]:
     In this thread and in threads started later.
     """
     before = connections.settings["default"]
-    wanted = {"default": dict(dj_database_url.parse(url))}
+    engine = "heygen_portal.postgresql" if url.startswith("postgres") else None
+    wanted = {"default": dict(dj_database_url.parse(url, engine=engine))}
     _use(connections.configure_settings(wanted)["default"])
     try:
         yield

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import select
-import socket
-import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -18,50 +15,10 @@ from local import ports
 from local import servers as local_servers
 from local.processes import Child
 from tests.support import servers
+from tests.support.forwarder import Forwarder
 from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.proof
-
-
-class Forwarder:
-    """A TCP forwarder that can stop to forward on its open connections without closing them."""
-
-    def __init__(self, target_port: int) -> None:
-        self.target_port = target_port
-        self.generation = 0
-        self.listener = socket.create_server((ports.LOOPBACK, 0))
-        self.port = int(self.listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def fall_silent(self) -> None:
-        self.generation += 1
-
-    def close(self) -> None:
-        self.listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:  # closed
-                return
-            server = socket.create_connection((ports.LOOPBACK, self.target_port))
-            threading.Thread(target=self._forward, args=(client, server, self.generation), daemon=True).start()
-
-    def _forward(self, client: socket.socket, server: socket.socket, generation: int) -> None:
-        pairs = {client: server, server: client}
-        with client, server:
-            while True:
-                readable, _, _ = select.select(list(pairs), [], [], 0.05)
-                if generation != self.generation:
-                    client.settimeout(None)
-                    while client.recv(4096):  # read and dropped, until the client gives up
-                        pass
-                    return
-                for end in readable:
-                    if not (data := end.recv(65536)):
-                        return
-                    pairs[end].sendall(data)
 
 
 def test_a_worker_continues_after_its_connections_fell_silent(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.contrib.auth.models import AnonymousUser
+from django.db import OperationalError
 
 from heygen_portal.providers.contract.provider import LimitReached, ProviderUnreachable, RoomCommand, StopReason
 from heygen_portal.runtime import budgets
+from sessions.actions import send_task
 from sessions.models import EndReason, SessionEvent, SessionTask, Status, StreamingSession
 from sessions.web import page_socket
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
@@ -110,6 +112,21 @@ async def test_closing_the_tab_starts_the_grace_period() -> None:
         session_id = await tab.go_live()
         assert (await find_session(session_id)).abandoned_at is None
     assert (await find_session(session_id)).abandoned_at is not None
+
+
+async def test_a_text_that_the_database_does_not_take_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def without_database(*args: object, **kwargs: object) -> None:
+        raise OperationalError("the database did not answer within 5 s")
+
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.go_live()
+        monkeypatch.setattr(send_task, "send_task", without_database)
+        await tab.say("task.send", ref="1", kind="talk", text="hola")
+        error = await tab.hear("error")
+    assert (error["code"], error["ref"]) == ("storage_away", "1")
 
 
 async def test_a_signed_out_person_is_turned_away() -> None:
