@@ -18,9 +18,10 @@ from heygen_portal.providers.contract.provider import OpenSession
 from heygen_portal.runtime import metrics
 from heygen_portal.runtime.jobs import due_rows, each_row
 from heygen_portal.runtime.text import graphemes
+from heygen_portal.trail import statements
 from heygen_portal.trail.raw_values import AsText, IsoText
 from sessions import errors
-from sessions.lifecycle import broadcast, end_evidence, events, first_frame, transitions, unreadable
+from sessions.lifecycle import broadcast, coverage, end_evidence, events, first_frame, transitions, unreadable
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import (
@@ -532,6 +533,19 @@ def _stop_attempts(session_id: UUID) -> int:
     rows = StreamingSession.objects.filter(pk=session_id)
     counted = rows.annotate(text=AsText("stop_attempts")).values_list("text", flat=True).first() or ""
     return min(int(counted), MAX_STOP_ATTEMPTS) if counted.isascii() and counted.isdigit() else 0
+
+
+def recorded_provider_ids(session: StreamingSession) -> set[str]:
+    """Return the session's IDs at the provider that its record states, without the one of its row."""
+    kinds = (EventKind.STATUS, EventKind.PROVIDER_ANSWERED_LATE)
+    events_with_id = SessionEvent.objects.filter(session=session.pk, kind__in=kinds)
+    stated = (
+        columns.get("provider_session_id")
+        for data in events_with_id.values_list("data", flat=True)
+        for table, _key, columns in statements.stated_in(data)
+        if table == coverage.SESSION.name
+    )
+    return {name for name in stated if isinstance(name, str) and name} - {session.provider_session_id}
 
 
 def find_unused(account: ProviderAccount, listed: set[str], refused: UUID | None = None) -> tuple[set[str], bool]:

@@ -149,18 +149,28 @@ async def _is_confirmed(session: StreamingSession, provider: Provider) -> bool:
 
     Return True if nothing runs there any more; else schedule a retry.
     """
+    why = PROVIDER_STOP_REASONS.get(session.end_reason, StopReason.CLOSED)
+    name = session.provider_session_id
     try:
-        if session.provider_session_id:
-            why = PROVIDER_STOP_REASONS.get(session.end_reason, StopReason.CLOSED)
-            await provider.stop_session(session.provider_session_id, why)
-        elif not await _close_unused(session.account, provider, await _listed_ids(provider)):
+        if not name or not await _is_stopped(provider, name, why):
+            for recorded in await in_thread(deadlines.recorded_provider_ids)(session):
+                logger.error("session %s: its provider's ID was changed; stopping %s instead", session.pk, recorded)
+                await _is_stopped(provider, recorded, why)
+        if not name and not await _close_unused(session.account, provider, await _listed_ids(provider)):
             await _retry_later(session)
             return False
-    except SessionGone:
-        pass  # already ended at the provider
     except ProviderError as exc:
         logger.warning("session %s: stop failed, will be retried: %s", session.pk, error_for_log(exc))
         await _retry_later(session, end_evidence.provider_failed(exc))
+        return False
+    return True
+
+
+async def _is_stopped(provider: Provider, name: str, why: StopReason) -> bool:
+    """Stop a session at the provider. Return False if the provider does not know it, or no longer."""
+    try:
+        await provider.stop_session(name, why)
+    except SessionGone:
         return False
     return True
 

@@ -15,6 +15,7 @@ from asgiref.sync import async_to_sync
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
+from heygen_portal.providers.contract.provider import SessionGone
 from heygen_portal.trail.models import AuditEntry
 from sessions.actions import deadlines, stop
 from sessions.capacity.claims import Claim
@@ -207,6 +208,25 @@ def test_a_stop_that_cannot_be_sent_is_shown_and_retried_until_the_account_is_re
     tick()
     assert columns(session, "status", "end_reason") == (Status.ENDED, EndReason.DURATION_LIMIT)
     assert provider.stop_session.call_count == 1
+
+
+@pytest.mark.parametrize("changed", ["another-session", None])
+def test_a_session_whose_provider_id_was_changed_is_stopped_under_the_recorded_one(
+    provider: Mock, changed: str | None
+) -> None:
+    session = due_session()
+    StreamingSession.objects.filter(pk=session.pk).update(provider_session_id=changed)
+    stopped: list[str] = []
+
+    async def stop_session(name: str, why: object = None) -> None:
+        if name != "their-session" or stopped:
+            raise SessionGone("unknown", code="10005", status=400)
+        stopped.append(name)
+
+    provider.stop_session.side_effect = stop_session
+    tick()
+    assert stopped == ["their-session"]
+    assert columns(session, "status") == (Status.ENDED,)
 
 
 AVATAR = "Lucia_public_20260101"
