@@ -1,4 +1,4 @@
-"""Backup and restore, in a portal that has nothing but the two folders and an empty database."""
+"""Backup and restore with only the two folders and an empty database."""
 
 from __future__ import annotations
 

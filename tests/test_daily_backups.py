@@ -16,7 +16,10 @@ AT = time(0, 30)
 
 @pytest.fixture
 def back_up(monkeypatch: pytest.MonkeyPatch) -> Mock:
-    """Replace the backup by one that creates both folders. `tests/test_backups.py` makes real ones."""
+    """Replace the backup by one that only creates both folders.
+
+    `tests/test_backups.py` makes real ones.
+    """
 
     def create(data: Path, keys: Path) -> str:
         for folder in (data, keys):

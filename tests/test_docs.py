@@ -53,7 +53,7 @@ def test_the_index_lists_every_page() -> None:
 
 
 def walks() -> dict[str, list[str]]:
-    """Return the walks through the code in docs/architecture.md: by heading, the numbered steps."""
+    """Return the numbered steps of docs/architecture.md by heading."""
     sections = re.split(r"(?m)^## ", (ROOT / "docs" / "architecture.md").read_text())
     steps = {
         section.partition("\n")[0]: re.findall(r"(?ms)^\d+\. (.+?)(?=^\d+\. |^\n|\Z)", section) for section in sections

@@ -1,4 +1,4 @@
-"""Access matrix: every address, socket message and admin action, and the roles that may use it.
+"""Access matrix: who may use each address, message and action.
 
 One letter per role: s signed out · u end user · e editor · o operator · a auditor · m administrator.
 A new address, message or action must be added here, or test_matrix.py fails.

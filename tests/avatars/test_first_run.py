@@ -51,7 +51,10 @@ def stored_run() -> Iterator[list[tuple[sqlite3.Connection, str]]]:
 
 @pytest.fixture
 def first_output(capsys: pytest.CaptureFixture[str], stored_run: list[tuple[sqlite3.Connection, str]]) -> str:
-    """Return the output of a first run, or restore the database that an earlier test's run left."""
+    """Return the output of a first run.
+
+    The first test runs it; the others restore the database that it left.
+    """
     if stored_run:
         ((database, output),) = stored_run
         connection.ensure_connection()

@@ -1,4 +1,4 @@
-"""Data for the live board: fifty open sessions in all statuses, three queued users, and a month of costs."""
+"""Data for the live board: open sessions, queued users, and costs."""
 
 SEED = """
 import httpx, random, uuid

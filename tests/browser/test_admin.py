@@ -84,7 +84,7 @@ async def test_the_catalogue_is_synced_from_the_accounts_page(page: Page, portal
 async def test_the_auditors_page_is_accessible(
     page: Page, portal: servers.Portal, state: str, session: str, tmp_path: Path
 ) -> None:
-    """axe finds nothing, collapsed and expanded; nothing scrolls sideways at 360 px; no policy violation."""
+    """Check collapsed and expanded parts, 360 px, and the content policy."""
     portal.manage("shell", "-v0", "-c", SEED)
     console_errors: list[str] = []
     page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
@@ -114,7 +114,7 @@ async def save_page_picture(page: Page, name: str) -> None:
 
 
 async def test_transcript_search_and_exports_are_accessible(page: Page, portal: servers.Portal, tmp_path: Path) -> None:
-    """From the auditor's page to the printable record; from the list to a search and its export."""
+    """Check the printable record, a search and its export."""
     portal.manage("shell", "-v0", "-c", SEED)
     console_errors: list[str] = []
     page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
@@ -192,7 +192,7 @@ async def test_invitation_and_second_factor_pages_are_accessible(
 
 
 async def test_the_live_board_shows_fifty_sessions(page: Page, portal: servers.Portal, pictures: Path) -> None:
-    """Also the costs and the start page: axe finds nothing, nothing scrolls sideways, no policy violation."""
+    """Check the costs and the start page, too."""
     portal.manage("shell", "-v0", "-c", board_seed.SEED)
     console_errors: list[str] = []
     page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)

@@ -17,7 +17,10 @@ expect.set_options(timeout=WAIT_TIMEOUT_S * 1000)
 
 @pytest.mark.proof
 async def test_check_results_are_shown_copied_and_recorded(chromium: Browser, stage: Stage, tmp_path: Path) -> None:
-    """Requirements 58, 59 and 70; complaint 8: a refused microphone is shown, and text still works."""
+    """Requirements 58, 59 and 70; complaint 8.
+
+    A refused microphone is shown, and text still works.
+    """
     async with RoomPage.opened(chromium, stage, locale="en") as room:
         page = room.page
         await page.goto(f"{stage.portal.url}/check/")

@@ -171,7 +171,10 @@ async def test_the_noise_gate_opens_for_speech(firefox_browser: Browser, stage: 
 
 
 async def test_the_device_check_reports_its_results(firefox_browser: Browser, stage: Stage, downloads: Path) -> None:
-    """Requirements 58, 59 and 70: it reports this browser's differences, none of which is a failure."""
+    """Requirements 58, 59 and 70.
+
+    This browser's differences are reported, and none is a failure.
+    """
     async with RoomPage.opened(firefox_browser, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:
         page = room.page
         await page.goto(f"{stage.portal.url}/check/")

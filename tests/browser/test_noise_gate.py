@@ -1,4 +1,7 @@
-"""Hands-free in a noisy room: only speech reaches the avatar, whose recognition takes a clap for words."""
+"""Hands-free in a noisy room: only speech reaches the avatar.
+
+The emulator's recognition would take a clap for words.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages around the room: language, theme, sign-in, filter, and an unreachable portal."""
+"""Pages around the room: language, theme, filter, unreachable portal."""
 
 from __future__ import annotations
 

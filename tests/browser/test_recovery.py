@@ -66,7 +66,10 @@ WHY = "#recovering-why"
 
 
 async def no_video(room: RoomPage) -> None:
-    """Requirements 55, 65 and 66; complaint 1: recovery ends with sound only, and chat works."""
+    """Requirements 55, 65 and 66; complaint 1.
+
+    Recovery ends with sound only, and chat works.
+    """
     await room.page.click("#start")
     async with injecting_faults(room, "no_video"):
         await expect(room.page.locator(WHY)).to_contain_text("El problema está en su sesión")
@@ -90,7 +93,10 @@ async def silent(room: RoomPage) -> None:
 
 
 async def black(room: RoomPage) -> None:
-    """Requirement 54: black video does not count, and the session is not live before real video."""
+    """Requirement 54: black video does not count.
+
+    The session is not live before real video.
+    """
     await expect(room.page.locator(WHY)).to_contain_text("vídeo en negro")
     await wait_for_verdict(room, "black")
     assert not any(message["status"] == "live" for message in messages_of(room, "session.status"))
@@ -108,7 +114,10 @@ async def another_room(room: RoomPage) -> None:
 
 
 async def expired(room: RoomPage) -> None:
-    """Requirement 57: LiveKit refuses an expired token, and a new session has another one."""
+    """Requirement 57: LiveKit refuses an expired token.
+
+    A new session has another one.
+    """
     await wait_for_verdict(room, "token")
     await room.state("live")
     assert reported(room, "ladder", "step")[0] == "renew"
@@ -125,7 +134,10 @@ async def late(room: RoomPage) -> None:
 
 
 async def not_spread(room: RoomPage) -> None:
-    """Requirement 60: the page waits for a room that LiveKit provides slowly, retries, and then reports it."""
+    """Requirement 60: LiveKit provides the room slowly.
+
+    The page waits, retries, and then reports it.
+    """
     await room.page.click("#start")
     await room.state("recovering")
     await expect(room.page.locator(WHY)).to_contain_text("más de lo normal en abrirse")
@@ -140,7 +152,10 @@ async def not_spread(room: RoomPage) -> None:
 
 
 async def frozen(room: RoomPage) -> None:
-    """Requirement 54, and complaint 7: the conversation continues with its transcript."""
+    """Requirement 54 and complaint 7.
+
+    The conversation continues with its transcript.
+    """
     await room.start()
     await room.write("Hola", "repeat")
     await room.wait_for_line("Hola")
@@ -195,7 +210,10 @@ async def hidden(room: RoomPage) -> None:
 
 
 async def in_picture(room: RoomPage) -> None:
-    """A video in a picture-in-picture window is seen although its tab is hidden, so a frozen one is noticed."""
+    """A frozen video in a picture-in-picture window is noticed.
+
+    It is seen although its tab is hidden.
+    """
     await room.start()
     await room.page.click("#pip")
     await room.wait_for("document.pictureInPictureElement?.id === 'video'")
@@ -207,7 +225,10 @@ async def in_picture(room: RoomPage) -> None:
 
 
 async def arrives_unseen(room: RoomPage, hide: str, show: str) -> None:
-    """Requirement 61: the track arrives while its element is hidden or missing, and plays once it is there."""
+    """Requirement 61: the track arrives before its element is shown.
+
+    It plays once the element is there.
+    """
     await room.page.evaluate(hide)
     await room.page.click("#start")
     await room.wait_for_report("track_subscribed")
@@ -334,7 +355,10 @@ async def test_a_conversation_outlasts_the_providers_session_limit(chromium: Bro
 async def test_lines_written_offline_arrive_once_and_in_order(
     chromium: Browser, stage: Stage, livekit: servers.LiveKit
 ) -> None:
-    """Requirement 50; complaint 10: LiveKit reconnects first, then the page, and nothing is lost."""
+    """Requirement 50; complaint 10.
+
+    LiveKit reconnects first, then the page, and nothing is lost.
+    """
     lines = [f"Línea {number}." for number in range(1, 11)]
     async with people(chromium, stage, {"away": ""}) as rooms:
         room = rooms["away"]

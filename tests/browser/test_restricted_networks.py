@@ -1,4 +1,4 @@
-"""Restricted networks: results of the device check, and whether a conversation works.
+"""Restricted networks: the device check, and a conversation.
 
 LiveKit runs as in docs/examples. The browser is in a network namespace of its own that only has the connections that
 the test opens.
@@ -184,7 +184,7 @@ def routes(report: dict[str, str]) -> tuple[str, str, str]:
 
 
 async def test_the_relay_alone_suffices_for_check_and_conversation(office: Office) -> None:
-    """Requirement 70; complaint 23: by UDP, then by TLS on 443, where only web pages get through."""
+    """Requirement 70; complaint 23: by UDP, then by TLS on port 443."""
     for way, protocol, found in (("turn", "udp", "ok by_udp"), ("turns", "tls", "ok fine")):
         async with office.behind(way) as chromium:
             page, report = await run_check(chromium, office.stage, "es")

@@ -37,7 +37,10 @@ CANCEL_WHILE_JOINING = """() => {
 
 
 async def compose_and_confirm(room: RoomPage) -> None:
-    """Write a word with an input method and confirm it with Enter, as Chromium and as Safari report it."""
+    """Write a word with an input method and confirm it with Enter.
+
+    Send the keys as Chromium and as Safari report them.
+    """
     text, devtools = room.page.locator("#text"), await room.page.context.new_cdp_session(room.page)
     await text.click()
     await devtools.send("Input.imeSetComposition", {"text": "てんき", "selectionStart": 3, "selectionEnd": 3})
@@ -51,7 +54,10 @@ async def compose_and_confirm(room: RoomPage) -> None:
 
 
 async def test_a_conversation_has_video_and_speech_and_texts_are_read_aloud_verbatim(room: RoomPage) -> None:
-    """Requirements 1, 3, 22, 33, 34, 35 and 68: HTTP works without a warning on this machine; the key stays secret."""
+    """Requirements 1, 3, 22, 33, 34, 35 and 68.
+
+    On this machine HTTP works without a warning.
+    """
     assert await room.page.evaluate("isSecureContext")
     await expect(room.page.locator("#insecure")).to_be_hidden()
     await room.start()
@@ -168,7 +174,10 @@ async def test_interrupting_silences_the_avatar_and_marks_the_line(room: RoomPag
 
 
 async def test_ending_releases_the_provider_and_a_closed_tab_ends_the_next_session(room: RoomPage) -> None:
-    """Requirements 8 and 36: the end is shown, and another start creates another session."""
+    """Requirements 8 and 36.
+
+    The end is shown, and another start creates another session.
+    """
     await room.start()
     await room.page.click("#end")
     await room.state("ended")

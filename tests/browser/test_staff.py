@@ -1,4 +1,4 @@
-"""An editor changes, tries, publishes and rolls back a persona; accessibility of the editor's pages."""
+"""An editor's work on a persona, and the accessibility of its pages."""
 
 from __future__ import annotations
 

@@ -73,7 +73,10 @@ async def test_a_typed_and_a_spoken_turn_are_answered(with_microphone: Browser, 
 
 @pytest.mark.proof
 async def test_typed_and_spoken_turns_are_answered(with_microphone: Browser, stage: Stage) -> None:
-    """Requirements 2, 8, 59, 73 and 76, complaint 8: refused, then allowed; hands-free, then push to talk."""
+    """Requirements 2, 8, 59, 73 and 76; complaint 8.
+
+    The microphone is refused, then allowed; hands-free, then push to talk.
+    """
     async with RoomPage.opened(with_microphone, stage, slug="daniel", locale="en") as room:
         page = room.page
         await page.add_init_script(WATCH)
@@ -150,7 +153,10 @@ async def test_a_microphone_that_a_phone_call_left_dead_is_opened_again(with_mic
 
 @pytest.mark.proof
 async def test_hands_free_continues_after_a_change_of_quality(with_microphone: Browser, stage: Stage) -> None:
-    """Complaint 10: the conversation continues in another session with the microphone still on."""
+    """Complaint 10.
+
+    The conversation continues in another session with the microphone still on.
+    """
     async with RoomPage.opened(with_microphone, stage, slug="daniel", locale="en", permissions=["microphone"]) as room:
         page = room.page
         await room.start()
@@ -175,7 +181,10 @@ async def test_hands_free_continues_after_a_change_of_quality(with_microphone: B
 
 @pytest.mark.proof
 async def test_the_check_selects_the_microphone(with_microphone: Browser, stage: Stage) -> None:
-    """Requirement 59, complaint 8: the room uses the microphone that was selected in the check."""
+    """Requirement 59; complaint 8.
+
+    The room uses the microphone that was selected in the check.
+    """
     async with RoomPage.opened(with_microphone, stage, locale="en", permissions=["microphone"]) as room:
         page = room.page
         await page.goto(f"{stage.portal.url}/check/")
@@ -217,7 +226,10 @@ async def test_the_microphone_control_explains_a_text_only_persona(chromium: Bro
 
 @pytest.mark.proof
 async def test_messages_written_offline_arrive_once_and_in_order(chromium: Browser, stage: Stage) -> None:
-    """Requirement 75: some were accepted without confirmation, some written offline, some after a reload."""
+    """Requirement 75.
+
+    Some were accepted without confirmation, some written offline, some after a reload.
+    """
     async with RoomPage.opened(chromium, stage, slug="daniel", locale="en") as room:
         line = PortalConnection()
         await room.page.route_web_socket(re.compile("/ws/personas/"), line.open)

@@ -1,4 +1,4 @@
-"""Two devices and two users in real browsers: a conversation moves, and a user waits for a slot."""
+"""A conversation moves to another device; a user waits for a slot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The portal's image without a container: the stage `build` of the Containerfile, carried out in a folder."""
+"""The Containerfile's stage `build`, carried out in a folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PASSED_ON = ("HOME", "PIP_CONFIG_FILE", "PIP_INDEX_URL", "SSL_CERT_FILE", "HTTPS
 
 
 def build(folder: Path, python: Path) -> None:
-    """Create `app` with the portal and `venv` with its packages, which come from the registry.
+    """Create `app` with the portal and `venv` with its packages.
 
     `python` stands for the base image's, and `node_modules` for the stage `scripts`.
     """

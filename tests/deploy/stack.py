@@ -1,4 +1,7 @@
-"""The services of compose.yaml as processes of an ordinary user, each on a loopback address of its own."""
+"""The services of compose.yaml as processes of an ordinary user.
+
+Each has its own loopback address.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,10 @@ class Stack:
         return found
 
     def mount(self, path: str, process: str = "") -> Path:
-        """Return the folder that stands for a path of the containers; those of a tmpfs are a process's own."""
+        """Return the folder for a path of the containers.
+
+        Each process has its own for a tmpfs.
+        """
         made = self.folder / "mounts" / process / path.strip("/")
         if not made.exists():
             made.mkdir(parents=True)
@@ -124,7 +130,7 @@ class Stack:
         return self.child(process, self.command(service, process, address)), self.command(checked, process, address)
 
     def portal(self, name: str, file: str = "compose.yaml") -> compose.Document:
-        """Return a service of the portal with the demo's variables, which name the emulator."""
+        """Return a service of the portal that uses the emulator."""
         demo = self.service("web", "compose.demo.yaml")["environment"]
         own = self.service("migrate" if file != "compose.yaml" else name)["environment"]
         hosts = f"{self.network.address('portal')},portal.example.org"  # not only loopback: as in production
@@ -155,7 +161,10 @@ def ordinary_user() -> list[str]:
 
 
 def _interpreter(as_user: Sequence[str]) -> Path:
-    """Return a Python for the image that the ordinary user may execute: one in root's home is not."""
+    """Return a Python that the ordinary user may execute.
+
+    One in root's home is not.
+    """
     own = getattr(sys, "_base_executable", sys.executable)
     for candidate in (own, "/usr/local/bin/python3", "/usr/bin/python3"):
         check = [*as_user, "env", candidate, "-c", "import ensurepip, sys; sys.exit(sys.version_info < (3, 11))"]
@@ -289,7 +298,10 @@ def _livekit(stack: Stack) -> tuple[Child, Callable[[], bool]]:
 
 
 def _emulator(stack: Stack) -> tuple[Child, Callable[[], bool]]:
-    """Return the emulator, as the user and with the packages of the tests: it is not part of production."""
+    """Return the emulator, with the user and packages of the tests.
+
+    It is not part of production.
+    """
     address = stack.network.address("emulator")
     service = stack.service("emulator", "compose.demo.yaml")
     command = stack.command({**service, "command": [sys.executable, *service["command"][1:]]}, "emulator", address)

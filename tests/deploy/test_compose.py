@@ -1,4 +1,4 @@
-"""The compose files: valid, closed to the outside, and true to the commands and settings of the portal."""
+"""The compose files are valid, closed to the outside, and up to date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Every service of compose.yaml with its exact command, as an ordinary user, from a clean environment."""
+"""Every service of compose.yaml runs with its exact command.
+
+As an ordinary user, from a clean environment.
+"""
 
 from __future__ import annotations
 

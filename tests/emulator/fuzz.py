@@ -1,4 +1,4 @@
-"""Fuzzing of the emulator: every route and socket receives invalid and partly valid input.
+"""Fuzz every route and socket of the emulator.
 
 The seed determines all input, so that a failure can be reproduced.
 """

@@ -1,4 +1,4 @@
-"""A check that may wait forever costs one thread, and its callers share the answer."""
+"""A check that may hang takes one thread; callers share its answer."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ Form = dict[str, str]
 
 @dataclass
 class Directory:
-    """The directory's state: the next person to sign in, and the claims in its tokens."""
+    """The next person to sign in, and the claims in the tokens."""
 
     url: str = ""
     person: dict[str, Any] = field(default_factory=dict)

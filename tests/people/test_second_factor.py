@@ -1,4 +1,4 @@
-"""Second factor with an authenticator app: optional, and required of staff by a setting."""
+"""Second factor: optional, and required of staff by a setting."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ NEW_EXPORT = "/admin/avatar_sessions/export/new/"
 
 @pytest.fixture(autouse=True)
 def reset_attempt_counts() -> None:
-    """Clear allauth's counts: they are by user ID, which the next test's user has again."""
+    """Clear allauth's counts, because users of all tests have the same IDs."""
     cache.clear()
 
 

@@ -1,4 +1,4 @@
-"""Sessions under test use a mock provider: the one seam is `providers.for_account`."""
+"""Mock provider for sessions, through `providers.for_account`."""
 
 from __future__ import annotations
 

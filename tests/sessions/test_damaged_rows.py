@@ -1,4 +1,4 @@
-"""A row that was changed in the database does not keep a job from handling the other rows."""
+"""A damaged row does not keep a job from handling the other rows."""
 
 from __future__ import annotations
 

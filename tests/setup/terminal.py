@@ -1,4 +1,6 @@
-"""`python -m tests.setup.terminal PROGRAM …`: run a program with default signal handlers, as from a terminal.
+"""Run a program with default signal handlers, as from a terminal.
+
+python -m tests.setup.terminal PROGRAM …
 
 Under nohup or in the background, programs inherit that SIGINT or SIGHUP is ignored.
 """

@@ -1,4 +1,4 @@
-"""Compose files as `docker compose` reads them: variables filled in, merge keys resolved."""
+"""Compose files with variables filled in and merge keys resolved."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ class VariableMissing(Exception):
 
 
 def load(name: str, variables: Mapping[str, str]) -> Document:
-    """Return a compose file of the repository with its variables replaced. Raises VariableMissing."""
+    """Return a compose file with its variables replaced.
+
+    Raises VariableMissing.
+    """
     filled = _fill_all(yaml.safe_load((ROOT / name).read_text()), variables)
     assert isinstance(filled, dict)
     return filled
@@ -37,7 +40,10 @@ def _fill_all(value: Any, variables: Mapping[str, str]) -> Any:
 
 
 def fill(text: str, variables: Mapping[str, str]) -> str:
-    """Replace `$$`, `${NAME}`, `${NAME:-default}`, `${NAME:?error}` and `${NAME:+replacement}`, which may be nested."""
+    """Replace variables as Compose does.
+
+    `$$`, `${NAME}`, `${NAME:-default}`, `${NAME:?error}` and `${NAME:+replacement}`, which may be nested.
+    """
     parts, rest = [], text
     while "$" in rest:
         before, _, rest = rest.partition("$")

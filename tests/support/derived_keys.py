@@ -7,7 +7,7 @@ from heygen_portal.people.sign_in.adapters import ENCRYPTION
 
 
 def forget() -> None:
-    """Have encrypted fields derive their keys again, as a new process would. They keep them once derived."""
+    """Make encrypted fields derive their keys again, as a new process does."""
     for field in (ProviderAccount._meta.get_field("api_key"), ENCRYPTION):
         for name in ("keys", "f"):
             vars(field).pop(name, None)

@@ -1,4 +1,4 @@
-"""Migrated databases: new ones and those of earlier versions, created once and copied."""
+"""Migrated databases, new or of earlier versions, created once and copied."""
 
 from __future__ import annotations
 

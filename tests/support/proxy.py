@@ -1,4 +1,4 @@
-"""Caddy with the proxy's configuration, `deploy/Caddyfile`, on loopback addresses of its own."""
+"""Caddy with `deploy/Caddyfile`, on its own loopback addresses."""
 
 from __future__ import annotations
 
@@ -64,7 +64,10 @@ def proxy(
     before: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Proxy]:
-    """Run the proxy in front of web processes at the addresses `web`. `before` is put before its command."""
+    """Run the proxy in front of web processes at the addresses `web`.
+
+    `before` is put before its command.
+    """
     program = caddy.program()
     if program is None:
         raise ProgramMissing("Caddy is not on this machine. Run bin/setup --tests.")
@@ -115,7 +118,10 @@ def proxy(
 
 
 def _has_certificate(host: str, port: int, authority: Path) -> bool:
-    """Whether the proxy has a certificate of its authority for a host: it makes them after its start."""
+    """Whether the proxy has its certificate for a host.
+
+    It makes them after its start.
+    """
     if not authority.exists():
         return False
     try:
@@ -128,7 +134,10 @@ def _has_certificate(host: str, port: int, authority: Path) -> bool:
 
 @contextmanager
 def name_server(addresses: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Answer DNS questions for IPv4 addresses, as a container network's server does. Yield its address."""
+    """Answer DNS questions for IPv4 addresses. Yield the server's address.
+
+    A container network has such a server.
+    """
     with socket.socket(type=socket.SOCK_DGRAM) as server:
         server.bind((LOOPBACK, 0))
         thread = threading.Thread(target=_answer, args=(server, addresses), name="name server")

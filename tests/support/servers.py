@@ -300,7 +300,10 @@ class Portal:
 
 
 def all_queues_worker(*, concurrency: int = 2) -> list[str]:
-    """Return the command of one worker for all queues, which starts faster than one for each."""
+    """Return the command of one worker for all queues.
+
+    It starts faster than one for each.
+    """
     command = servers.command("worker", {})
     cut = command.index("--queues")
     return [*command[:cut], *command[cut + 2 :], "--concurrency", str(concurrency)]

@@ -1,4 +1,7 @@
-"""Upgrades from before the conversation table: continued sessions share one, and the record verifies."""
+"""Upgrades from before the conversation table.
+
+Continued sessions share a conversation, and the record verifies.
+"""
 
 from __future__ import annotations
 

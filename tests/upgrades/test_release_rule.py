@@ -1,4 +1,7 @@
-"""Migrations that older code would not survive are contract steps: docs/installation.md."""
+"""Migrations that break older code are contract steps.
+
+See docs/installation.md.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ REMOVALS = (ops.RemoveField, ops.DeleteModel, ops.RenameField, ops.RenameModel, 
 
 
 def breaks_older_code(operation: Operation, app: str, before: ProjectState) -> bool:
-    """Whether code that does not know the operation would fail to read or write the table.
+    """Whether code from before the operation would fail on the table.
 
     Statements in RunSQL and RunPython are not examined.
     """

@@ -1,4 +1,4 @@
-"""Attacks on exports: formulas in what spreadsheets open, and files that outlive their purpose."""
+"""Attacks on exports: spreadsheet formulas, and files kept for too long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attacks on what can be downloaded with a stolen login: texts of knowledge bases, recovery codes."""
+"""Attacks on downloads with a stolen login: knowledge, recovery codes."""
 
 from __future__ import annotations
 

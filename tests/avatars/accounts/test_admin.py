@@ -118,7 +118,10 @@ def test_an_account_must_leave_slots_and_time_for_users(admin_client: Client, ch
 
 
 def test_a_key_of_another_provider_is_refused_on_saving(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requirement 43: the provider's refusal is shown at the field, before anything is stored."""
+    """Requirement 43.
+
+    The provider's refusal is shown at the field, before anything is stored.
+    """
 
     async def refused(account: ProviderAccount) -> None:
         raise CredentialRefused("users/credits: Unauthorized", status=401)

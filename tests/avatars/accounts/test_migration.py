@@ -1,4 +1,4 @@
-"""Personas move from one account to another: dry run, matching, and unchanged history."""
+"""Moving personas to another account: dry run, matching, history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue in the admin: sync with progress, marked changes, and lists of thousands of rows."""
+"""The catalogue in the admin: sync, marked changes, and long lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings stored with a session: typed, with a format, and readable in older formats."""
+"""Settings stored with a session: typed, and readable in older formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The account's side: lists, tokens, knowledge bases, previews, and pages elsewhere that call."""
+"""Account routes: lists, tokens, knowledge, previews, other origins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The socket of a LITE session without media: audio is accepted and reported step by step."""
+"""A LITE session's socket without media accepts and reports audio."""
 
 from __future__ import annotations
 

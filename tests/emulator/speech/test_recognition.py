@@ -1,4 +1,4 @@
-"""Speech recognition: utterances are detected, transcribed, reported and answered."""
+"""Speech recognition: detection, transcription, reports and answers."""
 
 from __future__ import annotations
 

@@ -121,7 +121,10 @@ async def test_every_voice_has_a_sample(provider: Provider) -> None:
 
 
 async def test_a_session_is_created_started_listed_and_stopped(provider: Provider) -> None:
-    """Requirements 9, 12, 22, 24, 28, 31: room and limit are known once the session has started."""
+    """Requirements 9, 12, 22, 24, 28 and 31.
+
+    Room and limit are known once the session has started.
+    """
     async with opened(provider) as session:
         assert session.credential
         started = await provider.start_session(session)
@@ -159,7 +162,10 @@ async def test_an_unknown_session_is_gone(provider: Provider) -> None:
 
 
 async def test_an_unknown_avatar_is_refused_with_a_message(provider: Provider) -> None:
-    """Requirement 14: some providers check the avatar in `new_session`, others in `start_session`."""
+    """Requirement 14.
+
+    Some providers check the avatar in `new_session`, others in `start_session`.
+    """
     with pytest.raises(ProviderRejected, match=r"(?i)avatar"):
         await provider.start_session(await provider.new_session(SessionRequest(avatar_id=UNKNOWN_ID)))
 
@@ -182,7 +188,10 @@ async def test_the_key_can_be_sent_in_every_supported_header(account: Account) -
 
 
 async def test_every_kind_of_task_is_delivered_or_becomes_a_room_command(provider: Provider, account: Account) -> None:
-    """Requirements 3, 29. Without media, the emulator's avatar is present as soon as the session has started."""
+    """Requirements 3 and 29.
+
+    Without media, the emulator's avatar is present as soon as the session has started.
+    """
     if account.base_url == KINDS[account.kind].address:
         pytest.skip("nobody has joined the room")
     goes_by_room = provider.capabilities.commands_in_room

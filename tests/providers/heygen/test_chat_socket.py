@@ -16,7 +16,10 @@ from tests.providers.heygen_wire import KEY
 
 @asynccontextmanager
 async def heygen_with(status: int = 200, messages: tuple[str | bytes, ...] = ()) -> AsyncIterator[HeyGen]:
-    """Yield a client of a server that refuses its chat socket with `status`, or sends messages and closes it."""
+    """Yield a client of a server that ends its chat socket.
+
+    It refuses with `status`, or sends `messages` and closes the socket.
+    """
 
     async def create_token(request: web.Request) -> web.Response:
         return web.json_response({"error": None, "data": {"token": "a-token"}})

@@ -143,7 +143,10 @@ async def test_a_new_session_sends_every_chosen_option(
 
 
 async def test_the_record_has_the_fields_as_they_were_sent(heygen: HeyGen, wire: Wire) -> None:
-    """Requirement 45: read from the request's body, without the room's token and texts."""
+    """Requirement 45.
+
+    They are read from the request's body, without the room's token and texts.
+    """
     room = OwnRoom("wss://rooms.test", "room-1", "secret-token")
     sent = (await heygen.new_session(replace(FULL_REQUEST, room=room))).sent
     body = wire.body("new")
@@ -179,7 +182,10 @@ async def test_the_service_listens_only_if_voice_is_enabled(heygen: HeyGen, wire
 
 @pytest.mark.parametrize("is_wanted", [True, False])
 async def test_new_carries_silence_response_and_language(heygen: HeyGen, wire: Wire, is_wanted: bool) -> None:
-    """Requirements 25, 26, 27: `new` carries the language; `start` takes the session ID and its token as bearer."""
+    """Requirements 25, 26 and 27.
+
+    `start` takes the session ID and has its token as bearer.
+    """
     session = await heygen.new_session(SessionRequest(avatar_id="A1", language="es", breaks_silence=is_wanted))
     await heygen.start_session(session)
     assert wire.body("new").get("silence_response", False) == is_wanted

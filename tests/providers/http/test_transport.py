@@ -1,4 +1,4 @@
-"""The connection to a provider's server: what arrives there, and what each failure means."""
+"""The connection to a provider: requests, and what failures mean."""
 
 from __future__ import annotations
 

@@ -102,7 +102,10 @@ def provider(wire: Wire) -> LiveAvatar:
 
 
 async def test_the_key_creates_a_session_and_its_token_starts_it(provider: LiveAvatar, wire: Wire) -> None:
-    """Requirements 24, 25, 28: `start` returns the room; the browser uses the provider's token."""
+    """Requirements 24, 25 and 28.
+
+    `start` returns the room; the browser uses the provider's token.
+    """
     session = await provider.new_session(FULL_REQUEST)
     assert session == ProviderSession("7d0c", room=None, is_paid=True, credential="h.p.s")
     started = await provider.start_session(session)
@@ -174,7 +177,10 @@ async def test_a_sandbox_session_is_limited_to_the_sandbox_limit(wire: Wire) -> 
     ("kind", "event"), [(TaskKind.TALK, "avatar.speak_response"), (TaskKind.REPEAT, "avatar.speak_text")]
 )
 async def test_a_text_becomes_a_room_command(provider: LiveAvatar, wire: Wire, kind: TaskKind, event: str) -> None:
-    """Requirements 29, 35: the browser publishes it; the ID matches the provider's events."""
+    """Requirements 29 and 35.
+
+    The browser publishes it; the ID matches the provider's events.
+    """
     command = await provider.send_task("7d0c", text="Hola ¿cómo estás? 😀\n", kind=kind)
     assert isinstance(command, RoomCommand)
     assert command.topic == "agent-control"

@@ -1,4 +1,7 @@
-"""A worker whose connections to Redis fall silent, as behind a proxy that lost its state, continues with new ones."""
+"""A worker replaces connections to Redis that fall silent.
+
+They do so behind a proxy that lost its state.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Names, summaries, greetings and reasons are limited in characters as people count them, on every page and column."""
+"""Lengths of texts are limited in characters as people count them.
+
+Names, summaries, greetings and reasons, on every page and column.
+"""
 
 from __future__ import annotations
 

@@ -79,7 +79,10 @@ async def test_the_browser_gets_the_room_while_start_is_pending(provider: Mock) 
 
 
 async def test_a_room_named_by_start_is_handed_over_after_start(provider: Mock) -> None:
-    """Requirement 28; and what the provider says of the limit only then holds as well."""
+    """Requirement 28.
+
+    The limit that the provider states then applies, too.
+    """
     opened_session = replace(provider.new_session.return_value, room=None, duration_limit=None)
     limit = timedelta(seconds=60)
     provider.new_session.return_value = opened_session

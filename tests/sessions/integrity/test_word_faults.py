@@ -1,4 +1,7 @@
-"""Verification names a line whose words in the index, or whose signature of them, were changed."""
+"""Verification names lines whose indexed words were changed.
+
+It also names those whose signature of the words was changed.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,10 @@ def test_every_kind_reported_from_outside_is_in_the_enum() -> None:
 
 
 def test_no_python_code_spells_an_event_kind_as_a_string() -> None:
-    """Checks only names with an underscore: "task" or "held" have other meanings, too."""
+    """Check only names with an underscore.
+
+    "task" and "held" have other meanings, too.
+    """
     names = {kind for kind in EventKind if "_" in kind} - VERDICTS
     retyped = [
         f"{path.relative_to(SESSIONS)}: {node.value}"

@@ -1,4 +1,4 @@
-"""A Redis that accepts connections and does not answer delays no stop, and loses no message."""
+"""A Redis that does not answer delays no stop and loses no message."""
 
 from __future__ import annotations
 

@@ -121,7 +121,10 @@ async def test_the_record_of_a_good_session_proves_the_requested_behaviour(
 
 
 def check_seven_steps_in_order(line: Timeline, calls: list[str]) -> None:
-    """Requirement 6: authenticate, create, start, join, interact, and close, here as at the provider."""
+    """Requirement 6.
+
+    Authenticate, create, start, join, interact and close, in the record and at the provider.
+    """
     steps = {
         "provider_authenticated": "create_token",
         "provider_created": "new",
@@ -151,7 +154,10 @@ def check_quality_measured(line: Timeline) -> None:
 
 
 def check_tracks_and_connection(line: Timeline) -> None:
-    """Requirements 55 and 64: no stage between the provider's session and the picture is silent."""
+    """Requirements 55 and 64.
+
+    Every stage between the provider's session and the first frame is recorded.
+    """
     room = {moment.kind: moment for moment in line.moments if moment.source == "browser"}
     for kind in ("connection_state", "track_published", "track_subscribed", "first_frame"):
         assert room[kind].page_at

@@ -72,7 +72,7 @@ def at_second(seconds: int) -> datetime:
 
 
 def write(session: StreamingSession, seconds: int, *, task_id: str = "", **fields: Any) -> None:
-    """Store a text of the user as `send_task` does: a task and a line at the same time."""
+    """Store a text of the user: a task, and a line at the same time."""
     values = {"kind": "talk", "status": "sent", "text": "¿Abrís hoy?", "sent_by": session.user} | fields
     task = session.tasks.create(created_at=at_second(seconds), provider_task_id=task_id, **values)
     line = {"who": "user", "by": "text", "kind": task.kind, "source": "portal", "at": task.created_at}
@@ -85,7 +85,10 @@ def speak(session: StreamingSession, seconds: int, task_id: str = "", who: str =
 
 
 def test_the_founding_eleven_come_first_and_then_ours() -> None:
-    """Requirements 43 to 53. Three items are not needed without our own LiveKit server."""
+    """Requirements 43 to 53.
+
+    Three items are not needed without our own LiveKit server.
+    """
     with override_settings(**dict.fromkeys(OWN, "")):
         items = checklist.items(None)
     assert [item.code for item in items] == [*FOUNDING, *OURS]
@@ -95,7 +98,10 @@ def test_the_founding_eleven_come_first_and_then_ours() -> None:
 
 
 def test_each_item_is_done_by_its_own_event() -> None:
-    """Requirements 44, 45, 46, 47, 49 and 51: a session's record completes one item after the other."""
+    """Requirements 44, 45, 46, 47, 49 and 51.
+
+    A session's record completes one item after the other.
+    """
     cache.delete(checklist.WEBHOOK_SEEN)  # other tests have seen some
     account = ProviderAccountFactory.create(synced_at=timezone.now())
     avatar = AvatarFactory.create(account=account)
@@ -175,7 +181,7 @@ def test_a_first_frame_without_a_text_is_not_enough(live_session: StreamingSessi
 def test_only_an_answer_counts_as_one(
     live_session: StreamingSession, happens: list[tuple[str, int]], *, is_answered: bool
 ) -> None:
-    """Neither a greeting, nor a text that was read aloud or not sent, nor an unanswered line."""
+    """A greeting, a text read aloud or not sent, or a lone line does not."""
     if ("greets", 0) in happens or ("greets", 2) in happens:
         live_session.tasks.create(kind="repeat", status="sent", text="Hola", provider_task_id="greeting")
     for what, second in happens:
@@ -262,7 +268,10 @@ def test_what_has_not_been_tried_or_measured_is_named(live_session: StreamingSes
 def test_a_session_counts_only_if_the_provider_was_sent_what_staff_chose(
     live_session: StreamingSession, admin_client: Client, changes: dict[str, Any]
 ) -> None:
-    """Requirement 45: the fields of the request are compared with the persona's version, and both are shown."""
+    """Requirement 45.
+
+    The fields of the request are compared with the persona's version, and both are shown.
+    """
     assert "made" not in done_codes()
     sent = {name: value for name, value in (sent_for(live_session) | changes).items() if value is not ABSENT}
     events.append(live_session.pk, Entry("provider_created", {"sent": sent}))
@@ -282,7 +291,10 @@ def test_a_session_counts_only_if_the_provider_was_sent_what_staff_chose(
 def test_a_session_that_was_stored_with_other_settings_does_not_count(
     live_session: StreamingSession, name: str
 ) -> None:
-    """Requirement 45: what was sent is compared with the persona's version, not with the session's own row."""
+    """Requirement 45.
+
+    The request is compared with the persona's version, not with the session's own row.
+    """
     live_session.persona_settings[name] = "somebody-else"
     live_session.save()
     events.append(live_session.pk, Entry("provider_created", {"sent": sent_for(live_session)}))

@@ -398,7 +398,7 @@ def test_an_entry_that_only_claims_replaced_names_is_named(person: User, adminis
 
 
 def closing_entry_number(request: pytest.FixtureRequest, *, is_last: bool) -> int:
-    """Close an account that entries name; return the number of the entry that says so."""
+    """Close an account that entries name; return the closing entry's number."""
     administrator = request.getfixturevalue("administrator")
     closed_with_entries(request.getfixturevalue("person"), administrator)
     if not is_last:

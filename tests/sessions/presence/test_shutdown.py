@@ -194,7 +194,7 @@ async def test_a_restart_of_redis_loses_no_session_and_no_limit(stack: Stack) ->
 
 
 async def stop_from_the_list(stack: Stack) -> str:
-    """Act as staff who stop the newest session in the list; return the resulting page."""
+    """Stop the newest session in the list; return the resulting page."""
     path, cookies = "/admin/avatar_sessions/streamingsession/", {"sessionid": stack.signed_in("admin")}
     session_id = str(UUID(stack.session("id")[0]))
     async with httpx.AsyncClient(base_url=stack.portal.url, cookies=cookies, headers={"accept-language": "en"}) as http:
@@ -204,7 +204,7 @@ async def stop_from_the_list(stack: Stack) -> str:
 
 
 async def stop_from_the_board(stack: Stack) -> str:
-    """Act as staff who stop all sessions on the board; return the message to the page."""
+    """Stop all sessions on the board; return the message to the page."""
     headers = {"Cookie": f"sessionid={stack.signed_in('admin')}", "Origin": stack.portal.url}
     address = f"{stack.portal.url}/ws/board/?lang=en"
     async with aiohttp.ClientSession(headers=headers) as http, http.ws_connect(address) as board:

@@ -82,7 +82,10 @@ def test_the_outcome_of_a_text_is_stored_and_a_missing_task_is_an_error() -> Non
 
 @pytest.fixture
 def read_with_change(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[bool]]:
-    """Return a function that makes each read of a session be followed by a change; it returns the list of reads."""
+    """Return a function that follows each read of a session by a change.
+
+    It returns the list of reads.
+    """
     if connection.vendor != "postgresql":
         pytest.skip("SQLite allows one writer at a time, so the session is locked when it is read")
     read = speech_sql.live_session

@@ -1,4 +1,4 @@
-"""Stopping sessions: all or nothing, a timely answer, and an end at the provider despite outages."""
+"""Stopping sessions: all or none, in time, and despite outages."""
 
 from __future__ import annotations
 
