@@ -156,14 +156,15 @@ async def test_every_state_of_the_room_is_accessible(
         proxy.tell("session.ending", why="idle", at=str(datetime.now(UTC) + timedelta(seconds=43)), seconds=43)
         await look("ending")
         proxy.tell("session.staying")
-        for state in set(await page.evaluate(STATES)) - page_checks.seen - {"ended", "taken-over"}:
-            await page.evaluate(SHOW_STATE, state)
-            await look(state)
+        await page.evaluate(SHOW_STATE, "tap")
+        await look("tap")
         await page.evaluate(SHOW_STATE, "live")
         await page.evaluate("document.querySelector('#end').click()")
         await look("ended")
-        await page.evaluate(SHOW_STATE, "taken-over")
-        await look("taken-over")
+        # The other states without video, which would take a processor meanwhile.
+        for state in set(await page.evaluate(STATES)) - page_checks.seen:
+            await page.evaluate(SHOW_STATE, state)
+            await look(state)
         assert page_checks.problems == []
         assert room.console_errors == []
 

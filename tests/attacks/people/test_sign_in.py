@@ -45,7 +45,7 @@ def attempts_by_strangers(count: int, name: str = "ines", *, addresses: int = 60
     return [sign_in_status(Client(REMOTE_ADDR=f"198.51.100.{n % addresses + 1}"), "wrong", name) for n in range(count)]
 
 
-@pytest.mark.parametrize("is_administrator", [False, True])
+@pytest.mark.parametrize("is_administrator", [False, pytest.param(True, marks=pytest.mark.proof)])
 def test_50_wrong_passwords_from_60_addresses_lock_no_user_out(ines: User, is_administrator: bool) -> None:
     User.objects.filter(pk=ines.pk).update(is_staff=is_administrator, is_superuser=is_administrator)
     device = device_of(ines)
