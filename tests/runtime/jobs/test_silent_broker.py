@@ -15,7 +15,6 @@ import redis
 
 from heygen_portal.runtime.jobs import marks
 from local import ports
-from local import servers as local_servers
 from local.processes import Child
 from tests.support import servers
 from tests.support.forwarder import Forwarder
@@ -31,7 +30,7 @@ def test_a_worker_continues_after_its_connections_fell_silent(tmp_path: Path) ->
         client = redis.Redis.from_url(url)
         with closing(Forwarder(urlsplit(url).port or 0)) as forwarder:
             through_it = {**portal.environment, "REDIS_URL": f"redis://{ports.LOOPBACK}:{forwarder.port}/0"}
-            worker = Child("worker", local_servers.command("worker", {}), tmp_path / "log", env=through_it)
+            worker = Child("worker", servers.all_queues_worker(), tmp_path / "log", env=through_it)
             worker.start()
             try:
                 worker.wait_until(lambda: " ready." in worker.output())
