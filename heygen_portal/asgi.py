@@ -25,7 +25,7 @@ from heygen_portal.env import env
 from heygen_portal.health import access, readiness
 from heygen_portal.people.access.second_factor import SecondFactorSocketMiddleware
 from heygen_portal.postgresql import base as postgresql
-from heygen_portal.runtime import background
+from heygen_portal.runtime import background, logs, tracing
 from heygen_portal.runtime.metrics import snapshots
 from heygen_portal.server.origins import OwnOriginMiddleware
 from heygen_portal.server.request_limiter import RequestLimiter
@@ -75,7 +75,8 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
     background.on_shutdown(background.finish)
     is_sign_in = scope["method"] == "POST" and scope["path"].startswith(SIGN_IN_PATHS)
     limiter = sign_in_limiter if is_sign_in else request_limiter
-    await asyncio.shield(background.spawn(limiter.run(pages, scope, receive, send)))
+    with logs.bound(request=logs.new_request_id()), tracing.span("http", method=scope["method"]):
+        await asyncio.shield(background.spawn(limiter.run(pages, scope, receive, send)))
 
 
 async def send_json(send: Any, status: int, content: dict[str, Any]) -> None:
@@ -113,6 +114,7 @@ application = ProtocolTypeRouter(
 
 background.on_startup(lambda: postgresql.limit_waits(DATABASE_TIMEOUT_S))
 background.on_startup(watch.start)
+background.on_startup(partial(tracing.start, "web"))
 background.on_startup(limits_cover.start)
 background.on_startup(partial(snapshots.start, "web"))
 

@@ -20,7 +20,7 @@ from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
 from heygen_portal import production
-from heygen_portal.runtime import background
+from heygen_portal.runtime import background, tracing
 from heygen_portal.runtime.jobs import alive, job_loop, queues
 from heygen_portal.runtime.jobs.worker_shutdown import this_worker
 from heygen_portal.runtime.metrics import snapshots
@@ -93,6 +93,7 @@ def _refuse_unsafe_settings(**about: Any) -> None:
 def _measure_worker(**about: Any) -> None:
     """Exchange the metrics of a process of the pool, which is forked without threads."""
     snapshots.start("worker")
+    tracing.start("worker")
 
 
 @beat_init.connect
@@ -121,3 +122,4 @@ def _close_connections(**about: Any) -> None:
     from heygen_portal import livekit, providers
 
     job_loop.close(background.finish, providers.close, livekit.close)
+    tracing.stop()

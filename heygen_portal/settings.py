@@ -7,6 +7,7 @@ import socket
 
 import dj_database_url
 from django.utils.translation import gettext_lazy as _
+from environs import validate
 
 from heygen_portal.console import theme
 from heygen_portal.env import BASE_DIR, env, stored_secret, stored_secrets
@@ -369,11 +370,19 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W025",  # DJANGO_SECRET_KEY_FALLBACKS
 ]
 
+# "text" for people, "json" for programs: one object per line, with request, session and trace.
+LOG_FORMAT = env.str("LOG_FORMAT", "text", validate=validate.OneOf(("text", "json")))
+# OpenTelemetry traces are sent there by OTLP over HTTP, for example http://127.0.0.1:4318. Empty: no traces.
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/")
+OTEL_SERVICE_NAME = env.str("OTEL_SERVICE_NAME", "heygen-portal")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "text": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "json": {"()": "heygen_portal.runtime.logs.JSONFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", "INFO")},
     # One line per call and two per tick would bury the important lines.
     "loggers": {

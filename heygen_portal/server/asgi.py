@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 import daphne.server  # first, because it installs Twisted's reactor
+from django.conf import settings
 from twisted.internet import defer
 
-from heygen_portal.runtime import background
+from heygen_portal.runtime import background, logs
 from heygen_portal.server import http, limits, websocket
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ class Server(daphne.server.Server):
         self.endpoints: list[str] = [_with_backlog(endpoint) for endpoint in self.endpoints]
         # Daphne looks its factories up under these names.
         daphne.server.HTTPFactory, daphne.server.WebSocketFactory = http.Factory, websocket.Factory
+        if settings.LOG_FORMAT == "json":
+            self.action_logger = logs.log_access
         reactor: Any = daphne.server.reactor  # the stubs declare a module; at run time it is an object
         reactor.callLater(0, background.start)  # in the event loop, which does not run yet
         super().run()

@@ -26,7 +26,7 @@ from django.utils import timezone
 
 from avatars.models import Persona
 from heygen_portal.providers.contract.provider import LimitReached, RoomAccess
-from heygen_portal.runtime import background, metrics
+from heygen_portal.runtime import background, logs, metrics, tracing
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.actions import provision, queries, stop
@@ -293,6 +293,9 @@ class StartAttempt:
 
         Raises LimitReached.
         """
+        logs.set_session(session.pk)
+        if tracing.is_on():
+            await asyncio.to_thread(tracing.remember, session.pk)
         # The provider is asked first: joining the session's group takes less time than its answer.
         opening = provision.create_and_start(session, self.tab.give_room, self.tab.take_prepared_room())
         creating = background.spawn(opening)

@@ -18,7 +18,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from heygen_portal.runtime import metrics
+from heygen_portal.runtime import metrics, tracing
 from heygen_portal.runtime.jobs import due_rows
 from heygen_portal.trail import statements
 from sessions.capacity import quotas
@@ -116,6 +116,8 @@ def _book(session_ids: Sequence[UUID]) -> int:
         StreamingSession.objects.filter(pk__in=[session.pk for session in ended]).update(booked_at=timezone.now())
     for milliseconds in (turn for total in totals for turn in total.answers_ms):
         metrics.turns.observe(milliseconds / 1000)
+    for session in ended:
+        tracing.session_event(session.pk, "book", session.ended_at or timezone.now())
     return len(ended)
 
 

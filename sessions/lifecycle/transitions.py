@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from avatars.models import Persona
 from heygen_portal.providers.contract.provider import ProviderSession
-from heygen_portal.runtime import metrics
+from heygen_portal.runtime import metrics, tracing
 from heygen_portal.runtime.jobs import each_row
 from heygen_portal.trail import statements
 from sessions.lifecycle import broadcast, coverage, events, first_frame
@@ -122,9 +122,11 @@ def _measure(session: StreamingSession, to: Status) -> None:
     """Count a move. The row may be damaged: neither its time nor its reason need be valid."""
     if to == Status.LIVE and isinstance(session.created_at, datetime):
         metrics.first_frame.observe((timezone.now() - session.created_at).total_seconds())
+        tracing.session_event(session.pk, "first frame", session.created_at)
     elif to == Status.ENDED:
         reason = session.end_reason if session.end_reason in EndReason.values else "other"
         metrics.session_ends.labels(reason).inc()
+        tracing.session_event(session.pk, "stop", session.stop_requested_at or timezone.now(), reason=reason)
 
 
 def _move_unread(

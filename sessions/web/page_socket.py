@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from itertools import count
 from typing import Any, ClassVar, TypeVar
+from uuid import UUID
 
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -22,7 +23,7 @@ from redis.exceptions import RedisError
 
 from heygen_portal.people.access.live_access import Claim, Loss
 from heygen_portal.people.preferences import time_zones
-from heygen_portal.runtime import background, budgets, client_address, metrics
+from heygen_portal.runtime import background, budgets, client_address, logs, metrics, tracing
 from heygen_portal.runtime.budgets import TooManyRequests
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
@@ -111,6 +112,7 @@ class PageSocket(AsyncWebsocketConsumer):
     # The permission that the user needs.
     permission: str
     is_for_staff = False
+    session_id: UUID | None = None
 
     # An explicit table instead of getattr(): a browser must not be able to name methods.
     HANDLERS: ClassVar[Mapping[str, Handler]]
@@ -122,7 +124,8 @@ class PageSocket(AsyncWebsocketConsumer):
         self.claim: Claim | None = None
         self.number = next(_socket_numbers)
         try:
-            await super().__call__(*args)
+            with logs.bound(request=logs.new_request_id()):
+                await super().__call__(*args)
         except RedisError:
             if self.is_open:
                 raise  # the page opens another socket and joins again
@@ -256,7 +259,8 @@ class PageSocket(AsyncWebsocketConsumer):
     async def handle(self, work: Coroutine[Any, Any, None], content: dict[str, Any], lane: str) -> None:
         """Handle one message, and send an error to the page if that fails."""
         try:
-            await work
+            with logs.bound(session=self.session_id), tracing.span(content["type"]):
+                await work
         except errors.AccessLost as exc:
             await self.access_lost(exc.details["loss"])
         except errors.SessionError as exc:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 from heygen_portal.providers.contract.provider import NotSent, ProviderRejected, ProviderUnreachable, SessionGone
-from heygen_portal.runtime import metrics
+from heygen_portal.runtime import metrics, tracing
 
 # A part of a path that is a word of the API, not an ID.
 WORD = re.compile(r"[a-z_.]{1,40}|v\d")
@@ -22,7 +22,8 @@ def measured(provider: str, method: str, path: str) -> Iterator[None]:
     """Count and time one call."""
     call, began_at, outcome = name_of(method, path), time.perf_counter(), "ok"
     try:
-        yield
+        with tracing.span(call):
+            yield
     except BaseException as exc:
         outcome = _outcome(exc)
         raise

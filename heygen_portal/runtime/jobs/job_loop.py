@@ -18,6 +18,8 @@ from contextvars import Context
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from heygen_portal.runtime import logs
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -91,9 +93,10 @@ def run(work: Coroutine[Any, Any, T], timeout: timedelta) -> T:
 
     Raises JobTimeout after `timeout`. Any exception that interrupts the wait cancels the coroutine.
     """
-    # A new Context: context variables leak neither from the job nor into it.
-    current = _current_loop()
-    running = Context().run(asyncio.run_coroutine_threadsafe, work, current.loop)
+    # A new Context: context variables leak neither from the job nor into it, except those of its log lines.
+    current, context = _current_loop(), Context()
+    context.run(logs.carried())
+    running = context.run(asyncio.run_coroutine_threadsafe, work, current.loop)
     try:
         return running.result(timeout.total_seconds())
     except TimeoutError:

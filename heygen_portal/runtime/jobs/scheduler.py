@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +22,7 @@ from celery.exceptions import Ignore
 from celery.schedules import crontab
 from redis.exceptions import RedisError
 
-from heygen_portal.runtime import metrics
+from heygen_portal.runtime import logs, metrics, tracing
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.jobs import alive, job_loop, leader, marks
 from heygen_portal.runtime.jobs.leader import Leadership
@@ -256,6 +256,18 @@ class PortalTask(Task[Any, Any]):
 
     has_work: Callable[[], bool] | None = None
     """A static method that beat calls before it sends the job. A job without one is always sent."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the job as a part of the trace of the request that sent it."""
+        traceparent = self.request.get(tracing.HEADER) or ""
+        measured = tracing.span(self.name) if traceparent else nullcontext()  # ticks have no trace
+        with logs.bound(request=self.request.id or ""), tracing.continued(traceparent), measured:
+            return super().__call__(*args, **kwargs)
+
+    def apply_async(self, *args: Any, **options: Any) -> Any:
+        if traceparent := tracing.carrier():
+            options["headers"] = {**(options.get("headers") or {}), tracing.HEADER: traceparent}
+        return super().apply_async(*args, **options)
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         pause_s, term = self.request.get(PAUSE_HEADER), self.request.get(TERM_HEADER)

@@ -44,8 +44,9 @@ provider_calls = _counter("provider_calls", "Calls of a provider, by outcome.", 
 provider_call_time = _histogram("provider_call_seconds", "Time of calls of a provider.", CALLS, "provider", "call")
 
 # Jobs
-jobs = _counter("jobs", "Jobs that ran, by outcome.", "job", "outcome")
-job_time = _histogram("job_seconds", "Time of jobs.", JOBS, "job")
+# The label is not called "job", which is Prometheus' own.
+jobs = _counter("jobs", "Jobs that ran, by outcome.", "name", "outcome")
+job_time = _histogram("job_seconds", "Time of jobs.", JOBS, "name")
 ticks = _counter("ticks", "Times that beat looked for due jobs.")
 job_lateness = _histogram("job_lateness_seconds", "How late beat sent a job.", LATENESS)
 deadline_lateness = _histogram("deadline_lateness_seconds", "How late a session's deadline was enforced.", LATENESS)

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand
 
 from heygen_portal import production
 from heygen_portal.providers import closing_providers
+from heygen_portal.runtime import tracing
 from heygen_portal.runtime.metrics import snapshots
 from sessions.staff.provider_monitor import Monitor
 
@@ -20,6 +21,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         production.refuse_unsafe_settings()  # a long-running process, like the web server
         snapshots.start("monitor")
+        tracing.start("monitor")
         asyncio.run(_run())
 
 

@@ -33,8 +33,8 @@ def samples(text: str) -> Samples:
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 
-def total(found: Samples, name: str, **labels: str) -> float:
-    return sum(sample.value for sample in found if sample.name == name and labels.items() <= sample.labels.items())
+def total(found: Samples, metric: str, **labels: str) -> float:
+    return sum(sample.value for sample in found if sample.name == metric and labels.items() <= sample.labels.items())
 
 
 def scrape(observed: Observed) -> Samples:
@@ -59,7 +59,7 @@ def test_one_scrape_has_the_conversation_as_all_processes_saw_it(observed: Obser
     assert total(found, "portal_provider_calls_total", outcome="ok", **sent) >= 1
     assert total(found, "portal_provider_call_seconds_count", **sent) >= 1
     assert total(found, "portal_events_total", kind="booked") == 1
-    assert total(found, "portal_jobs_total", job="sessions.tasks.enforce_limits", outcome="done") >= 1
+    assert total(found, "portal_jobs_total", name="sessions.tasks.enforce_limits", outcome="done") >= 1
     assert total(found, "portal_ticks_total") >= 1
     assert total(found, "portal_sessions") == 0
     assert total(found, "portal_redis_up") == 1
