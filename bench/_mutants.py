@@ -66,7 +66,7 @@ ACCESS_TESTS = (
     "tests/attacks/sessions/test_access_at_use.py::test_one_text_is_checked_with_one_query_as_strictly_as_all_sockets_together",
     "tests/attacks/sessions/test_access_at_use.py::test_lost_access_is_noticed_at_the_next_use",
 )
-ROLE_TESTS = ("tests/access/test_matrix.py::test_each_role_is_offered_exactly_its_actions",)
+ROLE_TESTS = ("tests/people/test_permissions.py",)
 CHAIN_TESTS = ("tests/sessions/integrity/test_verification.py", "tests/attacks/record/test_record.py")
 ERASURE_TESTS = ("tests/sessions/retention/test_erasure.py",)
 CHECKLIST_TESTS = ("tests/sessions/onboarding/test_checklist.py",)
@@ -233,7 +233,7 @@ MUTANTS = (
     Mutant(
         "the slot of an ended session is offered to nobody",
         STOP,
-        "    if transitions.end(session):\n        queue.offer_slots(session.account_id)",
+        "    if transitions.end(session):\n        queue.try_offer_slots(session.account_id)",
         "    transitions.end(session)",
         (*QUEUE_TESTS, *STOP_TESTS),
     ),
@@ -402,8 +402,8 @@ MUTANTS = (
     Mutant(
         "a text is sent after access was lost",
         CONSUMER,
-        'asyncio.gather(self.check_access(), self.spend("task"), return_exceptions=True)',
-        'asyncio.gather(self.spend("task"), return_exceptions=True)',
+        "                require_access=self.require_access,\n",
+        "",
         ACCESS_TESTS,
     ),
     Mutant(

@@ -41,6 +41,23 @@ def test_roles_and_templates_use_the_table() -> None:
     assert {name for role in roles.ROLES for name in role.permissions} <= set(Permission)
 
 
+@pytest.mark.parametrize(
+    ("permission", "names"),
+    [
+        (Permission.START_SESSION, ["End users", "Editors", "Operators", "Administrators"]),
+        (Permission.CHANGE_PERSONA, ["Editors", "Administrators"]),
+        (Permission.STOP_SESSION, ["Operators", "Administrators"]),
+        (Permission.OBSERVE_SESSION, ["Operators", "Administrators"]),
+        (Permission.VIEW_TRANSCRIPT, ["Auditors", "Administrators"]),
+        (Permission.ADD_EXPORT, ["Auditors", "Administrators"]),
+        (Permission.CHANGE_ACCOUNT, ["Administrators"]),
+    ],
+)
+def test_no_other_role_has_a_permission(permission: Permission, names: list[str]) -> None:
+    """Users may have several roles, so that a permission counts although its role does not reach the page."""
+    assert [role.group for role in roles.ROLES if permission in role.permissions] == names
+
+
 def test_python_writes_no_permission_as_a_string() -> None:
     retyped = [
         f"{path.relative_to(ROOT)}: {node.value}"

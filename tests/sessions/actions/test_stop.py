@@ -49,6 +49,20 @@ async def test_a_stop_ends_the_session_here_and_at_the_provider(provider: Mock) 
     assert provider.stop_session.call_args_list == [call(session.provider_session_id, StopReason.CLOSED)]
 
 
+async def test_the_slot_of_a_stopped_session_is_offered_to_the_queue(provider: Mock) -> None:
+    session = await a_session(persona__avatar__account__concurrency_limit=1)
+
+    def join_queue() -> QueueEntry:
+        process = ServerProcess.objects.create(lease_ends_at=timezone.now() + timedelta(hours=1))
+        place = {"account": session.account, "persona": session.persona, "process": process, "channel": "tab"}
+        return QueueEntry.objects.create(user=UserFactory.create(), **place)
+
+    entry = await sync_to_async(join_queue)()
+    await stop.stop(session, EndReason.USER_STOPPED, WHY)
+    await entry.arefresh_from_db()
+    assert entry.offer_expires_at
+
+
 async def test_a_second_stop_is_harmless(provider: Mock) -> None:
     """Requirement 31."""
     session = await a_session()

@@ -199,6 +199,7 @@ def test_only_a_provider_that_listed_its_sessions_is_marked(
     key = fresh_emulator.api_key
     listed = ProviderAccountFactory.create(base_url=fresh_emulator.url, api_key=key)
     refused = ProviderAccountFactory.create(base_url=fresh_emulator.url, api_key="wrong")
+    marks.client().flushdb()  # accounts of earlier tests had the same keys
     try:
         tasks.reconcile()
         ages = marks.ages([marks.of_account(account.pk) for account in (listed, refused)])

@@ -20,11 +20,11 @@ from heygen_portal.providers.heygen import wire
 from heygen_portal.providers.http import parsing
 from sessions.actions import provision
 from sessions.labels import readable_data
-from sessions.lifecycle import events
+from sessions.lifecycle import events, transitions
 from sessions.lifecycle.events import Entry, Source
-from sessions.models import SessionTotal, Status, StreamingSession
+from sessions.models import EndReason, SessionTotal, Status, StreamingSession
 from sessions.onboarding import checklist
-from tests.support.factories import AvatarFactory, PersonaFactory, ProviderAccountFactory, StreamingSessionFactory
+from tests.support.factories import WHY, AvatarFactory, PersonaFactory, ProviderAccountFactory, StreamingSessionFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -142,6 +142,16 @@ def test_an_own_room_counts_once_user_and_avatar_were_sent_into_it(live_session:
         assert "own_rooms" in done_codes("")
         StreamingSession.objects.filter(pk=live_session.pk).update(room="")
         assert "own_rooms" not in done_codes("")
+
+
+def test_a_stop_counts_once_the_provider_has_confirmed_it(live_session: StreamingSession) -> None:
+    """Requirement 49."""
+    assert live_session.live_at
+    assert "stopped" not in done_codes()
+    transitions.begin_stop(live_session, EndReason.USER_STOPPED, WHY)
+    assert "stopped" not in done_codes()
+    transitions.end(live_session)
+    assert "stopped" in done_codes()
 
 
 def test_the_video_counts_as_shown_only_with_a_first_frame(live_session: StreamingSession) -> None:

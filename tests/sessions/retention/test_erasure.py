@@ -77,6 +77,14 @@ def test_held_speech_stays_until_the_hold_is_released(person: User) -> None:
     ]
 
 
+def test_speech_whose_hold_was_deleted_in_the_database_stays(person: User) -> None:
+    session = ended_session(person)
+    erasure.hold(session.pk, "Expediente 12", person.pk)
+    execute_as_owner(f"DELETE FROM {LegalHold._meta.db_table}")
+    assert erasure.erase(session.pk, Erasure.Cause.STAFF, person.pk) is None
+    assert texts(session) == [SECRET]
+
+
 @pytest.mark.parametrize(("of_persona", "of_account", "days"), [(3, None, 3), (None, 5, 5), (9, 5, 5), (3, 5, 3)])
 def test_speech_is_erased_after_the_shorter_of_two_limits(
     person: User, of_persona: int | None, of_account: int | None, days: int
