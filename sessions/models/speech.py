@@ -244,10 +244,8 @@ class WordIndexRebuild(models.Model):
 def sign_words(line: Any) -> list[int]:
     """Set the signature of an utterance's marks, and return the marks.
 
-    Erased speech has neither. A new line gets its primary key now.
+    Erased speech has neither. A new line has had its primary key since its text was set.
     """
-    if line.pk is None:
-        line.pk = next_primary_key(type(line))
     marks = word_index.marks_of_line(line.session.user_id, line.text)
     line.words_signature = word_index.sign(line.pk, marks) if line.wrapped_session_key() else ""
     return marks

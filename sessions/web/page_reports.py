@@ -19,7 +19,7 @@ from django.utils import timezone
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.trail import statements
 from sessions import errors
-from sessions.actions import control, deadlines, provider_status, queries, send_task, stop
+from sessions.actions import control, deadlines, provider_status, queries, stop
 from sessions.capacity.claims import Claim
 from sessions.lifecycle import broadcast, coverage, events, no_picture_texts, transitions
 from sessions.lifecycle.event_kinds import EventKind
@@ -63,18 +63,6 @@ class Outcome:
 
 
 NO_FOLLOW_UP = Outcome()
-
-
-async def handle(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -> None:
-    """Store one report and act on it. Raises BadMessage.
-
-    It does not need a page that can publish.
-    """
-    outcome = await store(session_id, message, clock)
-    if outcome.greeting:
-        await send_task.deliver(outcome.greeting.session, outcome.greeting)
-    if outcome.follow_up:
-        await outcome.follow_up()
 
 
 def kind_of(message: Mapping[str, Any]) -> str:

@@ -77,7 +77,7 @@ def fill() -> None:
     from sessions.models import EndReason, Erasure, Export, SessionTask, StreamingSession
     from sessions.retention import erasure
     from sessions.timeline import page_clock
-    from sessions.web import page_reports
+    from tests.sessions import reports
     from tests.support.factories import PersonaFactory, UserFactory
 
     for name in ("publish", "publish_all", "notify_board"):
@@ -105,7 +105,7 @@ def fill() -> None:
         message = {"kind": kind, "data": data, "at": now, "sent": now}
         if kind == "first_frame":
             transitions.go_live(session)
-        asyncio.run(page_reports.handle(session.pk, message, page_clock.PageClock()))
+        asyncio.run(reports.handle(session.pk, message, page_clock.PageClock()))
 
     def typed(session: StreamingSession, text: str, failure: str = "") -> None:
         kind = SessionTask.Kind.TALK

@@ -28,7 +28,8 @@ from sessions.lifecycle import events, transitions
 from sessions.lifecycle.events import Entry
 from sessions.models import EndReason, SessionEvent, StreamingSession
 from sessions.timeline.page_clock import PageClock
-from sessions.web import page_reports, report_gate
+from sessions.web import report_gate
+from tests.sessions import reports
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
 from tests.support.factories import WHY, PersonaFactory, StreamingSessionFactory
 from tests.timeouts import WAIT_TIMEOUT_S
@@ -316,7 +317,7 @@ async def test_stored_ratings_and_first_frames_are_limited(
     if is_over:
         await sync_to_async(end)(session)
     for _ in range(30):
-        await page_reports.handle(session.pk, {"kind": kind, "data": data}, PageClock())
+        await reports.handle(session.pk, {"kind": kind, "data": data}, PageClock())
     assert await SessionEvent.objects.filter(session=session, kind=kind).acount() == kept
 
 
@@ -324,9 +325,9 @@ async def test_continuing_without_picture_is_recorded_once_as_a_page_report() ->
     session = await sync_to_async(StreamingSessionFactory.create)()
     report = {"kind": "ladder", "data": {"step": "text"}}
     for _ in range(3):
-        await page_reports.handle(session.pk, report, PageClock())
+        await reports.handle(session.pk, report, PageClock())
     await sync_to_async(end)(session)
-    await page_reports.handle(session.pk, {"kind": "ladder", "data": {"step": "sound"}}, PageClock())
+    await reports.handle(session.pk, {"kind": "ladder", "data": {"step": "sound"}}, PageClock())
     rows = SessionEvent.objects.filter(session=session, kind="without_picture")
     assert [(row.source, row.data["step"]) async for row in rows] == [("browser", "text")]
 

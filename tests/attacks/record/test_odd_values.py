@@ -22,7 +22,8 @@ from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionEvent, SessionHead, StreamingSession
 from sessions.timeline import page_clock
-from sessions.web import incoming, page_reports
+from sessions.web import incoming
+from tests.sessions import reports
 from tests.sessions.tampering import execute_as_owner, running_session
 from tests.support.databases import BOTH
 from tests.support.factories import StreamingSessionFactory
@@ -36,7 +37,7 @@ def database(request: pytest.FixtureRequest, transactional_db: None, announced: 
 
 def report(session: StreamingSession, data: dict[str, Any], at: Any = None) -> None:
     message = {"kind": "way", "data": data, "at": at, "sent": at}
-    asyncio.run(page_reports.handle(session.pk, message, page_clock.PageClock()))
+    asyncio.run(reports.handle(session.pk, message, page_clock.PageClock()))
 
 
 @pytest.mark.both_databases
@@ -77,7 +78,7 @@ def test_an_invalid_message_is_refused(text: str) -> None:
 def test_a_report_of_an_unknown_kind_is_refused(kind: Any) -> None:
     session = StreamingSessionFactory.create(deadline_at=timezone.now())
     with pytest.raises(BadMessage):
-        asyncio.run(page_reports.handle(session.pk, {"kind": kind, "data": {}}, page_clock.PageClock()))
+        asyncio.run(reports.handle(session.pk, {"kind": kind, "data": {}}, page_clock.PageClock()))
     assert not SessionEvent.objects.exists()
 
 

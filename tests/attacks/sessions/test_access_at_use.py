@@ -144,6 +144,15 @@ async def test_an_unused_open_socket_is_closed_by_the_next_check(
         assert all(socket.is_open for socket in bystander)
 
 
+async def test_an_open_socket_is_checked_without_being_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_socket, "ACCESS_CHECK_S", 0.1)
+    user, persona = await a_person(), await a_persona()
+    tab = await sync_to_async(Tab)(user, persona.slug)
+    assert (await tab.connect(timeout=WAIT_TIMEOUT_S))[0]
+    await sync_to_async(deactivate)(user)
+    await is_closed_with(tab, "access_ended", 4403)
+
+
 @pytest.mark.parametrize("lose", [deactivate, lose_the_role])
 async def test_a_running_session_of_a_user_without_access_ends(lose: Callable[[User], None]) -> None:
     user, persona = await a_person(), await a_persona()

@@ -19,7 +19,7 @@ from sessions.costs import ledger
 from sessions.lifecycle import transitions
 from sessions.models import EndReason, Quota, SessionTotal, StreamingSession
 from sessions.timeline.page_clock import PageClock
-from sessions.web import page_reports
+from tests.sessions import reports
 from tests.support.factories import WHY, PersonaFactory, UserFactory
 
 SECOND = timedelta(seconds=1)
@@ -36,7 +36,7 @@ def report(session: StreamingSession, kind: str, at: datetime | None = None, **d
     """Report something as a page does, with a time of its own clock."""
     at_ms = (at or timezone.now()).timestamp() * 1000
     message = {"kind": kind, "data": data, "at": at_ms, "sent": at_ms}
-    async_to_sync(page_reports.handle)(session.pk, message, PageClock())
+    async_to_sync(reports.handle)(session.pk, message, PageClock())
 
 
 def reports_nothing(session: StreamingSession, clock: time_machine.Traveller) -> None:

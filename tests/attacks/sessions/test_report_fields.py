@@ -12,6 +12,7 @@ from asgiref.sync import async_to_sync
 from sessions.models import SessionEvent, StreamingSession
 from sessions.timeline.page_clock import PageClock
 from sessions.web import page_reports, report_fields, report_gate
+from tests.sessions import reports
 from tests.support.factories import StreamingSessionFactory
 
 ROOT = Path(__file__).parents[3]
@@ -43,7 +44,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def report(session: StreamingSession, kind: str, data: dict[str, Any]) -> None:
-    async_to_sync(page_reports.handle)(session.pk, {"kind": kind, "data": data}, PageClock())
+    async_to_sync(reports.handle)(session.pk, {"kind": kind, "data": data}, PageClock())
 
 
 def stored(session: StreamingSession, kind: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from sessions.models import Export, SessionEvent, SessionTask, Status, Streaming
 from sessions.speech import text_matching
 from sessions.timeline.page_clock import PageClock
 from sessions.web import my_conversations, page_reports
+from tests.sessions import reports
 from tests.support.factories import StreamingSessionFactory, UserFactory
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -45,9 +46,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 def report(session: StreamingSession, kind: str, **data: Any) -> None:
     at_ms = timezone.now().timestamp() * 1000
-    async_to_sync(page_reports.handle)(
-        session.pk, {"kind": kind, "data": data, "at": at_ms, "sent": at_ms}, PageClock()
-    )
+    async_to_sync(reports.handle)(session.pk, {"kind": kind, "data": data, "at": at_ms, "sent": at_ms}, PageClock())
 
 
 def ended(seconds_ago: float) -> StreamingSession:
@@ -182,7 +181,7 @@ def test_a_repeated_text_is_remembered_once() -> None:
 def test_a_pages_time_is_only_what_its_clock_says(page_at: Any) -> None:
     session = StreamingSessionFactory.create()
     message = {"kind": "frozen", "data": {"page_at": page_at}}
-    async_to_sync(page_reports.handle)(session.pk, message, PageClock())
+    async_to_sync(reports.handle)(session.pk, message, PageClock())
     assert SessionEvent.objects.get(session=session).data == {}
 
 

@@ -38,6 +38,7 @@ from sessions.lifecycle import broadcast, end_evidence
 from sessions.models import EndReason, SessionTask, SessionTotal, Status, StreamingSession, Utterance
 from sessions.timeline.page_clock import PageClock
 from sessions.web import page_reports
+from tests.sessions import reports
 from tests.sessions.simulation import Process, Simulation
 from tests.support.factories import PersonaFactory, UserFactory
 
@@ -292,7 +293,7 @@ class TwoBrowsers(RuleBasedStateMachine):
         is_final = kind == "verdict" and isinstance(data, dict) and data.get("is_final") is True
         side.has_asked |= is_final and side.read().status in (Status.CONNECTING, Status.LIVE)
         with suppress(errors.BadMessage):
-            self.run(page_reports.handle(side.session.pk, {"kind": kind, "data": data, **own}, side.clock))
+            self.run(reports.handle(side.session.pk, {"kind": kind, "data": data, **own}, side.clock))
         self._see_stops()
 
     @rule(who=st.integers(0, 1), kind=st.sampled_from(["first_frame", "user_start", "avatar_end_message"]), at=moments)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from unittest.mock import Mock
 
 import pytest
@@ -84,9 +83,17 @@ async def test_texts_repeated_over_another_socket_keep_their_order(provider: Moc
 async def test_a_repeated_text_waits_for_the_outcome_in_another_process(
     provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(send_task, "OUTCOME_POLL_INTERVAL", timedelta(0))
+    is_waiting = asyncio.Event()
+
+    class Interval:
+        def total_seconds(self) -> float:
+            is_waiting.set()
+            return 0
+
+    monkeypatch.setattr(send_task, "OUTCOME_POLL_INTERVAL", Interval())
     task = await a_task(status=SessionTask.Status.SENDING)
     asking = asyncio.create_task(again(task.session))
+    await asyncio.wait_for(is_waiting.wait(), WAIT_TIMEOUT_S)
     await SessionTask.objects.filter(pk=task.pk).aupdate(status=SessionTask.Status.SENT)
     assert await asyncio.wait_for(asking, WAIT_TIMEOUT_S) == "sent"
     assert not provider.send_task.called

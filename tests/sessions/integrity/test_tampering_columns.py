@@ -54,7 +54,7 @@ from sessions.models import (
 from sessions.retention import erasure, provider_erasure
 from sessions.speech import word_coverage
 from sessions.timeline import page_clock
-from sessions.web import page_reports
+from tests.sessions import reports
 from tests.sessions.tampering import live_session
 from tests.support.databases import BOTH
 from tests.support.factories import AvatarFactory, PersonaFactory, UserFactory, VideoFactory, VoiceFactory
@@ -261,7 +261,7 @@ def report_avatar_line(session: StreamingSession, text: str) -> None:
     now = timezone.now().timestamp() * 1000
     data = {"message": text, "task_id": "their-task", "interrupted": True}
     message = {"kind": "avatar_end_message", "data": data, "at": now, "sent": now}
-    asyncio.run(page_reports.handle(session.pk, message, page_clock.PageClock()))
+    asyncio.run(reports.handle(session.pk, message, page_clock.PageClock()))
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from django.test import Client
 from django.utils import timezone
 
 from heygen_portal.people.access import roles
-from heygen_portal.trail import audit_log, db_triggers
+from heygen_portal.trail import audit_log, db_triggers, signing
 from heygen_portal.trail.models import AuditEntry, AuditHead
 from sessions.costs import ledger
 from sessions.integrity import anchors, nightly_check, verification
@@ -225,6 +225,13 @@ def test_missing_triggers_are_reported() -> None:
     found = list(verification.faults())
     db_triggers.install(connection)
     assert found == [Fault("unguarded")]
+
+
+def test_a_seal_from_before_its_time_was_signed_is_valid() -> None:
+    session, number, last_hash, at = uuid4(), 7, "a" * 64, "2026-01-01T00:00:00+00:00"
+    signature = signing.sign(session, number, last_hash)
+    assert SessionSeal.is_signed(signature, session, number, last_hash, at)
+    assert not SessionSeal.is_signed(signature, session, number + 1, last_hash, at)
 
 
 def test_a_forged_or_deleted_seal_is_found() -> None:

@@ -34,7 +34,7 @@ from sessions.models import (
 )
 from sessions.retention import erasure
 from sessions.timeline.page_clock import PageClock
-from sessions.web import page_reports
+from tests.sessions import reports
 from tests.sessions.tampering import live_session
 from tests.support.factories import WHY, PersonaFactory, UserFactory
 from tests.timeouts import WAIT_TIMEOUT_S
@@ -47,7 +47,7 @@ EARLIER, MEANWHILE = "Good morning", "Wednesday"
 def report(session_id: UUID, kind: str, text: str) -> None:
     now = timezone.now().timestamp() * 1000
     message = {"kind": kind, "data": {"message": text, "task_id": text}, "at": now, "sent": now}
-    asyncio.run(page_reports.handle(session_id, message, PageClock()))
+    asyncio.run(reports.handle(session_id, message, PageClock()))
 
 
 def report_avatar(session: StreamingSession) -> None:

@@ -19,6 +19,7 @@ from heygen_portal.runtime import budgets
 from sessions.actions import send_task
 from sessions.models import EndReason, SessionEvent, SessionTask, Status, StreamingSession
 from sessions.web import page_socket
+from sessions.web.session_consumer import SessionConsumer
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
 from tests.support.factories import StreamingSessionFactory, UserFactory
 from tests.timeouts import WAIT_TIMEOUT_S
@@ -372,6 +373,16 @@ async def test_an_answer_to_no_command_or_a_second_one_changes_nothing(provider:
         await tab.hear("session.status", status="ended")
 
 
+async def test_a_command_is_answered_once() -> None:
+    """Both answers arrive before the command's sender runs again."""
+    consumer = SessionConsumer()
+    answer = asyncio.get_running_loop().create_future()
+    consumer.publications = {1: answer}
+    for is_sent in (True, False):
+        await consumer.on_published({"id": 1, "is_sent": is_sent})
+    assert answer.result() is True
+
+
 async def test_too_many_sockets_of_one_user_are_refused() -> None:
     user, persona = await a_person(), await a_persona()
     with suppress(budgets.TooManyRequests):
@@ -379,6 +390,7 @@ async def test_too_many_sockets_of_one_user_are_refused() -> None:
             await budgets.spend("connect", person=user.pk, address="127.0.0.1")
     tab = await sync_to_async(Tab)(user, persona.slug)
     assert await tab.connect(timeout=WAIT_TIMEOUT_S) == (False, 4429)
+    await tab.disconnect(timeout=WAIT_TIMEOUT_S)  # waits for the end of the handler
 
 
 async def test_an_oversized_binary_message_closes_the_socket() -> None:
