@@ -21,7 +21,7 @@ from heygen_portal.providers import KINDS, capabilities_of
 from heygen_portal.providers.contract.provider import Capabilities
 from heygen_portal.runtime import client_address, stored_json
 from heygen_portal.runtime.generics import AnyCharField
-from heygen_portal.runtime.text.model_fields import LimitedCharField
+from heygen_portal.runtime.text.model_fields import ChoiceField, LimitedCharField
 
 # Every value encrypted by Fernet begins with its version and the zeros of its time.
 ENCRYPTED_PREFIX = "gAAAAA"
@@ -142,8 +142,8 @@ class ProviderAccount(SpeechRetention):
         _("address"), max_length=200, help_text=_("Address of the provider’s API, without a path.")
     )
     api_key = EncryptedCharField(_("API key"), max_length=500)
-    key_header = models.CharField(_("key sent as"), max_length=20, choices=KeyHeader, default=KeyHeader.X_API_KEY)
-    rooms = models.CharField(_("rooms"), max_length=10, choices=Rooms, default=Rooms.PROVIDER)
+    key_header = ChoiceField(_("key sent as"), max_length=20, choices=KeyHeader, default=KeyHeader.X_API_KEY)
+    rooms = ChoiceField(_("rooms"), max_length=10, choices=Rooms, default=Rooms.PROVIDER)
     concurrency_limit = models.PositiveIntegerField(
         _("concurrent sessions"),
         default=3,
@@ -200,7 +200,7 @@ class ProviderAccount(SpeechRetention):
         default=False,
         help_text=_("For testing: sessions are free, end after a minute, and may show the provider’s own avatar."),
     )
-    nightly_check = models.CharField(
+    nightly_check = ChoiceField(
         _("nightly check with a session"),
         max_length=10,
         choices=NightlyCheck,

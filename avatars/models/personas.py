@@ -29,7 +29,7 @@ from heygen_portal.providers.contract.provider import Capabilities
 from heygen_portal.providers.contract.provider import Interactivity as ProviderInteractivity
 from heygen_portal.providers.contract.provider import Quality as ProviderQuality
 from heygen_portal.runtime import stored_json
-from heygen_portal.runtime.text.model_fields import LimitedCharField, LimitedTextField
+from heygen_portal.runtime.text.model_fields import ChoiceField, LimitedCharField, LimitedTextField
 
 
 class PersonaContent(SpeechRetention):
@@ -51,7 +51,7 @@ class PersonaContent(SpeechRetention):
     name = LimitedCharField(_("name"), max_characters=80)
     role = LimitedCharField(_("role"), max_characters=80, blank=True)
     summary = LimitedCharField(_("summary"), max_characters=300, blank=True)
-    language = models.CharField(_("language"), max_length=5, choices=Language, default=Language.SPANISH)
+    language = ChoiceField(_("language"), max_length=5, choices=Language, default=Language.SPANISH)
     avatar = models.ForeignKey(Avatar, models.PROTECT, verbose_name=_("avatar"))
     voice = models.ForeignKey(
         Voice,
@@ -83,13 +83,13 @@ class PersonaContent(SpeechRetention):
             "Required to publish a persona without a knowledge base. It then answers from the provider’s model alone."
         ),
     )
-    interactivity = models.CharField(
+    interactivity = ChoiceField(
         _("listening mode"), max_length=20, choices=Interactivity, default=Interactivity.HANDS_FREE
     )
     breaks_silence = models.BooleanField(
         _("speaks during silences"), default=False, help_text=_("Speaks on its own initiative during silences.")
     )
-    quality = models.CharField(_("quality"), max_length=10, choices=Quality, default=Quality.HIGH, blank=True)
+    quality = ChoiceField(_("quality"), max_length=10, choices=Quality, default=Quality.HIGH, blank=True)
     is_voice_enabled = models.BooleanField(
         _("voice input allowed"),
         default=True,
@@ -204,7 +204,7 @@ class Persona(PersonaContent):
         verbose_name=_("restricted to"),
         help_text=_("Empty: all users who may talk. Takes effect when you save, also for the published version."),
     )
-    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.DRAFT, editable=False)
+    status = ChoiceField(_("status"), max_length=10, choices=Status, default=Status.DRAFT, editable=False)
     # The version in the columns and its number: the published one or, of a draft, the newest.
     current = models.ForeignKey("PersonaVersion", models.RESTRICT, null=True, editable=False, related_name="+")
     version = models.PositiveIntegerField(_("version"), default=0, editable=False)
@@ -290,7 +290,7 @@ class PersonaCheck(models.Model):
     persona = models.ForeignKey(Persona, models.CASCADE, related_name="checks", verbose_name=_("persona"))
     version = models.PositiveIntegerField(_("version"))
     at = models.DateTimeField(_("time"), default=timezone.now)
-    outcome = models.CharField(_("result"), max_length=10, choices=Outcome)
+    outcome = ChoiceField(_("result"), max_length=10, choices=Outcome)
     # The provider's answer.
     detail = models.CharField(_("provider’s message"), max_length=300, blank=True)
 

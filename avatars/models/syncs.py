@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models.accounts import ProviderAccount
 from heygen_portal.runtime import stored_json
+from heygen_portal.runtime.text.model_fields import ChoiceField
 
 # A sync without progress for this long was lost with its worker.
 LOST_AFTER = timedelta(minutes=2)
@@ -35,7 +36,7 @@ class CatalogueSync(models.Model):
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("requested by")
     )
-    step = models.CharField(_("status"), max_length=10, choices=Step, default=Step.WAITING)
+    step = ChoiceField(_("status"), max_length=10, choices=Step, default=Step.WAITING)
     # Time of the latest progress.
     moved_at = models.DateTimeField(default=timezone.now)
     done = models.PositiveIntegerField(_("done"), default=0)

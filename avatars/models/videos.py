@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models.catalogue import Avatar, Voice
-from heygen_portal.runtime.text.model_fields import LimitedCharField
+from heygen_portal.runtime.text.model_fields import ChoiceField, LimitedCharField
 
 
 class VideoQuerySet(models.QuerySet["Video"]):
@@ -83,8 +83,8 @@ class Video(models.Model):
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 
-    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.WAITING, editable=False)
-    failure = models.CharField(_("failure"), max_length=20, choices=Failure, blank=True, editable=False)
+    status = ChoiceField(_("status"), max_length=10, choices=Status, default=Status.WAITING, editable=False)
+    failure = ChoiceField(_("failure"), max_length=20, choices=Failure, blank=True, editable=False)
     failure_detail = models.CharField(_("provider’s message"), max_length=300, blank=True, editable=False)
     # The next time the worker must act on this row; None if there is nothing to do.
     due_at = models.DateTimeField(_("next check"), null=True, default=timezone.now, editable=False)

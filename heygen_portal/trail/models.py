@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.runtime import stored_json
+from heygen_portal.runtime.text.model_fields import ChoiceField
 from heygen_portal.trail import hash_chain
 
 
@@ -56,7 +57,7 @@ class AuditEntry(models.Model):
 
     number = models.PositiveIntegerField(_("number"), unique=True)
     at = models.DateTimeField(_("time"), default=timezone.now)
-    kind = models.CharField(_("kind"), max_length=20, choices=Kind)
+    kind = ChoiceField(_("kind"), max_length=20, choices=Kind)
     # None for a command on the server.
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("done by")

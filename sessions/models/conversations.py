@@ -19,6 +19,7 @@ from django.utils.translation import gettext_noop
 from avatars.models import Persona, PersonaVersion, ProviderAccount
 from avatars.models.persona_settings import DamagedSettings, PersonaSettings
 from heygen_portal.runtime import stored_json
+from heygen_portal.runtime.text.model_fields import ChoiceField
 from sessions.models.speech import Spoken, SpokenManager, SpokenWord, sign_words
 
 # What must be left of our own limits at the provider's limit, so that a conversation continues in a new session.
@@ -114,7 +115,7 @@ class Conversation(models.Model):
     started_at = models.DateTimeField(_("started"))
     # Of all its sessions together. Empty in older conversations, where only the limits of each session applied.
     time_limit = models.DurationField(_("time limit"), null=True, blank=True)
-    limit_by = models.CharField(_("effective duration limit"), max_length=10, choices=LimitBy, blank=True)
+    limit_by = ChoiceField(_("effective duration limit"), max_length=10, choices=LimitBy, blank=True)
     # Empty while one of its sessions is open.
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
 
@@ -168,11 +169,11 @@ class StreamingSession(models.Model):
     persona_version = models.PositiveIntegerField(_("persona version"))
     # Exactly what staff had saved. Empty in sessions from before versions were kept.
     version = models.ForeignKey(PersonaVersion, models.PROTECT, null=True, related_name="sessions", editable=False)
-    purpose = models.CharField(_("purpose"), max_length=10, choices=Purpose, default=Purpose.TALK)
+    purpose = ChoiceField(_("purpose"), max_length=10, choices=Purpose, default=Purpose.TALK)
     # The settings of the request. The persona may change later, the record may not.
     persona_settings = stored_json.ObjectField(_("settings at the time"))
-    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.REQUESTED)
-    end_reason = models.CharField(_("end reason"), max_length=20, choices=EndReason, blank=True)
+    status = ChoiceField(_("status"), max_length=10, choices=Status, default=Status.REQUESTED)
+    end_reason = ChoiceField(_("end reason"), max_length=20, choices=EndReason, blank=True)
     # A code and its values, without keys or speech; `lifecycle.end_evidence` renders it as text.
     end_evidence = stored_json.ObjectField(_("evidence"), default=dict, blank=True, editable=False)
 
@@ -194,8 +195,8 @@ class StreamingSession(models.Model):
     # With the first frame, or when the user continued with sound or text only.
     live_at = models.DateTimeField(_("live since"), null=True, blank=True)
     ends_at = models.DateTimeField(_("limit"), help_text=_("When the duration limit is reached."))
-    limit_by = models.CharField(_("effective duration limit"), max_length=10, choices=LimitBy, default=LimitBy.PERSONA)
-    idle_limit_by = models.CharField(_("effective idle limit"), max_length=10, choices=LimitBy, default=LimitBy.PERSONA)
+    limit_by = ChoiceField(_("effective duration limit"), max_length=10, choices=LimitBy, default=LimitBy.PERSONA)
+    idle_limit_by = ChoiceField(_("effective idle limit"), max_length=10, choices=LimitBy, default=LimitBy.PERSONA)
     # When the stop was requested. The user's quota counts until then, the cost until the provider confirms.
     stop_requested_at = models.DateTimeField(_("stop requested"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
@@ -332,14 +333,14 @@ class SessionTask(Spoken):
         FAILED = "failed", _("failed")
 
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="tasks", verbose_name=_("session"))
-    kind = models.CharField(_("kind"), max_length=10, choices=Kind)
+    kind = ChoiceField(_("kind"), max_length=10, choices=Kind)
     # Chosen by the page, so that it can safely repeat a text after a lost connection.
     ref = models.CharField(_("browser’s reference"), max_length=64, blank=True, editable=False)
     # Empty for the greeting, which the portal itself sends.
     sent_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("sent by")
     )
-    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.SENDING)
+    status = ChoiceField(_("status"), max_length=10, choices=Status, default=Status.SENDING)
     provider_task_id = models.CharField(_("provider’s ID"), max_length=200, blank=True)
     failure = models.CharField(_("failure"), max_length=40, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
@@ -386,7 +387,7 @@ class SessionEvent(models.Model):
 
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="events", verbose_name=_("session"))
     number = models.PositiveIntegerField(_("number"))
-    source = models.CharField(_("source"), max_length=10, choices=Source)
+    source = ChoiceField(_("source"), max_length=10, choices=Source)
     kind = models.CharField(_("kind"), max_length=40)
     data = stored_json.ObjectField(_("data"), default=dict)
     at = models.DateTimeField(_("time"), default=timezone.now)
@@ -417,12 +418,12 @@ class Utterance(Spoken):
         TEXT = "text", _("by text")
 
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="utterances", verbose_name=_("session"))
-    who = models.CharField(_("who"), max_length=10, choices=Who)
-    by = models.CharField(_("input"), max_length=10, choices=By)
+    who = ChoiceField(_("who"), max_length=10, choices=Who)
+    by = ChoiceField(_("input"), max_length=10, choices=By)
     # What the avatar was asked to do with the text; empty for speech.
-    kind = models.CharField(_("kind"), max_length=10, choices=SessionTask.Kind, blank=True)
+    kind = ChoiceField(_("kind"), max_length=10, choices=SessionTask.Kind, blank=True)
     is_interrupted = models.BooleanField(_("interrupted"), default=False)
-    source = models.CharField(_("source"), max_length=10, choices=SessionEvent.Source)
+    source = ChoiceField(_("source"), max_length=10, choices=SessionEvent.Source)
     provider_task_id = models.CharField(_("provider’s task"), max_length=200, blank=True)
     at = models.DateTimeField(_("time"), default=timezone.now)
     # `word_index.sign` of the line's rows in the word index. Empty in lines of earlier versions until

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.runtime import stored_json
-from heygen_portal.runtime.text.model_fields import LimitedCharField
+from heygen_portal.runtime.text.model_fields import ChoiceField, LimitedCharField
 from sessions.models.conversations import StreamingSession
 
 
@@ -55,15 +55,15 @@ class Export(models.Model):
     asked_at = models.DateTimeField(_("requested"), default=timezone.now)
     # Why texts were needed. Without a reason the export has none.
     reason = LimitedCharField(_("reason"), max_characters=500, blank=True)
-    what = models.CharField(_("contents"), max_length=10, choices=What)
-    format = models.CharField(_("format"), max_length=10, choices=Format)
+    what = ChoiceField(_("contents"), max_length=10, choices=What)
+    format = ChoiceField(_("format"), max_length=10, choices=Format)
     session = models.ForeignKey(
         StreamingSession, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("session")
     )
     # The list's filters, as in the query string.
     filters = stored_json.ObjectField(_("filters"), default=dict, blank=True)
 
-    state = models.CharField(_("status"), max_length=10, choices=State)
+    state = ChoiceField(_("status"), max_length=10, choices=State)
     rows_total = models.PositiveIntegerField(_("rows to write"), null=True, blank=True)
     rows_done = models.PositiveIntegerField(_("rows"), default=0)
     # Where to continue after a crash: the key of the last row in the file, and the file's length up to it.

@@ -8,6 +8,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.runtime.text.model_fields import ChoiceField
+
 
 class Check(models.TextChoices):
     """What is checked. The values are the names in `/health/work`."""
@@ -48,7 +50,7 @@ class Incident(models.Model):
     passes again.
     """
 
-    check_name = models.CharField(_("check"), max_length=20, choices=Check)
+    check_name = ChoiceField(_("check"), max_length=20, choices=Check)
     first_failed_at = models.DateTimeField(_("failing since"))
     last_failed_at = models.DateTimeField(_("last seen failing"))
     opened_at = models.DateTimeField(_("opened"), null=True, blank=True)

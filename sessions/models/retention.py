@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from heygen_portal.runtime.text.model_fields import LimitedCharField
+from heygen_portal.runtime.text.model_fields import ChoiceField, LimitedCharField
 from sessions.models.conversations import StreamingSession
 
 
@@ -71,14 +71,14 @@ class Erasure(models.Model):
 
     session = models.OneToOneField(StreamingSession, models.PROTECT, related_name="erasure", verbose_name=_("session"))
     at = models.DateTimeField(_("time"), default=timezone.now)
-    cause = models.CharField(_("why"), max_length=10, choices=Cause)
+    cause = ChoiceField(_("why"), max_length=10, choices=Cause)
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("done by")
     )
     lines = models.PositiveIntegerField(_("lines"))
     # Over the sealed texts, which are kept, to tell what was erased.
     hash = models.CharField(_("hash"), max_length=64)
-    at_provider = models.CharField(_("at the provider"), max_length=12, choices=AtProvider)
+    at_provider = ChoiceField(_("at the provider"), max_length=12, choices=AtProvider)
 
     objects: ClassVar[models.Manager[Erasure]] = models.Manager()
 

@@ -231,7 +231,7 @@ class SessionConsumer(PageSocket):
             if not self.is_open:
                 return
             for line in await in_thread(queries.lines_for_page)(keys[start : start + queries.LINES_PER_BATCH]):
-                await self.relay(broadcast.UtteranceStored.of(line))
+                await self.relay(self.localized(broadcast.UtteranceStored.of, line))
         self.sent_lines_of, self.last_sent_line = session_id, max(keys, default=after)
 
     async def stop_relaying(self) -> None:

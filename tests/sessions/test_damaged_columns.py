@@ -21,7 +21,7 @@ from django.contrib.auth.models import Group, User
 from django.db import connection, models, transaction
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from avatars.models.persona_settings import PersonaSettings
 from heygen_portal.people.access import roles
@@ -39,6 +39,7 @@ from sessions.personal_data import contents as personal_data
 from sessions.personal_data import html_page
 from sessions.retention import erasure
 from sessions.staff import board
+from sessions.web import page_reports
 from tests.access.matrix import MODELS
 from tests.sessions.integrity.test_tampering_columns import (
     World,
@@ -76,8 +77,11 @@ CODES: tuple[dict[str, str], ...] = (
     {},
     {"code": "time_up", "how": "changed", "after": "start", "kind": "video"},
 )
-# SQLite only: JSON and text that PostgreSQL does not store.
-NO_JSON = ('{"x":', '{"ms": 1e999}', '{"ms": NaN}', '{"reason": "\\ud800"}', "[" * 2000 + "]" * 2000)
+# Damaged in three of four rows, so that rows of all kinds are.
+MANY_ROWS: tuple[type[models.Model], ...] = (SessionEvent, AuditEntry)
+# SQLite only: JSON and text that PostgreSQL does not store. Malformed JSON is not among them, because lookups by key
+# fail in SQLite itself; its constraints refuse it.
+NO_JSON = ('{"ms": 1e999}', '{"reason": "\\ud800"}', "[" * 500 + "]" * 500)
 NO_TEXT = "CAST(x'ff41' AS TEXT)"
 
 
@@ -103,7 +107,8 @@ class Pages:
         report_avatar_line(live, "Muy bien")
         self.sessions = (ended, live)
         for session in self.sessions:
-            events.record(session.pk, *(Entry(kind, {"by": session.user_id}) for kind in EventKind))
+            entries = (Entry(kind, {"by": session.user_id}, source_of(kind)) for kind in EventKind)
+            events.record(session.pk, *entries)
         for kind in AuditEntry.Kind:
             audit_log.record_by(ended.user_id, None, kind, "somebody", reason="Why not", name=["a", "b"])
         nightly_check.check_record(timezone.now())
@@ -207,6 +212,13 @@ STAFF_PAGES = (
 )
 
 
+def source_of(kind: EventKind) -> SessionEvent.Source:
+    """Return the source from which readers expect events of a kind."""
+    if kind in page_reports.EFFECTS:
+        return SessionEvent.Source.BROWSER
+    return SessionEvent.Source.PROVIDER if kind == EventKind.PROVIDER_RECORD else SessionEvent.Source.PORTAL
+
+
 def attempt(read: Callable[[], Any]) -> Any:
     """Return what `read` returns, or its exception as text. Take back what it has stored."""
     try:
@@ -234,7 +246,7 @@ def damage(pages: Pages, changes: Changes) -> None:
     for model, column, value in changes:
         change = f'UPDATE "{model._meta.db_table}" SET "{column}" = {value}'
         with as_database_owner() as cursor:
-            if model in (SessionEvent, AuditEntry):
+            if model in MANY_ROWS:
                 cursor.execute(f"{change} WHERE number % 4 > 0")
             else:
                 cursor.execute(f"{change} WHERE {where(model)}", [key_of(model, sample_row(model, world))])
@@ -256,7 +268,7 @@ def with_every_key(value: Any, codes: dict[str, str]) -> str:
 
 def json_values() -> list[str]:
     with_keys = (with_every_key(value, codes) for value in ODD_VALUES for codes in CODES)
-    return [*NO_OBJECTS, *with_keys, *(NO_JSON if connection.vendor == "sqlite" else ())]
+    return [*NO_OBJECTS, *with_keys, *(() if is_postgres() else NO_JSON)]
 
 
 def json_rounds() -> Iterator[Changes]:
@@ -273,7 +285,7 @@ def text_rounds() -> Iterator[Changes]:
     by_model: dict[Any, list[Any]] = {}
     for model, field in columns(models.CharField, models.TextField):
         by_model.setdefault(model, []).append(field)
-    odd = ["'x'", *([NO_TEXT] if connection.vendor == "sqlite" else ())]
+    odd = ["'x'", *([] if is_postgres() else [NO_TEXT])]
     for fields in itertools.zip_longest(*by_model.values()):
         for value in odd:
             yield [(model, field.column, value) for model, field in zip(by_model, fields, strict=True) if field]
@@ -294,9 +306,19 @@ def failures_of(pages: Pages, rounds: Iterable[Changes]) -> Iterator[str]:
 
 
 def changes_of_a_day() -> Changes:
-    """Return one odd value for each JSON column."""
-    values = itertools.cycle(json_values())
-    return [(model, field.column, literal(next(values))) for model, field in columns(models.JSONField)]
+    """Return odd values for all JSON columns: of tables with many rows, another one for each row."""
+    values = [literal(value) for value in json_values()]
+    cases = " ".join(f"WHEN {place} THEN {value}" for place, value in enumerate(values))
+    each_row = f"CAST(CASE number % {len(values)} {cases} END AS {'jsonb' if is_postgres() else 'text'})"
+    others = itertools.cycle(values)
+    return [
+        (model, field.column, each_row if model in MANY_ROWS else next(others))
+        for model, field in columns(models.JSONField)
+    ]
+
+
+def is_postgres() -> bool:
+    return connection.vendor == "postgresql"
 
 
 def test_no_page_fails_beside_damaged_rows() -> None:
@@ -327,6 +349,13 @@ def test_a_damaged_row_is_shown_as_such(admin_client: Client, language: str, wor
     }
     found = {page: admin_client.get(page).content.decode().count(words) for page in pages}
     assert found == pages
+
+
+def test_a_choice_that_does_not_exist_is_shown_as_damaged() -> None:
+    session = StreamingSession(status="x", end_reason="", purpose="talk")
+    with translation.override("en"):
+        shown = (session.get_status_display(), session.get_end_reason_display(), session.get_purpose_display())
+    assert shown == ("damaged: x", "", "conversation")
 
 
 @pytest.mark.proof

@@ -5,8 +5,12 @@ Migrations import no code of the project, and see plain columns.
 
 from __future__ import annotations
 
+from functools import partialmethod
 from typing import Any
 
+from django.db.models import Model
+
+from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.generics import StrCharField, StrTextField
 from heygen_portal.runtime.text.limits import CODE_POINTS_PER_CHARACTER, LimitedText, MaxCharacters
 
@@ -55,3 +59,22 @@ class LimitedTextField(StrTextField):
 
 def _form_options(max_characters: int) -> dict[str, Any]:
     return {"form_class": LimitedText, "max_characters": max_characters, "max_length": None}
+
+
+class ChoiceField(StrCharField):
+    """A column with a fixed set of values. Another value, written by SQL, is shown as damaged."""
+
+    def deconstruct(self) -> Any:
+        name, _path, args, options = super().deconstruct()
+        return name, "django.db.models.CharField", args, options
+
+    def contribute_to_class(self, cls: type[Model], name: str, private_only: bool = False) -> None:
+        if f"get_{name}_display" not in vars(cls):
+            setattr(cls, f"get_{name}_display", partialmethod(_shown_choice, field=self))
+        super().contribute_to_class(cls, name, private_only)
+
+
+def _shown_choice(row: Model, field: ChoiceField) -> str:
+    stored = getattr(row, field.attname)
+    known = dict(field.flatchoices)
+    return str(known[stored]) if stored in known else stored_json.label(stored) if stored else ""

@@ -17,10 +17,14 @@ from django.db import OperationalError
 from heygen_portal.providers.contract.provider import LimitReached, ProviderUnreachable, RoomCommand, StopReason
 from heygen_portal.runtime import budgets
 from sessions.actions import send_task
+from sessions.lifecycle import events
+from sessions.lifecycle.event_kinds import EventKind
+from sessions.lifecycle.events import Entry
 from sessions.models import EndReason, SessionEvent, SessionTask, Status, StreamingSession
 from sessions.web import page_socket
 from sessions.web.session_consumer import SessionConsumer
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
+from tests.sessions.tampering import EVENTS, execute_as_owner
 from tests.support.factories import StreamingSessionFactory, UserFactory
 from tests.timeouts import WAIT_TIMEOUT_S
 
@@ -48,6 +52,29 @@ async def test_a_conversation_from_start_to_stop(provider: Mock) -> None:
         assert (live["is_failure"], ended["is_failure"]) == (False, False)
     assert (await find_session(live["session_id"])).end_reason == EndReason.USER_STOPPED
     assert provider.stop_session.call_args_list == [call("their-session", StopReason.CLOSED)]
+
+
+@pytest.mark.parametrize("odd", ["[]", "5", '{"confirmed": {"x": [1]}, "quality": [1], "seat": {}}'])
+async def test_a_tab_joins_and_stops_a_session_whose_rows_were_damaged(provider: Mock, odd: str) -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab, browser(user, persona.slug) as other:
+        session_id = await tab.go_live()
+        await tab.say("task.send", ref="1", kind="repeat", text="Hola")
+        await tab.hear("task.sent")
+        await sync_to_async(damage)(UUID(session_id), odd)
+        await other.say("session.join", session_id=session_id)
+        await other.hear("session.status", status="live")
+        assert (await other.hear("utterance"))["text"] == "[This text could not be decrypted.]"
+        await other.say("session.stop")
+        await tab.hear("session.status", status="ended")
+
+
+def damage(session_id: UUID, odd: str) -> None:
+    events.record(session_id, Entry(EventKind.PROVIDER_RECORD, source=events.Source.PROVIDER))
+    sessions, lines = "avatar_sessions_streamingsession", "avatar_sessions_utterance"
+    execute_as_owner(f"UPDATE {sessions} SET persona_settings = %s, limit_by = 'x' WHERE id = %s", odd, session_id.hex)
+    execute_as_owner(f"UPDATE {EVENTS} SET data = %s WHERE session_id = %s", odd, session_id.hex)
+    execute_as_owner(f"UPDATE {lines} SET who = 'x', source = 'browser' WHERE session_id = %s", session_id.hex)
 
 
 async def test_no_provider_credential_reaches_the_browser() -> None:
