@@ -107,7 +107,9 @@ class Pages:
         report_avatar_line(live, "Muy bien")
         self.sessions = (ended, live)
         for session in self.sessions:
-            entries = (Entry(kind, {"by": session.user_id}, source_of(kind)) for kind in EventKind)
+            # Of the kind that says which lines are confirmed, one for each odd value.
+            kinds = [*EventKind, *itertools.repeat(EventKind.PROVIDER_RECORD, len(json_values()))]
+            entries = (Entry(kind, {"by": session.user_id}, source_of(kind)) for kind in kinds)
             events.record(session.pk, *entries)
         for kind in AuditEntry.Kind:
             audit_log.record_by(ended.user_id, None, kind, "somebody", reason="Why not", name=["a", "b"])
