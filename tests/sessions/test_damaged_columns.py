@@ -1,4 +1,6 @@
-"""Every page and export works beside a row that was changed by SQL: the row is damaged, the others are there.
+"""Every page and export works beside rows that were changed by SQL.
+
+The changed row is shown as damaged, the others as usual.
 
 The columns are read from the models, the kinds of events from the enum. What the columns held is restored after each
 round, so one world is enough for all rounds.
@@ -222,7 +224,10 @@ def source_of(kind: EventKind) -> SessionEvent.Source:
 
 
 def attempt(read: Callable[[], Any]) -> Any:
-    """Return what `read` returns, or its exception as text. Take back what it has stored."""
+    """Return what `read` returns, or its exception as text.
+
+    What it stored is rolled back.
+    """
     try:
         with transaction.atomic():
             found = read()
@@ -243,7 +248,10 @@ def rows_on(client: Client, address: str, data: dict[str, str] | None = None) ->
 
 
 def damage(pages: Pages, changes: Changes) -> None:
-    """Change columns of one row each, as the owner of the database: of events and audit entries, many rows."""
+    """Change columns of one row each, as the owner of the database.
+
+    Of events and audit entries, many rows are changed.
+    """
     world = World(*pages.sessions)
     for model, column, value in changes:
         change = f'UPDATE "{model._meta.db_table}" SET "{column}" = {value}'
@@ -294,7 +302,7 @@ def text_rounds() -> Iterator[Changes]:
 
 
 def failures_of(pages: Pages, rounds: Iterable[Changes]) -> Iterator[str]:
-    """Yield each page that fails or shows fewer rows than before, with what was changed."""
+    """Yield each page that fails or shows fewer rows, with what was changed."""
     before = pages.shown()
     assert not [error for error in before.values() if isinstance(error, str)], before
     for changes in rounds:

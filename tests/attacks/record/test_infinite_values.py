@@ -1,4 +1,6 @@
-"""Numbers and times that are infinite, or no number: PostgreSQL stores them, and Python cannot represent them.
+"""Infinite numbers and times, and NaN, in the database.
+
+PostgreSQL stores them, and Python cannot represent all of them.
 
 SQLite stores values of another type instead.
 """

@@ -1,4 +1,7 @@
-"""A session is stopped at the provider although its row, its account or its record cannot be read."""
+"""A session with unreadable rows is stopped at the provider.
+
+Its own row, its account or its record may be the unreadable one.
+"""
 
 from __future__ import annotations
 

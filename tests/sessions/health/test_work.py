@@ -85,7 +85,7 @@ def test_an_old_or_missing_sign_of_life_is_a_problem(
 def test_a_portal_that_has_just_started_is_starting_for_two_minutes(
     account: ProviderAccount, seconds: int, state: str
 ) -> None:
-    """Nobody has put a mark yet, as after a first start, or after Redis lost its memory."""
+    """No mark was put yet: after a first start, or after Redis lost its data."""
     marks.client().flushdb()
     assert work.overall(work.read(timezone.now())) == "starting"
     for key in list(marks.client().scan_iter("*:expected")):
