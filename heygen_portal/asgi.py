@@ -25,6 +25,7 @@ from heygen_portal.env import env
 from heygen_portal.health import access, readiness
 from heygen_portal.people.access.second_factor import SecondFactorSocketMiddleware
 from heygen_portal.postgresql import base as postgresql
+from heygen_portal.postgresql import clock
 from heygen_portal.runtime import background, logs, tracing
 from heygen_portal.runtime.metrics import snapshots
 from heygen_portal.server.origins import OwnOriginMiddleware
@@ -113,6 +114,7 @@ application = ProtocolTypeRouter(
 )
 
 background.on_startup(lambda: postgresql.limit_waits(DATABASE_TIMEOUT_S))
+background.on_startup(clock.follow)
 background.on_startup(watch.start)
 background.on_startup(partial(tracing.start, "web"))
 background.on_startup(limits_cover.start)

@@ -101,6 +101,15 @@ def _measure_beat(**about: Any) -> None:
     snapshots.start("beat")
 
 
+@worker_init.connect  # before the pool forks
+@beat_init.connect
+def _follow_database_clock(**about: Any) -> None:
+    """Judge deadlines by the clock that all machines share."""
+    from heygen_portal.postgresql import clock
+
+    clock.follow()
+
+
 @worker_init.connect
 def _prepare_shutdown(**about: Any) -> None:
     """Create the shutdown flag before the pool forks."""

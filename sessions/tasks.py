@@ -19,6 +19,7 @@ from django.utils import timezone
 from avatars.models import ProviderAccount
 from heygen_portal import livekit
 from heygen_portal.livekit import LiveKitAway
+from heygen_portal.postgresql import clock
 from heygen_portal.providers.contract.provider import ProviderError
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.jobs import each_row, job_loop, marks, queues
@@ -45,13 +46,14 @@ EXPORT_SECONDS_PER_JOB = 3
 
 
 def _limits_are_due() -> bool:
-    return stop.has_due(timezone.now())
+    clock.measure()
+    return stop.has_due(clock.now())
 
 
 @shared_task(base=PortalTask, has_work=staticmethod(_limits_are_due))
 def enforce_limits() -> None:
     """Stop or warn every session that is due. Checked twice a second."""
-    job_loop.run(stop.run_tick(timezone.now()), TICK_TIMEOUT)
+    job_loop.run(stop.run_tick(), TICK_TIMEOUT)
 
 
 def _records_are_due() -> bool:

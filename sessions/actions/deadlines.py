@@ -11,9 +11,9 @@ from uuid import UUID
 
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import Min, Q, QuerySet
-from django.utils import timezone
 
 from avatars.models import ProviderAccount
+from heygen_portal.postgresql import clock
 from heygen_portal.providers.contract.provider import OpenSession
 from heygen_portal.runtime import metrics
 from heygen_portal.runtime.jobs import due_rows, each_row
@@ -212,7 +212,7 @@ def _live_session(session_id: UUID, *, is_locked: bool, for_text: bool = False) 
     session = speech_sql.live_session(session_id, is_locked=is_locked, for_text=for_text)
     if session is None:
         raise errors.NotLive
-    session.active_at = timezone.now()
+    session.active_at = clock.now()
     session.deadline_at = transitions.next_check_at(session, is_live=True)
     return session
 
@@ -506,7 +506,7 @@ def release_claims(session_ids: list[UUID]) -> None:
     """Release claimed stops that were not carried out; the next tick retries them."""
     if session_ids:
         rows = StreamingSession.objects.filter(pk__in=session_ids, status=Status.STOPPING)
-        rows.update(deadline_at=timezone.now())
+        rows.update(deadline_at=clock.now())
 
 
 def next_retry_at(session_ids: Collection[UUID]) -> datetime | None:
@@ -525,7 +525,7 @@ def schedule_stop_retry(session: StreamingSession, jitter: float, trouble: end_e
     # The exponent is bounded because 2**47 seconds overflow a timedelta, which would end the retries.
     wait = min(timedelta(seconds=2 ** min(attempts, 20)), MAX_RETRY_DELAY) * (0.5 + jitter / 2)
     rows = StreamingSession.objects.filter(pk=session.pk, status=Status.STOPPING)
-    rows.update(stop_attempts=attempts, stop_trouble=dict(trouble or {}), deadline_at=timezone.now() + wait)
+    rows.update(stop_attempts=attempts, stop_trouble=dict(trouble or {}), deadline_at=clock.now() + wait)
 
 
 def _stop_attempts(session_id: UUID) -> int:
@@ -576,7 +576,7 @@ def record_unknown_sessions(account: ProviderAccount, listed: Iterable[OpenSessi
     not_ours = rows.keys() - set(ours.values_list("provider_session_id", flat=True))
     unknown_ids = [] if account.is_exclusive else sorted(not_ours)
     seen = {row.id: row.seen_at for row in account.sessions_of_others}
-    now = timezone.now().isoformat()
+    now = clock.now().isoformat()
     updated = [{"id": name, "status": rows[name].status, "seen_at": seen.get(name, now)} for name in unknown_ids]
     if updated != account.unknown_sessions:
         ProviderAccount.objects.filter(pk=account.pk).update(unknown_sessions=updated)
@@ -584,7 +584,7 @@ def record_unknown_sessions(account: ProviderAccount, listed: Iterable[OpenSessi
 
 def _is_creating_session(account: ProviderAccount, refused: UUID | None) -> bool:
     creating = StreamingSession.objects.filter(
-        account=account, status__in=(Status.REQUESTED, Status.CREATING), deadline_at__gt=timezone.now()
+        account=account, status__in=(Status.REQUESTED, Status.CREATING), deadline_at__gt=clock.now()
     )
     return (creating.exclude(pk=refused) if refused else creating).exists()
 

@@ -8,8 +8,7 @@ import random
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.utils import timezone
-
+from heygen_portal.postgresql import clock
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.actions import stop
 from sessions.models import StreamingSession
@@ -35,7 +34,7 @@ async def _cover_for_ever() -> None:
     while True:
         await asyncio.sleep(INTERVAL_S * random.uniform(0.8, 1.2))  # processes take turns
         try:
-            await enforce_overdue(timezone.now())
+            await enforce_overdue(clock.now())
         except Exception:
             logger.exception("overdue sessions could not be looked up")  # the next round may succeed
 

@@ -8,9 +8,8 @@ from datetime import timedelta
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from django.utils import timezone
-
 from heygen_portal import providers
+from heygen_portal.postgresql import clock
 from heygen_portal.providers.contract.provider import (
     Delivered,
     LimitReached,
@@ -84,7 +83,7 @@ async def send_task(
 async def _wait_for_outcome(task: SessionTask) -> SessionTask:
     """Wait until the sending process, perhaps another one, has stored the outcome."""
     while task.status == SessionTask.Status.SENDING:
-        if timezone.now() - task.created_at >= DELIVERY_TIMEOUT:
+        if clock.now() - task.created_at >= DELIVERY_TIMEOUT:
             await in_thread(deadlines.fail_task)(task)
         else:
             await asyncio.sleep(OUTCOME_POLL_INTERVAL.total_seconds())
@@ -112,7 +111,7 @@ async def deliver(session: StreamingSession, task: SessionTask, give_command: Gi
         failure = exc
         task.status = SessionTask.Status.FAILED
         task.failure = _task_failure(exc)
-    task.latency = timezone.now() - task.created_at
+    task.latency = clock.now() - task.created_at
     metrics.texts.labels(task.status).inc()
     await in_thread(_record_outcome)(task)
     if isinstance(failure, SessionGone):
@@ -121,12 +120,12 @@ async def deliver(session: StreamingSession, task: SessionTask, give_command: Gi
 
 async def _send_when_ready(provider: Provider, provider_session_id: str, task: SessionTask) -> Delivered | RoomCommand:
     kind = TaskKind(task.kind)
-    give_up_at = timezone.now() + NOT_READY_TIMEOUT
+    give_up_at = clock.now() + NOT_READY_TIMEOUT
     while True:
         try:
             return await provider.send_task(provider_session_id, text=task.text, kind=kind)
         except NotReady:
-            if timezone.now() >= give_up_at:
+            if clock.now() >= give_up_at:
                 raise
         await asyncio.sleep(NOT_READY_RETRY_DELAY.total_seconds())
 

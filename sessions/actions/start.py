@@ -22,9 +22,8 @@ from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
-from django.utils import timezone
-
 from avatars.models import Persona
+from heygen_portal.postgresql import clock
 from heygen_portal.providers.contract.provider import LimitReached, RoomAccess
 from heygen_portal.runtime import background, logs, metrics, tracing
 from heygen_portal.runtime.in_thread import in_thread
@@ -94,7 +93,7 @@ class StartAttempt:
         self.tab = tab
         self.is_waiting = True
         self.is_given_up = False
-        self._waits_since = timezone.now()
+        self._waits_since = clock.now()
         self._is_queued = False
         self._woken = asyncio.Event()
 
@@ -180,7 +179,7 @@ class StartAttempt:
         Return False if the attempt was given up meanwhile. The person's slot is held for that long. Raises
         NotReleased, NotFound, TimeIsUp, QuotaUsed.
         """
-        give_up_at = timezone.now() + RELEASE_TIMEOUT
+        give_up_at = clock.now() + RELEASE_TIMEOUT
         persona, blocking = await in_thread(self._find_blocking_sessions)()
         if not blocking:
             return True
@@ -204,7 +203,7 @@ class StartAttempt:
             self._woken.clear()
             if await in_thread(slots.have_ended)(blocking):
                 return True
-            if timezone.now() >= give_up_at:
+            if clock.now() >= give_up_at:
                 raise errors.NotReleased
             await self._pause(RELEASE_POLL)
         return False
@@ -228,14 +227,14 @@ class StartAttempt:
         """
         if self.request.is_taking_over and not {session.pk for session in blocking} <= self.request.took_over:
             return False
-        return all(claims.keeps_slot(session, claim, timezone.now()) for session in blocking)
+        return all(claims.keeps_slot(session, claim, clock.now()) for session in blocking)
 
     def _release_message(self) -> dict[str, Any]:
         continues = str(self.request.continues) if self.request.continues else None
         status = {"session_id": None, "status": Status.REQUESTED.value, "reason": "", "words": ""}
         moments = dict.fromkeys(("created_at", "ends_at", "conversation_ends_at", "ended_at"))
         return {
-            "type": "session.status", **status, **moments, "now": timezone.now().isoformat(),
+            "type": "session.status", **status, **moments, "now": clock.now().isoformat(),
             "continues": continues, "waits_for": "release",
         }  # fmt: skip
 
@@ -264,7 +263,7 @@ class StartAttempt:
             elif position.is_offered:
                 try:
                     session = await self._open_session()
-                    metrics.queue_wait.observe((timezone.now() - self._waits_since).total_seconds())
+                    metrics.queue_wait.observe((clock.now() - self._waits_since).total_seconds())
                     return session
                 except NoFreeSlot:  # the limit was lowered meanwhile
                     await in_thread(queue.return_offer)(self.address.channel)
@@ -277,7 +276,7 @@ class StartAttempt:
         raise errors.QueueLost
 
     async def _send_position(self, position: QueuePosition) -> None:
-        wait = await in_thread(queue.expected_wait)(position, timezone.now())
+        wait = await in_thread(queue.expected_wait)(position, clock.now())
         seconds = None if wait is None else round(wait.total_seconds())
         fields = {"place": position.position, "waiting": position.waiting, "expected_wait_s": seconds}
         await self.tab.send_json({"type": "queue.place", **fields})

@@ -16,10 +16,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from django.utils import timezone
-
 from avatars.models import ProviderAccount
 from heygen_portal import providers
+from heygen_portal.postgresql import clock
 from heygen_portal.providers.contract.provider import Provider, ProviderError, ProviderRejected, SessionGone, StopReason
 from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
@@ -196,13 +195,14 @@ async def enforce_due(now: datetime) -> None:
     await _finish_stops(await _claim_due(now))
 
 
-async def run_tick(now: datetime) -> None:
-    """Do what `enforce_due` does, without waiting long for providers.
+async def run_tick() -> None:
+    """Do what `enforce_due` does by the shared clock, without waiting long for providers.
 
     Stops that are not confirmed within `TICK_WAIT_S` go on in the background, so that a silent provider does not
     delay the next tick.
     """
-    stopping = background.spawn(_finish_due_stops(await _claim_due(now)))
+    await in_thread(clock.measure)()
+    stopping = background.spawn(_finish_due_stops(await _claim_due(clock.now())))
     await asyncio.wait([stopping], timeout=TICK_WAIT_S)
 
 
@@ -231,7 +231,7 @@ def stop_if_abandoned(session_id: UUID) -> None:
 
 async def enforce_due_of(session_ids: Collection[UUID]) -> None:
     """Enforce the deadlines of these sessions and keep retrying their stops."""
-    await _finish_stops(await in_thread(deadlines.claim_due)(timezone.now(), session_ids))
+    await _finish_stops(await in_thread(deadlines.claim_due)(clock.now(), session_ids))
     await _retry_when_due(session_ids)
 
 
@@ -239,7 +239,7 @@ async def _retry_when_due(session_ids: Collection[UUID]) -> None:
     """Schedule the next retry of unconfirmed stops in this process."""
     if at := await in_thread(deadlines.next_retry_at)(session_ids):
         background.call_later(
-            max(at - timezone.now(), timedelta(0)) + WORKER_HEAD_START, partial(enforce_due_of, session_ids)
+            max(at - clock.now(), timedelta(0)) + WORKER_HEAD_START, partial(enforce_due_of, session_ids)
         )
 
 
@@ -320,7 +320,7 @@ async def reconcile(account: ProviderAccount, refused: UUID | None = None) -> No
     whose creation the provider has just refused. Raises ProviderError if the list cannot be read.
     """
     provider = providers.for_account(account)
-    ours = await in_thread(deadlines.running_at_provider)(account, timezone.now() - LISTING_DELAY)
+    ours = await in_thread(deadlines.running_at_provider)(account, clock.now() - LISTING_DELAY)
     rows = await provider.list_sessions()
     listed = {row.provider_session_id for row in rows}
     gone = [row for row in ours if row.provider_session_id not in listed]

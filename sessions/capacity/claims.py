@@ -14,8 +14,8 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
 
+from heygen_portal.postgresql import clock
 from heygen_portal.providers.contract.provider import ProviderError
 from heygen_portal.runtime.budgets import TooManyRequests
 from heygen_portal.runtime.jobs import each_row
@@ -111,7 +111,7 @@ def begin_stop(session: StreamingSession, claim: Claim) -> bool:
         cause = _unconfirmed_cause(claim)
         with each_row.savepoint(f"session {session.pk}: its page's claim could not be judged"):
             session.refresh_from_db(from_queryset=rows)
-            cause = end_cause(session, claim, timezone.now())
+            cause = end_cause(session, claim, clock.now())
         return transitions.begin_stop(session, cause.reason, cause.evidence)
 
 

@@ -15,9 +15,9 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, QuerySet
-from django.utils import timezone
 
 from avatars.models import Persona, ProviderAccount
+from heygen_portal.postgresql import clock
 from heygen_portal.runtime.jobs import each_row
 from sessions import errors
 from sessions.lifecycle import broadcast
@@ -71,7 +71,7 @@ def slot_limit(account: ProviderAccount) -> int:
     It is the plan's limit, or fewer if the provider just refused one.
     """
     limit, seen_at = account.concurrency_limit, account.slots_seen_at
-    if account.slots_seen is None or seen_at is None or seen_at + SLOTS_SEEN_TIMEOUT <= timezone.now():
+    if account.slots_seen is None or seen_at is None or seen_at + SLOTS_SEEN_TIMEOUT <= clock.now():
         return limit
     return min(limit, account.slots_seen)
 
@@ -91,7 +91,7 @@ def record_full(account_id: int) -> None:
     This holds whatever the plan allows.
     """
     count = StreamingSession.objects.open().filter(account=account_id).count()
-    ProviderAccount.objects.filter(pk=account_id).update(slots_seen=count, slots_seen_at=timezone.now())
+    ProviderAccount.objects.filter(pk=account_id).update(slots_seen=count, slots_seen_at=clock.now())
 
 
 def join(user_id: int, persona: Persona, tab: TabAddress) -> QueueEntry:
@@ -243,7 +243,7 @@ def offer_slots(account_id: int) -> None:
         expired, next_entries = _expired_and_next(lock(account_id))
         QueueEntry.objects.filter(pk__in=[entry.pk for entry in expired]).delete()
         offered = QueueEntry.objects.filter(pk__in=[entry.pk for entry in next_entries])
-        offered.update(offer_expires_at=timezone.now() + OFFER_TIMEOUT)
+        offered.update(offer_expires_at=clock.now() + OFFER_TIMEOUT)
         if expired or next_entries:
             broadcast.wake([*(entry.channel for entry in expired), *_channels(account_id)])
 
@@ -253,7 +253,7 @@ def _expired_and_next(account: ProviderAccount) -> tuple[list[QueueEntry], list[
 
     Staff may pass others.
     """
-    now = timezone.now()
+    now = clock.now()
     entries = entries_of(account.pk)
     expired = [entry for entry in entries if entry.offer_expires_at and entry.offer_expires_at <= now]
     entries = [entry for entry in entries if entry not in expired]

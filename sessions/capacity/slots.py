@@ -15,13 +15,13 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 
 from avatars.models import Persona, ProviderAccount
 from avatars.personas import versions
 from heygen_portal.models.invitations import holders_of
 from heygen_portal.people.access import roles
 from heygen_portal.people.access.live_access import Loss
+from heygen_portal.postgresql import clock
 from sessions import errors
 from sessions.capacity import claims, queue, quotas
 from sessions.capacity.queue import TabAddress
@@ -94,7 +94,7 @@ def open_session(
     if request.quality and request.quality not in persona.avatar.account.capabilities.qualities:
         raise errors.BadMessage
     continues = find_continued(user_id, persona, request)
-    now = timezone.now()
+    now = clock.now()
     bound = limits_of(user_id, persona, request)
     try:
         with transaction.atomic():
@@ -130,7 +130,7 @@ def limits_of(user_id: int, persona: Persona, request: StartRequest) -> SessionL
 
     Raises TimeIsUp, QuotaUsed.
     """
-    now, before = timezone.now(), request.took_over | ({request.continues} if request.continues else set())
+    now, before = clock.now(), request.took_over | ({request.continues} if request.continues else set())
     if not before:
         return quotas.limits_for(persona, user_id, now)
     conversation = Conversation.objects.filter(sessions=request.continues).first()
@@ -232,7 +232,7 @@ def join_queue(user_id: int, persona: Persona, tab: TabAddress, request: StartRe
         _require_access(_access_of(user_id, persona, request.purpose))
         continued = find_continued(user_id, persona, request)
         claim = claims.Claim(user_id, request.claimed_reason)
-        if continued and continued.ended_at and claims.keeps_slot(continued, claim, timezone.now()):
+        if continued and continued.ended_at and claims.keeps_slot(continued, claim, clock.now()):
             return queue.rejoin(user_id, persona, tab, continued.created_at)
         return queue.join(user_id, persona, tab)
 

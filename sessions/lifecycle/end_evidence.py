@@ -18,6 +18,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.livekit import LiveKitAway
+from heygen_portal.postgresql import clock
 from heygen_portal.providers.contract.provider import ProviderError, ProviderRejected
 from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.stored_json import choice_label
@@ -148,9 +149,9 @@ def continued(user_id: int, claim: str = "", listed_as: str = "") -> Evidence:
     if claim:
         evidence["claim"] = claim
     if listed_as == "unknown":
-        evidence["unlisted_at"] = timezone.now().isoformat()
+        evidence["unlisted_at"] = clock.now().isoformat()
     elif listed_as:
-        evidence |= {"listed_at": timezone.now().isoformat(), "listed_as": listed_as}
+        evidence |= {"listed_at": clock.now().isoformat(), "listed_as": listed_as}
     return evidence
 
 
@@ -219,7 +220,7 @@ def provider_failed(exc: ProviderError) -> Evidence:
 
 def not_listed(*, is_room_closed: bool = False) -> Evidence:
     code = EvidenceCode.ROOM_CLOSED if is_room_closed else EvidenceCode.NOT_LISTED
-    return {"code": code, "asked_at": timezone.now().isoformat()}
+    return {"code": code, "asked_at": clock.now().isoformat()}
 
 
 def opening_failed(error: str) -> Evidence:

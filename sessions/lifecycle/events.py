@@ -12,8 +12,8 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
-from django.utils import timezone
 
+from heygen_portal.postgresql import clock
 from heygen_portal.runtime import metrics
 from heygen_portal.trail import hash_chain, statements
 from sessions.lifecycle import broadcast, coverage, event_sql
@@ -198,7 +198,7 @@ def _next_event(
         source=entry.source,
         kind=entry.kind,
         data=hash_chain.storable(data),
-        at=entry.at or timezone.now(),
+        at=entry.at or clock.now(),
         previous_hash=last_hash,
     )
     at, text = row.at.isoformat(), hash_chain.canonical(row.data)

@@ -15,9 +15,9 @@ from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.db.models import QuerySet, Subquery
-from django.utils import timezone
 
 from avatars.models import Persona
+from heygen_portal.postgresql import clock
 from heygen_portal.providers.contract.provider import ProviderSession
 from heygen_portal.runtime import metrics, tracing
 from heygen_portal.runtime.jobs import each_row
@@ -121,12 +121,12 @@ def transition_all(sessions: Sequence[StreamingSession], to: Status, **changes: 
 def _measure(session: StreamingSession, to: Status) -> None:
     """Count a move. The row may be damaged: neither its time nor its reason need be valid."""
     if to == Status.LIVE and isinstance(session.created_at, datetime):
-        metrics.first_frame.observe((timezone.now() - session.created_at).total_seconds())
+        metrics.first_frame.observe((clock.now() - session.created_at).total_seconds())
         tracing.session_event(session.pk, "first frame", session.created_at)
     elif to == Status.ENDED:
         reason = session.end_reason if session.end_reason in EndReason.values else "other"
         metrics.session_ends.labels(reason).inc()
-        tracing.session_event(session.pk, "stop", session.stop_requested_at or timezone.now(), reason=reason)
+        tracing.session_event(session.pk, "stop", session.stop_requested_at or clock.now(), reason=reason)
 
 
 def _move_unread(
@@ -210,7 +210,7 @@ def request(
     It holds its slot from now on. A continued conversation gets no second greeting, except in another language.
     Raises IntegrityError if the user has a running session.
     """
-    now, session_id = timezone.now(), uuid4()
+    now, session_id = clock.now(), uuid4()
     limits = limits or SessionLimits.of(persona)
     settings = persona.settings()
     is_greeted = continues is not None and continues.live_at and continues.persona_id == persona.pk
@@ -285,13 +285,13 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
     Return False if the session was stopped meanwhile. The provider's ID is stored in both cases, so that the
     session can be stopped there.
     """
-    opened_at = timezone.now()
+    opened_at = clock.now()
     answered: dict[str, Any] = {
         "provider_session_id": answer.provider_session_id,
         "opened_at": opened_at,
         "provider_duration_limit": answer.duration_limit,
         "is_paid": answer.is_paid,
-        "record_due_at": timezone.now() if session.account.capabilities.has_session_records else None,
+        "record_due_at": clock.now() if session.account.capabilities.has_session_records else None,
     }
     steps = [Entry(EventKind.PROVIDER_AUTHENTICATED)] if answer.credential else []
     created: dict[str, Any] = {"is_paid": answer.is_paid, "opened_at": opened_at.isoformat()}
@@ -364,7 +364,7 @@ def go_live(session: StreamingSession) -> bool:
         _refresh(session, lock=True)
         if session.status != Status.CONNECTING:
             return False  # a rejoin, another tab, or too late
-        now = session.active_at = timezone.now()
+        now = session.active_at = clock.now()
         deadline_at = next_check_at(session, is_live=True)
         return transition(session, Status.LIVE, live_at=now, active_at=now, deadline_at=deadline_at)
 
@@ -375,7 +375,7 @@ def begin_stop(session: StreamingSession, reason: EndReason, evidence: Evidence)
     Safe to call in every status. A session whose row cannot be read or whose record takes no event is stopped, too.
     """
     while (old_status := session.status) not in (Status.STOPPING, Status.ENDED):
-        now = timezone.now()
+        now = clock.now()
         why = {"end_reason": reason, "end_evidence": dict(evidence), "stop_requested_at": now}
         changes = {**why, "deadline_at": now + STOP_TIMEOUT}
         try:
@@ -402,7 +402,7 @@ def end(session: StreamingSession) -> bool:
     """
     if session.status != Status.STOPPING:
         return False
-    changes: dict[str, Any] = {"ended_at": timezone.now(), "deadline_at": None}
+    changes: dict[str, Any] = {"ended_at": clock.now(), "deadline_at": None}
     try:
         with transaction.atomic():
             return transition(session, Status.ENDED, **changes)
@@ -422,7 +422,7 @@ def begin_stop_all(sessions: Sequence[StreamingSession], reason: EndReason, now:
 
     Each session's `end_evidence` is already set on the object, not yet stored.
     """
-    now = now or timezone.now()
+    now = now or clock.now()
     StreamingSession.objects.bulk_update(sessions, ["end_evidence"])
     deadline = now + STOP_TIMEOUT
     transition_all(sessions, Status.STOPPING, end_reason=reason, stop_requested_at=now, deadline_at=deadline)
@@ -434,7 +434,7 @@ def end_all(session_ids: Collection[UUID]) -> None:
         rows = StreamingSession.objects.select_for_update().order_by("pk")
         stopping = list(rows.filter(pk__in=session_ids, status=Status.STOPPING))
         if stopping:
-            transition_all(stopping, Status.ENDED, ended_at=timezone.now(), deadline_at=None)
+            transition_all(stopping, Status.ENDED, ended_at=clock.now(), deadline_at=None)
 
 
 def next_check_at(
@@ -445,7 +445,7 @@ def next_check_at(
     It is its next warning, limit, or end of the tab's grace period. `first_frame_deadline` is read from the session's
     record unless given.
     """
-    now = timezone.now()
+    now = clock.now()
     grace_ends_at = [session.abandoned_at + TAB_GRACE] if session.abandoned_at else []
     if not is_live:
         first = first_frame_deadline or first_frame.deadline(session, now)

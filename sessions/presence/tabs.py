@@ -13,8 +13,8 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
+from heygen_portal.postgresql import clock
 from heygen_portal.runtime.jobs import each_row
 from sessions.lifecycle import events, transitions
 from sessions.lifecycle.event_kinds import EventKind
@@ -33,7 +33,8 @@ def renew_lease(process_id: UUID) -> bool:
     Return True if it had run out, and the process's tabs were removed. One write, however many tabs the process
     holds.
     """
-    lease = {"lease_ends_at": timezone.now() + LEASE_DURATION}
+    clock.measure()
+    lease = {"lease_ends_at": clock.now() + LEASE_DURATION}
     _, is_new = ServerProcess.objects.update_or_create(pk=process_id, defaults=lease)
     return is_new
 
@@ -95,7 +96,7 @@ def record_left_room(session: StreamingSession) -> None:
     The socket may be half open. A live page sends something or joins again. The caller has locked the row.
     """
     if session.status in RUNNING and not session.abandoned_at:
-        _start_grace(session, timezone.now())
+        _start_grace(session, clock.now())
         events.append(session.pk, Entry(EventKind.PERSON_LEFT_ROOM))
 
 
@@ -139,7 +140,7 @@ def _leave(tab: Tab | None, sign: str) -> None:
         if each_row.is_outage(exc):
             raise
         logger.exception("session %s: the closing of its tab could not be recorded", tab.session_id)
-        now = timezone.now()
+        now = clock.now()
         with transaction.atomic():
             Tab.objects.filter(channel=tab.channel).delete()
             left = StreamingSession.objects.filter(pk=tab.session_id, status__in=RUNNING, abandoned_at=None)
@@ -200,7 +201,7 @@ def _mark_abandoned(rows: list[StreamingSession], sign: str) -> None:
 
     `sign` is recorded: page, socket, lease or shutdown.
     """
-    now = timezone.now()
+    now = clock.now()
     watched = set(Tab.objects.filter(session__in=rows).values_list("session_id", flat=True))
     for session in rows:
         if session.pk in watched:

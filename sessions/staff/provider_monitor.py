@@ -17,10 +17,10 @@ from uuid import UUID
 
 from django.db import DatabaseError
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from avatars.models import ProviderAccount
 from heygen_portal import providers
+from heygen_portal.postgresql import clock
 from heygen_portal.providers.contract.catalogue import ProviderEvent
 from heygen_portal.providers.contract.provider import ProviderError, SessionGone
 from heygen_portal.runtime.in_thread import in_thread
@@ -55,7 +55,7 @@ def claim_sessions(process_id: UUID) -> list[StreamingSession]:
 
     Return all sessions that this process holds.
     """
-    tabs.expire_leases(timezone.now())  # in case no worker is running
+    tabs.expire_leases(clock.now())  # in case no worker is running
     mine = MonitoredSession.objects.filter(process_id=process_id)
     mine.exclude(session__in=_monitored_sessions()).delete()
     free = _monitored_sessions().filter(monitored=None).order_by("created_at")[:SESSIONS_PER_POLL]

@@ -14,8 +14,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
+from heygen_portal.postgresql import clock as shared_clock
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.trail import statements
 from sessions import errors
@@ -84,10 +84,10 @@ async def store(session_id: UUID, message: Mapping[str, Any], clock: PageClock) 
         raise errors.BadMessage
     if len(json.dumps(data, ensure_ascii=False)) > MAX_DATA_BYTES + MAX_LINE_LENGTH:
         raise errors.BadMessage
-    at, page_at = clock.read(message.get("at"), message.get("sent"), timezone.now())
+    at, page_at = clock.read(message.get("at"), message.get("sent"), shared_clock.now())
     data = {name: value for name, value in data.items() if name != PAGE_AT}
     data |= {PAGE_AT: page_at.isoformat()} if page_at else {}
-    if not await in_thread(is_in_time)(session_id, kind, timezone.now()):
+    if not await in_thread(is_in_time)(session_id, kind, shared_clock.now()):
         return NO_FOLLOW_UP
     outcome = await EFFECTS[kind](session_id, kind, data, at)
     if kind in CONNECTION_KINDS:

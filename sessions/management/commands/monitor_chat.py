@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from heygen_portal import production
+from heygen_portal.postgresql import clock
 from heygen_portal.providers import closing_providers
 from heygen_portal.runtime import tracing
 from heygen_portal.runtime.metrics import snapshots
@@ -20,6 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         production.refuse_unsafe_settings()  # a long-running process, like the web server
+        clock.follow()
         snapshots.start("monitor")
         tracing.start("monitor")
         asyncio.run(_run())

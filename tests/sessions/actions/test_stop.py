@@ -211,9 +211,9 @@ async def test_a_silent_provider_delays_neither_the_tick_nor_other_accounts(
 
     provider.stop_session.side_effect = answer
     async with asyncio.timeout(WAIT_TIMEOUT_S):
-        await stop.run_tick(timezone.now())
+        await stop.run_tick()
         other = await a_session(deadline_at=due_at, ends_at=due_at)
-        await stop.run_tick(timezone.now())
+        await stop.run_tick()
         while (await state(other))[0] != Status.ENDED:
             await asyncio.sleep(0.01)
         assert {(await state(session))[0] for session in unanswered} == {Status.STOPPING}
