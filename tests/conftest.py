@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -199,11 +200,20 @@ def fast_password_hashing() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def media_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Store media files in a temporary folder, which the first file creates."""
+    folder = tmp_path_factory.getbasetemp() / "media"
+    with override_settings(MEDIA_ROOT=folder):
+        yield folder
+
+
 @pytest.fixture(autouse=True)
-def media_in_tmp_path(tmp_path: Path) -> Iterator[None]:
-    """Store media files in the test's temporary folder."""
-    with override_settings(MEDIA_ROOT=tmp_path / "media"):
-        yield
+def no_media(media_folder: Path) -> Iterator[None]:
+    """Delete the media files that a test leaves."""
+    yield
+    if media_folder.exists():
+        shutil.rmtree(media_folder)
 
 
 @pytest.fixture(scope="session")
