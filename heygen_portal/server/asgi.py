@@ -114,6 +114,7 @@ class Server(daphne.server.Server):
 
 async def _end_loop(applications: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*applications, return_exceptions=True)
+    await background.finish()  # the shutdown hooks run at the same time, and may wait for a provider's answer
     # As `asyncio.run` does, which Twisted's reactor replaces. Closes the connections to providers.
     await asyncio.get_running_loop().shutdown_asyncgens()
 
