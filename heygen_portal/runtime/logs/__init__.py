@@ -81,12 +81,15 @@ class JSONFormatter(logging.Formatter):
 
 
 def log_access(protocol: str, action: str, details: dict[str, Any]) -> None:
-    """Log a request or a socket, without its query, which may have words that somebody searched for."""
+    """Log a request or a socket, without its query, which may have words that somebody searched for.
+
+    The address is personal data and is left out, too.
+    """
     if action not in ("complete", "connected", "rejected", "disconnected"):
         return
     path = details["path"]
     text = path.decode("ascii", "replace") if isinstance(path, bytes) else str(path)
-    fields = {"path": public_path(text), "client": details["client"]}
+    fields: dict[str, Any] = {"path": public_path(text)}
     if action == "complete":
         fields |= {"method": details["method"], "status": details["status"], "seconds": details["time_taken"]}
     access_log.info("%s %s", protocol, action, extra={"portal_fields": fields})
