@@ -22,10 +22,10 @@ from django.db.models import QuerySet
 from heygen_portal.models import Invitation
 from heygen_portal.people.invitations import joining
 from heygen_portal.trail import audit_log, statements
+from heygen_portal.trail.compiled_query import CompiledQuery
 from heygen_portal.trail.models import AuditEntry
 from heygen_portal.trail.raw_values import AsText
 from heygen_portal.trail.statements import ROWS, Table
-from sessions.integrity.compiled_query import CompiledQuery
 from sessions.integrity.fault import Fault, compared
 from sessions.integrity.scope import BATCH_ROWS, MAX_FAULTS, CheckCounts, MemoryLimits, is_in_share
 from sessions.lifecycle.coverage import AUDIT_FORMAT, AUDITED, AUDITED_SINCE, EXPORT

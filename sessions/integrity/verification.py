@@ -24,6 +24,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet, Subquery, Sum
 from django.utils import timezone
 
 from heygen_portal.trail import db_triggers, statements
+from heygen_portal.trail.compiled_query import CompiledQuery
 from heygen_portal.trail.raw_values import (
     AsText,
     DecimalText,
@@ -35,7 +36,6 @@ from heygen_portal.trail.raw_values import (
 )
 from heygen_portal.trail.statements import ROWS, Table
 from sessions.integrity import activity, audit_statements, diagnosis, role_permissions, word_faults, worker_columns
-from sessions.integrity.compiled_query import CompiledQuery
 from sessions.integrity.diagnosis import ERASED, TEXT_PROVING_KINDS, Chain, EndMark, Event, data_of, proofs
 from sessions.integrity.fault import Fault, FaultKind, compared
 from sessions.integrity.scope import BATCH_ROWS, DEFAULT_LIMITS, MAX_FAULTS, CheckCounts, MemoryLimits, is_in_share
