@@ -14,6 +14,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from psycopg.errors import ConnectionTimeout
 
 from heygen_portal.health.probe import Probe
+from heygen_portal.postgresql.base import NoAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ async def _check_database() -> str:
         return NO_ANSWER
     except DatabaseError as exc:
         # The driver may notice just before this check does.
-        return NO_ANSWER if isinstance(exc.__cause__, ConnectionTimeout) else UNAVAILABLE
+        return NO_ANSWER if isinstance(exc.__cause__, ConnectionTimeout | NoAnswer) else UNAVAILABLE
     except Exception:
         logger.exception("the database could not be checked")
         return CHECK_FAILED

@@ -17,6 +17,10 @@ REFUSED_AFTER_TIMEOUT_S = 2.0
 """After a wait in vain, calls are refused at once for so long. Otherwise each of many would wait in turn."""
 
 
+class NoAnswer(psycopg.OperationalError):
+    """The server did not answer in time, or not just now."""
+
+
 class _Waits:
     """The limit of this process, and until when it refuses calls."""
 
@@ -26,7 +30,7 @@ class _Waits:
 
     def require_answers(self) -> None:
         if time.monotonic() < self.refused_until:
-            raise psycopg.OperationalError("the database did not answer just now")
+            raise NoAnswer("the database did not answer just now")
 
     def gave_up(self) -> None:
         self.refused_until = time.monotonic() + REFUSED_AFTER_TIMEOUT_S
@@ -53,7 +57,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         except _WaitTimeout as exc:
             self.pgconn.finish()
             _waits.gave_up()
-            raise psycopg.OperationalError(f"the database did not answer within {_waits.limit_s} s") from exc
+            raise NoAnswer(f"the database did not answer within {_waits.limit_s} s") from exc
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
