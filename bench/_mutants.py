@@ -61,7 +61,13 @@ TOKEN_TESTS = tuple(
     )
 )
 HEYGEN_TESTS = ("tests/providers/heygen/test_provider.py",)
-SOCKET_TESTS = ("tests/sessions/web/test_session_consumer.py",)
+SOCKET_TESTS = tuple(
+    f"tests/sessions/web/test_session_consumer.py::{test}"
+    for test in (
+        "test_a_wrong_message_in_a_live_session_is_explained",
+        "test_a_message_that_needs_a_session_is_refused_without_one",
+    )
+)
 ACCESS_TESTS = (
     "tests/attacks/sessions/test_access_at_use.py::test_one_text_is_checked_with_one_query_as_strictly_as_all_sockets_together",
     "tests/attacks/sessions/test_access_at_use.py::test_lost_access_is_noticed_at_the_next_use",
