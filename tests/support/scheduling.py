@@ -77,6 +77,11 @@ TOGETHER = {
     ),
     "the matrix": ("tests/access/*",),
     "bin/serve": ("tests/setup/test_serve.py",),
+    "a portal in which one conversation took place": (
+        "tests/sessions/health/test_logs.py",
+        "tests/sessions/health/test_metrics.py",
+        "tests/sessions/health/test_tracing.py",
+    ),
 }
 
 
