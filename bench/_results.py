@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.contrib.auth.models import Group, User
 from django.test import Client
@@ -13,7 +13,7 @@ from django.test import Client
 from avatars.models import ProviderAccount
 from heygen_portal.people.access import roles
 from sessions.lifecycle import events
-from sessions.models import SessionEvent, StreamingSession
+from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
 
 
 def create_signed_in_users(count: int, slots: int) -> list[str]:
@@ -31,10 +31,16 @@ def create_signed_in_users(count: int, slots: int) -> list[str]:
     return cookies
 
 
-def count_sessions(seen: Sequence[str], closed: Mapping[str, float], lasted: Mapping[str, float]) -> dict[str, Any]:
+def count_sessions(
+    seen: Sequence[str],
+    closed: Mapping[str, float],
+    lasted: Mapping[str, float],
+    outages: Sequence[tuple[float, float]] = (),
+) -> dict[str, Any]:
     """Count open sessions and missing records.
 
-    `seen`: IDs of sessions announced to users; `closed`: times when tabs closed silently; `lasted`: provider seconds.
+    `seen`: IDs of sessions announced to users; `closed`: times when tabs closed silently; `lasted`: provider seconds;
+    `outages`: when database or provider did not answer. After an outage, a closed tab counts from its end.
     """
     rows = {str(row.pk): row for row in StreamingSession.objects.all()}
     ended = {pk: row.ended_at.timestamp() for pk, row in rows.items() if row.ended_at}
@@ -46,8 +52,42 @@ def count_sessions(seen: Sequence[str], closed: Mapping[str, float], lasted: Map
         "reasons": Counter(row.end_reason for row in rows.values()),
         "seconds_ratio": _seconds_ratio(list(rows.values()), lasted),
         "chains_broken": sum(not _is_chain_intact(row) for row in rows.values()),
-        "closed_s": [ended[pk] - at for pk, at in closed.items() if pk in ended],
+        "closed_s": [ended[pk] - _answering_since(at, ended[pk], outages) for pk, at in closed.items() if pk in ended],
     }
+
+
+def _answering_since(closed_at: float, ended_at: float, outages: Sequence[tuple[float, float]]) -> float:
+    """Return from when database and provider could end a session, if they were away in between."""
+    over = [until for since, until in outages if since < ended_at and closed_at < until < ended_at]
+    return max([closed_at, *over])
+
+
+def request_export() -> None:
+    """Request an export of all events that is written to a file, however few they are."""
+    from sessions import tasks
+    from sessions.exports import list_export
+    from sessions.models import Export
+
+    list_export.MAX_STREAMED_ROWS = 0
+    user = User.objects.order_by("pk")[0]
+    export = list_export.request_export(user.pk, None, Export.What.EVENTS, Export.Format.CSV, reason="chaos")
+    tasks.write_export.delay(str(export.pk))
+
+
+def count_exports() -> Counter[str]:
+    from sessions.models import Export
+
+    return Counter(Export.objects.values_list("state", flat=True))
+
+
+def texts_of(session_ids: Sequence[UUID]) -> dict[str, dict[str, Any]]:
+    """Return, for each session, how often each reference was stored, and the IDs of its lines."""
+    found: dict[str, dict[str, Any]] = {str(pk): {"refs": Counter(), "lines": set()} for pk in session_ids}
+    for pk, ref in SessionTask.objects.filter(session__in=session_ids).values_list("session_id", "ref"):
+        found[str(pk)]["refs"][ref] += 1
+    for pk, line in Utterance.objects.filter(session__in=session_ids).values_list("session_id", "pk"):
+        found[str(pk)]["lines"].add(line)
+    return found
 
 
 def _seconds_ratio(rows: Sequence[StreamingSession], lasted: Mapping[str, float]) -> float | None:

@@ -38,7 +38,14 @@ def main(live: int, due: int, idle_s: float) -> None:
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
+        # Otherwise a reconciliation meanwhile would close at the provider what has no row yet, as it should.
+        portal.beat.stop()
+        portal.worker.stop()
         sessions = create_sessions(emulator, live)
+        said = len(portal.worker.output())
+        portal.worker.start()
+        portal.worker.wait_until(lambda: " ready." in portal.worker.output()[said:], seconds=MAX_WAIT_S)
+        portal.beat.start()
         report: dict[str, Any] = {"bench": "limits", "live": live, "due": due}
         report["idle_writes_per_session_minute"] = idle_writes(live, idle_s)
         report |= measure_lateness("trickle", sessions[:TRICKLE_SESSIONS], every_s=1 / TRICKLE_PER_S)

@@ -190,6 +190,8 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A worker that waits for messages drops a silent connection after at most five seconds: the wait of one second for a
 # message, and two of these intervals.
 CELERY_BROKER_TRANSPORT_OPTIONS = {**_REDIS_TIMES, "health_check_interval": 2}
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker that gave up would have to be started by hand
+CELERY_WORKER_CONSUMER = "heygen_portal.runtime.jobs.consumer:SteadyConsumer"
 # Nobody waits longer for the broker: what was not queued is found in the database.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1}
 CELERY_TASK_IGNORE_RESULT = True

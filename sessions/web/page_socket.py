@@ -116,6 +116,8 @@ class PageSocket(AsyncWebsocketConsumer):
 
     # An explicit table instead of getattr(): a browser must not be able to name methods.
     HANDLERS: ClassVar[Mapping[str, Handler]]
+    # Without these messages a socket is of no use. If one fails, the page has to open another socket.
+    NEEDED: ClassVar[frozenset[str]] = frozenset()
 
     async def __call__(self, *args: Any) -> None:
         self.is_open = False
@@ -267,15 +269,25 @@ class PageSocket(AsyncWebsocketConsumer):
             await self.refuse(exc, content)
         except TooManyRequests as exc:
             await self.refuse(errors.TooManyRequests(exc.wait_seconds, str(content["type"])), content)
+            await self.close_if_useless(content, CLOSE_TOO_MANY)
         except (OperationalError, InterfaceError):
             logger.exception("%s failed, because the database does not answer", content["type"])
             await self.refuse(errors.StorageAway(), content)
+            await self.close_if_useless(content, CLOSE_TRY_LATER)
         except Exception:
             # The session's row has a deadline, so the worker takes care of it.
             logger.exception("%s failed", content["type"])
             await self.send_error(errors.Internal(), content)
+            await self.close_if_useless(content, CLOSE_TRY_LATER)
         finally:
             self.pending[lane] -= 1
+
+    async def close_if_useless(self, content: dict[str, Any], code: int) -> None:
+        """Close the socket if the message that failed is one of `NEEDED`. The page tries again with back-off."""
+        if content["type"] in self.NEEDED and self.is_open:
+            self.is_open = False
+            await self.close(code=code)
+            await self.leave()
 
     async def send_error(self, error: errors.SessionError, content: dict[str, Any] | None = None) -> None:
         message = {"type": "error", "code": error.code, "words": self.localized(str, error), **error.details}

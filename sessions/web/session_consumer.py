@@ -331,6 +331,8 @@ class SessionConsumer(PageSocket):
         if outcome.follow_up:  # outside the lock, so that no report waits for the provider
             await outcome.follow_up()
 
+    # Otherwise the page would believe that it is in a session that ends without it.
+    NEEDED = frozenset({"session.join"})
     HANDLERS: ClassVar[Mapping[str, Handler]] = {
         "session.start": on_start,
         "session.join": on_join,

@@ -120,12 +120,25 @@ def redis_process() -> Iterator[Redis]:
             yield Redis(url, child)
 
 
+@dataclass(frozen=True)
+class Postgres:
+    url: str
+    process: Child
+
+
 @contextmanager
 def postgres(*settings: str, cluster: Path | None = None, keep: Path | None = None) -> Iterator[str]:
     """Run a temporary PostgreSQL server with NAME=VALUE `settings`. Yield its URL.
 
     Its data is new or a copy of `cluster`, and is deleted at the end unless `keep` names a path to move it to.
     """
+    with postgres_process(*settings, cluster=cluster, keep=keep) as postgres:
+        yield postgres.url
+
+
+@contextmanager
+def postgres_process(*settings: str, cluster: Path | None = None, keep: Path | None = None) -> Iterator[Postgres]:
+    """Do what `postgres` does. Yield the process as well."""
     programs = postgres_programs.folder()
     if programs is None:
         raise servers.ProgramMissing("PostgreSQL is not on this machine. Run bin/setup --tests.")
@@ -160,7 +173,7 @@ def postgres(*settings: str, cluster: Path | None = None, keep: Path | None = No
 
         with running(make) as child:
             try:
-                yield url
+                yield Postgres(url, child)
             finally:
                 os.kill(child.pid, signal.SIGINT)  # at SIGTERM it would wait for open connections
         if keep:

@@ -306,6 +306,15 @@ test("returning to a session that is gone leads to the start", () => {
   assert.equal(kept, null);
 });
 
+test("returning to a session while the portal is unwell leaves the page in it", () => {
+  kept = { sessionId: "s1", url: "ws://room", token: "secret", unsent: [] };
+  conversation = make();
+  conversation.onMessage({ type: "error", code: "storage_away", words: "Later" });
+  assert.notEqual(kept, null);
+  conversation.onSocketOpen();
+  assert.deepEqual(sent.at(-1), { type: "session.join", session_id: "s1" });
+});
+
 test("a room joined before Start reports nothing and is used by Start", () => {
   conversation.prepare();
   conversation.onMessage({ type: "session.room", url: "ws://ours", token: "t1", name: "n", waits: true });

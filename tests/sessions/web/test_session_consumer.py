@@ -21,6 +21,7 @@ from sessions.lifecycle import events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import EndReason, SessionEvent, SessionTask, Status, StreamingSession
+from sessions.presence import tabs
 from sessions.web import page_socket
 from sessions.web.session_consumer import SessionConsumer
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
@@ -155,6 +156,22 @@ async def test_a_text_that_the_database_does_not_take_is_refused(
         await tab.say("task.send", ref="1", kind="talk", text="hola")
         error = await tab.hear("error")
     assert (error["code"], error["ref"]) == ("storage_away", "1")
+
+
+async def test_a_tab_that_cannot_join_is_closed_so_that_its_page_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_database(*args: object) -> None:
+        raise OperationalError("the database did not answer within 5 s")
+
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        session_id = await tab.go_live()
+        async with browser(user, persona.slug) as again:
+            with monkeypatch.context() as away:
+                away.setattr(tabs, "enter", without_database)
+                await again.say("session.join", session_id=session_id)
+                assert (await again.hear("error"))["code"] == "storage_away"
+                closing = await again.receive_output(WAIT_TIMEOUT_S)
+            assert (closing["type"], closing["code"]) == ("websocket.close", 4503)
 
 
 async def test_a_signed_out_person_is_turned_away() -> None:

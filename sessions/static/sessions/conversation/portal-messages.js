@@ -81,11 +81,11 @@ const HANDLERS = {
     if (message.about === "event.report") return; // the record says that it is incomplete; the user need not know
     conversation.muting.end(); // the interruption may have been refused
     if (conversation.recovery.isAnsweredBy(message)) return;
-    const isGone = conversation.state.sessionId !== "" && !conversation.state.session;
-    if (isGone) {
-      conversation.leave();
-      conversation.dispatch({ type: "forget" });
-    } else conversation.dispatch(message);
+    const isJoining = conversation.state.sessionId !== "" && !conversation.state.session;
+    if (!isJoining) return conversation.dispatch(message);
+    if (message.code !== "not_found") return; // the portal is unwell and closes the socket; the page joins again
+    conversation.leave();
+    conversation.dispatch({ type: "forget" });
   },
 };
 
