@@ -21,8 +21,9 @@ from heygen_portal import livekit
 from heygen_portal.livekit import LiveKitAway
 from heygen_portal.postgresql import clock
 from heygen_portal.providers.contract.provider import ProviderError
+from heygen_portal.redis import marks
 from heygen_portal.runtime.in_thread import in_thread
-from heygen_portal.runtime.jobs import each_row, job_loop, marks, queues
+from heygen_portal.runtime.jobs import each_row, job_loop, queues
 from heygen_portal.runtime.jobs.scheduler import PortalTask
 from sessions.actions import deadlines, stop
 from sessions.costs import ledger, provider_costs, provider_record, spend_alerts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -39,3 +40,11 @@ def test_the_portal_runs_without_the_emulators_packages() -> None:
         [sys.executable, "-c", WITHOUT_THE_EMULATORS_PACKAGES], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_folders_stay_small_and_without_cycles() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.structure"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["fullest_folder"] <= 12, found["cycles"]) == (True, 0), done.stdout

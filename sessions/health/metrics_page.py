@@ -15,7 +15,8 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 from heygen_portal.health.probe import Probe
-from heygen_portal.runtime.jobs import marks, queues
+from heygen_portal.redis import marks
+from heygen_portal.runtime.jobs import queues
 from heygen_portal.runtime.metrics import snapshots
 from sessions.health import work
 from sessions.health.readings import State

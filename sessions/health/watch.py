@@ -12,7 +12,7 @@ from django.db import close_old_connections
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-from heygen_portal.runtime.jobs import marks
+from heygen_portal.redis import marks
 from sessions.health import incidents, work
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,9 @@ from redis.exceptions import RedisError
 
 from avatars.models import Persona, ProviderAccount
 from heygen_portal.health.probe import Probe
-from heygen_portal.runtime.jobs import each_row, marks
-from heygen_portal.runtime.jobs.marks import Sign
+from heygen_portal.redis import marks
+from heygen_portal.redis.marks import Sign
+from heygen_portal.runtime.jobs import each_row
 from sessions.health import texts
 from sessions.health.readings import Cause, Reading, State
 from sessions.models import Check, HistoryCheck, StreamingSession

@@ -10,7 +10,7 @@ from typing import TypeVar
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Model, QuerySet
 
-from heygen_portal.runtime.jobs import marks
+from heygen_portal.redis import marks
 
 Row = TypeVar("Row", bound=Model)
 

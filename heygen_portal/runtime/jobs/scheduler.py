@@ -22,9 +22,10 @@ from celery.exceptions import Ignore
 from celery.schedules import crontab
 from redis.exceptions import RedisError
 
+from heygen_portal.redis import marks
 from heygen_portal.runtime import logs, metrics, tracing
 from heygen_portal.runtime.in_thread import in_thread
-from heygen_portal.runtime.jobs import alive, job_loop, leader, marks
+from heygen_portal.runtime.jobs import alive, job_loop, leader
 from heygen_portal.runtime.jobs.leader import Leadership
 
 logger = logging.getLogger(__name__)

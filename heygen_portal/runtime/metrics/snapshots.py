@@ -18,8 +18,8 @@ from prometheus_client import Metric
 from prometheus_client.samples import Sample
 from redis.exceptions import RedisError
 
+from heygen_portal.redis import marks
 from heygen_portal.runtime import metrics
-from heygen_portal.runtime.jobs import marks
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from typing import Any
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from heygen_portal.runtime.jobs import marks
+from heygen_portal.redis import marks
 
 logger = logging.getLogger(__name__)
 

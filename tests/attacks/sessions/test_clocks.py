@@ -21,7 +21,7 @@ from django.test import override_settings
 from kombu import Connection
 
 from heygen_portal.celery import app as portal_app
-from heygen_portal.runtime.jobs import marks
+from heygen_portal.redis import marks
 from heygen_portal.runtime.jobs import scheduler as beat
 from heygen_portal.runtime.jobs.scheduler import SteadyScheduler
 from local import servers

@@ -13,7 +13,8 @@ import pytest
 import redis
 from celery import Celery
 
-from heygen_portal.runtime.jobs import job_loop, marks, scheduler
+from heygen_portal.redis import marks
+from heygen_portal.runtime.jobs import job_loop, scheduler
 from heygen_portal.runtime.jobs.scheduler import PortalTask, SteadyScheduler
 
 # Before and after a question, the thread that asks it looks whether its database connections still work.

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from heygen_portal.runtime.jobs import marks
+from heygen_portal.redis import marks
 from local import ports
 from local.processes import Child
 from tests.support import servers

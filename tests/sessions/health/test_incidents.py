@@ -17,7 +17,8 @@ from django.utils import timezone
 from heygen_portal.people.access import roles
 from heygen_portal.people.mail import outgoing
 from heygen_portal.people.preferences import languages
-from heygen_portal.runtime.jobs import each_row, marks
+from heygen_portal.redis import marks
+from heygen_portal.runtime.jobs import each_row
 from sessions.health import incidents, watch, work
 from sessions.health.readings import Cause, Reading
 from sessions.models import Check, Incident, StreamingSession

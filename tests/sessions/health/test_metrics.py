@@ -16,9 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from heygen_portal.providers.http import calls
+from heygen_portal.redis import marks
 from heygen_portal.runtime import metrics
 from heygen_portal.runtime.budgets import TooManyRequests
-from heygen_portal.runtime.jobs import marks
 from heygen_portal.runtime.metrics import snapshots
 from sessions.health import metrics_page
 from sessions.models import QueueEntry, ServerProcess

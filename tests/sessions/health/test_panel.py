@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from heygen_portal.people.access import roles
-from heygen_portal.runtime.jobs import marks
+from heygen_portal.redis import marks
 from sessions.health import work
 from sessions.models import HistoryCheck
 from tests.support.factories import PersonaFactory, UserFactory

@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from avatars.models import Persona, ProviderAccount
 from heygen_portal.health import access
-from heygen_portal.runtime.jobs import job_loop, marks
+from heygen_portal.redis import marks
+from heygen_portal.runtime.jobs import job_loop
 from sessions import tasks
 from sessions.health import texts, work
 from sessions.models import HistoryCheck
