@@ -6,8 +6,9 @@ One web process, 200 sockets, an open loop: a task is sent at its scheduled time
 its latency counts from that time. The provider is the emulator without media, with 50 ms per response. Runs alternate,
 so that both get the same conditions. Then the rate is raised until the portal's p99 is twice the direct one.
 
-With more than one process, another 200 sockets are spread over all of them, without a proxy: each process has a port of
-its own. `scaling_2_over_1` compares the texts per second of processor time at the same rate.
+With more than one process, the same is measured with one web process, with two and so on, each time with 200 sockets of
+its own, all behind a proxy of their own with `deploy/Caddyfile`. `scaling_2_over_1` compares the texts per second of
+the web processes' processor time at the same rate.
 """
 
 from __future__ import annotations
@@ -19,21 +20,19 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
-from itertools import count, cycle
-from pathlib import Path
+from itertools import count
 from typing import Any
 
 import aiohttp
 import django
 
-from bench._process import Process
-from local import ports, processes
-from local.processes import Child
-from local.servers import command
+from bench import _behind_proxy
+from bench._behind_proxy import Site
 from tests.support import servers
+from tests.support.proxy import Network
 
 ANSWER_MS = 50
 SOCKETS = 200
@@ -77,24 +76,34 @@ class Talker:
         await accepted
 
 
-async def main(seconds: float, rounds: int, process_count: int, *, is_postgres: bool, finds_capacity: bool) -> None:
+async def main(options: argparse.Namespace) -> None:
+    network = Network()
+    env = {"BUDGET_FACTOR": "1000", **_behind_proxy.environment(network)}
     with ExitStack() as stack:
-        database_url = stack.enter_context(servers.postgres("max_connections=300")) if is_postgres else None
+        database_url = stack.enter_context(servers.postgres("max_connections=300")) if options.postgres else None
         emulator = stack.enter_context(servers.emulator(media=False, args=RULES))
-        portal = stack.enter_context(servers.portal(emulator, database_url=database_url, env={"BUDGET_FACTOR": "1000"}))
+        portal = stack.enter_context(servers.portal(emulator, database_url=database_url, env=env))
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
         from bench import _results
 
-        webs = [Web(portal.url, portal.web)]
-        webs += [stack.enter_context(another_web(portal, number)) for number in range(2, process_count + 1)]
-        groups = [webs[:1], webs] if process_count > 1 else [webs]
-        people = SOCKETS * len(groups)
+        sites = [_behind_proxy.direct(portal)] if options.no_proxy else []
+        if not options.no_proxy:
+            portal.web.stop()
+            webs = [
+                stack.enter_context(_behind_proxy.web_process(portal, network, number + 1))
+                for number in range(options.processes)
+            ]
+            sites = [
+                stack.enter_context(_behind_proxy.site(network, webs[: number + 1]))
+                for number in range(options.processes)
+            ]
+        people = SOCKETS * len(sites)
         cookies = await asyncio.to_thread(_results.create_signed_in_users, people, people)
         async with AsyncExitStack() as sockets:
             http = await sockets.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
-            talkers = [await join(sockets, group, [cookies.pop() for _ in range(SOCKETS)]) for group in groups]
+            talkers = [await join(sockets, site, [cookies.pop() for _ in range(SOCKETS)]) for site in sites]
             names = await asyncio.to_thread(_provider_ids)
 
             async def directly(number: int) -> None:
@@ -104,59 +113,33 @@ async def main(seconds: float, rounds: int, process_count: int, *, is_postgres: 
                     await answer.read()
                     answer.raise_for_status()
 
-            costs: list[float] = []
-            for group, theirs in zip(groups, talkers, strict=True):
-                print(f"{len(group)} web process{'es' if len(group) > 1 else ''}, load {os.getloadavg()[0]:.1f}")
+            taken, costs = [], []
+            for site, theirs in zip(sites, talkers, strict=True):
+                plural = "es" if len(site.webs) > 1 else ""
+                print(f"{len(site.webs)} web process{plural}, load {os.getloadavg()[0]:.1f}", flush=True)
                 through_portal = spread(theirs)
-                await measure(through_portal, directly, BASE_RATE, seconds, 1)  # warm-up
-                cpu_before = sum(web.process.cpu_s() for web in group)
-                times = await measure(through_portal, directly, BASE_RATE, seconds, rounds)
-                cpu_s = sum(web.process.cpu_s() for web in group) - cpu_before
-                costs.append(cpu_s * 1000 / len(times["portal"]))
-                print(f"      {costs[-1]:.2f} ms of processor time per text")
-                if group is groups[0]:
-                    at_rate = times
+                await measure(through_portal, directly, BASE_RATE, options.seconds, 1)  # warm-up
+                before, proxy_before = site.cpu_s(), site.proxy.cpu_s() if site.proxy else 0.0
+                times = await measure(through_portal, directly, BASE_RATE, options.seconds, options.turns)
+                texts = len(times["portal"])
+                taken.append(times)
+                costs.append((site.cpu_s() - before) * 1000 / texts)
+                print(f"      {costs[-1]:.2f} ms of processor time per text in the web processes")
+                if site.proxy:
+                    print(f"      {(site.proxy.cpu_s() - proxy_before) * 1000 / texts:.2f} ms in the proxy")
+            at_rate = taken[0]
             capacity = None
-            if finds_capacity:
-                capacity = await find_capacity(spread(talkers[0]), directly, at_rate, seconds)
+            if not options.no_capacity:
+                capacity = await find_capacity(spread(talkers[0]), directly, at_rate, options.seconds)
     result = {
         "bench": "relay",
         "p50_over_direct": ratio(at_rate, 50),
         "p99_over_direct": ratio(at_rate, 99),
         "capacity_per_s": capacity,
         "cpu_ms_per_text": round(costs[0], 2),
-        "scaling_2_over_1": round(costs[0] / costs[1], 3) if process_count == 2 else None,
+        "scaling_2_over_1": round(costs[0] / costs[1], 3) if len(costs) > 1 else None,
     }
     print(json.dumps(result))
-
-
-@dataclass(frozen=True)
-class Web:
-    """A web process of the portal."""
-
-    url: str
-    child: Child
-
-    @property
-    def process(self) -> Process:
-        return Process("web", self.child.pid)
-
-
-@contextmanager
-def another_web(portal: servers.Portal, number: int) -> Iterator[Web]:
-    """Run one more web process of a portal on a port of its own."""
-    port = 0
-
-    def make() -> tuple[Child, Callable[[], bool]]:
-        nonlocal port
-        port = ports.free_port()
-        health = f"http://{ports.LOOPBACK}:{port}/health"
-        log = Path(portal.environment["VAR_DIR"]) / f"web{number}.log"
-        child = Child(f"web{number}", command("web", {"PORT": str(port)}), log, env=portal.environment)
-        return child, lambda: processes.answers_http(health)
-
-    with servers.running(make) as child:
-        yield Web(f"http://{ports.LOOPBACK}:{port}", child)
 
 
 def spread(talkers: list[Talker]) -> Send:
@@ -168,22 +151,23 @@ def spread(talkers: list[Talker]) -> Send:
     return through_portal
 
 
-async def join(sockets: AsyncExitStack, webs: list[Web], cookies: list[str]) -> list[Talker]:
-    """Start a live session for each cookie, a few at a time, in every web process."""
-    http = await sockets.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+async def join(sockets: AsyncExitStack, site: Site, cookies: list[str]) -> list[Talker]:
+    """Start a live session for each cookie, a few at a time."""
+    connector = aiohttp.TCPConnector(limit=0, ssl=site.tls or True)
+    http = await sockets.enter_async_context(aiohttp.ClientSession(connector=connector))
     semaphore = asyncio.Semaphore(10)
 
-    async def one(cookie: str, web: Web) -> Talker:
+    async def one(cookie: str) -> Talker:
         async with semaphore:
-            headers = {"Cookie": f"sessionid={cookie}", "Origin": web.url}
-            talker = Talker(await http.ws_connect(f"{web.url}/ws/personas/lucia/?lang=en", headers=headers))
+            headers = {"Cookie": f"sessionid={cookie}", "Origin": site.url}
+            talker = Talker(await http.ws_connect(f"{site.url}/ws/personas/lucia/?lang=en", headers=headers))
             listening = asyncio.create_task(talker.listen())
             sockets.callback(listening.cancel)
             await talker.socket.send_json({"type": "session.start"})
             await asyncio.wait_for(talker.live.wait(), WAIT_TIMEOUT_S)
             return talker
 
-    return await asyncio.gather(*map(one, cookies, cycle(webs)))
+    return await asyncio.gather(*map(one, cookies))
 
 
 def _provider_ids() -> list[str]:
@@ -211,7 +195,7 @@ async def measure(through_portal: Send, directly: Send, rate: int, seconds: floa
     return times
 
 
-async def open_loop(send: Send, rate: int, seconds: float) -> list[float]:
+async def open_loop(send: Send, rate: float, seconds: float) -> list[float]:
     """Send at a fixed rate without waiting.
 
     Return each task's milliseconds from its scheduled time.
@@ -254,16 +238,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seconds", type=float, default=10, help="length of one round")
     parser.add_argument("--turns", type=int, default=3, help="rounds of each at 100 a second")
-    parser.add_argument("--processes", type=int, default=2, help="web processes of the second measurement; 1: none")
+    parser.add_argument("--processes", type=int, default=2, help="measure 1 to this many web processes")
+    parser.add_argument("--no-proxy", action="store_true", help="measure one process, without a proxy")
     parser.add_argument("--postgres", action="store_true", help="use PostgreSQL instead of SQLite")
     parser.add_argument("--no-capacity", action="store_true", help="do not raise the rate")
-    options = parser.parse_args()
-    asyncio.run(
-        main(
-            options.seconds,
-            options.turns,
-            options.processes,
-            is_postgres=options.postgres,
-            finds_capacity=not options.no_capacity,
-        )
-    )
+    asyncio.run(main(parser.parse_args()))
