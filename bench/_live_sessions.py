@@ -24,14 +24,22 @@ BATCH_ROWS = 2000
 HOUR = timedelta(hours=1)
 
 
-async def open_at_emulator(emulator: Emulator, count: int) -> list[str]:
-    """Open sessions at the emulator and return their IDs."""
+async def open_at_emulator(emulator: Emulator, count: int, *, is_started: bool = False) -> list[str]:
+    """Open sessions at the emulator and return their IDs.
+
+    Only sessions that are started accept texts.
+    """
     slots, body = asyncio.Semaphore(CREATES_IN_PARALLEL), {"version": "v2", "avatar_id": "Nora_public_20260101"}
     async with aiohttp.ClientSession(emulator.url, headers={"X-Api-Key": emulator.api_key}) as http:
 
         async def one() -> str:
-            async with slots, http.post("/v1/streaming.new", json=body) as answer:
-                return str((await answer.json())["data"]["session_id"])
+            async with slots:
+                async with http.post("/v1/streaming.new", json=body) as answer:
+                    session_id = str((await answer.json())["data"]["session_id"])
+                if is_started:
+                    async with http.post("/v1/streaming.start", json={"session_id": session_id}) as answer:
+                        answer.raise_for_status()
+                return session_id
 
         return await asyncio.gather(*(one() for _ in range(count)))
 

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import Group, User
+from django.contrib.sessions.backends.base import VALID_KEY_CHARS
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.test import Client
+from django.utils import timezone
+from django.utils.crypto import get_random_string
 
 from avatars.models import ProviderAccount
 from heygen_portal.people.access import roles
 from sessions.lifecycle import events
 from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
+
+BATCH_ROWS = 2000
 
 
 def create_signed_in_users(count: int, slots: int) -> list[str]:
@@ -29,6 +38,32 @@ def create_signed_in_users(count: int, slots: int) -> list[str]:
         client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
         cookies.append(client.cookies["sessionid"].value)
     return cookies
+
+
+def sign_in(people: Sequence[User]) -> list[str]:
+    """Make users end users and return a login cookie of each.
+
+    Thousands of them: the rows are stored together.
+    """
+    group = Group.objects.get(name=roles.END_USER.group)
+    membership = User.groups.through
+    membership.objects.bulk_create((membership(user=person, group=group) for person in people), batch_size=BATCH_ROWS)
+    store = SessionStore()
+    logins = [
+        Session(
+            session_key=get_random_string(32, VALID_KEY_CHARS),
+            session_data=store.encode(
+                {
+                    SESSION_KEY: str(person.pk),
+                    BACKEND_SESSION_KEY: "django.contrib.auth.backends.ModelBackend",
+                    HASH_SESSION_KEY: person.get_session_auth_hash(),
+                }
+            ),
+            expire_date=timezone.now() + timedelta(days=1),
+        )
+        for person in people
+    ]
+    return [login.session_key for login in Session.objects.bulk_create(logins, batch_size=BATCH_ROWS)]
 
 
 def count_sessions(

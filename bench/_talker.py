@@ -8,11 +8,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
-
-from tests.support.servers import Portal
 
 ANSWER_TIMEOUT_S = 60
 
@@ -37,6 +35,8 @@ class Talker:
                 message = await self.received.get()
                 if message["type"] == "error":
                     raise RuntimeError(f"the portal refused: {message}")
+                if message.get("status") == "failed":
+                    raise RuntimeError(f"the provider refused: {message}")
                 if message["type"] == kind and all(message.get(name) == value for name, value in fields.items()):
                     return message
 
@@ -46,6 +46,18 @@ class Talker:
         seen = {"width": 1280, "height": 720, "ms": 300}
         await self.socket.send_json({"type": "event.report", "kind": "first_frame", "data": seen})
         self.session_id = (await self.until("session.status", status="live"))["session_id"]
+
+    async def join(self, session_id: str) -> None:
+        """Join a live session of this user."""
+        await self.socket.send_json({"type": "session.join", "session_id": session_id})
+        self.session_id = (await self.until("session.status", status="live"))["session_id"]
+
+    async def say(self) -> None:
+        """Send a text, and return once the provider has accepted it."""
+        number = next(self.numbers)
+        text = {"kind": "repeat", "text": "Hola, ¿cómo estás?", "ref": str(number)}
+        await self.socket.send_json({"type": "task.send", **text})
+        await self.until("task.sent", ref=str(number), status="sent")
 
     async def send_page_messages(self) -> int:
         """Send a page's messages and wait for the results. Return the number of messages."""
@@ -66,7 +78,14 @@ class Talker:
         await self.until("session.status", status="ended")
 
 
-async def connect(portal: Portal, http: aiohttp.ClientSession, cookie: str, stack: AsyncExitStack) -> Talker:
+class Server(Protocol):
+    """A portal, or the proxy in front of one."""
+
+    @property
+    def url(self) -> str: ...
+
+
+async def connect(portal: Server, http: aiohttp.ClientSession, cookie: str, stack: AsyncExitStack) -> Talker:
     """Open the socket of a signed-in user. It is closed with `stack`."""
     headers = {"Cookie": f"sessionid={cookie}", "Origin": portal.url}
     url = f"{portal.url}/ws/personas/lucia/?lang=en"
