@@ -169,6 +169,7 @@ class StartAttempt:
     async def _open_session(self) -> StreamingSession | None:
         if self.is_given_up:
             return None
+        await this_process.ensure_lease()
         return await in_thread(slots.open_in_tab)(self.user_id, self.persona_slug, self.address, self.request)
 
     # The sessions that a take-over or a renewal replaces
@@ -242,6 +243,7 @@ class StartAttempt:
 
     async def _enter_queue(self, joining: Awaitable[QueueEntry | None]) -> bool:
         self._is_queued = True  # set first: `give_up` also removes an entry that is being stored
+        await this_process.ensure_lease()
         if entry := await joining:
             self._waits_since = entry.created_at
             this_process.remember_queue_entry(entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
@@ -17,6 +18,8 @@ from sessions.presence import tabs
 
 logger = logging.getLogger(__name__)
 
+SAFE_LEASE_S = (tabs.LEASE_DURATION - tabs.LEASE_RENEWAL_INTERVAL).total_seconds()
+"""How long after a renewal nobody can have removed the lease."""
 # The lease must not run out because other calls hold all threads.
 _lease_thread = ThreadPoolExecutor(1, thread_name_prefix="lease")
 
@@ -33,6 +36,8 @@ class WebProcess:
         self._sessions: dict[str, UUID] = {}  # by the channels of the tabs
         self._queue_entries: dict[str, QueueEntry] = {}
         self._renewing: asyncio.Task[None] | None = None
+        self._renewed_at: float | None = None
+        self._ensuring: asyncio.Future[None] | None = None
 
     def remember_session(self, channel: str, session_id: UUID) -> None:
         self._sessions[channel] = session_id
@@ -55,9 +60,23 @@ class WebProcess:
         """
         renewing = self._renewing
         if renewing is None or renewing.done() or renewing.get_loop() is not asyncio.get_running_loop():
+            began_at = time.monotonic()
             await in_thread(tabs.renew_lease, _lease_thread)(self.id)
+            self._renewed_at = began_at
             self._renewing = asyncio.create_task(self._renew_for_ever(), name="lease")
             background.on_shutdown(self.release_lease)
+
+    async def ensure_lease(self) -> None:
+        """Renew the lease if it may have run out.
+
+        Call it before something is stored that belongs to this process. After an outage of the database, messages
+        arrive before the next renewal.
+        """
+        if self._renewed_at is None or time.monotonic() - self._renewed_at < SAFE_LEASE_S:
+            return
+        if self._ensuring is None or self._ensuring.done():
+            self._ensuring = background.spawn(self.renew_lease())
+        await asyncio.shield(self._ensuring)
 
     async def release_lease(self) -> None:
         """Release the lease at shutdown, and wait a while for providers' answers.
@@ -74,7 +93,10 @@ class WebProcess:
 
         If the lease had run out, restore the tabs and queue entries that were removed with it.
         """
-        if await in_thread(self._renew, _lease_thread)(list(self._queue_entries.values())):
+        began_at = time.monotonic()
+        was_expired = await in_thread(self._renew, _lease_thread)(list(self._queue_entries.values()))
+        self._renewed_at = began_at
+        if was_expired:
             for channel, session_id in list(self._sessions.items()):
                 await in_thread(tabs.enter)(session_id, self.id, channel)
 

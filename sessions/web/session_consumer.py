@@ -214,6 +214,7 @@ class SessionConsumer(PageSocket):
         self.follow_persona(session)
         if session.purpose == Purpose.TALK and session.persona_id != self.persona_id:
             await self.check_access()
+        await this_process.ensure_lease()
         await in_thread(tabs.enter)(session.pk, this_process.id, self.channel_name)
         await self.follow(session.pk)
         if session.room and content.get("room") is True:  # before the lines, because the page waits for it

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from unittest.mock import Mock, call
 from uuid import UUID, uuid4
@@ -13,14 +14,16 @@ from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.contrib.auth.models import AnonymousUser
 from django.db import OperationalError
+from django.utils import timezone
 
 from heygen_portal.providers.contract.provider import LimitReached, ProviderUnreachable, RoomCommand, StopReason
 from heygen_portal.runtime import budgets
 from sessions.actions import send_task
+from sessions.capacity import leases
 from sessions.lifecycle import events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
-from sessions.models import EndReason, SessionEvent, SessionTask, Status, StreamingSession
+from sessions.models import EndReason, ServerProcess, SessionEvent, SessionTask, Status, StreamingSession
 from sessions.presence import tabs
 from sessions.web import page_socket
 from sessions.web.session_consumer import SessionConsumer
@@ -172,6 +175,26 @@ async def test_a_tab_that_cannot_join_is_closed_so_that_its_page_tries_again(mon
                 assert (await again.hear("error"))["code"] == "storage_away"
                 closing = await again.receive_output(WAIT_TIMEOUT_S)
             assert (closing["type"], closing["code"]) == ("websocket.close", 4503)
+
+
+async def test_tabs_start_and_join_although_the_lease_of_their_process_ran_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an outage of the database, a message may arrive before the lease is renewed."""
+    monkeypatch.setattr(leases, "SAFE_LEASE_S", 0)
+
+    def let_the_lease_run_out() -> None:
+        ServerProcess.objects.update(lease_ends_at=timezone.now())
+        tabs.expire_leases(timezone.now() + timedelta(seconds=1))
+        assert not ServerProcess.objects.exists()
+
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab, browser(user, persona.slug) as other:
+        await sync_to_async(let_the_lease_run_out)()
+        session_id = await tab.go_live()
+        await sync_to_async(let_the_lease_run_out)()
+        await other.say("session.join", session_id=session_id)
+        await other.hear("session.status", status="live")
+        session = await find_session(session_id)
+        assert (await session.tabs.acount(), session.abandoned_at) == (2, None)
 
 
 async def test_a_signed_out_person_is_turned_away() -> None:
