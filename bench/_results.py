@@ -116,12 +116,12 @@ def count_exports() -> Counter[str]:
 
 
 def texts_of(session_ids: Sequence[UUID]) -> dict[str, dict[str, Any]]:
-    """Return, for each session, how often each reference was stored, and the IDs of its lines."""
-    found: dict[str, dict[str, Any]] = {str(pk): {"refs": Counter(), "lines": set()} for pk in session_ids}
+    """Return, for each session, how often each reference was stored, and the number of its lines."""
+    found: dict[str, dict[str, Any]] = {str(pk): {"refs": Counter(), "lines": 0} for pk in session_ids}
     for pk, ref in SessionTask.objects.filter(session__in=session_ids).values_list("session_id", "ref"):
         found[str(pk)]["refs"][ref] += 1
-    for pk, line in Utterance.objects.filter(session__in=session_ids).values_list("session_id", "pk"):
-        found[str(pk)]["lines"].add(line)
+    for pk in Utterance.objects.filter(session__in=session_ids).values_list("session_id", flat=True):
+        found[str(pk)]["lines"] += 1
     return found
 
 

@@ -65,8 +65,6 @@ class Person:
         self.is_done = False
         self.answers: dict[str, str] = {}
         """The outcome of each text by its reference: `sent`, `failed`, or an error's code."""
-        self.lines: set[int] = set()
-        """IDs of the lines that the page received."""
         self.obstacles: Counter[str] = Counter()
         """What kept the user from talking: error codes, end reasons, broken sockets."""
 
@@ -168,7 +166,6 @@ class Person:
             "session.status": self._on_status,
             "session.room": self._on_room,
             "task.sent": self._on_task_sent,
-            "utterance": self._on_line,
             "error": self._on_error,
         }
         async for message in socket:
@@ -211,9 +208,6 @@ class Person:
 
     async def _on_task_sent(self, socket: aiohttp.ClientWebSocketResponse, content: dict[str, Any]) -> None:
         self._answer(content["ref"], content["status"])
-
-    async def _on_line(self, socket: aiohttp.ClientWebSocketResponse, content: dict[str, Any]) -> None:
-        self.lines.add(content["utterance_id"])
 
     async def _on_error(self, socket: aiohttp.ClientWebSocketResponse, content: dict[str, Any]) -> None:
         if content.get("ref"):

@@ -20,7 +20,7 @@ from local.paths import VENV_PYTHON
 from local.ports import free_ports
 from local.processes import Child
 from tests.support import servers
-from tests.support.console import console
+from tests.support.console import Console, console
 from tests.support.proxy import Network, Proxy, proxy
 
 WEB_PORT = 8000
@@ -71,6 +71,7 @@ class Site:
     redis: Child
     database: Child
     machines: tuple[Machine, ...]
+    console: Console = field(repr=False)
 
     @property
     def url(self) -> str:
@@ -120,7 +121,7 @@ def site(emulator: servers.Emulator, livekit: servers.LiveKit | None, env: Mappi
                 list(side_by_side.map(machine.start, machine.portal_processes))
             (here / "proxy").mkdir()
             in_front = running.enter_context(proxy(here / "proxy", network, addresses, WEB_PORT))
-            yield Site(in_front, environment, here, redis.process, postgres.process, machines)
+            yield Site(in_front, environment, here, redis.process, postgres.process, machines, commands)
 
 
 def _machine(here: Path, environment: Mapping[str, str], name: str, address: str, clock_ahead_s: float) -> Machine:

@@ -29,6 +29,7 @@ CONCURRENCY_LIMIT = 100_000
 START_TIMEOUT_S = 300
 BETWEEN_RESTARTS_S = 5
 LAST_ANSWERS_S = 60
+PROCESSES = ("web", "limits", "worker", "beat")
 
 
 async def main(options: argparse.Namespace) -> None:
@@ -48,14 +49,16 @@ async def main(options: argparse.Namespace) -> None:
             Person(site.url, cookie, random.Random(chance.random()), ending="stay", talks_for_s=86400)
             for cookie in cookies
         ]
-        restarts = await talk_and_restart(site, people, options.pace)
+        restarts = await talk_and_restart(site, people, options.pace, PROCESSES)
         stored = await asyncio.to_thread(
             _results.texts_of, [UUID(person.session_id) for person in people if person.session_id]
         )
     report(people, stored, restarts)
 
 
-async def talk_and_restart(site: Site, people: list[Any], pace: float) -> list[tuple[str, float]]:
+async def talk_and_restart(
+    site: Site, people: list[Any], pace: float, processes: tuple[str, ...]
+) -> list[tuple[str, float]]:
     """Let users talk, restart everything, and wait for the last answers. Return the seconds of each restart."""
     restarts: list[tuple[str, float]] = []
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, ssl=site.tls())) as http:
@@ -67,7 +70,7 @@ async def talk_and_restart(site: Site, people: list[Any], pace: float) -> list[t
         await _until(lambda: all(person.was_live for person in people), START_TIMEOUT_S)
         print(f"{sum(person.was_live for person in people)} of {len(people)} users talk")
         for machine in site.machines:
-            for child in machine.portal_processes:
+            for child in (getattr(machine, name) for name in processes):
                 await asyncio.sleep(BETWEEN_RESTARTS_S)
                 began_at = time.monotonic()
                 await asyncio.to_thread(child.stop, timeout_s=30)
@@ -95,7 +98,7 @@ def report(people: list[Any], stored: dict[str, Any], restarts: list[tuple[str, 
     answers = Counter(outcome for person in people for outcome in person.answers.values())
     texts = sum(person.texts for person in people)
     unanswered = texts - sum(answers.values())
-    missed = sum(len(stored[person.session_id]["lines"] - person.lines) for person in people if person.session_id)
+    without_line = sum(max(0, sum(each["refs"].values()) - each["lines"]) for each in stored.values())
     twice = sum(count > 1 for each in stored.values() for count in each["refs"].values())
     lost = sum(
         ref not in stored[person.session_id]["refs"] for person in people if person.session_id for ref in person.answers
@@ -116,7 +119,7 @@ def report(people: list[Any], stored: dict[str, Any], restarts: list[tuple[str, 
         "texts_unanswered": unanswered,
         "texts_lost": lost,
         "texts_twice": twice,
-        "lines_missed": missed,
+        "lines_lost": without_line,
         "load": round(os.getloadavg()[0], 1),
     }
     print(json.dumps(result))

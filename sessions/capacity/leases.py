@@ -64,7 +64,7 @@ class WebProcess:
             await in_thread(tabs.renew_lease, _lease_thread)(self.id)
             self._renewed_at = began_at
             self._renewing = asyncio.create_task(self._renew_for_ever(), name="lease")
-            background.on_shutdown(self.release_lease)
+            background.on_shutdown(self.hand_over)
 
     async def ensure_lease(self) -> None:
         """Renew the lease if it may have run out.
@@ -78,14 +78,14 @@ class WebProcess:
             self._ensuring = background.spawn(self.renew_lease())
         await asyncio.shield(self._ensuring)
 
-    async def release_lease(self) -> None:
-        """Release the lease at shutdown, and wait a while for providers' answers.
+    async def hand_over(self) -> None:
+        """Give the lease up at shutdown, and wait a while for providers' answers.
 
         The worker finds what is not answered by then.
         """
         assert self._renewing  # `hold_lease` has scheduled this call
         self._renewing.cancel()
-        await in_thread(tabs.release_lease)(self.id)
+        await in_thread(tabs.hand_over)(self.id)
         await background.finish()
 
     async def renew_lease(self) -> None:

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 LEASE_DURATION = timedelta(seconds=20)
 LEASE_RENEWAL_INTERVAL = timedelta(seconds=5)
+HANDOVER_DURATION = timedelta(seconds=20)
+"""How long the tabs of a web process that shuts down count as open. Their pages reconnect to another one meanwhile."""
 
 
 def renew_lease(process_id: UUID) -> bool:
@@ -161,8 +163,17 @@ def _expired(now: datetime) -> QuerySet[ServerProcess]:
 
 
 def release_lease(process_id: UUID) -> None:
-    """Remove a web process that shuts down, with its tabs."""
+    """Remove a process that ends and hands its tabs to no other, with its tabs."""
     _remove_processes(ServerProcess.objects.filter(pk=process_id), "shutdown")
+
+
+def hand_over(process_id: UUID) -> None:
+    """Let the lease of a web process that shuts down run out soon.
+
+    Its tabs did not leave: their pages come back to another process, all at once.
+    """
+    ends_at = clock.now() + HANDOVER_DURATION
+    ServerProcess.objects.filter(pk=process_id).update(lease_ends_at=ends_at)
 
 
 def _remove_processes(dead: QuerySet[ServerProcess], sign: str) -> None:

@@ -121,6 +121,7 @@ class PageSocket(AsyncWebsocketConsumer):
 
     async def __call__(self, *args: Any) -> None:
         self.is_open = False
+        self.is_handed_over = False
         self.pending: Counter[str] = Counter()
         self.refusal_count = 0
         self.claim: Claim | None = None
@@ -188,6 +189,7 @@ class PageSocket(AsyncWebsocketConsumer):
         """
         if self.is_open:
             self.is_open = False
+            self.is_handed_over = True
             await self.close(code=CLOSE_TRY_LATER)
 
     async def check_access(self) -> None:

@@ -143,7 +143,8 @@ class SessionConsumer(PageSocket):
     async def _leave(self) -> None:
         if waiting := self.waiting_start:
             await waiting.give_up()
-        await in_thread(tabs.leave)(self.channel_name)
+        if not self.is_handed_over:
+            await in_thread(tabs.leave)(self.channel_name)
 
     # Messages from the page
 
