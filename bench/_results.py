@@ -116,9 +116,9 @@ def count_exports() -> Counter[str]:
 
 
 def texts_of(session_ids: Sequence[UUID]) -> dict[str, dict[str, Any]]:
-    """Return, for each session, how often each reference was stored, and the number of its lines."""
+    """Return, for each session, how often each text was stored by its reference, and the number of its lines."""
     found: dict[str, dict[str, Any]] = {str(pk): {"refs": Counter(), "lines": 0} for pk in session_ids}
-    for pk, ref in SessionTask.objects.filter(session__in=session_ids).values_list("session_id", "ref"):
+    for pk, ref in SessionTask.objects.filter(session__in=session_ids).exclude(ref="").values_list("session_id", "ref"):
         found[str(pk)]["refs"][ref] += 1
     for pk in Utterance.objects.filter(session__in=session_ids).values_list("session_id", flat=True):
         found[str(pk)]["lines"] += 1

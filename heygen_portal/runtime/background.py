@@ -112,8 +112,15 @@ def send_soon(send: Send) -> None:
 
 
 def call_later(wait: timedelta, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Start a background task after a delay, unless the process ends before."""
-    asyncio.get_running_loop().call_later(wait.total_seconds(), lambda: spawn(begin()))
+    """Start a background task after a delay, unless the process ends before. If it fails, that is logged."""
+    asyncio.get_running_loop().call_later(wait.total_seconds(), lambda: spawn(_log_failure(begin())))
+
+
+async def _log_failure(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception:
+        logger.exception("a task that was put off failed")
 
 
 def on_startup(hook: Callable[[], None]) -> None:
