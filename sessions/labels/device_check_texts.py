@@ -11,6 +11,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from heygen_portal.runtime import stored_json
+
 CHECKS = {
     "secure": gettext_lazy("secure page"),
     "browser": gettext_lazy("browser"),
@@ -56,7 +58,15 @@ def problems(report: Mapping[str, Any]) -> list[str]:
 
 def summary(report: Mapping[str, Any]) -> str:
     """Return the result in one line: the problems, if any, and the media route."""
-    route = report.get("way")
-    return ", ".join(
-        [*(problems(report) or [_("no problems found")]), *([route] if route and isinstance(route, str) else [])]
-    )
+    route = _route(report)
+    return ", ".join([*(problems(report) or [_("no problems found")]), *([route] if route else [])])
+
+
+def _route(report: Mapping[str, Any]) -> str:
+    """Return the media route in a few words; empty if none was found."""
+    local, remote, protocol = (stored_json.text(report, name) for name in ("local", "remote", "protocol"))
+    if not (local and remote):
+        return stored_json.text(report, "way")  # earlier versions stored it in words
+    delay = stored_json.number(report, "round_trip_ms")
+    parts = [f"{local} → {remote}", protocol.upper(), f"{delay} ms" if delay is not None else ""]
+    return " · ".join(part for part in parts if part)

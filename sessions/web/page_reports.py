@@ -189,12 +189,10 @@ async def _user_line(session_id: UUID, kind: str, data: dict[str, Any], at: date
 
 async def _store_line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str, Any], at: datetime) -> bool:
     """Store a line of speech; return whether it is new. Its text goes to the transcript and not into the event."""
-    text, task_id = data.get("message"), data.get("task_id", "")
+    text, fields = data.get("message"), report_fields.accepted(kind, data)
     if not isinstance(text, str) or not text.strip() or len(text) > MAX_LINE_LENGTH:
         raise errors.BadMessage
-    if not isinstance(task_id, str) or len(task_id) > 200:
-        raise errors.BadMessage
-    is_interrupted = data.get("interrupted") is True
+    task_id, is_interrupted = fields.get("task_id", ""), fields.get("interrupted", False)
 
     def store() -> None:
         with transaction.atomic():
@@ -211,7 +209,7 @@ async def _store_line(session_id: UUID, who: Utterance.Who, kind: str, data: dic
             )
             details = {"task_id": task_id, "characters": len(text), "interrupted": is_interrupted}
             details |= {"utterance": line.pk, "speech": line.fingerprint} | statements.state(coverage.LINE, line)
-            details |= {name: data[name] for name in (PAGE_AT,) if name in data}
+            details |= {name: fields[name] for name in (PAGE_AT,) if name in fields}
             events.record(session_id, Entry(kind, details, events.Source.BROWSER, at))
             broadcast.publish(session_id, broadcast.UtteranceStored.of(line))
 

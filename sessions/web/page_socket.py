@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from itertools import count
@@ -40,6 +41,8 @@ MESSAGES_PENDING_PER_LANE = 64
 # Messages of one socket that are answered with an error before the socket is closed.
 REFUSALS_PER_SOCKET = 1_000
 MAX_REF_LENGTH = 64
+# A page's reference of a text. It is stored in clear text, so it has no room for one.
+REF = re.compile(rf"[A-Za-z0-9_-]{{0,{MAX_REF_LENGTH}}}")
 # Interval between access checks of one open socket. A session whose tab was closed then has 10 s more.
 ACCESS_CHECK_S = 20.0
 # The checks are spread over the interval: each round checks one of this many parts of the sockets.

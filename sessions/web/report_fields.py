@@ -1,7 +1,9 @@
 """The allowed keys and values of each kind of page report.
 
 Reports are kept permanently, and are shown and exported without a reason for reading speech, so they must not contain
-free text. Other keys and values are dropped, because the rest of a report is still worth keeping.
+free text: each value is a number, a flag, a time, a word from a closed list, or an identifier without spaces. Other
+keys and values are dropped, because the rest of a report is still worth keeping. Speech itself is not a field: it goes
+to the encrypted transcript.
 """
 
 from __future__ import annotations
@@ -20,18 +22,19 @@ from sessions.timeline.turns import MAX_SOUND_WAIT, SOUND_CAUSES
 
 # JavaScript's largest exact integer.
 MAX_SAFE_INTEGER = 2**53
-# An ID that a server assigned to a task, a room or a participant.
-IDENTIFIER = re.compile(r"[A-Za-z0-9_.:/=+-]{0,128}")
-# A code of LiveKit's or a provider's protocol, which may get new ones.
-CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
+# An ID that a server assigned to a task, a room or a participant: a UUID, possibly with a prefix.
+IDENTIFIER = re.compile(r"[A-Za-z0-9_.:/=+-]{0,64}")
+# A code of a provider's protocol, which may get new ones.
+CODE = re.compile(r"[A-Za-z][A-Za-z_]{0,39}")
+TIMESTAMP = re.compile(r"[0-9T:.+-]{10,32}Z?")
+# LiveKit's words.
+CONNECTION_STATES = ("disconnected", "connecting", "connected", "reconnecting", "signalReconnecting")
+CONNECTION_QUALITIES = ("excellent", "good", "poor", "lost", "unknown")
 # Steps of the page's recovery, see recovery/ladder.js.
 RECOVERY_STEPS = ("off", "picture", "reconnect", "resubscribe", "rejoin", "renew", "sound", "text", "out")
 CHECK_RESULTS = ("ok", "warn", "bad", "skipped")
 RATINGS = ("good", "fair", "poor")
 CANDIDATE_TYPES = ("host", "srflx", "prflx", "relay")
-_TYPE = f"(?:{'|'.join(CANDIDATE_TYPES)})"
-# The network route as the device check reports it, see device-check/checks.js.
-ROUTE = re.compile(rf"{_TYPE} → {_TYPE} · [A-Z]{{2,5}} · \d{{1,6}} ms(?: · LiveKit [A-Za-z0-9 .,()_-]{{0,60}})?|")
 
 Accepts = Callable[[Any], bool]
 
@@ -66,8 +69,10 @@ def is_flag(value: Any) -> bool:
 
 
 def is_timestamp(value: Any) -> bool:
+    if not matching(TIMESTAMP)(value):
+        return False
     try:
-        return isinstance(value, str) and bool(datetime.fromisoformat(value))
+        return bool(datetime.fromisoformat(value))
     except ValueError:
         return False
 
@@ -85,23 +90,25 @@ STEP = one_of(RECOVERY_STEPS)
 TASK = {"task_id": matching(IDENTIFIER)}
 TRACK = {"kind": one_of(("audio", "video"))}
 CANDIDATE_TYPE = one_of((*CANDIDATE_TYPES, ""))
+# The route that WebRTC chose. Texts about it are composed where it is shown.
+ROUTE: Mapping[str, Accepts] = {
+    "local": CANDIDATE_TYPE,
+    "remote": CANDIDATE_TYPE,
+    "protocol": one_of(("udp", "tcp", "tls", "")),
+    "round_trip_ms": is_number,
+}
 
 # Accepted keys by kind. Kinds that are not listed have no data.
 FIELDS: Mapping[str, Mapping[str, Accepts]] = {
     EventKind.ROOM_DISCONNECTED: {"reason": is_number},
-    EventKind.CONNECTION_STATE: {"state": matching(CODE)},
-    EventKind.CONNECTION_QUALITY: {"quality": matching(CODE)},
+    EventKind.CONNECTION_STATE: {"state": one_of(CONNECTION_STATES)},
+    EventKind.CONNECTION_QUALITY: {"quality": one_of(CONNECTION_QUALITIES)},
     EventKind.TRACK_PUBLISHED: TRACK,
     EventKind.TRACK_SUBSCRIBED: {**TRACK, "identity": matching(IDENTIFIER)},
     EventKind.TRACK_UNSUBSCRIBED: TRACK,
     EventKind.FIRST_FRAME: {"width": is_number, "height": is_number, "ms": is_number},
     EventKind.FIRST_SOUND: {"after": one_of(SOUND_CAUSES), "ms": is_waiting_time},
-    EventKind.WAY: {
-        "local": CANDIDATE_TYPE,
-        "remote": CANDIDATE_TYPE,
-        "protocol": one_of(("udp", "tcp", "tls", "")),
-        "round_trip_ms": is_number,
-    },
+    EventKind.WAY: ROUTE,
     EventKind.PICTURE: {"fps": is_number, "seconds": is_number},
     EventKind.RATED: {"rating": one_of(RATINGS)},
     EventKind.LADDER: {"step": STEP, "from": STEP, "because": CAUSE},
@@ -109,8 +116,7 @@ FIELDS: Mapping[str, Mapping[str, Accepts]] = {
     EventKind.WAITING: {"because": one_of(("hidden", "playback_blocked"))},
     EventKind.CHECK: {
         **dict.fromkeys(device_check_texts.CHECKS, is_finding),
-        "way": matching(ROUTE),
-        "round_trip_ms": is_number,
+        **ROUTE,
         "checked_at": is_timestamp,
     },
     EventKind.MICROPHONE: {
@@ -122,9 +128,11 @@ FIELDS: Mapping[str, Mapping[str, Accepts]] = {
     },
     EventKind.AVATAR_START_TALKING: TASK,
     EventKind.AVATAR_STOP_TALKING: {**TASK, "duration_ms": is_number},
+    EventKind.AVATAR_END_MESSAGE: {**TASK, "interrupted": is_flag},
     EventKind.SESSION_STOPPED: {"reason": matching(CODE)},
     EventKind.USER_START: TASK,
     EventKind.USER_STOP: TASK,
+    EventKind.USER_END_MESSAGE: TASK,
 }
 
 

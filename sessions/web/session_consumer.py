@@ -35,7 +35,7 @@ from sessions.presence import observers, own_rooms, tabs
 from sessions.presence.prepared_room import PreparedRoom
 from sessions.timeline.page_clock import PageClock
 from sessions.web import incoming, page_reports, report_gate
-from sessions.web.page_socket import MAX_REF_LENGTH, Handler, PageSocket
+from sessions.web.page_socket import REF, Handler, PageSocket
 from sessions.web.report_gate import URGENT_KINDS, ReportGate
 
 # Close codes: an HTTP status plus 4000, the range that applications may use.
@@ -269,7 +269,7 @@ class SessionConsumer(PageSocket):
 
     async def on_task(self, content: dict[str, Any]) -> None:
         text, ref, kind = content.get("text"), content.get("ref", ""), content.get("kind")
-        if not isinstance(text, str) or not isinstance(ref, str) or len(ref) > MAX_REF_LENGTH:
+        if not isinstance(text, str) or not isinstance(ref, str) or not REF.fullmatch(ref):
             raise errors.BadMessage
         if kind not in tuple(TaskKind):
             raise errors.BadMessage

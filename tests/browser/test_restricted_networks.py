@@ -189,7 +189,7 @@ async def test_the_relay_alone_suffices_for_check_and_conversation(office: Offic
         async with office.behind(way) as chromium:
             page, report = await run_check(chromium, office.stage, "es")
             assert routes(report) == ("warn blocked", "warn blocked", found)
-            assert report["way"].startswith(f"relay → host · {protocol.upper()} · ")
+            assert (report["local"], report["remote"], report["protocol"]) == ("relay", "host", protocol)
             await expect(page.locator("[data-check=udp] .remedy:visible")).to_contain_text("7882")
             assert await page.get_attribute("body", "data-checked") == "warnings"
             if protocol == "tls":
@@ -220,7 +220,7 @@ async def test_with_tcp_alone_the_check_warns_and_video_works(
     async with office.behind("tcp") as chromium:
         _, report = await run_check(chromium, office.stage, "en")
         assert routes(report) == ("warn blocked", "ok fine", "warn blocked")
-        assert "TCP" in report["way"]
+        assert report["protocol"] == "tcp"
         async with RoomPage.opened(chromium, office.stage, "small") as room:
             await room.start()
             await room.wait_for_events("way")

@@ -92,10 +92,11 @@ test("the summary says whether a conversation will work, and the report is flat"
   assert.equal(summary(fine).verdict, "fine");
   assert.equal(summary({ ...fine, speakers: judgeSpeakers(false) }).verdict, "warnings");
   assert.equal(summary({ ...fine, ...judgeRoute({ ...FOUND, refusal: "network" }) }).verdict, "no");
-  const report = asReport(fine, "host → host", 0);
+  const report = asReport(fine, { ...DIRECT, local: "relay" }, 0);
   assert.deepEqual(
-    [report.udp, report.round_trip_ms, report.way, report.checked_at],
-    ["ok fine", 40, "host → host", "1970-01-01T00:00:00.000Z"],
+    [report.udp, report.local, report.remote, report.protocol, report.round_trip_ms, report.checked_at],
+    ["ok fine", "relay", "host", "udp", 40, "1970-01-01T00:00:00.000Z"],
   );
+  assert.equal(asReport(fine, null, 0).local, "");
   assert.ok(Object.values(report).every((value) => typeof value !== "object"));
 });

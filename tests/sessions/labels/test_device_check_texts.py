@@ -14,7 +14,8 @@ from sessions.labels import device_check_texts, event_labels
 from sessions.timeline.moments import Moment
 
 CHECKS_SCRIPT = Path(__file__).parents[3] / "sessions" / "static" / "sessions" / "device-check" / "checks.js"
-FINE = {"secure": "ok fine", "udp": "ok fine", "turn": "skipped none", "way": "host → host · UDP · 12 ms"}
+ROUTE = {"local": "relay", "remote": "host", "protocol": "udp", "round_trip_ms": 12}
+FINE = {"secure": "ok fine", "udp": "ok fine", "turn": "skipped none", **ROUTE}
 
 
 def device_check(**found: Any) -> Moment:
@@ -24,9 +25,14 @@ def device_check(**found: Any) -> Moment:
 @pytest.mark.parametrize(
     ("found", "words", "weight"),
     [
-        ({}, "no problems found, host → host · UDP · 12 ms", "minor"),
-        ({"microphone": "warn refused", "tcp": "bad blocked"}, "microphone: refused, TCP: blocked, host", ""),
-        ({"way": 3, "secure": ["bad"], "mood": "bad"}, "no problems found", "minor"),
+        ({}, "no problems found, relay → host · UDP · 12 ms", "minor"),
+        ({"microphone": "warn refused", "tcp": "bad blocked"}, "microphone: refused, TCP: blocked, relay", ""),
+        (
+            {"local": "", "round_trip_ms": None, "way": "host → host · TCP"},
+            "no problems found, host → host · TCP",
+            "minor",
+        ),
+        ({"local": 3, "way": 3, "secure": ["bad"], "mood": "bad"}, "no problems found", "minor"),
     ],
 )
 def test_staff_read_the_result_of_a_device_check(found: dict[str, Any], words: str, weight: str) -> None:

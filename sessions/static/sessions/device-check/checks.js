@@ -100,15 +100,17 @@ export function summary(findings) {
  * The report for the record of the next conversation.
  *
  * @param {Partial<Record<Check, Finding>>} findings
- * @param {string} way  in short
+ * @param {import("../room/ice-route.js").IceRoute | null} way
  * @param {number} at
  */
 export function asReport(findings, way, at) {
   const flat = Object.entries(findings).map(([check, { mark, code }]) => [check, `${mark} ${code}`]);
   return {
     ...Object.fromEntries(flat),
-    round_trip_ms: findings.udp?.value ?? null,
-    way,
+    local: way?.local ?? "",
+    remote: way?.remote ?? "",
+    protocol: way?.protocol ?? "",
+    round_trip_ms: way?.roundTripMs ?? null,
     checked_at: new Date(at).toISOString(),
   };
 }

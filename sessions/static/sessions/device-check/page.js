@@ -28,7 +28,8 @@ const preferences = preferencesIn(localStorage);
 /** @type {Partial<Record<Check, Finding>>} */
 let findings = {};
 let report = {};
-let route = "";
+/** @type {import("../room/ice-route.js").IceRoute | null} */
+let way = null;
 /** Why the portal offered no room for the check, in the page's language. */
 let refusal = "";
 
@@ -71,7 +72,8 @@ async function checkRoutes() {
   const found = await probeRoute(LiveKit, await access());
   const judged = judgeRoute(found);
   for (const check of /** @type {const} */ (["udp", "tcp", "turn"])) note(check, judged[check]);
-  route = routeSummary(found);
+  way = found.way;
+  const route = routeSummary(found);
   say(one("#route", HTMLElement), route || refusal);
   one("#route-used", HTMLElement).hidden = !route;
 }
@@ -124,7 +126,7 @@ function show(check, mark, code = "", value) {
 
 function finish() {
   const { verdict, counts } = summary(findings);
-  report = asReport(findings, route, Date.now());
+  report = asReport(findings, way, Date.now());
   keepCheck(report);
   const message = one("#summary", HTMLElement);
   say(message, message.dataset[verdict] ?? "");
