@@ -218,7 +218,8 @@ class SessionConsumer(PageSocket):
         await this_process.ensure_lease()
         await in_thread(tabs.enter)(session.pk, this_process.id, self.channel_name)
         await self.follow(session.pk)
-        if session.room and content.get("room") is True:  # before the lines, because the page waits for it
+        has_room = session.room and session.status in (Status.CONNECTING, Status.LIVE)
+        if has_room and content.get("room") is True:  # before the lines, because the page waits for it
             await self.on_rejoin(content)
         await self.send_lines(session.pk, after=self.last_sent_line if self.sent_lines_of == session.pk else 0)
         if session.room:
@@ -403,7 +404,15 @@ class SessionConsumer(PageSocket):
 
     async def give_room(self, room: RoomAccess, *, is_waiting: bool = False) -> None:
         access = {"url": room.url, "token": room.token, "name": room.name, "waits": is_waiting}
-        await self.send_json({"type": "session.room", **access})
+        if self.is_open or is_waiting or self.session_id is None:
+            await self.send_json({"type": "session.room", **access})
+        else:  # the socket broke while the session started, and the page has opened another
+            group, given = broadcast.group_name(self.session_id), {"type": "room.given", "access": access}
+            background.send_soon(partial(self.channel_layer.group_send, group, given))
+
+    async def room_given(self, message: dict[str, Any]) -> None:
+        """Give the page the room that its former socket did not receive."""
+        await self.send_json({"type": "session.room", **message["access"]})
 
     async def give_command(self, command: RoomCommand) -> bool:
         """Have the page publish a command in its room; return whether it did."""

@@ -306,6 +306,14 @@ test("returning to a session that is gone leads to the start", () => {
   assert.equal(kept, null);
 });
 
+test("a page whose socket broke before it received a room asks for one", () => {
+  conversation.start(0);
+  status("creating");
+  conversation.onSocketDrop();
+  conversation.onSocketOpen();
+  assert.deepEqual(sent.at(-1), { type: "session.join", session_id: "s1", room: true });
+});
+
 test("returning to a session while the portal is unwell leaves the page in it", () => {
   kept = { sessionId: "s1", url: "ws://room", token: "secret", unsent: [] };
   conversation = make();

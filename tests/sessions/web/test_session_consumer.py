@@ -197,6 +197,26 @@ async def test_tabs_start_and_join_although_the_lease_of_their_process_ran_out(m
         assert (await session.tabs.acount(), session.abandoned_at) == (2, None)
 
 
+async def test_a_page_whose_socket_broke_during_the_start_gets_its_room_in_the_next_one(provider: Mock) -> None:
+    answer, created = provider.new_session.return_value, asyncio.Event()
+
+    async def answer_late(*args: object, **kwargs: object) -> object:
+        await created.wait()
+        return answer
+
+    provider.new_session.side_effect = answer_late
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as broken:
+        await broken.say("session.start")
+        session_id = (await broken.hear("session.status", status="creating"))["session_id"]
+    async with browser(user, persona.slug) as tab:
+        await tab.say("session.join", session_id=session_id)
+        await tab.hear("session.status", status="creating")
+        created.set()
+        assert (await tab.hear("session.room"))["token"] == "room-token"
+        await tab.show_picture()
+
+
 async def test_a_signed_out_person_is_turned_away() -> None:
     persona = await a_persona()
     tab = await sync_to_async(Tab)(AnonymousUser(), persona.slug)

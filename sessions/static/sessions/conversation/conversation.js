@@ -350,7 +350,7 @@ export class Conversation {
   onSocketOpen() {
     this.dispatch({ type: "socket_opened" });
     const { sessionId, access, phase } = this.#state;
-    const room = access?.token === ""; // its token is not kept over a reload
+    const room = !access?.token; // not received before the socket broke, or not kept over a reload
     if (sessionId) this.#socket?.sendFirst({ type: "session.join", session_id: sessionId, ...(room && { room }) });
     if (phase === "queue") this.requestSession(); // the queue position was lost with the old socket
   }
