@@ -30,7 +30,7 @@ from sessions.costs import ledger, provider_costs, provider_record, spend_alerts
 from sessions.exports import list_export
 from sessions.health import watch
 from sessions.integrity import nightly_check, record_upgrade
-from sessions.presence import observers, own_rooms
+from sessions.presence import observers, own_rooms, tabs
 from sessions.retention import erasure, provider_erasure
 from sessions.staff import persona_checks
 
@@ -124,6 +124,7 @@ def reconcile() -> None:
     Scheduled once a minute.
     """
     deadlines.repair_deadlines(timezone.now())
+    tabs.abandon_without_tabs(clock.now())
     job_loop.run(_reconcile_all(), JOB_TIMEOUT)
 
 

@@ -71,6 +71,15 @@ def is_running(session_id: UUID) -> bool:
     return StreamingSession.objects.filter(pk=session_id, status__in=RUNNING).exists()
 
 
+def running_of(user_id: int, purpose: Purpose) -> list[UUID]:
+    """Return the IDs of a user's running sessions."""
+    return list(
+        StreamingSession.objects.filter(user_id=user_id, purpose=purpose, status__in=RUNNING).values_list(
+            "pk", flat=True
+        )
+    )
+
+
 def transcript(session_id: UUID) -> list[Utterance]:
     """Return the lines of one session in order, each with its standing."""
     return line_standing.for_reading(list(Utterance.objects.filter(session_id=session_id)))

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 
 from heygen_portal.postgresql import clock
 from heygen_portal.runtime.jobs import each_row
-from sessions.lifecycle import events, transitions
+from sessions.lifecycle import events, transitions, unreadable
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import RUNNING, ServerProcess, Status, StreamingSession, Tab
@@ -27,6 +27,8 @@ LEASE_DURATION = timedelta(seconds=20)
 LEASE_RENEWAL_INTERVAL = timedelta(seconds=5)
 HANDOVER_DURATION = timedelta(seconds=20)
 """How long the tabs of a web process that shuts down count as open. Their pages reconnect to another one meanwhile."""
+# Younger sessions may still get their tab.
+WITHOUT_TABS_FOR = timedelta(minutes=1)
 
 
 def renew_lease(process_id: UUID) -> bool:
@@ -50,7 +52,8 @@ def has_lease(process_id: UUID) -> bool:
 
 
 def enter(session_id: UUID, process_id: UUID, channel: str) -> None:
-    """Register a tab on a session. Safe to repeat."""
+    """Register a tab on a session, and remove it from another that it was on. Safe to repeat."""
+    _leave_other(channel, session_id)  # before the rows are locked: two tabs may change places
     with transaction.atomic(savepoint=False):
         session = StreamingSession.objects.select_for_update().get(pk=session_id)
         add(session, process_id, channel)
@@ -59,10 +62,16 @@ def enter(session_id: UUID, process_id: UUID, channel: str) -> None:
 
 
 def add(session: StreamingSession, process_id: UUID, channel: str) -> None:
-    """Register a tab on a session that the caller has just created or locked."""
+    """Register a tab on a session that the caller has just created or locked, and remove it from another."""
+    _leave_other(channel, session.pk)
     tab = Tab(session=session, process_id=process_id, channel=channel)
     moved = ["session", "process"]
     Tab.objects.bulk_create([tab], update_conflicts=True, unique_fields=["channel"], update_fields=moved)
+
+
+def _leave_other(channel: str, session_id: UUID) -> None:
+    """Remove a tab from the session that it leaves by moving to this one, which may be its last tab."""
+    _leave(Tab.objects.filter(channel=channel).exclude(session_id=session_id).first(), "page")
 
 
 def _cancel_grace(session: StreamingSession) -> bool:
@@ -149,6 +158,17 @@ def _leave(tab: Tab | None, sign: str) -> None:
             left.filter(tabs=None).update(abandoned_at=now, deadline_at=now + transitions.TAB_GRACE)
 
 
+def abandon_without_tabs(now: datetime) -> None:
+    """Start the grace period of running sessions that no tab is on.
+
+    None should exist. If there is one all the same, nobody else would notice that its user has left.
+    """
+    running = StreamingSession.objects.filter(status__in=RUNNING, abandoned_at=None, tabs=None)
+    for session_id in unreadable.ids(running.filter(created_at__lt=now - WITHOUT_TABS_FOR)):
+        with each_row.log_failure(f"session {session_id} has no tab and could not be abandoned"), transaction.atomic():
+            _mark_abandoned(_lock({session_id}), "missing")
+
+
 def expire_leases(now: datetime) -> None:
     """Remove web processes whose lease ran out, with their tabs."""
     _remove_processes(_expired(now), "lease")
@@ -210,7 +230,7 @@ def _lock(session_ids: set[UUID]) -> list[StreamingSession]:
 def _mark_abandoned(rows: list[StreamingSession], sign: str) -> None:
     """Start the grace period of sessions without tabs.
 
-    `sign` is recorded: page, socket, lease or shutdown.
+    `sign` is recorded: page, socket, lease, shutdown, or missing if it is not known when the last tab left.
     """
     now = clock.now()
     watched = set(Tab.objects.filter(session__in=rows).values_list("session_id", flat=True))

@@ -113,8 +113,12 @@ class SessionConsumer(PageSocket):
         """
         session_id = self.session_id
         await super().access_lost(loss)
-        if session_id and loss in (Loss.DEACTIVATED, Loss.ROLE, Loss.PERSONA):
-            await stop.stop_by_id(session_id, EndReason.STAFF_STOPPED, end_evidence.access_lost(self.user.pk, loss))
+        evidence = end_evidence.access_lost(self.user.pk, loss)
+        lost = {session_id} if session_id and loss == Loss.PERSONA else set()
+        if loss in (Loss.DEACTIVATED, Loss.ROLE):  # this tab may have joined another session meanwhile
+            lost |= set(await in_thread(queries.running_of)(self.user.pk, self.purpose))
+        for each in lost:
+            await stop.stop_by_id(each, EndReason.STAFF_STOPPED, evidence)
 
     async def leave(self) -> None:
         """Record that this tab is gone, even if the tab's own task is cancelled.
@@ -216,8 +220,11 @@ class SessionConsumer(PageSocket):
         if session.purpose == Purpose.TALK and session.persona_id != self.persona_id:
             await self.check_access()
         await this_process.ensure_lease()
+        left = self.session_id if self.session_id != session.pk else None
         await in_thread(tabs.enter)(session.pk, this_process.id, self.channel_name)
         await self.follow(session.pk)
+        if left:
+            stop.stop_if_abandoned(left)
         has_room = session.room and session.status in (Status.CONNECTING, Status.LIVE)
         if has_room and content.get("room") is True:  # before the lines, because the page waits for it
             await self.on_rejoin(content)

@@ -166,6 +166,21 @@ async def test_a_running_session_of_a_user_without_access_ends(lose: Callable[[U
     assert session.end_evidence["code"] == "access_lost"
 
 
+@pytest.mark.parametrize("lose", [deactivate, lose_the_role])
+async def test_a_running_session_ends_although_its_tab_has_joined_another(lose: Callable[[User], None]) -> None:
+    user, persona = await a_person(), await a_persona()
+    ended = await sync_to_async(StreamingSessionFactory.create)(user=user, persona=persona, status=Status.ENDED)
+    tab = await sync_to_async(Tab)(user, persona.slug)
+    assert (await tab.connect(timeout=WAIT_TIMEOUT_S))[0]
+    session_id = await tab.go_live()
+    await tab.say("session.join", session_id=str(ended.pk))
+    await tab.hear("session.status", session_id=str(ended.pk))
+    await sync_to_async(lose)(user)
+    await page_socket.check_access(list(page_socket._open_sockets))
+    session = await StreamingSession.objects.aget(pk=session_id)
+    assert (session.status, session.end_reason) == (Status.ENDED, EndReason.STAFF_STOPPED)
+
+
 @pytest.mark.parametrize("path", ["/ws/board/", "/ws/personas/{slug}/trial/"])
 @pytest.mark.parametrize("lose", [deactivate, lose_the_role, delete_the_login])
 async def test_board_and_trial_sockets_are_closed_as_well(path: str, lose: Callable[[User], None]) -> None:

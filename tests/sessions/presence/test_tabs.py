@@ -12,7 +12,8 @@ from django.utils import timezone
 from sessions.actions import deadlines
 from sessions.capacity.leases import WebProcess
 from sessions.lifecycle import transitions
-from sessions.models import EndReason, Status
+from sessions.lifecycle.event_kinds import EventKind
+from sessions.models import EndReason, Status, StreamingSession
 from sessions.presence import tabs
 from tests.support.factories import StreamingSessionFactory
 
@@ -55,6 +56,36 @@ def test_a_session_without_a_returning_tab_ends() -> None:
     tabs.leave("one")
     (due,) = deadlines.claim_due(timezone.now() + transitions.TAB_GRACE)
     assert due.end_reason == EndReason.TAB_CLOSED
+
+
+def test_a_tab_that_moves_to_another_session_leaves_the_first() -> None:
+    first, second = StreamingSessionFactory.create_batch(2, status=Status.LIVE)
+    tabs.enter(first.pk, PROCESS, "one")
+    tabs.enter(second.pk, PROCESS, "one")
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.abandoned_at is None, second.abandoned_at is None) == (False, True)
+    assert EventKind.LAST_TAB_LEFT in events_of(first)
+    third = StreamingSessionFactory.create(status=Status.REQUESTED)
+    tabs.add(third, PROCESS, "one")
+    second.refresh_from_db()
+    assert second.abandoned_at is not None
+
+
+def test_a_running_session_that_no_tab_is_on_gets_its_grace_period() -> None:
+    long_ago = timezone.now() - tabs.WITHOUT_TABS_FOR - timedelta(seconds=1)
+    lost, watched = StreamingSessionFactory.create_batch(2, status=Status.LIVE, created_at=long_ago)
+    new = StreamingSessionFactory.create(status=Status.REQUESTED)
+    tabs.enter(watched.pk, PROCESS, "one")
+    tabs.abandon_without_tabs(timezone.now())
+    abandoned = StreamingSession.objects.exclude(abandoned_at=None)
+    assert [session.pk for session in abandoned] == [lost.pk]
+    assert new.pk not in abandoned.values_list("pk", flat=True)
+    assert EventKind.LAST_TAB_LEFT in events_of(lost)
+
+
+def events_of(session: StreamingSession) -> list[str]:
+    return list(session.events.values_list("kind", flat=True))
 
 
 def test_leaving_twice_or_without_having_entered_is_harmless() -> None:

@@ -217,6 +217,16 @@ async def test_a_page_whose_socket_broke_during_the_start_gets_its_room_in_the_n
         await tab.show_picture()
 
 
+async def test_a_tab_that_joins_another_session_leaves_its_own_running() -> None:
+    user, persona = await a_person(), await a_persona()
+    ended = await sync_to_async(StreamingSessionFactory.create)(user=user, persona=persona, status=Status.ENDED)
+    async with browser(user, persona.slug) as tab:
+        running = await tab.go_live()
+        await tab.say("session.join", session_id=str(ended.pk))
+        await tab.hear("session.status", session_id=str(ended.pk))
+        assert (await find_session(running)).abandoned_at is not None
+
+
 async def test_a_signed_out_person_is_turned_away() -> None:
     persona = await a_persona()
     tab = await sync_to_async(Tab)(AnonymousUser(), persona.slug)
