@@ -337,10 +337,6 @@ async def test_a_refused_text_is_named_in_the_answer(fields: str) -> None:
         ({"type": "event.report", "kind": "room_connected", "data": {"x": "y" * 5000}}, "bad_message"),
         ({"type": "event.report", "kind": "avatar_end_message", "data": {}}, "bad_message"),
         ({"type": "event.report", "kind": "avatar_end_message", "data": {"message": "x" * 20_000}}, "bad_message"),
-        (
-            {"type": "event.report", "kind": "avatar_end_message", "data": {"message": "x", "task_id": "x" * 201}},
-            "bad_message",
-        ),
     ],
 )
 async def test_a_wrong_message_in_a_live_session_is_explained(message: dict[str, Any], code: str) -> None:
