@@ -50,9 +50,10 @@ async def interrupt(session_id: UUID, give_command: GiveCommand | None = None) -
     session = await in_thread(queries.find_live)(session_id)
     assert session.provider_session_id is not None
     delivery = await _with_user_errors(providers.for_account(session.account).interrupt(session.provider_session_id))
+    is_accepted = not isinstance(delivery, RoomCommand)
     if isinstance(delivery, RoomCommand) and not (give_command and await give_command(delivery)):
         raise errors.NotPublished
-    await in_thread(deadlines.record_interrupted)(session_id)
+    await in_thread(deadlines.record_interrupted)(session_id, is_accepted=is_accepted)
 
 
 async def stay(session_id: UUID) -> None:

@@ -21,7 +21,16 @@ from heygen_portal.runtime.text import graphemes
 from heygen_portal.trail import statements
 from heygen_portal.trail.raw_values import AsText, IsoText
 from sessions import errors
-from sessions.lifecycle import broadcast, coverage, end_evidence, events, first_frame, transitions, unreadable
+from sessions.lifecycle import (
+    broadcast,
+    coverage,
+    end_evidence,
+    events,
+    first_frame,
+    line_standing,
+    transitions,
+    unreadable,
+)
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import (
@@ -159,13 +168,17 @@ def stay(session_id: UUID) -> StreamingSession:
     return session
 
 
-def record_interrupted(session_id: UUID) -> None:
-    """Record an interruption, and start the idle limit over if the session is still live."""
+def record_interrupted(session_id: UUID, *, is_accepted: bool) -> None:
+    """Record an interruption, and start the idle limit over if the session is still live.
+
+    `is_accepted`: the provider accepted it, and not only the page says that it was sent.
+    """
     with transaction.atomic():
         session = StreamingSession.objects.select_for_update().only("status").get(pk=session_id)
         if session.status == Status.LIVE:
             _extend_idle_limit(session_id)
-        events.append(session_id, Entry(EventKind.INTERRUPTED), is_over=session.status == Status.ENDED)
+        entry = Entry(EventKind.INTERRUPTED, {line_standing.IS_ACCEPTED: is_accepted})
+        events.append(session_id, entry, is_over=session.status == Status.ENDED)
 
 
 def record_activity(session_id: UUID) -> None:

@@ -14,12 +14,12 @@ from django.utils.translation import gettext as _
 
 from avatars.models import KnowledgeBase, Persona
 from heygen_portal.people.access import roles
+from heygen_portal.runtime.text import comparison
 from sessions import errors
 from sessions.capacity import slots
 from sessions.lifecycle import events, line_standing
 from sessions.models import RUNNING, Purpose, SessionTask, Status, StreamingSession, Utterance
 from sessions.speech import search as speech_search
-from sessions.speech import text_matching
 
 # Of one conversation, newest first, whose lines are sent to a page or to an avatar.
 MAX_SESSIONS_SENT = 20
@@ -184,12 +184,12 @@ def _trusted_lines(session_id: UUID) -> list[tuple[str, str]]:
     lost = line_standing.undelivered(written)
     known = [(line.at, line.pk, line.who, line.text) for line in written if line.pk not in lost and line.is_readable]
     spoken = SessionTask.objects.filter(session__in=sessions, status=SessionTask.Status.SENT)
-    said_by_avatar = {(who, text_matching.words(text)) for _at, _pk, who, text in known}
+    said_by_avatar = {(who, comparison.words(text)) for _at, _pk, who, text in known}
     known += [
         (task.created_at, task.pk, Utterance.Who.AVATAR.value, task.text)
         for task in spoken.filter(kind=SessionTask.Kind.REPEAT)
         if task.is_readable
-        and (Utterance.Who.AVATAR, text_matching.words(task.text))
+        and (Utterance.Who.AVATAR, comparison.words(task.text))
         not in said_by_avatar  # else the provider's record has it, too
     ]
     return [(who, text) for _at, _pk, who, text in sorted(known) if text][-MEMORY_MAX_LINES:]

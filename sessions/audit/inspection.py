@@ -56,14 +56,15 @@ class Line:
     kind: str
     source: str
     at: datetime
-    is_interrupted: bool
+    # Value of `line_standing.Interruption`: who says that it was interrupted. Empty if it was not.
+    interruption: str
     characters: int
     # Value of `line_standing.Standing`: where it comes from, and whether it is confirmed.
     standing: str
     # It is only in the provider's transcript.
     is_unreported: bool
     text: str = ""
-    # The last words heard of an interrupted line.
+    # The last words of an interrupted line that the browser says it heard.
     cut_at: str = ""
 
 
@@ -145,7 +146,7 @@ def _line(row: Utterance, is_open: bool) -> Line:
     heard = vars(row).get("heard", text)
     cut_at = " ".join(heard.split()[-CUT_OFF_WORDS:]) if row.is_interrupted and is_open else ""
     return Line(
-        row.who, row.by, row.kind, row.source, row.at, row.is_interrupted, graphemes.count(text), row.standing,
+        row.who, row.by, row.kind, row.source, row.at, row.interruption, graphemes.count(text), row.standing,
         row.is_unreported, text if is_open else "", cut_at,
     )  # fmt: skip
 

@@ -67,7 +67,9 @@ SESSION_COLUMNS = (
     "is_paid", "conversation_id", "continues_id",
 )  # fmt: skip
 EVENT_COLUMNS = ("session_id", "number", "source", "kind", "at", "data", "previous_hash", "hash")
-LINE_COLUMNS = ("session_id", "at", "who", "by", "kind", "is_interrupted", "source", "standing", "text")
+LINE_COLUMNS = (
+    "session_id", "at", "who", "by", "kind", "is_interrupted", "interruption", "source", "standing", "text",
+)  # fmt: skip
 # Attributes exported in place of columns: `shown` is a placeholder if a text cannot be decrypted.
 READABLE_ATTRIBUTES = {"text": "shown"}
 COLUMNS: Mapping[str, tuple[str, ...]] = {

@@ -35,7 +35,7 @@ SESSION_FIELDS = (
 )  # fmt: skip
 EVENT_FIELDS = ("number", "source", "kind", "data", "at", "previous_hash", "hash")
 TASK_FIELDS = ("kind", "status", "failure", "provider_task_id", "created_at", "latency")
-LINE_FIELDS = ("who", "by", "kind", "is_interrupted", "source", "standing", "provider_task_id", "at")
+LINE_FIELDS = ("who", "by", "kind", "is_interrupted", "interruption", "source", "standing", "provider_task_id", "at")
 
 
 def as_json(export: Export, session: StreamingSession) -> Iterator[bytes]:
@@ -103,7 +103,12 @@ def as_captions(session: StreamingSession) -> Iterator[bytes]:
         Utterance.Who.USER: session.user.get_username(),
     }
     captions = (
-        Caption(line.at, names.get(line.who) or stored_json.label(line.who), line.shown, _standing_note(line))
+        Caption(
+            line.at,
+            names.get(line.who) or stored_json.label(line.who),
+            line.shown,
+            "; ".join(line_standing.notes(line)),
+        )
         for part in queries.transcript_batches(session.pk)
         for line in part
     )
@@ -117,10 +122,6 @@ def as_captions(session: StreamingSession) -> Iterator[bytes]:
 def _encoded(pieces: Iterator[str]) -> Iterator[bytes]:
     while some := "".join(islice(pieces, queries.LINES_PER_BATCH)):
         yield some.encode()
-
-
-def _standing_note(line: Utterance) -> str:
-    return str(line_standing.Standing(line.standing).label) if line.standing in line_standing.UNCONFIRMED else ""
 
 
 def print_context(export: Export, session: StreamingSession) -> dict[str, Any]:

@@ -126,13 +126,14 @@ class UtteranceStored(Event):
     at: str
     is_interrupted: bool
     provider_task_id: str
-    is_reported: bool  # by a browser only, and not confirmed by the provider
+    is_reported: bool  # the line or its interruption by a browser only
     is_delivered: bool  # False for a typed text that the provider has not accepted
 
     @classmethod
     def of(cls, line: Utterance) -> UtteranceStored:
         """Use the line's standing, if `line_standing` has set it."""
-        is_reported = line.source == SessionEvent.Source.BROWSER and vars(line).get("standing") != "confirmed"
+        is_vouched = vars(line).get("standing") == "confirmed" and vars(line).get("interruption") != "reported"
+        is_reported = line.source == SessionEvent.Source.BROWSER and not is_vouched
         return cls(
             utterance_id=line.pk,
             who=line.who,

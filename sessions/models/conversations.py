@@ -433,7 +433,9 @@ class Utterance(Spoken):
     # Set by `lifecycle.line_standing`:
     standing: str  # a `line_standing.Standing`
     is_unreported: bool  # only the provider's transcript has it
-    heard: str  # what a browser heard before the interruption, where the provider's text is complete
+    interruption: str  # a `line_standing.Interruption`, or empty
+    is_beginning: bool  # the provider's line begins with this reported one
+    heard: str  # what a browser says it heard before the interruption, where the provider's text is complete
 
     objects: ClassVar[SpokenManager[Self]] = SpokenManager()
 

@@ -296,7 +296,7 @@ def _with_standing(lines: Iterator[Utterance]) -> Iterator[Utterance]:
 
 def _line(line: Utterance, user: User) -> Row:
     values = _text_row(line, user)
-    return PersonalRow({**values, "standing": line.standing}, values.model)
+    return PersonalRow({**values, "standing": line.standing, "interruption": line.interruption}, values.model)
 
 
 def _text_row(row: Utterance | SessionTask, user: User) -> PersonalRow:

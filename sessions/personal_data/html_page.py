@@ -318,13 +318,10 @@ def _line(line: Any, row: Mapping[str, Any]) -> SafeString:
     if not isinstance(line, Utterance):
         return format_html("<li>{}</li>", _unreadable_rest())
     who = gettext("You") if line.who == Utterance.Who.USER else row["persona"]
-    marks = [gettext("interrupted")] if line.is_interrupted else []
-    if line.standing in line_standing.UNCONFIRMED:
-        marks.append(str(line_standing.Standing(line.standing).label))
     text = line.shown or gettext("[erased]")
     return format_html(
         '<li><time>{}</time> <b><bdi>{}</bdi></b> <span class="muted">{}</span><p dir="auto">{}</p></li>',
-        f"{timezone.localtime(line.at):%H:%M:%S}", who, " · ".join(marks), text,
+        f"{timezone.localtime(line.at):%H:%M:%S}", who, " · ".join(line_standing.notes(line)), text,
     )  # fmt: skip
 
 

@@ -5,17 +5,12 @@ Sources differ in case, spaces and punctuation.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
+
+from heygen_portal.runtime.text.comparison import words
 
 # Speaker and text.
 Line = tuple[str, str]
-
-
-def words(text: str) -> str:
-    """Return the words of a text in lower case, separated by single spaces."""
-    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
 
 
 def missing(known: Sequence[Line], theirs: Sequence[Line]) -> list[int]:

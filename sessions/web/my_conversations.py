@@ -155,10 +155,7 @@ def _transcript_parts(session_id: UUID, names: dict[str, str], language: str, zo
 
 
 def _line(line: Utterance, names: dict[str, str]) -> str:
-    notes = [_("interrupted")] if line.is_interrupted else []
-    if line.standing in line_standing.UNCONFIRMED:
-        notes.append(str(line_standing.Standing(line.standing).label))
-    suffix = "".join(f" [{note}]" for note in notes)
+    suffix = "".join(f" [{note}]" for note in line_standing.notes(line))
     name, words = (
         formats.on_one_line(names.get(line.who) or stored_json.label(line.who)),
         formats.on_one_line(line.shown),

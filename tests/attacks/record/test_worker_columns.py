@@ -111,7 +111,7 @@ def test_no_cause_of_activity_is_taken_for_a_moved_one() -> None:
 
     causes = (
         lambda: deadlines.stay(session.pk),
-        lambda: deadlines.record_interrupted(session.pk),
+        lambda: deadlines.record_interrupted(session.pk, is_accepted=True),
         report_speech,
         send_text,
     )

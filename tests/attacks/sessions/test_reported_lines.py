@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
@@ -22,11 +22,13 @@ from hypothesis import strategies as st
 
 from heygen_portal.people.access import roles
 from heygen_portal.providers.contract.provider import SessionRecord, Speaker, SpokenLine
+from heygen_portal.runtime.text import comparison
 from sessions.actions import deadlines, queries
 from sessions.costs import provider_record
 from sessions.exports import list_export, session_export
 from sessions.lifecycle import broadcast, line_standing
 from sessions.models import Export, SessionEvent, SessionTask, Status, StreamingSession, Utterance
+from sessions.personal_data import html_page
 from sessions.speech import text_matching
 from sessions.timeline.page_clock import PageClock
 from sessions.web import my_conversations, page_reports
@@ -239,7 +241,7 @@ def test_the_providers_transcript_confirms_or_contradicts_reported_lines(over: S
     assert {line.text for line in read} == set(standings(over)) - {"De lunes a"}
     assert {line.text for line in read if line.is_unreported} == {"¿Algo más?"}
     (cut,) = [line for line in read if line.is_interrupted]
-    assert (cut.text, cut.heard) == ("De lunes a viernes.", "De lunes a")
+    assert (cut.text, cut.heard, cut.interruption) == ("De lunes a viernes.", "De lunes a", "reported")
 
 
 @pytest.mark.django_db
@@ -292,6 +294,9 @@ def shown(over: StreamingSession, where: str) -> str:
                 answer = my_conversations.transcript(request, over.pk)
             assert isinstance(answer, HttpResponse)
             return answer.content.decode()
+        if where == "own data":
+            row = {"id": str(over.pk), "persona": "Lucía"}
+            return "".join(html_page._transcript(row))
         if where == "captions":
             return b"".join(session_export.as_captions(over)).decode()
         if where == "printed":
@@ -316,19 +321,86 @@ def test_a_line_reported_only_by_a_browser_is_marked_everywhere(over: StreamingS
         assert "1 line of the provider’s transcript was not reported by the browser." in text
 
 
+CUT = "interrupted, as reported by the browser"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("where", ["page", "text", "captions", "printed", "audit", "own data"])
+@pytest.mark.parametrize(
+    ("claimed", "point"), [("you will get", ""), ("", ""), ("without warranty you WILL", "warranty you WILL")]
+)
+def test_an_interruption_reported_only_by_a_browser_is_marked_everywhere(where: str, claimed: str, point: str) -> None:
+    """Its point is shown only if the provider's line begins with the reported words."""
+    session = StreamingSessionFactory.create(status=Status.ENDED, user__username="ana")
+    whole = "Without warranty you will get nothing unless you sign."
+    Utterance.objects.create(
+        session=session, who="avatar", by="voice", text=claimed or whole, is_interrupted=True, source="browser"
+    )
+    if claimed:
+        provider_record.store(session, SessionRecord(lines=(line(Speaker.AVATAR, whole),)))
+    text = shown(session, where)
+    assert whole in text
+    if where == "audit":
+        cut_at = point or ("" if claimed else "unless you sign.")
+        assert (f"interrupted at “{cut_at}”, as reported by the browser" if cut_at else CUT) in text
+    else:
+        assert CUT in text
+    assert ("you will get”" in text) is False
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("seconds", "is_accepted", "status", "text", "found"),
+    [
+        (5, True, "sent", "De lunes a", "confirmed"),
+        (5, False, "sent", "De lunes a", "reported"),  # only the page says that it was sent
+        (0, True, "sent", "De lunes a", "reported"),  # before the text
+        (15, True, "sent", "De lunes a", "reported"),  # long after the line
+        (5, True, "failed", "De lunes a", "reported"),
+        (5, True, "sent", "viernes", "reported"),  # not its beginning
+        (5, True, "sent", "El doble.", "reported"),  # not in the provider's transcript
+    ],
+)
+def test_an_interruption_is_confirmed_if_the_provider_accepted_it_during_the_line(
+    clock: time_machine.Traveller, seconds: int, is_accepted: bool, status: str, text: str, found: str
+) -> None:
+    session = StreamingSessionFactory.create()
+    times: dict[int, Callable[[], object]] = {
+        1: lambda: SessionTask.objects.create(
+            session=session, kind="talk", text="¿Cuándo?", status=status, provider_task_id="t1",
+            failure="provider_silent" if status == "failed" else "",
+        ),
+        6: lambda: Utterance.objects.create(
+            session=session, who="avatar", by="voice", text=text, is_interrupted=True, source="browser",
+            provider_task_id="t1",
+        ),
+    }  # fmt: skip
+    times[seconds] = lambda: deadlines.record_interrupted(session.pk, is_accepted=is_accepted)
+    for second, act in sorted(times.items()):
+        clock.move_to(NOON + second * SECOND)
+        act()
+    if text == "De lunes a":  # the provider's transcript changes nothing
+        assert [row.interruption for row in queries.transcript(session.pk)] == [found]
+    provider_record.store(session, THEIRS)
+    assert [row.interruption for row in queries.transcript(session.pk) if row.is_interrupted] == [found]
+    (stored,) = line_standing.set_standing(list(Utterance.objects.filter(session=session, source="browser")))
+    assert stored.interruption == found
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
 def test_an_export_names_the_standing_of_each_line(over: StreamingSession, format: str) -> None:
     provider_record.store(over, THEIRS)
     export = list_export.request_export(over.user_id, None, Export.What.LINES, format, reason="A check")
     exported = b"".join(list_export.stream(export)).decode()
-    for standing in ("sent", "confirmed", "contradicted", "provider"):
+    for standing in ("sent", "confirmed", "contradicted", "provider", "interruption", "reported"):
         assert standing in exported
     export = list_export.request_export(over.user_id, None, Export.What.RECORD, "json", reason="A check", session=over)
     lines = json.loads(b"".join(session_export.as_json(export, over)))["lines"]
     assert sorted(line["standing"] for line in lines) == [
         "confirmed", "contradicted", "provider", "provider", "sent",
     ]  # fmt: skip
+    assert [line["interruption"] for line in lines if line["is_interrupted"]] == ["reported"]
 
 
 @pytest.mark.django_db
@@ -344,7 +416,7 @@ def test_a_rooms_page_is_informed_which_lines_only_a_browser_reported(over: Stre
         for line in queries.lines_for_page(queries.newest_line_ids(over.pk))
     }
     assert shown == {
-        "¿Cuál es el horario?": False, "De lunes a": False, "Le devolvemos el doble.": True, "¿Algo más?": False,
+        "¿Cuál es el horario?": False, "De lunes a": True, "Le devolvemos el doble.": True, "¿Algo más?": False,
     }  # fmt: skip
 
 
@@ -354,11 +426,11 @@ WORDS = st.lists(st.sampled_from(["a", "b", "a b", "b a", "a b a", "…", "A."])
 @given(claimed=WORDS, theirs=WORDS)
 def test_each_line_of_the_provider_confirms_at_most_one_claim(claimed: list[str], theirs: list[str]) -> None:
     found = text_matching.confirmations([("avatar", text) for text in claimed], [("avatar", text) for text in theirs])
-    their_words = Counter(word for text in theirs for word in text_matching.words(text).split())
-    claimed_words = Counter(word for place in found for word in text_matching.words(claimed[place]).split())
+    their_words = Counter(word for text in theirs for word in comparison.words(text).split())
+    claimed_words = Counter(word for place in found for word in comparison.words(claimed[place]).split())
     assert claimed_words <= their_words
     assert (
         text_matching.confirmations([("user", text) for text in claimed], [("avatar", text) for text in theirs]) == {}
     )
     same = text_matching.confirmations([("avatar", text) for text in theirs], [("avatar", text) for text in theirs])
-    assert set(same) == {place for place, text in enumerate(theirs) if text_matching.words(text)}
+    assert set(same) == {place for place, text in enumerate(theirs) if comparison.words(text)}

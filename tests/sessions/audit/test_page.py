@@ -108,7 +108,7 @@ def test_each_role_sees_what_it_may_and_speech_needs_a_reason_each_time(
         [entry] if may_read else []
     )
     if may_read:
-        assert "interrupted at “segunda planta, y”" in opened.content.decode()
+        assert "interrupted at “segunda planta, y”, as reported by the browser" in opened.content.decode()
         assert "no-store" in opened.headers["Cache-Control"]
         again = client.get(page, headers=ENGLISH).content.decode()
         assert SPEECH not in again
