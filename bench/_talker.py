@@ -28,9 +28,9 @@ class Talker:
         async for message in self.socket:
             await self.received.put(json.loads(message.data))
 
-    async def until(self, kind: str, **fields: Any) -> dict[str, Any]:
+    async def until(self, kind: str, *, timeout_s: float = ANSWER_TIMEOUT_S, **fields: Any) -> dict[str, Any]:
         """Return the next message of this kind with these fields."""
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             while True:
                 message = await self.received.get()
                 if message["type"] == "error":
@@ -52,12 +52,12 @@ class Talker:
         await self.socket.send_json({"type": "session.join", "session_id": session_id})
         self.session_id = (await self.until("session.status", status="live"))["session_id"]
 
-    async def say(self) -> None:
+    async def say(self, *, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         """Send a text, and return once the provider has accepted it."""
         number = next(self.numbers)
         text = {"kind": "repeat", "text": "Hola, ¿cómo estás?", "ref": str(number)}
         await self.socket.send_json({"type": "task.send", **text})
-        await self.until("task.sent", ref=str(number), status="sent")
+        await self.until("task.sent", timeout_s=timeout_s, ref=str(number), status="sent")
 
     async def send_page_messages(self) -> int:
         """Send a page's messages and wait for the results. Return the number of messages."""

@@ -39,6 +39,8 @@ OPENED_AT_ONCE = 20
 LIMITED_SHARE = 0.05
 """Share of the sessions that reach their limit while the others talk."""
 MAX_LATENESS_S = 120
+MAX_DELAY_S = 120
+"""For a text, on a machine that does not keep up."""
 FILES_PER_SOCKET = 2
 """In the proxy, which has most."""
 SPARE_FILES = 500
@@ -107,7 +109,7 @@ async def measure(
             talking = pages[limited:]
 
             async def say(number: int) -> None:
-                await talking[number % len(talking)].say()
+                await talking[number % len(talking)].say(timeout_s=MAX_DELAY_S)
 
             rate, cpu_s, began = len(talking) / TEXT_INTERVAL_S, site.cpu_s(), time.monotonic()
             delays = await open_loop(say, rate, seconds)
