@@ -58,9 +58,7 @@ def mail_required(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRe
 
 @mail_required
 def password_reset(request: HttpRequest) -> HttpResponseBase:
-    """Send a password reset link, within the budget."""
-    if request.method == "POST":
-        throttle.admit_mail(request, request.POST.get("email", ""))
+    """Send a password reset link. The form charges the budget."""
     response: HttpResponseBase = account.password_reset(request)
     return response
 

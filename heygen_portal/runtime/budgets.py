@@ -50,6 +50,13 @@ BUDGETS: Mapping[str, Mapping[str, str]] = {
     "provider_lookup": {"session": "12/minute", "person": "24/minute", "account": "60/minute"},
     "check_room": {"person": "10/minute; 60/hour", "address": "300/minute"},
     "search": {"person": "30/minute", "address": "300/minute"},
+    # Sent while staff type, a few for each word.
+    "suggest": {"person": "120/minute", "address": "1200/minute"},
+    # Every POST to the admin, and stops from the live board: most append to the permanent record.
+    "staff_action": {"person": "60/minute; 1000/hour", "address": "600/minute"},
+    # Each leaves a permanent event in another person's record.
+    "observe": {"person": "10/minute; 120/hour", "address": "120/minute"},
+    "open_transcript": {"person": "20/minute; 300/hour", "address": "200/minute"},
     # Each decrypts up to 25 lines, and all lines of a conversation.
     "conversation": {"person": "120/minute", "address": "600/minute"},
     "transcript": {"person": "20/minute", "address": "200/minute"},

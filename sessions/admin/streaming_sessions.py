@@ -318,6 +318,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
         """Show the observer's page. A POST returns access to the room and is recorded."""
         session = object_or_404(self, request, object_id)
         if request.method == "POST":
+            budgets.spend_sync("observe", person=request.user.pk, address=client_address.of(request))
             try:
                 login_key, address = request.session.session_key or "", client_address.of(request)
                 room = own_rooms.admit_observer(session.pk, request.user.pk, address, login_key=login_key)

@@ -19,7 +19,7 @@ from django.views.decorators.cache import never_cache
 
 from heygen_portal.people.access import roles
 from heygen_portal.permissions import Permission
-from heygen_portal.runtime import client_address
+from heygen_portal.runtime import budgets, client_address
 from sessions import errors
 from sessions.actions import staff_reasons
 from sessions.audit import inspection
@@ -56,7 +56,7 @@ class Bar:
 def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
     """Show a session.
 
-    A POST with a reason also shows the transcript, once, and is recorded.
+    A POST with a reason also shows the transcript, once, and is recorded. Raises TooManyRequests.
     """
     may_read, reason_error = request.user.has_perm(READ), ""
     is_open = False
@@ -68,8 +68,9 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         except errors.ReasonNeeded as exc:
             reason_error = str(exc)
         else:
-            is_open = True
-            inspection.record_opening(session.pk, request.user.pk or 0, client_address.of(request), reason)
+            is_open, address = True, client_address.of(request)
+            budgets.spend_sync("open_transcript", person=request.user.pk, address=address)
+            inspection.record_opening(session.pk, request.user.pk or 0, address, reason)
     timeline = inspection.timeline_of(session)
     lines = inspection.lines_of(session, is_open=is_open)
     asked = request.GET.get("events", "")

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO, Any
+from unicodedata import category
 from uuid import UUID
 
 from xlsxwriter import Workbook
@@ -29,10 +30,22 @@ _JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _FORMULA_SIGNS = "-=+@＝＋－＠"
 # Signs that may separate cells in programs that expect another separator than the comma, or ignore quotes.
 _SEPARATORS = ",;:|^~#/&!?$%*`\\\\，；：｜、\\t\\n\\r\\v\\f\\x1c-\\x1f\\x85\\u2028\\u2029"
-# Signs that programs skip before a formula: quotes, spaces and invisible characters.
-_IGNORED = "\"' \\xa0\\u1680\\u2000-\\u200f\\u202f\\u205f\\u2060\\u3000\\ufeff\\x00-\\x08\\x0e-\\x1b"
+# Invisible characters that Unicode counts as letters, marks, symbols or unassigned.
+_BLANKS = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+_TAGS = "\U000e0000-\U000e0fff"
+
+
+def _ignored() -> str:
+    """Return the signs that programs skip before a formula: quotes, spaces and all invisible characters."""
+    is_separator = re.compile(f"[{_SEPARATORS}]").match
+    signs = map(chr, chain(range(0x3100), range(0xF000, 0x20000)))  # beyond, only tags are invisible
+    hidden = (sign for sign in signs if category(sign) in ("Cc", "Cf", "Zs") and not is_separator(sign))
+    return f"\"'{_BLANKS}{_TAGS}{re.escape(''.join(hidden))}"
+
+
+_IGNORED = _ignored()
 _FORMULA = re.compile(f"(^|[{_SEPARATORS}])(?=[{_IGNORED}]*[{_FORMULA_SIGNS}])")
-_ESCAPED_IN_JSON = re.compile(f"(?<![^\\W_])[{_FORMULA_SIGNS}]")
+_ESCAPED_IN_JSON = re.compile(f"(?:(?<![^\\W_])|(?<=[{_IGNORED}]))[{_FORMULA_SIGNS}]")
 # The limit of Excel. Longer texts are cut and end with an ellipsis.
 MAX_CELL_CHARACTERS = 32_767
 # Reading speed.

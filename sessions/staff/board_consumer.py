@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from heygen_portal.people.access.live_access import Loss
 from heygen_portal.permissions import Permission
-from heygen_portal.runtime import background, client_address
+from heygen_portal.runtime import background, budgets, client_address
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.actions import staff_reasons
@@ -123,11 +123,15 @@ class BoardConsumer(PageSocket):
             raise errors.NotFound
 
     async def require_stop_permission(self) -> Any:
-        """Return the user if they may stop sessions. Raises NotFound otherwise."""
+        """Return the user if they may stop sessions, and charge the action.
+
+        Raises NotFound, TooManyRequests.
+        """
         await self.check_access()
         user = await in_thread(board.find_viewer)(self.user_id)
         if user is None or not await in_thread(user.has_perm)(Permission.STOP_SESSION):
             raise errors.NotFound
+        await budgets.spend("staff_action", person=user.pk, address=client_address.of_socket(self.scope))
         return user
 
     HANDLERS: ClassVar[Mapping[str, Handler]] = {"board.stop": on_stop, "board.remove": on_remove}

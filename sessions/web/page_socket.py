@@ -40,6 +40,10 @@ CLOSE_TOO_LARGE, CLOSE_TOO_MANY, CLOSE_TRY_LATER = 4413, 4429, 4503
 MESSAGES_PENDING_PER_LANE = 64
 # Messages of one socket that are answered with an error before the socket is closed.
 REFUSALS_PER_SOCKET = 1_000
+# When its page may open another one.
+REFUSALS_WAIT_S = 10
+# The value of `about` in an error that closes a socket before any of its messages was handled.
+AT_THE_DOOR = "connect"
 MAX_REF_LENGTH = 64
 # A page's reference of a text. It is stored in clear text, so it has no room for one.
 REF = re.compile(rf"[A-Za-z0-9_-]{{0,{MAX_REF_LENGTH}}}")
@@ -154,15 +158,25 @@ class PageSocket(AsyncWebsocketConsumer):
     async def may_connect(self) -> bool:
         """Charge the user's budget for sockets.
 
-        Close the socket and return False if it is used up.
+        If it is used up, accept the socket only to say so, close it and return False.
         """
         user: Any = self.scope["user"]
         try:
             await budgets.spend("connect", person=user.pk, address=client_address.of_socket(self.scope))
-        except TooManyRequests:
-            await self.close(code=CLOSE_TOO_MANY)  # the page tries again with back-off
+        except TooManyRequests as exc:
+            await self.accept()  # a refused handshake could not say when to try again
+            self.is_open = True
+            await self.close_for_now(exc.wait_seconds, AT_THE_DOOR)
             return False
         return True
+
+    async def close_for_now(self, wait_seconds: int, about: str) -> None:
+        """Tell the page how long to wait, and close the socket. Idempotent."""
+        if self.is_open:
+            await self.send_error(errors.TooManyRequests(wait_seconds, about))
+            self.is_open = False
+            await self.close(code=CLOSE_TOO_MANY)
+            await self.leave()
 
     async def open_for_page(self) -> None:
         """Accept the socket and check its access from now on."""
@@ -220,15 +234,13 @@ class PageSocket(AsyncWebsocketConsumer):
         self.refusal_count += 1
         try:
             if self.refusal_count >= REFUSALS_PER_SOCKET:
-                raise TooManyRequests("refused_message", 1)
+                raise TooManyRequests("refused_message", REFUSALS_WAIT_S)
             user: Any = self.scope["user"]
             address = client_address.of_socket(self.scope)
             await budgets.spend("refused_message", person=user.pk, address=address)
-        except TooManyRequests:
-            if self.is_open:
-                self.is_open = False
-                await self.close(code=CLOSE_TOO_MANY)
-                await self.leave()
+        except TooManyRequests as exc:
+            about = str((content or {}).get("type", ""))[:MAX_REF_LENGTH]
+            await self.close_for_now(exc.wait_seconds, about)
         else:
             await self.send_error(error, content)
 

@@ -74,7 +74,13 @@ class ReauthenticateForm(PortalLabels, account.ReauthenticateForm):
 
 
 class ResetPasswordForm(PortalLabels, account.ResetPasswordForm):
-    pass
+    users: list[User]
+
+    def clean_email(self) -> str:
+        """Find the accounts, and count the mail by them instead of by the address as it was typed."""
+        email: str = super().clean_email()
+        throttle.admit_mail(context.request, email, self.users)
+        return email
 
 
 class NewPasswordForm(PortalLabels, account.ResetPasswordKeyForm):

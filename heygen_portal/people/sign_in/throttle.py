@@ -76,7 +76,7 @@ def _admit(request: HttpRequest, factor: str, name: str, person: User | None) ->
             return
     try:
         budgets.spend_sync(factor, address=address)
-        budgets.spend_sync(f"{factor}_elsewhere", login=_name_key(name))
+        budgets.spend_sync(f"{factor}_elsewhere", login=_name_key(person.get_username() if person else name))
     except TooManyRequests as exc:
         delayed = SignInDelayed(exc.budget, exc.wait_seconds)
         delayed.hint = HINT_WITH_MAIL if outgoing.is_set_up() else HINT
@@ -137,18 +137,20 @@ def forget(user: User, names: Collection[str]) -> None:
         for factor in (PASSWORD, CODE):
             budgets.clear(f"{factor}_elsewhere", login=_name_key(name))
         budgets.clear("password_mail", recipient=_name_key(name))
+    budgets.clear("password_mail", recipient=_account_key(user))
     addresses = SignIn.objects.filter(user=user).exclude(succeeded=None).values_list("succeeded__ip_address", flat=True)
     for address in set(addresses):
         for factor in (PASSWORD, CODE):
             budgets.clear(f"{factor}_place", place=f"{user.pk}@{address}")
 
 
-def admit_mail(request: HttpRequest, email: str) -> None:
-    """Count a request for mail.
+def admit_mail(request: HttpRequest, email: str, users: Collection[User]) -> None:
+    """Count a request for mail to an address, which belongs to `users`.
 
-    Raises TooManyRequests for known and unknown addresses alike.
+    Every spelling that reaches one user has one count. Raises TooManyRequests for known and unknown addresses alike.
     """
-    recipient = _name_key(email)
+    first = min(users, key=lambda user: user.pk, default=None)
+    recipient = _account_key(first) if first else _name_key(email)
     try:
         budgets.spend_sync("password_mail", address=client_address.of(request), recipient=recipient)
     except TooManyRequests as exc:
@@ -210,4 +212,8 @@ def _person(name: str) -> User | None:
 
 def _name_key(name: str) -> str:
     """Return a hash of a name for Redis. Spellings that lead to one account share it."""
-    return hashlib.sha256(unicodedata.normalize("NFKC", name).casefold().encode()).hexdigest()[:32]
+    return hashlib.sha256(unicodedata.normalize("NFKC", name).casefold().strip().encode()).hexdigest()[:32]
+
+
+def _account_key(user: User) -> str:
+    return f"account-{user.pk}"

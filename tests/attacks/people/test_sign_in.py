@@ -183,6 +183,27 @@ def test_reset_mail_is_limited_by_address_and_recipient(ines: User) -> None:
     assert len(mail.outbox) == 5
 
 
+def test_every_spelling_of_one_users_address_counts_as_one(ines: User) -> None:
+    spellings = [f"{blank}{ines.email}{blank}" for blank in (" ", "\t", "  ", "\u00a0", "\u3000")]
+    spellings += [f"  {ines.email.upper()}", ines.email]
+    with override_settings(EMAIL_HOST="mail.test"):
+        statuses = [
+            Client(REMOTE_ADDR=f"198.51.100.{n}").post("/accounts/password/reset/", {"email": email}).status_code
+            for n, email in enumerate(spellings)
+        ]
+    assert statuses == [302] * 5 + [429] * 2
+    assert len(mail.outbox) == 5
+
+
+@FEWER
+def test_spaces_around_a_name_give_no_more_attempts(ines: User) -> None:
+    statuses = [
+        sign_in_status(Client(REMOTE_ADDR=f"198.51.100.{n + 1}"), "wrong", f"{' ' * n}ines\t")
+        for n in range(FROM_ELSEWHERE_AN_HOUR + 2)
+    ]
+    assert statuses == [200] * FROM_ELSEWHERE_AN_HOUR + [429] * 2
+
+
 @FEWER
 def test_one_address_that_tries_many_names_is_refused() -> None:
     client = Client(REMOTE_ADDR="198.51.100.7")

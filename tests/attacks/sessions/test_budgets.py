@@ -205,7 +205,9 @@ class TestOnTheSocket:
         user, persona = await a_person(), await a_persona()
         async with browser(user, persona.slug), browser(user, persona.slug):
             third = await sync_to_async(Tab)(user, persona.slug)
-            assert await third.connect(timeout=WAIT_TIMEOUT_S) == (False, 4429)
+            assert (await third.connect(timeout=WAIT_TIMEOUT_S))[0]
+            await third.hear("error", code="too_many_requests", about="connect")
+            assert (await third.receive_output(timeout=WAIT_TIMEOUT_S))["code"] == 4429
 
     @pytest.mark.parametrize(
         ("budget", "message"),

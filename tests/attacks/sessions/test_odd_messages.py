@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -84,12 +85,15 @@ async def test_a_page_that_keeps_sending_refused_messages_loses_its_socket(messa
             for _ in range(60):
                 await tab.send_to(text_data=message)
             output = await tab.receive_output(timeout=WAIT_TIMEOUT_S)
-            answers = 0
+            answers: list[dict[str, Any]] = []
             while output["type"] == "websocket.send":
-                answers += 1
+                answers.append(json.loads(output["text"]))
                 output = await tab.receive_output(timeout=WAIT_TIMEOUT_S)
     assert (output["type"], output.get("code")) == ("websocket.close", page_socket.CLOSE_TOO_MANY)
-    assert answers <= 50
+    *errors, last = answers
+    assert len(errors) <= 50
+    assert last["code"] == "too_many_requests"
+    assert 1 <= last["wait_seconds"] <= 60
 
 
 async def test_a_socket_answers_a_limited_number_of_messages_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +103,7 @@ async def test_a_socket_answers_a_limited_number_of_messages_with_an_error(monke
             await tab.send_to(text_data="{}")
         for _ in range(19):
             await tab.hear("error", code="bad_message")
+        assert (await tab.hear("error"))["wait_seconds"] == 10
         assert (await tab.receive_output(timeout=WAIT_TIMEOUT_S)).get("code") == page_socket.CLOSE_TOO_MANY
 
 

@@ -429,3 +429,14 @@ test("refused reports are not shown, refused requests are", () => {
   conversation.onMessage({ type: "error", code: "too_many_requests", about: "task.interrupt", words: "Wait" });
   assert.equal(conversation.state.problem, "Wait");
 });
+
+test("a page whose socket is refused shows why, and its start waits for the next socket", () => {
+  conversation.start(0);
+  conversation.onSocketOpen();
+  conversation.onMessage({ type: "error", code: "too_many_requests", about: "connect", words: "In 30 seconds" });
+  conversation.onSocketDrop();
+  assert.equal(conversation.state.problem, "In 30 seconds");
+  assert.equal(conversation.state.phase, "connecting");
+  conversation.onSocketOpen();
+  assert.equal(conversation.state.problem, "");
+});

@@ -14,6 +14,9 @@ class FakeSocket {
     this.readyState = 1;
     this.onopen();
   }
+  hears(message) {
+    this.onmessage({ data: JSON.stringify({ type: "error", code: "too_many_requests", ...message }) });
+  }
   closes(code) {
     this.readyState = 3;
     this.onclose({ code });
@@ -80,4 +83,45 @@ test("invalid messages are dropped", () => {
   lines[0].opens();
   for (const data of ["", "[]", "null", "{", '{"type":5}', '{"type":"session.status"}']) lines[0].onmessage({ data });
   assert.deepEqual(heard, ["open", "session.status"]);
+});
+
+test("a socket refused by a budget is retried after the time that the portal names", () => {
+  lines[0].opens();
+  lines[0].hears({ about: "connect", wait_seconds: 30 });
+  lines[0].closes(4429);
+  mock.timers.tick(29_999);
+  assert.equal(lines.length, 1);
+  mock.timers.tick(601);
+  assert.equal(lines.length, 2);
+});
+
+test("messages on a socket that the portal refused are sent on the next one", () => {
+  socket.send({ type: "session.start" });
+  lines[0].opens();
+  socket.send({ type: "task.send" });
+  lines[0].hears({ about: "connect", wait_seconds: 1 });
+  lines[0].closes(4429);
+  socket.send({ type: "event.report" });
+  mock.timers.tick(1_500);
+  lines[1].opens();
+  assert.deepEqual(lines[1].sent, ["session.start", "task.send", "event.report"]);
+  assert.deepEqual(heard, ["open", "error", "drop", "open"]);
+});
+
+test("messages that the portal has handled are not sent again", () => {
+  socket.send({ type: "session.start" });
+  lines[0].opens();
+  lines[0].hears({ about: "session.join", wait_seconds: 2 });
+  lines[0].closes(4429);
+  mock.timers.tick(2_500);
+  lines[1].opens();
+  assert.deepEqual(lines[1].sent, ["session.join"]);
+});
+
+test("the time to wait of another refusal does not delay a reconnect", () => {
+  lines[0].opens();
+  lines[0].hears({ about: "task.send", wait_seconds: 30 });
+  lines[0].closes(1006);
+  mock.timers.tick(500);
+  assert.equal(lines.length, 2);
 });

@@ -8,6 +8,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unicodedata import category
 
 import pytest
 from hypothesis import example, given
@@ -37,6 +38,22 @@ def test_texts_are_never_formulas_and_stay_complete(text: str) -> None:
     assert not cell.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
     assert not cell.startswith(("\t", "\r", "\n"))
     assert cell.replace("'", "") == text.replace("'", "")
+
+
+INVISIBLE = [chr(code) for code in range(0x110000) if category(chr(code)) == "Cf"] + [
+    "\u115f",
+    "\u3164",
+    "\ufe0f",
+    "\x7f",
+]
+
+
+def test_no_invisible_character_hides_a_formula() -> None:
+    """A spreadsheet may drop such a character, and then read the formula."""
+    for hidden in INVISIBLE:
+        [[cell, data]] = read_back([{"text": f"a;{hidden}=1", "data": {"a": f"{hidden}=1"}}])
+        assert cell == f"a;'{hidden}=1"
+        assert data == f'{{"a":"{hidden}\\u003d1"}}'
 
 
 def test_numbers_stay_numbers() -> None:

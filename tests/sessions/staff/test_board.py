@@ -257,7 +257,9 @@ async def test_too_many_boards_of_one_user_are_refused() -> None:
         while True:
             await budgets.spend("connect", person=user.pk, address="192.0.2.7")
     page = await in_thread(Page)(user)
-    assert await page.connect(timeout=WAIT_TIMEOUT_S) == (False, 4429)
+    assert (await page.connect(timeout=WAIT_TIMEOUT_S))[0]
+    assert (await page.receive_json_from(timeout=WAIT_TIMEOUT_S))["about"] == "connect"
+    assert (await page.receive_output(timeout=WAIT_TIMEOUT_S))["code"] == 4429
 
 
 @pytest.mark.django_db

@@ -5,6 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from unittest.mock import Mock, call
 from uuid import UUID, uuid4
@@ -481,9 +482,16 @@ async def test_too_many_sockets_of_one_user_are_refused() -> None:
     with suppress(budgets.TooManyRequests):
         while True:
             await budgets.spend("connect", person=user.pk, address="127.0.0.1")
-    tab = await sync_to_async(Tab)(user, persona.slug)
-    assert await tab.connect(timeout=WAIT_TIMEOUT_S) == (False, 4429)
+    tab = await sync_to_async(partial(Tab, lang="es"))(user, persona.slug)
+    assert (await tab.connect(timeout=WAIT_TIMEOUT_S))[0]
+    error = await tab.receive_json_from(timeout=WAIT_TIMEOUT_S)
+    assert (error["type"], error["code"], error["about"]) == ("error", "too_many_requests", "connect")
+    assert 1 <= error["wait_seconds"] <= 60
+    assert error["words"].startswith("Demasiadas solicitudes. Inténtalo de nuevo en")
+    assert (await tab.receive_output(timeout=WAIT_TIMEOUT_S))["code"] == 4429
+    await tab.say("session.start")  # sent before the page knows
     await tab.disconnect(timeout=WAIT_TIMEOUT_S)  # waits for the end of the handler
+    assert not await StreamingSession.objects.aexists()
 
 
 async def test_an_oversized_binary_message_closes_the_socket() -> None:

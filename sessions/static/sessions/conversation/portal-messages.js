@@ -79,9 +79,12 @@ const HANDLERS = {
   error: (conversation, message) => {
     if (message.ref) return taskFailed(conversation, message);
     if (message.about === "event.report") return; // the record says that it is incomplete; the user need not know
+    const isJoining = conversation.state.sessionId !== "" && !conversation.state.session;
+    // The socket closes, and the next one is opened when the portal allows it.
+    const isTurnedAway = message.about === "connect" || (isJoining && message.code === "too_many_requests");
+    if (isTurnedAway) return conversation.dispatch({ type: "socket_refused", words: message.words });
     conversation.muting.end(); // the interruption may have been refused
     if (conversation.recovery.isAnsweredBy(message)) return;
-    const isJoining = conversation.state.sessionId !== "" && !conversation.state.session;
     if (!isJoining) return conversation.dispatch(message);
     if (message.code !== "not_found") return; // the portal is unwell and closes the socket; the page joins again
     conversation.leave();

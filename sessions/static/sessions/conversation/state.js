@@ -116,7 +116,8 @@ const REDUCERS = {
   start: (state, { at = 0, options = {} }) => {
     const formerId = state.session?.id ?? "";
     const leavingId = mustEndFirst(state, options) ? formerId : "";
-    const tab = { pressedAt: at, startOptions: options, formerId, leavingId, connection: "", problem: "" };
+    const problem = state.socketDrops ? state.problem : ""; // why the socket is closed
+    const tab = { pressedAt: at, startOptions: options, formerId, leavingId, connection: "", problem };
     return fresh({ ...state, ...tab }, { phase: "connecting" });
   },
   rejoin: (state, { sessionId, access }) => fresh({ ...state, sessionId, access }, { phase: "connecting", step: 1 }),
@@ -134,6 +135,7 @@ const REDUCERS = {
 
   // The socket
   socket_opened: (state) => ({ ...state, socketDrops: 0, problem: "", isJoined: !state.sessionId }),
+  socket_refused: (state, { words = "" }) => ({ ...state, problem: words }),
   socket_dropped: (state) => ({ ...state, socketDrops: state.socketDrops + 1 }),
   clock: (state, { now, at }) => ({ ...state, clockOffset: offsetOf(now, at) }),
 

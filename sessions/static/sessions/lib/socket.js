@@ -1,6 +1,7 @@
 /**
  * WebSocket to the portal. Reconnects when it drops, and keeps messages until it is open again. Messages sent on a
- * connection that then broke are not repeated; callers track those that need an answer.
+ * connection that then broke are not repeated; callers track those that need an answer. The portal may open a socket
+ * only to say that it takes no messages now: these are kept, and the next attempt waits as long as the portal says.
  */
 
 import { backoff } from "./clock.js";
@@ -9,6 +10,11 @@ import { backoff } from "./clock.js";
 const FINAL = new Set([4401, 4403, 4404, 4428]);
 const RETRY = { first: 500, most: 10_000 };
 const MAX_UNSENT = 200;
+/** A budget is used up. The last message before it says how many seconds to wait. */
+const TOO_MANY = 4429;
+/** What that message is about if the portal has handled no message of this socket. */
+const AT_THE_DOOR = "connect";
+const MAX_WAIT_S = 3600;
 
 export class PortalSocket {
   #url;
@@ -20,6 +26,13 @@ export class PortalSocket {
   #unsent = [];
   /** @type {WebSocket | null} */
   #socket = null;
+  /**
+   * What to return to if the portal handles nothing on the open socket. Null once anything else has arrived.
+   *
+   * @type {{ attempt: number, wasOpen: boolean, sent: string[] } | null}
+   */
+  #before = null;
+  #waitMs = 0; // as the last message said
 
   /**
    * @param {string} url
@@ -41,10 +54,12 @@ export class PortalSocket {
     const socket = this.#connect(this.#url);
     this.#socket = socket;
     socket.onopen = () => {
+      const before = { attempt: this.#attempt, wasOpen: this.#wasOpen, sent: this.#unsent.splice(0) };
       this.#attempt = 0;
       this.#hooks.onOpen(this.#wasOpen);
       this.#wasOpen = true;
-      for (const text of this.#unsent.splice(0)) socket.send(text);
+      for (const text of before.sent) socket.send(text);
+      this.#before = before;
     };
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = ({ code }) => {
@@ -54,8 +69,11 @@ export class PortalSocket {
         return this.#hooks.onRefused(code);
       }
       this.#hooks.onDrop();
-      setTimeout(() => this.open(), backoff(this.#attempt, RETRY));
+      const waitMs = code === TOO_MANY ? this.#waitMs : 0;
+      setTimeout(() => this.open(), waitMs + backoff(this.#attempt, RETRY));
       this.#attempt += 1;
+      this.#before = null;
+      this.#waitMs = 0;
     };
   }
 
@@ -70,8 +88,10 @@ export class PortalSocket {
    */
   send(message) {
     const text = JSON.stringify(message);
-    if (this.isOpen) this.#socket?.send(text);
-    else if (this.#unsent.length < MAX_UNSENT) this.#unsent.push(text);
+    if (this.isOpen) {
+      this.#socket?.send(text);
+      if (this.#before && this.#before.sent.length < MAX_UNSENT) this.#before.sent.push(text);
+    } else if (this.#unsent.length < MAX_UNSENT) this.#unsent.push(text);
   }
 
   /**
@@ -91,6 +111,18 @@ export class PortalSocket {
     } catch {
       return; // the portal sends JSON only
     }
-    if (typeof message?.type === "string") this.#hooks.onMessage(message);
+    if (typeof message?.type !== "string") return;
+    this.#waitMs = 1000 * Math.min(Number(message.wait_seconds) || 0, MAX_WAIT_S);
+    if (message.type === "error" && message.about === AT_THE_DOOR) this.#takeBack();
+    this.#before = null;
+    this.#hooks.onMessage(message);
+  }
+
+  /** Keep for the next socket what the portal did not handle on this one. */
+  #takeBack() {
+    if (!this.#before) return;
+    this.#attempt = this.#before.attempt;
+    this.#wasOpen = this.#before.wasOpen;
+    this.#unsent.unshift(...this.#before.sent);
   }
 }

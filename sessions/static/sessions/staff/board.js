@@ -12,13 +12,18 @@ const view = new BoardView({
   onRemove: (entry) => socket.send({ type: "board.remove", place: entry }),
 });
 const result = one("#said", HTMLElement);
+let refusal = ""; // why the portal did not take this page's socket
 
 /** @param {string} state */
 const showConnection = (state) => showOnly("data-when", state, one("#line-state", HTMLElement));
 
 const socket = new PortalSocket(address, {
   onMessage(message) {
-    if (message.type === "board.changed") view.change(message);
+    if (message.type === "board.changed") {
+      view.change(message);
+      if (refusal && result.textContent === refusal) say(result, ""); // it concerned the former socket
+      refusal = "";
+    } else if (message.about === "connect") say(result, (refusal = message.words));
     else if (message.type === "board.stopping")
       say(result, (result.dataset.stopping ?? "").replace("{n}", message.count));
     else if (message.type === "board.stopped" || message.type === "error") say(result, message.words);

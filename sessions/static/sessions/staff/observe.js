@@ -1,6 +1,6 @@
 /** Lets an operator observe a running session as a hidden participant that publishes nothing. */
 
-import { one, showOnly } from "../lib/dom.js";
+import { one, say, showOnly } from "../lib/dom.js";
 import { LiveKit } from "../lib/livekit.js";
 
 const form = one("#observer", HTMLFormElement);
@@ -22,7 +22,11 @@ function show(state) {
 
 async function observe() {
   const answer = await fetch(location.href, { method: "POST", body: new FormData(form) });
-  if (!answer.ok) return show("refused");
+  if (!answer.ok) {
+    const { words = "" } = await answer.json().catch(() => ({}));
+    if (words) say(one("[data-when=refused]", HTMLElement), words);
+    return show("refused");
+  }
   const { url, token } = await answer.json();
   await room.connect(url, token);
   show("watching");
