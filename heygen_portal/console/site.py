@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import wraps
 from typing import Any
 
@@ -53,6 +54,11 @@ class PortalAdminSite(UnfoldAdminSite):
             if not str(entry["badge_callback"]):
                 del entry["badge"]
         return groups
+
+    def _search_apps(self, app_list: list[dict[str, Any]], search_term: str) -> list[dict[str, str]]:
+        """Return the pages found as JSON, which is all that the cache stores."""
+        found = super()._search_apps(app_list, search_term)
+        return [{name: str(value) for name, value in asdict(page).items()} for page in found]
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Redirect to the portal's password page, which records changes and sends mail."""

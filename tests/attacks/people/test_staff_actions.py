@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.test import Client, override_settings
 from django.urls import NoReverseMatch, URLPattern, reverse
+from django.urls.converters import UUIDConverter
 
 from heygen_portal.people.access import roles
 from sessions.models import Status, StreamingSession
@@ -23,6 +26,8 @@ OWN_ROOMS = {
     "LIVEKIT_API_KEY": "key",
     "LIVEKIT_API_SECRET": "a-secret-of-more-than-32-characters",
 }
+HTMX = {"hx-request": "true", "accept": "*/*", "accept-language": "en"}
+KEY = UUID(int=1)
 # The addresses below the admin that are no page of it.
 OUTSIDE = {"login", "logout"}
 
@@ -53,11 +58,10 @@ def _reversed(patterns: list[Any]) -> Iterator[str]:
     for pattern in patterns:
         if not isinstance(pattern, URLPattern) or not pattern.name or pattern.name in OUTSIDE:
             continue
-        values = dict.fromkeys(pattern.pattern.regex.groupindex, "1")
-        try:
-            yield reverse(f"admin:{pattern.name}", kwargs=values) if values else reverse(f"admin:{pattern.name}")
-        except NoReverseMatch:
-            yield reverse(f"admin:{pattern.name}", args=["1"])
+        path: Any = pattern.pattern
+        keys = {name: KEY if isinstance(kind, UUIDConverter) else 1 for name, kind in path.converters.items()}
+        with suppress(NoReverseMatch):  # the catch-all
+            yield reverse(f"admin:{pattern.name}", kwargs=keys)
 
 
 @override_settings(BUDGETS={"staff_action.person": "1/hour"})
@@ -73,7 +77,7 @@ def test_every_page_of_the_admin_refuses_actions_beyond_the_budget(admin_client:
 def test_a_dialog_beyond_the_budget_shows_the_time_to_wait_on_its_page(admin_client: Client) -> None:
     session = StreamingSessionFactory.create(status=Status.LIVE)
     admin_client.post("/admin/")
-    refused = admin_client.post(page_of(session, "ask_provider"), headers={"hx-request": "true", "accept": "*/*"})
+    refused = admin_client.post(page_of(session, "ask_provider"), headers=HTMX)
     assert (refused.status_code, refused["HX-Refresh"]) == (429, "true")
     page = admin_client.get(page_of(session, "change"), headers={"accept-language": "en"})
     assert "Too many requests. Try again in" in page.content.decode()
@@ -90,7 +94,9 @@ def test_staff_without_actions_left_can_sign_out(admin_client: Client) -> None:
 def test_observations_in_a_persons_record_are_limited() -> None:
     operator = staff(roles.OPERATOR)
     session = StreamingSessionFactory.create(status=Status.LIVE, room="portal-room")
-    answers = [operator.post(page_of(session, "observe"), headers={"accept": "*/*"}) for _ in range(5)]
+    answers = [
+        operator.post(page_of(session, "observe"), headers={"accept": "*/*", "accept-language": "en"}) for _ in range(5)
+    ]
     assert [answer.status_code for answer in answers] == [200] * 3 + [429] * 2
     assert answers[-1].json()["words"].startswith("Too many requests. Try again in")
     assert session.events.filter(kind="observed").count() == 3

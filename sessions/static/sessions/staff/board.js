@@ -23,8 +23,10 @@ const socket = new PortalSocket(address, {
       view.change(message);
       if (refusal && result.textContent === refusal) say(result, ""); // it concerned the former socket
       refusal = "";
-    } else if (message.about === "connect") say(result, (refusal = message.words));
-    else if (message.type === "board.stopping")
+    } else if (message.about === "connect") {
+      refusal = message.words;
+      say(result, refusal);
+    } else if (message.type === "board.stopping")
       say(result, (result.dataset.stopping ?? "").replace("{n}", message.count));
     else if (message.type === "board.stopped" || message.type === "error") say(result, message.words);
   },
