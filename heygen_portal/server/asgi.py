@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import daphne.server  # first, because it installs Twisted's reactor
+from autobahn.exception import Disconnected
 from django.conf import settings
 from twisted.internet import defer
 
@@ -89,7 +90,10 @@ class Server(daphne.server.Server):
 
     async def handle_reply(self, protocol: Any, message: Message) -> None:
         if message["type"] != "http.response.body":
-            await super().handle_reply(protocol, message)
+            try:
+                await super().handle_reply(protocol, message)
+            except Disconnected as exc:
+                raise ConnectionResetError("the client has gone") from exc  # as ASGI demands
             return
         body, has_more = message.get("body", b""), message.get("more_body", False)
         # Split, so that at most one chunk is buffered for a client that does not read.

@@ -321,7 +321,10 @@ class PageSocket(AsyncWebsocketConsumer):
     async def send_json(self, message: dict[str, Any]) -> None:
         """Send a message to the page if the socket is still open."""
         if self.is_open:
-            await self.send(text_data=json.dumps(message))
+            try:
+                await self.send(text_data=json.dumps(message))
+            except ConnectionError:
+                self.is_open = False  # `disconnect` follows
 
 
 async def _send_unavailable(scope: Any, receive: Any, send: Any) -> None:

@@ -198,19 +198,30 @@ async def test_tabs_start_and_join_although_the_lease_of_their_process_ran_out(m
         assert (await session.tabs.acount(), session.abandoned_at) == (2, None)
 
 
-async def test_a_page_whose_socket_broke_during_the_start_gets_its_room_in_the_next_one(provider: Mock) -> None:
-    answer, created = provider.new_session.return_value, asyncio.Event()
+@pytest.mark.parametrize("is_noticed", [True, False])
+async def test_a_page_whose_socket_broke_during_the_start_gets_its_room_in_the_next_one(
+    provider: Mock, monkeypatch: pytest.MonkeyPatch, is_noticed: bool
+) -> None:
+    answer, created, send = provider.new_session.return_value, asyncio.Event(), SessionConsumer.send
+    failures: list[str] = [] if is_noticed else ["the client has gone"]
 
     async def answer_late(*args: object, **kwargs: object) -> object:
         await created.wait()
         return answer
 
+    async def fail_once(consumer: SessionConsumer, text_data: str) -> None:
+        if failures and json.loads(text_data)["type"] == "session.room":
+            raise ConnectionResetError(failures.pop())
+        await send(consumer, text_data=text_data)
+
     provider.new_session.side_effect = answer_late
+    monkeypatch.setattr(SessionConsumer, "send", fail_once)
     user, persona = await a_person(), await a_persona()
-    async with browser(user, persona.slug) as broken:
+    async with browser(user, persona.slug) as broken, browser(user, persona.slug) as tab:
         await broken.say("session.start")
         session_id = (await broken.hear("session.status", status="creating"))["session_id"]
-    async with browser(user, persona.slug) as tab:
+        if is_noticed:
+            await broken.disconnect(timeout=WAIT_TIMEOUT_S)
         await tab.say("session.join", session_id=session_id)
         await tab.hear("session.status", status="creating")
         created.set()
