@@ -28,6 +28,8 @@ class Launcher(CommandLineInterface):
             websocket_max_message_size=limits.SOCKET_MESSAGE_BYTES,
             websocket_max_frame_size=limits.SOCKET_MESSAGE_BYTES,
             server_name="",
+            # After 5 s, Daphne cut off sockets whose look-ups waited behind others. They came back and waited again.
+            websocket_connect_timeout=30,
         )
 
 
