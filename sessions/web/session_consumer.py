@@ -412,9 +412,8 @@ class SessionConsumer(PageSocket):
     async def give_room(self, room: RoomAccess, *, is_waiting: bool = False) -> None:
         access = {"url": room.url, "token": room.token, "name": room.name, "waits": is_waiting}
         await self.send_json({"type": "session.room", **access})
-        if (
-            not self.is_open and not is_waiting and self.session_id
-        ):  # the socket broke while the session started, and the page has opened another
+        # If the socket broke while the session started, the page has opened another.
+        if self.session_id and not self.is_open and not is_waiting:
             group, given = broadcast.group_name(self.session_id), {"type": "room.given", "access": access}
             background.send_soon(partial(self.channel_layer.group_send, group, given))
 

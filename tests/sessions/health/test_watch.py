@@ -1,9 +1,10 @@
-"""A web process notices by itself that no worker and no beat run, and mails it."""
+"""A web process notices by itself that no worker and no beat run. It mails that, and enforces limits meanwhile."""
 
 from __future__ import annotations
 
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import Queue
@@ -16,6 +17,14 @@ from django.contrib.auth.models import Group, User
 user = User.objects.create(username="olga", email="olga@example.org", is_staff=True)
 user.groups.add(Group.objects.get(name="Operators"))
 """
+MAKE_OVERDUE_SESSION = """
+from datetime import timedelta
+from django.utils import timezone
+from tests.support.factories import StreamingSessionFactory
+long_ago = timezone.now() - timedelta(minutes=10)
+StreamingSessionFactory.create(status="requested", created_at=long_ago, deadline_at=long_ago)
+"""
+READ_STATUS = "from sessions.models import StreamingSession; print(StreamingSession.objects.get().status)"
 
 
 @contextmanager
@@ -42,7 +51,7 @@ def mail_server() -> Iterator[tuple[int, Queue[str]]]:
             server.shutdown()
 
 
-def test_a_web_process_reports_that_neither_workers_nor_beat_run() -> None:
+def test_a_web_process_reports_that_neither_workers_nor_beat_run_and_enforces_limits() -> None:
     with mail_server() as (port, messages):
         env = {
             "EMAIL_HOST": "127.0.0.1",
@@ -50,9 +59,14 @@ def test_a_web_process_reports_that_neither_workers_nor_beat_run() -> None:
             "EMAIL_USE_TLS": "0",
             "INCIDENT_MINUTES": "0",
             "HEALTH_START_SECONDS": "-1",
+            "HEALTH_OVERDUE_SECONDS": "86400",
         }
-        with servers.redis() as url, servers.web(url, env=env, script=MAKE_OPERATOR):
+        script = MAKE_OPERATOR + MAKE_OVERDUE_SESSION
+        with servers.redis() as url, servers.web(url, env=env, script=script) as web:
             received = [messages.get(timeout=WAIT_TIMEOUT_S) for _ in range(3)]
+            give_up_at = time.monotonic() + WAIT_TIMEOUT_S
+            while web.console.run("shell", "-v0", "-c", READ_STATUS).strip() == "requested":
+                assert time.monotonic() < give_up_at
     assert all("To: olga@example.org" in message for message in received)
     for process in ("beat", "limits", "worker"):
         assert sum(f"docker compose restart {process}" in message for message in received) == 1
