@@ -156,6 +156,7 @@ async def test_every_state_of_the_room_is_accessible(
         proxy.tell("session.ending", why="idle", at=str(datetime.now(UTC) + timedelta(seconds=43)), seconds=43)
         await look("ending")
         proxy.tell("session.staying")
+        await room.state("live")  # before another state is only shown: the page must not draw over it
         await page.evaluate(SHOW_STATE, "tap")
         await look("tap")
         await page.evaluate(SHOW_STATE, "live")
