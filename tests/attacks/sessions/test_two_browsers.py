@@ -1,23 +1,28 @@
-"""Two browsers that differ only in their reports have the same facts."""
+"""Two browsers that differ only in what they report and which session they join have the same facts."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 import time_machine
+from channels.layers import BaseChannelLayer
 from django.contrib.auth.models import User
 from django.utils import timezone
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from avatars.models import Persona
 from heygen_portal import providers
+from heygen_portal.people.access import live_access
 from heygen_portal.providers.contract.provider import (
     OpenSession,
     ProviderSession,
@@ -28,25 +33,36 @@ from heygen_portal.providers.contract.provider import (
     Speaker,
     SpokenLine,
 )
+from heygen_portal.runtime import background
 from sessions import errors
 from sessions.actions import deadlines, provision
 from sessions.actions import stop as stopping
 from sessions.capacity import claims, provider_lookups, quotas, slots
 from sessions.capacity.claims import Claim
+from sessions.capacity.leases import this_process
 from sessions.costs import ledger, provider_record
 from sessions.lifecycle import broadcast, end_evidence
-from sessions.models import EndReason, SessionTask, SessionTotal, Status, StreamingSession, Utterance
+from sessions.models import (
+    EndReason,
+    ServerProcess,
+    SessionTask,
+    SessionTotal,
+    Status,
+    StreamingSession,
+    Utterance,
+)
 from sessions.timeline.page_clock import PageClock
 from sessions.web import page_reports
+from sessions.web.session_consumer import SessionConsumer
 from tests.sessions import reports
 from tests.sessions.simulation import Process, Simulation
-from tests.support.factories import PersonaFactory, UserFactory
+from tests.support.factories import PersonaFactory, StreamingSessionFactory, UserFactory
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
-MAY_DIFFER = {EndReason.IDLE, EndReason.NO_PICTURE}
-"""End reasons that a report can cause or delay."""
-IDLE, LONGEST, PICTURE, PATIENCE = 180, 600, 60, 8
-"""Limits in seconds: idle, duration, from Start to the first frame, and before a page may give up."""
+MAY_DIFFER = {EndReason.IDLE, EndReason.NO_PICTURE, EndReason.TAB_CLOSED}
+"""End reasons that a browser can cause or delay."""
+IDLE, LONGEST, PICTURE, PATIENCE, GRACE = 180, 600, 60, 8, 10
+"""Limits in seconds: idle, duration, from Start to the first frame, before a page may give up, and without a tab."""
 ROUNDS = 60
 EARLIEST_END = 5
 """Steps after which a stop may be requested."""
@@ -95,12 +111,35 @@ class Provider:
         return [OpenSession(name, "connected", at) for name, at in self.open.items()]
 
 
+class Page(SessionConsumer):
+    """The consumer of a tab, without its socket."""
+
+    def __init__(self, person: User, session: StreamingSession) -> None:
+        super().__init__()
+        self.user, self.persona_id, self.channel_name = person, session.persona_id, f"tab-{session.pk}"
+        self.claim = live_access.Claim("", person.pk, self.permission)
+        self.is_open, self.join_lock = True, asyncio.Lock()
+        self.sent_lines_of, self.last_sent_line = None, 0
+        self.channel_layer = AsyncMock(BaseChannelLayer)
+
+    async def relay(self, event: broadcast.Event) -> None:
+        pass
+
+    async def go_to(self, session: StreamingSession) -> None:
+        await self.join(session.pk, {})
+
+
 @dataclass
 class Side:
     """One user, their session, and the facts about it."""
 
     person: User
     session: StreamingSession
+    former: StreamingSession
+    """An older session of the same user."""
+    page: Page
+    left_at: datetime | None = None
+    """When the tab went to the older session, if the session was still open and the tab has not come back."""
     clock: PageClock = field(default_factory=PageClock)
     written: list[str] = field(default_factory=list)
     stop_seen_at: datetime | None = None
@@ -165,6 +204,8 @@ class TwoBrowsers(RuleBasedStateMachine):
                 self.patch.setattr(module, "in_thread", self.simulation.in_thread)
         for name in ("publish", "publish_all", "wake"):
             self.patch.setattr(broadcast, name, lambda *args: None)
+        self.patch.setattr(background, "call_later", lambda *args: None)  # ticks alone enforce limits
+        self.patch.setattr(this_process, "ensure_lease", AsyncMock())
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run all of it now without interruption; return the result."""
@@ -192,14 +233,22 @@ class TwoBrowsers(RuleBasedStateMachine):
             idle_timeout=timedelta(seconds=IDLE), duration_limit=timedelta(seconds=LONGEST),
         )  # fmt: skip
         self.account = persona.avatar.account
-        people = UserFactory.create_batch(2)
-        self.sides = [Side(person, slots.open_session(person.pk, persona.slug)) for person in people]
+        lease = {"lease_ends_at": NOON + timedelta(days=1)}
+        ServerProcess.objects.update_or_create(pk=this_process.id, defaults=lease)
+        self.sides = [self._side(person, persona) for person in UserFactory.create_batch(2)]
         self.time.shift(latency)
         for side in self.sides:
             self.run(provision.create_and_start(side.session, self._give_room))
         for who, is_seen in enumerate(are_seen):
             if is_seen:
                 self.report(who, "first_frame", {}, seen_at, 0)
+
+    def _side(self, person: User, persona: Persona) -> Side:
+        former = StreamingSessionFactory.create(user=person, persona=persona, status=Status.ENDED)
+        session = slots.open_session(person.pk, persona.slug)
+        side = Side(person, session, former, Page(person, session))
+        self.run(side.page.go_to(session))
+        return side
 
     async def _give_room(self, room: RoomAccess) -> None:
         pass
@@ -283,6 +332,16 @@ class TwoBrowsers(RuleBasedStateMachine):
     def provider_is_lost_or_returns(self, is_away: bool) -> None:
         self.provider.is_away = is_away
 
+    # One of them goes to the user's older session and comes back
+
+    @rule(who=st.integers(0, 1), comes_back=st.booleans())
+    def join(self, who: int, comes_back: bool) -> None:
+        side = self.sides[who]
+        was_away, is_open = side.page.session_id != side.session.pk, side.read().status != Status.ENDED
+        self.run(side.page.go_to(side.session if comes_back else side.former))
+        if side.stop_seen_at is None and is_open and comes_back == was_away:
+            side.left_at = None if comes_back else timezone.now()
+
     # Reports of one of them
 
     @rule(who=st.integers(0, 1), kind=kinds, data=data, at=moments, sent=moments)
@@ -293,7 +352,7 @@ class TwoBrowsers(RuleBasedStateMachine):
         is_final = kind == "verdict" and isinstance(data, dict) and data.get("is_final") is True
         side.has_asked |= is_final and side.read().status in (Status.CONNECTING, Status.LIVE)
         with suppress(errors.BadMessage):
-            self.run(reports.handle(side.session.pk, {"kind": kind, "data": data, **own}, side.clock))
+            self.run(reports.handle(side.page.current_session_id(), {"kind": kind, "data": data, **own}, side.clock))
         self._see_stops()
 
     @rule(who=st.integers(0, 1), kind=st.sampled_from(["first_frame", "user_start", "avatar_end_message"]), at=moments)
@@ -329,6 +388,8 @@ class TwoBrowsers(RuleBasedStateMachine):
                     self._judge(side)
                 self._compare(*self.sides)
         finally:
+            for side in getattr(self, "sides", ()):
+                this_process.forget_session(side.page.channel_name)
             self.simulation.close()
             self.patch.undo()
             self.travel.stop()
@@ -362,9 +423,14 @@ class TwoBrowsers(RuleBasedStateMachine):
     def _judge_reason(self, side: Side, session: StreamingSession, lasted_s: float, was_open_s: float) -> None:
         reason = session.end_reason
         assert lasted_s <= LONGEST
+        assert side.stop_seen_at
+        alone_s = (side.stop_seen_at - side.left_at).total_seconds() if side.left_at else 0
+        assert alone_s <= GRACE
         if reason == EndReason.NO_PICTURE:
             assert session.live_at is None
             assert lasted_s == PICTURE or (side.has_asked and was_open_s >= PATIENCE)
+        elif reason == EndReason.TAB_CLOSED:
+            assert alone_s == GRACE
         elif reason == EndReason.IDLE:
             assert lasted_s >= IDLE
         elif reason == EndReason.DURATION_LIMIT:
@@ -399,7 +465,7 @@ class TwoBrowsers(RuleBasedStateMachine):
         assert kept == {"portal": side.written, "provider": answers}
 
     def _compare(self, one: Side, other: Side) -> None:
-        """Only idle limits, missing video, or a requested stop may make a difference."""
+        """Only idle limits, missing video, a tab that left, or a requested stop may make a difference."""
         ends = {(side.session.end_reason, side.session.stop_requested_at) for side in (one, other)}
         if len(ends) > 1 and not (one.has_asked or other.has_asked):
             first = min((one, other), key=lambda side: side.session.stop_requested_at or NOON)
