@@ -59,6 +59,7 @@ class SessionConsumer(PageSocket):
         self.session_persona_id: int | None = None
         self.starts: list[StartAttempt] = []
         self.prepared_room = PreparedRoom()
+        self.awaits_room_of: UUID | None = None  # the session whose room this tab has asked for
         self.join_lock = asyncio.Lock()
         self.sent_lines_of: UUID | None = None  # the session whose lines this tab has received,
         self.last_sent_line = 0  # up to this line's ID
@@ -221,6 +222,7 @@ class SessionConsumer(PageSocket):
             await self.check_access()
         await this_process.ensure_lease()
         left = self.session_id if self.session_id != session.pk else None
+        self.awaits_room_of = session.pk if content.get("room") is True else None
         await in_thread(tabs.enter)(session.pk, this_process.id, self.channel_name)
         await self.follow(session.pk)
         if left:
@@ -411,15 +413,22 @@ class SessionConsumer(PageSocket):
 
     async def give_room(self, room: RoomAccess, *, is_waiting: bool = False) -> None:
         access = {"url": room.url, "token": room.token, "name": room.name, "waits": is_waiting}
+        self.awaits_room_of = None
         await self.send_json({"type": "session.room", **access})
         # If the socket broke while the session started, the page has opened another.
         if self.session_id and not self.is_open and not is_waiting:
-            group, given = broadcast.group_name(self.session_id), {"type": "room.given", "access": access}
+            given = {"type": "room.given", "session_id": self.session_id.hex, "access": access}
+            group = broadcast.group_name(self.session_id)
             background.send_soon(partial(self.channel_layer.group_send, group, given))
 
     async def room_given(self, message: dict[str, Any]) -> None:
-        """Give the page the room that its former socket did not receive."""
-        await self.send_json({"type": "session.room", **message["access"]})
+        """Give the page the room that its former socket did not receive.
+
+        Other tabs of the session did not ask for it, and would put that page out of the room.
+        """
+        if self.awaits_room_of == UUID(message["session_id"]):
+            self.awaits_room_of = None
+            await self.send_json({"type": "session.room", **message["access"]})
 
     async def give_command(self, command: RoomCommand) -> bool:
         """Have the page publish a command in its room; return whether it did."""

@@ -199,7 +199,7 @@ async def test_tabs_start_and_join_although_the_lease_of_their_process_ran_out(m
 
 
 @pytest.mark.parametrize("is_noticed", [True, False])
-async def test_a_page_whose_socket_broke_during_the_start_gets_its_room_in_the_next_one(
+async def test_only_the_page_whose_socket_broke_during_the_start_gets_its_room_in_the_next_one(
     provider: Mock, monkeypatch: pytest.MonkeyPatch, is_noticed: bool
 ) -> None:
     answer, created, send = provider.new_session.return_value, asyncio.Event(), SessionConsumer.send
@@ -217,16 +217,23 @@ async def test_a_page_whose_socket_broke_during_the_start_gets_its_room_in_the_n
     provider.new_session.side_effect = answer_late
     monkeypatch.setattr(SessionConsumer, "send", fail_once)
     user, persona = await a_person(), await a_persona()
-    async with browser(user, persona.slug) as broken, browser(user, persona.slug) as tab:
+    tabs = [browser(user, persona.slug) for _ in range(3)]
+    async with tabs[0] as broken, tabs[1] as tab, tabs[2] as other:
         await broken.say("session.start")
         session_id = (await broken.hear("session.status", status="creating"))["session_id"]
         if is_noticed:
             await broken.disconnect(timeout=WAIT_TIMEOUT_S)
-        await tab.say("session.join", session_id=session_id)
-        await tab.hear("session.status", status="creating")
+        await tab.say("session.join", session_id=session_id, room=True)
+        await other.say("session.join", session_id=session_id)
+        for each in (tab, other):
+            await each.hear("session.status", status="creating")
         created.set()
         assert (await tab.hear("session.room"))["token"] == "room-token"
         await tab.show_picture()
+        heard = [await other.receive_json_from(timeout=WAIT_TIMEOUT_S)]
+        while heard[-1].get("status") != "live":
+            heard.append(await other.receive_json_from(timeout=WAIT_TIMEOUT_S))
+        assert "session.room" not in {message["type"] for message in heard}
 
 
 async def test_a_tab_that_joins_another_session_leaves_its_own_running() -> None:
