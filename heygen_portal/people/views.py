@@ -86,6 +86,7 @@ def single_sign_on(request: HttpRequest, provider_id: str) -> HttpResponseBase:
         return redirect("account_login")
     if "process" in request.GET or "process" in request.POST:
         raise Http404
+    budgets.spend_sync("single_sign_on", address=client_address.of(request))
     return _ask_directory(openid.login, request, provider_id)
 
 
@@ -125,6 +126,7 @@ def confirm_by_directory(request: HttpRequest) -> HttpResponseBase:
         return render(
             request, "people/confirm_by_directory.html", {"name": app["name"], "next": next_url, "others": others}
         )
+    budgets.spend_sync("single_sign_on", person=request.user.pk, address=client_address.of(request))
     back = f"{reverse('account_confirmed')}?{urlencode({'next': next_url})}"
     ask_again = {"prompt": "login", "max_age": "0"}
     provider = get_social_adapter().get_provider(request, app["provider_id"])

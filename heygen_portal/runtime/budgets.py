@@ -73,10 +73,12 @@ BUDGETS: Mapping[str, Mapping[str, str]] = {
     "second_factor_elsewhere": {"login": "50/hour"},
     # Consecutive wrong passwords and codes of a signed-in person; then the login session ends.
     "wrong_proof": {"login_session": "10/day"},
+    # Each asks the directory and stores a login session.
+    "single_sign_on": {"person": "30/minute", "address": "300/minute"},
     # Submitted forms of password reset links.
     "password_link": {"address": "60/minute"},
     "password_mail": {"address": "30/hour", "recipient": "5/hour"},
-    "invite": {"person": "60/minute; 300/hour", "address": "120/minute; 600/hour"},
+    "invite": {"person": "60/minute; 300/hour", "address": "120/minute; 600/hour", "recipient": "5/hour"},
     "accept_invitation": {"address": "60/minute"},
 }
 """Rates by budget and scope. The setting `BUDGETS` overrides entries."""

@@ -49,14 +49,17 @@ MAX_BYTES_AFTER_REFUSAL = 32 * MIB
 # Unit of reading files and writing to clients.
 CHUNK_BYTES = 64 * KIB
 
-# Above the 64 KiB that a consumer refuses with a message, so that the page learns why its socket closes.
+# Above the 64 KiB that a consumer refuses. Larger messages are not read.
 SOCKET_MESSAGE_BYTES = 256 * KIB
 SOCKET_MESSAGES_QUEUED = 64
 SOCKET_UNREAD_BYTES = 4 * MIB
 # Control and continuation frames: browsers answer pings and rarely split messages.
 SOCKET_CONTROL_FRAMES = 200
 SOCKET_CONTROL_FRAMES_PER_SECOND = 5.0
-TOO_MANY_FRAMES = 4429
+# Named to a page that sent too many: by then all of them are allowed again.
+SOCKET_CONTROL_FRAMES_WAIT_S = round(SOCKET_CONTROL_FRAMES / SOCKET_CONTROL_FRAMES_PER_SECOND)
+# Close codes: an HTTP status plus 4000, the range that applications may use.
+TOO_LARGE, TOO_MANY_FRAMES = 4413, 4429
 # Bytes that a client may send before the handshake is complete.
 SOCKET_EARLY_BYTES = 64 * KIB
 

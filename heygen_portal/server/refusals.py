@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.utils.html import escape
 from django.utils.translation import gettext as _
 from django.utils.translation.trans_real import parse_accept_lang_header
 
+from heygen_portal.runtime import refusals
 from heygen_portal.server.limits import KIB, MIB
 
 PAGE = """<!doctype html>
@@ -55,6 +57,23 @@ def too_slow(accept_language: str) -> bytes:
     with translation.override(_language(accept_language)):
         words = _("The request took too long to arrive. Check your connection and try again.")
         return _answer(HTTPStatus.REQUEST_TIMEOUT, _("Too slow"), words)
+
+
+def too_many_frames(wait_seconds: int, query: bytes) -> bytes:
+    """Return the last message of a socket whose page sent too many control frames."""
+    with translation.override(refusals.socket_language(query)):
+        words = refusals.full_message(wait_seconds)
+        return _error("too_many_requests", words, wait_seconds=wait_seconds, about="frames")
+
+
+def message_too_large(query: bytes) -> bytes:
+    """Return the last message of a socket whose page sent a message that the server does not read."""
+    with translation.override(refusals.socket_language(query)):
+        return _error("too_large", _("This message is too large."))
+
+
+def _error(code: str, words: str, **details: str | int) -> bytes:
+    return json.dumps({"type": "error", "code": code, "words": words, **details}).encode()
 
 
 def _answer(status: HTTPStatus, title: str, words: str) -> bytes:

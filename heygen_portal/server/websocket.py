@@ -8,7 +8,7 @@ from typing import Any
 
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 
-from heygen_portal.server import limits
+from heygen_portal.server import limits, refusals
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +69,21 @@ class Socket(WebSocketProtocol):
         self._frames_counted_at = now
         if self._frames_left < 0 and self.state == self.STATE_OPEN:
             logger.warning("cut off a page that sends too many control frames")
-            self.sendClose(code=limits.TOO_MANY_FRAMES)
+            words = refusals.too_many_frames(limits.SOCKET_CONTROL_FRAMES_WAIT_S, self._raw_query_string)
+            self._refuse(words, limits.TOO_MANY_FRAMES)
             self.transport.pauseProducing()
             self.transport.loseConnection()
+
+    def _max_message_size_exceeded(self, *sizes: Any) -> None:
+        """Refuse a message that is not read. Autobahn would close without a reason."""
+        if self.state == self.STATE_OPEN:
+            self._refuse(refusals.message_too_large(self._raw_query_string), limits.TOO_LARGE)
+
+    def _refuse(self, message: bytes, code: int) -> None:
+        """Send a last message and close the socket. What still arrives is dropped."""
+        self.failedByMe = True
+        self.sendMessage(message)
+        self.sendClose(code=code)
 
     def _closeConnection(self, abort: bool = False) -> None:
         # Twisted does not close a connection whose producer is paused.

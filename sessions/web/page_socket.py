@@ -17,14 +17,13 @@ from uuid import UUID
 
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone, translation
 from redis.exceptions import RedisError
 
 from heygen_portal.people.access.live_access import Claim, Loss
 from heygen_portal.people.preferences import time_zones
-from heygen_portal.runtime import background, budgets, client_address, logs, metrics, tracing
+from heygen_portal.runtime import background, budgets, client_address, logs, metrics, refusals, tracing
 from heygen_portal.runtime.budgets import TooManyRequests
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
@@ -315,7 +314,7 @@ class PageSocket(AsyncWebsocketConsumer):
     def localized(self, describe: Callable[[A], T], value: A) -> T:
         """Return `describe(value)` in the page's language and time zone."""
         zone = time_zones.reported(self.scope["cookies"])
-        with translation.override(_language(self.scope)), timezone.override(zone):
+        with translation.override(refusals.socket_language(self.scope["query_string"])), timezone.override(zone):
             return describe(value)
 
     async def send_json(self, message: dict[str, Any]) -> None:
@@ -332,7 +331,7 @@ async def _send_unavailable(scope: Any, receive: Any, send: Any) -> None:
 
     A refused handshake could not give the reason.
     """
-    with translation.override(_language(scope)):
+    with translation.override(refusals.socket_language(scope["query_string"])):
         message = {"type": "error", "code": errors.PortalUnavailable.code, "words": str(errors.PortalUnavailable.words)}
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.send", "text": json.dumps(message)})
@@ -344,8 +343,3 @@ def _message_size(text: str | None, data: bytes | None) -> int:
     if text is None:
         return len(data or b"")
     return len(text) if len(text) > MAX_MESSAGE_BYTES else len(text.encode("utf-8", "surrogatepass"))
-
-
-def _language(scope: Any) -> str:
-    language = scope["query_string"].decode("ascii", "replace").removeprefix("lang=")
-    return language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE

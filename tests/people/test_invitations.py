@@ -81,6 +81,17 @@ def test_with_a_mail_server_the_link_is_sent(admin_client: Client) -> None:
     assert address(Invitation.objects.get()) in str(letter.body)
 
 
+def test_a_mailbox_is_invited_five_times_an_hour_however_it_is_spelled(admin_client: Client) -> None:
+    group = Group.objects.get(name="End users").pk
+    with override_settings(EMAIL_HOST="mail.test"):
+        for name in ("ines", "INES", "ines+1", "ines+2", "ines+a+b"):
+            assert admin_client.post(ADD, {"email": f"{name}@Example.org", "group": group}).status_code == 302
+        refused = admin_client.post(ADD, {"email": "ines+3@example.org", "group": group})
+        assert (refused.status_code, len(mail.outbox), Invitation.objects.count()) == (429, 5, 5)
+        assert 1 <= int(refused["Retry-After"]) <= 3600
+        assert admin_client.post(ADD, {"email": "nora@example.org", "group": group}).status_code == 302
+
+
 def test_a_link_works_once(client: Client) -> None:
     link = address(invited("ines@example.org"))
     assert client.post(link, INES).status_code == 302

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from django.contrib.sessions.models import Session
 from django.http import HttpResponse
 from django.test import Client, override_settings
 
@@ -136,6 +137,13 @@ def test_an_unreachable_directory_shows_an_error_page(client: Client, oidc_direc
     (app,) = settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"]
     with patch.dict(app["settings"], {"server_url": "http://127.0.0.1:1"}):
         assert client.post("/accounts/sso/sso/").status_code == 502
+
+
+def test_sign_ins_from_one_address_ask_the_directory_within_a_budget(client: Client, oidc_directory: Directory) -> None:
+    with override_settings(BUDGETS={"single_sign_on.address": "2/minute"}):
+        statuses = [Client().post("/accounts/sso/sso/", REMOTE_ADDR="192.0.2.7").status_code for _ in range(3)]
+        assert (statuses, Session.objects.count()) == ([302, 302, 429], 2)
+        assert Client().post("/accounts/sso/sso/", REMOTE_ADDR="192.0.2.8").status_code == 302
 
 
 def test_a_directory_account_cannot_be_connected_to_a_signed_in_user(client: Client, oidc_directory: Directory) -> None:

@@ -14,7 +14,7 @@ from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
-from django.test import Client
+from django.test import Client, override_settings
 
 from avatars.models import ProviderAccount
 from heygen_portal.models import Invitation
@@ -263,6 +263,12 @@ def test_a_directory_sign_in_of_another_user_or_an_old_one_is_no_proof(
     assert sign_in_again(from_the_directory, asked).status_code == 403
     assert from_the_directory.get(NEW_EXPORT).status_code == 302
     assert User.objects.count() == 2
+
+
+def test_proofs_at_the_directory_have_a_budget(from_the_directory: Client) -> None:
+    with override_settings(BUDGETS={"single_sign_on.person": "2/minute"}):
+        statuses = [from_the_directory.post(AT_THE_DIRECTORY).status_code for _ in range(3)]
+    assert statuses == [302, 302, 429]
 
 
 def test_a_user_without_a_proof_method_is_asked_to_sign_in_again(client: Client) -> None:

@@ -26,7 +26,8 @@ def invite(request: HttpRequest, invitation: Invitation) -> None:
     Raises TooManyRequests.
     """
     assert isinstance(request.user, User)  # the admin requires a signed-in user
-    budgets.spend_sync("invite", person=request.user.pk, address=client_address.of(request))
+    recipient = outgoing.mailbox_key(invitation.email)
+    budgets.spend_sync("invite", person=request.user.pk, address=client_address.of(request), recipient=recipient)
     now = timezone.now()
     invitation.invited_by, invitation.created_at, invitation.expires_at = (
         request.user,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import unicodedata
+
 from django.conf import settings
 from django.core.mail import EmailMessage
 
@@ -19,6 +22,12 @@ def link(path: str) -> str:
     named = [host for host in settings.ALLOWED_HOSTS if not host.startswith((".", "*"))]
     host = min(named, key=lambda host: is_loopback(host.strip("[]")), default="localhost")
     return f"{'https' if settings.HTTPS else 'http'}://{host}{path}"
+
+
+def mailbox_key(address: str) -> str:
+    """Return a hash of an address for budgets. Spellings and tags (`name+tag@`) of one mailbox share it."""
+    name, _at, host = unicodedata.normalize("NFKC", address).casefold().strip().rpartition("@")
+    return hashlib.sha256(f"{name.partition('+')[0] or name}@{host}".encode()).hexdigest()[:32]
 
 
 def send(to: str, subject: str, body: str) -> bool:

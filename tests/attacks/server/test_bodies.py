@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
@@ -184,17 +185,20 @@ def test_data_sent_before_the_handshake_response_is_not_parsed_as_a_handshake(we
 
 
 @pytest.mark.usefixtures("loaded")
-@pytest.mark.parametrize(("size", "codes"), [(70 * 1024, {4413}), (300 * 1024, {1009, 1006}), (32 * MIB, {1009, 1006})])
-async def test_a_message_that_is_too_large_closes_its_socket(
-    web: Web, staff: Staff, size: int, codes: set[int]
+@pytest.mark.parametrize("lang", ["en", "es"])
+@pytest.mark.parametrize(("size", "codes"), [(70 * 1024, {4413}), (300 * 1024, {4413}), (32 * MIB, {4413, 1006})])
+async def test_a_message_that_is_too_large_is_refused_and_closes_its_socket(
+    web: Web, staff: Staff, size: int, codes: set[int], lang: str
 ) -> None:
     with raw.little_memory(web):
-        async with open_board(web, staff) as socket:
+        async with open_board(web, staff, lang) as socket:
             with suppress(aiohttp.ClientError, ConnectionError):
                 await socket.send_str("a" * size)
-            async for message in socket:
-                assert message.type is aiohttp.WSMsgType.TEXT
-            assert socket.close_code in codes
+            heard = [json.loads(message.data) async for message in socket]
+    assert socket.close_code in codes
+    if socket.close_code == 4413:
+        assert heard[-1]["code"] == "too_large"
+        assert heard[-1]["words"].startswith("This message" if lang == "en" else "Este mensaje")
 
 
 def masked(opcode: int, payload: bytes = b"") -> bytes:
@@ -242,6 +246,20 @@ def test_a_page_that_sends_frames_without_messages_and_reads_nothing_is_cut_off(
         assert is_cut_off(client, frames * 1000)
 
 
+@pytest.mark.parametrize("lang", ["en", "es"])
+def test_a_page_that_sends_too_many_pings_is_told_how_long_to_wait(web: Web, staff: Staff, lang: str) -> None:
+    headers = ["Origin: http://localhost", f"Cookie: {staff.cookie}", *HANDSHAKE]
+    head = raw.head("GET", f"/ws/board/?lang={lang}", headers).replace(b" close", b" Upgrade")
+    with raw.connected(web) as client:
+        client.sendall(head)
+        assert b" 101 " in client.recv(4096)
+        client.sendall(masked(PING) * 400)
+        heard = raw.answer(client)
+    assert '"about": "frames"' in heard
+    assert '"wait_seconds": 40' in heard
+    assert ("Try again in 40 seconds" if lang == "en" else "Int\\u00e9ntalo") in heard
+
+
 async def test_a_page_that_pings_now_and_then_is_answered(web: Web, staff: Staff) -> None:
     async with open_board(web, staff) as socket:
         await socket.ping()
@@ -263,10 +281,10 @@ async def test_a_socket_is_not_read_while_its_queue_is_full() -> None:
 
 
 @asynccontextmanager
-async def open_board(web: Web, staff: Staff) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    headers = {"Cookie": staff.cookie, "Origin": web.url}
+async def open_board(web: Web, staff: Staff, lang: str = "en") -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    headers, address = {"Cookie": staff.cookie, "Origin": web.url}, f"{web.url}/ws/board/?lang={lang}"
     async with (
         aiohttp.ClientSession() as http,
-        http.ws_connect(f"{web.url}/ws/board/", headers=headers, timeout=aiohttp.ClientWSTimeout(ws_close=1)) as socket,
+        http.ws_connect(address, headers=headers, timeout=aiohttp.ClientWSTimeout(ws_close=1)) as socket,
     ):
         yield socket

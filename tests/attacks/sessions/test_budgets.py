@@ -118,6 +118,7 @@ BY_ADDRESS = (
     "search",
     "export",
     "invite",
+    "single_sign_on",
 )
 
 
