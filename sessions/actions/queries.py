@@ -80,6 +80,14 @@ def running_of(user_id: int, purpose: Purpose) -> list[UUID]:
     )
 
 
+def known_identifiers(session_id: UUID, values: Iterable[str]) -> set[str]:
+    """Return those of the values that the provider has named to the portal for this session."""
+    wanted = set(values)
+    tasks = SessionTask.objects.filter(session_id=session_id, provider_task_id__in=wanted)
+    session = StreamingSession.objects.only("room", "provider_session_id").get(pk=session_id)
+    return {*tasks.values_list("provider_task_id", flat=True), *({session.room, session.provider_session_id} & wanted)}
+
+
 def transcript(session_id: UUID) -> list[Utterance]:
     """Return the lines of one session in order, each with its standing."""
     return line_standing.for_reading(list(Utterance.objects.filter(session_id=session_id)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -114,8 +114,19 @@ def is_in_time(session_id: UUID, kind: str, now: datetime) -> bool:
 async def _store_event(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
     if len(json.dumps(data)) > MAX_DATA_BYTES:
         raise errors.BadMessage
-    entry = Entry(kind, report_fields.accepted(kind, data), events.Source.BROWSER, at)
+    entry = Entry(kind, await _accepted(session_id, kind, data), events.Source.BROWSER, at)
     await in_thread(_append_up_to_limit if kind in MAX_STORED_PER_KIND else events.record)(session_id, entry)
+
+
+async def _accepted(session_id: UUID, kind: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of `data` that is stored. Identifiers that the provider has not named may not carry words."""
+    fields = report_fields.accepted(kind, data)
+    if unclear := report_fields.unclear_identifiers(fields):
+        known = await in_thread(queries.known_identifiers)(session_id, unclear.values())
+        fields |= {
+            name: report_fields.pseudonym(session_id, value) for name, value in unclear.items() if value not in known
+        }
+    return fields
 
 
 def _append_up_to_limit(session_id: UUID, entry: Entry) -> None:
@@ -189,7 +200,7 @@ async def _user_line(session_id: UUID, kind: str, data: dict[str, Any], at: date
 
 async def _store_line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str, Any], at: datetime) -> bool:
     """Store a line of speech; return whether it is new. Its text goes to the transcript and not into the event."""
-    text, fields = data.get("message"), report_fields.accepted(kind, data)
+    text, fields = data.get("message"), await _accepted(session_id, kind, data)
     if not isinstance(text, str) or not text.strip() or len(text) > MAX_LINE_LENGTH:
         raise errors.BadMessage
     task_id, is_interrupted = fields.get("task_id", ""), fields.get("interrupted", False)
@@ -211,7 +222,9 @@ async def _store_line(session_id: UUID, who: Utterance.Who, kind: str, data: dic
             details |= {"utterance": line.pk, "speech": line.fingerprint} | statements.state(coverage.LINE, line)
             details |= {name: fields[name] for name in (PAGE_AT,) if name in fields}
             events.record(session_id, Entry(kind, details, events.Source.BROWSER, at))
-            broadcast.publish(session_id, broadcast.UtteranceStored.of(line))
+            # The page knows its fragments by the identifier that it reported.
+            reported_id = report_fields.accepted(kind, data).get("task_id", "")
+            broadcast.publish(session_id, replace(broadcast.UtteranceStored.of(line), provider_task_id=reported_id))
 
     try:
         await in_thread(store)()

@@ -1,9 +1,9 @@
 """The allowed keys and values of each kind of page report.
 
 Reports are kept permanently, and are shown and exported without a reason for reading speech, so they must not contain
-free text: each value is a number, a flag, a time, a word from a closed list, or an identifier without spaces. Other
-keys and values are dropped, because the rest of a report is still worth keeping. Speech itself is not a field: it goes
-to the encrypted transcript.
+free text: each value is a number, a flag, a time, a word from a closed list, or an identifier. Other keys and values
+are dropped, because the rest of a report is still worth keeping. Identifiers that could be words are replaced by a
+keyed hash. Speech itself is not a field: it goes to the encrypted transcript.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
+
+from django.utils.crypto import salted_hmac
 
 from heygen_portal.trail import hash_chain
 from sessions.labels import device_check_texts
@@ -22,8 +25,14 @@ from sessions.timeline.turns import MAX_SOUND_WAIT, SOUND_CAUSES
 
 # JavaScript's largest exact integer.
 MAX_SAFE_INTEGER = 2**53
-# An ID that a server assigned to a task, a room or a participant: a UUID, possibly with a prefix.
+# An ID that a server assigned to a task, a room or a participant.
 IDENTIFIER = re.compile(r"[A-Za-z0-9_.:/=+-]{0,64}")
+# An ID that says nothing: a UUID, as the providers' IDs are, or a small number, after words that servers put before it.
+_PREFIX = r"(?:agent|avatar|client|event|heygen|liveavatar|observer|participant|person|room|session|stream|task|user)"
+_NUMBER = r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}|[0-9]{1,6})"
+OPAQUE = re.compile(
+    rf"(?:{_PREFIX}[-_.:]?){{0,3}}|(?:{_PREFIX}[-_.:]?){{0,3}}[a-z]?[-_]?{_NUMBER}(?:[-_]{_NUMBER})?", re.IGNORECASE
+)
 # A code of a provider's protocol, which may get new ones.
 CODE = re.compile(r"[A-Za-z][A-Za-z_]{0,39}")
 TIMESTAMP = re.compile(r"[0-9T:.+-]{10,32}Z?")
@@ -98,6 +107,7 @@ ROUTE: Mapping[str, Accepts] = {
     "round_trip_ms": is_number,
 }
 
+IDENTIFIERS = frozenset({"task_id", "identity", "room"})
 # Accepted keys by kind. Kinds that are not listed have no data.
 FIELDS: Mapping[str, Mapping[str, Accepts]] = {
     EventKind.ROOM_DISCONNECTED: {"reason": is_number},
@@ -134,6 +144,16 @@ FIELDS: Mapping[str, Mapping[str, Accepts]] = {
     EventKind.USER_STOP: TASK,
     EventKind.USER_END_MESSAGE: TASK,
 }
+
+
+def unclear_identifiers(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Return the accepted identifiers that could be words, by name."""
+    return {name: fields[name] for name in IDENTIFIERS & fields.keys() if not OPAQUE.fullmatch(fields[name])}
+
+
+def pseudonym(session_id: UUID, identifier: str) -> str:
+    """Return what is stored instead of an identifier: the same for each of its reports in one session."""
+    return f"x-{salted_hmac(f'sessions.reports.{session_id.hex}', identifier, algorithm='sha256').hexdigest()[:32]}"
 
 
 def accepted(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,9 +22,9 @@ KEPT: dict[str, dict[str, Any]] = {
     "first_frame": {"width": 1280, "height": 720, "ms": 640},
     "first_sound": {"after": "typed", "ms": 310},
     "ladder": {"step": "renew", "from": "picture", "because": "frozen"},
-    "verdict": {"code": "no_track", "stage": "rejoin", "room": "room-7f3a"},
+    "verdict": {"code": "no_track", "stage": "rejoin", "room": "a5f0c2c4-1c1e-11f1-8f0b-0242ac120002"},
     "microphone": {"state": "on", "mode": "hands_free", "gate": "failed"},
-    "track_subscribed": {"kind": "video", "identity": "heygen:avatar-1"},
+    "track_subscribed": {"kind": "video", "identity": "liveavatar-agent-7d0c0000-1c1e-11f1-8f0b-0242ac120002"},
     "connection_state": {"state": "reconnecting"},
     "connection_quality": {"quality": "excellent"},
     "picture": {"fps": 24.9, "seconds": 60},
@@ -66,7 +66,7 @@ def test_no_report_has_room_for_free_text(kind: str) -> None:
 # Words and forms that fields accept, which a sentence could hide behind.
 ACCEPTED_WORDS = (
     "", "ok fine", "host", "host → host · UDP · 1 ms · LiveKit", "2026-03-10T11:58:00.000Z", "2026-03-10", "good",
-    "room-7f3a",
+    "room-73",
 )  # fmt: skip
 
 
@@ -100,6 +100,39 @@ def test_the_task_of_a_reported_line_has_no_room_for_free_text(kind: str, task_i
     data = stored(session, kind)
     assert (data["task_id"], data["interrupted"]) == ("", False)
     assert "diabetes" not in str(list(session.events.values_list("data", flat=True)))
+
+
+WORDS = ["Ana_Diaz_has_diabetes", "vih-positivo", "user-tengo-vih", "cada-dada-fea", "v-i-h", "5551234567", "VIH"]
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_an_identifier_that_could_be_words_is_stored_as_a_hash(words: str) -> None:
+    one, other = StreamingSessionFactory.create(), StreamingSessionFactory.create()
+    for session in (one, other):
+        report(session, "avatar_start_talking", {"task_id": words})
+        report(session, "avatar_end_message", {"task_id": words, "message": "Hola."})
+        report(session, "track_subscribed", {"kind": "video", "identity": words})
+        report(session, "verdict", {"code": "no_track", "room": words})
+    hashes = [stored(session, "avatar_start_talking")["task_id"] for session in (one, other)]
+    assert len({*hashes}) == 2
+    assert one.utterances.get().provider_task_id == stored(one, "avatar_end_message")["task_id"] == hashes[0]
+    assert words not in str(list(SessionEvent.objects.values_list("data", flat=True)))
+
+
+@pytest.mark.parametrize(
+    "task_id", ["", "t-1", "u1", "9f8c1a2e-33b0-4f6f-9d6a-0c1e2d3f4a5b", "9f8c1a2e33b04f6f9d6a0c1e2d3f4a5b", "task_17"]
+)
+def test_identifiers_of_providers_are_stored(task_id: str) -> None:
+    session = StreamingSessionFactory.create()
+    report(session, "avatar_start_talking", {"task_id": task_id})
+    assert stored(session, "avatar_start_talking") == {"task_id": task_id}
+
+
+def test_an_identifier_of_any_form_is_stored_if_the_provider_has_named_it() -> None:
+    session = StreamingSessionFactory.create()
+    session.tasks.create(kind="talk", status="sent", text="Hola", provider_task_id="their-task-of-any-form")
+    report(session, "avatar_start_talking", {"task_id": "their-task-of-any-form"})
+    assert stored(session, "avatar_start_talking") == {"task_id": "their-task-of-any-form"}
 
 
 def test_the_route_of_a_device_check_is_stored_in_parts() -> None:
