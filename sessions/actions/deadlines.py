@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -64,6 +65,8 @@ END_REASON_BY_LIMIT: Mapping[str, EndReason] = {LimitBy.QUOTA: EndReason.QUOTA, 
 DEADLINE_TOLERANCE = timedelta(seconds=10)
 # What `due_reason` reads.
 LIMIT_COLUMNS = ("status", "created_at", "ends_at", "active_at", "abandoned_at", "limit_by", "persona_settings")
+# The column with the session's ID at the provider, by which statements name it.
+PROVIDER_ID = "provider_session_id"
 # More than any number of attempts at a stop; a number changed in the database may not fit into its column any more.
 MAX_STOP_ATTEMPTS = 1_000_000
 
@@ -245,6 +248,7 @@ def claim_due(now: datetime, only: Collection[UUID] | None = None) -> list[Strea
             raise  # the next tick tries again
         logger.exception("due sessions could not be claimed together")
     claimed = []
+    unreadable.replace_invalid_ids(due)
     for session_id in unreadable.ids(due[:ROWS_PER_TICK]):
         row = due.filter(pk=session_id)
         for claim in (_claim_together, _claim_unreadable):
@@ -432,6 +436,7 @@ def repair_deadlines(now: datetime) -> int:
     limits of a session. The value is compared as text and never parsed, because it may be invalid.
     """
     repaired = 0
+    unreadable.replace_invalid_ids(StreamingSession.objects.open())
     for session_id in _sessions_with_late_deadline(now):
         try:
             repaired += _repair_deadline(session_id, now)
@@ -548,17 +553,23 @@ def _stop_attempts(session_id: UUID) -> int:
     return min(int(counted), MAX_STOP_ATTEMPTS) if counted.isascii() and counted.isdigit() else 0
 
 
-def recorded_provider_ids(session: StreamingSession) -> set[str]:
-    """Return the session's IDs at the provider that its record states, without the one of its row."""
+def other_recorded_ids(sessions: Iterable[StreamingSession]) -> dict[UUID, set[str]]:
+    """Return the sessions' IDs at the provider that their records state, without those of their rows.
+
+    There are none unless a row was changed by SQL.
+    """
+    rows = {session.pk: session.provider_session_id for session in sessions}
     kinds = (EventKind.STATUS, EventKind.PROVIDER_ANSWERED_LATE)
-    events_with_id = SessionEvent.objects.filter(session=session.pk, kind__in=kinds)
-    stated = (
-        columns.get("provider_session_id")
-        for data in events_with_id.values_list("data", flat=True)
-        for table, _key, columns in statements.stated_in(data)
-        if table == coverage.SESSION.name
-    )
-    return {name for name in stated if isinstance(name, str) and name} - {session.provider_session_id}
+    stating = SessionEvent.objects.filter(session__in=rows, kind__in=kinds).annotate(text=AsText("data"))
+    stating = stating.filter(text__contains=PROVIDER_ID).order_by()
+    found: defaultdict[UUID, set[str]] = defaultdict(set)
+    for session_id, text in stating.values_list("session_id", "text"):
+        with suppress(ValueError, RecursionError):  # no JSON
+            for table, _key, columns in statements.stated_in(json.loads(text)):
+                name = columns.get(PROVIDER_ID) if table == coverage.SESSION.name else None
+                if isinstance(name, str) and name and name != rows[session_id]:
+                    found[session_id].add(name)
+    return found
 
 
 def find_unused(account: ProviderAccount, listed: set[str], refused: UUID | None = None) -> tuple[set[str], bool]:

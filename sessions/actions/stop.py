@@ -122,7 +122,8 @@ async def _provider_of(session: StreamingSession) -> Provider | None:
 
 async def finish_stop(session: StreamingSession, provider: Provider) -> None:
     """Stop the session at the provider and mark it ended once confirmed."""
-    if await _is_confirmed(session, provider):
+    others = await in_thread(deadlines.other_recorded_ids)([session])
+    if await _is_confirmed(session, provider, others.get(session.pk, ())):
         await in_thread(_end)(session)
         await own_rooms.delete(session.room)
 
@@ -143,18 +144,20 @@ async def end_unopened(session: StreamingSession, reason: EndReason, evidence: E
     await in_thread(end)()
 
 
-async def _is_confirmed(session: StreamingSession, provider: Provider) -> bool:
-    """Stop the session at the provider.
+async def _is_confirmed(session: StreamingSession, provider: Provider, other_ids: Iterable[str]) -> bool:
+    """Stop the session at the provider, also under other IDs that its record states.
 
-    Return True if nothing runs there any more; else schedule a retry.
+    The provider may know the ID of a changed row, too, as that of another session. Return True if nothing runs there
+    any more; else schedule a retry.
     """
     why = PROVIDER_STOP_REASONS.get(session.end_reason, StopReason.CLOSED)
     name = session.provider_session_id
     try:
-        if not name or not await _is_stopped(provider, name, why):
-            for recorded in await in_thread(deadlines.recorded_provider_ids)(session):
-                logger.error("session %s: its provider's ID was changed; stopping %s instead", session.pk, recorded)
-                await _is_stopped(provider, recorded, why)
+        for recorded in other_ids:
+            logger.error("session %s: its provider's ID was changed; stopping %s as well", session.pk, recorded)
+            await _stop_there(provider, recorded, why)
+        if name:
+            await _stop_there(provider, name, why)
         if not name and not await _close_unused(session.account, provider, await _listed_ids(provider)):
             await _retry_later(session)
             return False
@@ -165,13 +168,10 @@ async def _is_confirmed(session: StreamingSession, provider: Provider) -> bool:
     return True
 
 
-async def _is_stopped(provider: Provider, name: str, why: StopReason) -> bool:
-    """Stop a session at the provider. Return False if the provider does not know it, or no longer."""
-    try:
+async def _stop_there(provider: Provider, name: str, why: StopReason) -> None:
+    """Stop a session at the provider, if the provider still knows it."""
+    with suppress(SessionGone):
         await provider.stop_session(name, why)
-    except SessionGone:
-        return False
-    return True
 
 
 async def _retry_later(session: StreamingSession, trouble: Evidence | None = None) -> None:
@@ -255,7 +255,9 @@ async def _finish_stops(sessions: Iterable[StreamingSession]) -> None:
         async with slots[session.account_id]:
             try:
                 provider = await _provider_of(session)
-                return session if provider and await _is_confirmed(session, provider) else None
+                if not provider:
+                    return None
+                return session if await _is_confirmed(session, provider, others.get(session.pk, ())) else None
             except Exception as exc:
                 if each_row.is_outage(exc):
                     raise
@@ -263,6 +265,10 @@ async def _finish_stops(sessions: Iterable[StreamingSession]) -> None:
                 await _retry_later(session, end_evidence.stop_failed(type(exc).__name__))
                 return None
 
+    sessions = list(sessions)
+    others: dict[UUID, set[str]] = {}
+    with each_row.log_failure("records could not be searched for other IDs at the provider"):
+        others = await in_thread(deadlines.other_recorded_ids)(sessions) if sessions else {}
     asked = {asyncio.create_task(ask(session)): session for session in sessions}
     waiting = set(asked)
     confirmed: list[StreamingSession] = []

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from avatars.models import ProviderAccount
@@ -45,6 +45,21 @@ def load(rows: QuerySet[StreamingSession]) -> list[StreamingSession]:
     return [session for pk in ids(rows) for session in _load_one(rows.filter(pk=pk), pk)]
 
 
+def replace_invalid_ids(rows: QuerySet[StreamingSession]) -> None:
+    """Give sessions whose own ID is no UUID a new one, so that they can be stopped.
+
+    Only SQLite stores such an ID. Their records keep the former one, so verification names the sessions.
+    """
+    if connection.vendor != "sqlite":
+        return
+    stored = rows.select_related(None).order_by().annotate(stored_id=AsText("pk"))
+    for text in list(stored.values_list("stored_id", flat=True)):
+        if not _is_uuid(text):
+            new = uuid4()
+            StreamingSession.objects.annotate(stored_id=AsText("pk")).filter(stored_id=text).update(id=new)
+            logger.error("a session's ID was changed to %r; it is %s now", text, new)
+
+
 def ids(rows: QuerySet[StreamingSession]) -> list[UUID]:
     """Return the IDs of sessions, without those that are no valid ID."""
     return list(_valid(rows.select_related(None).values_list(AsText("pk"), flat=True)))
@@ -52,10 +67,17 @@ def ids(rows: QuerySet[StreamingSession]) -> list[UUID]:
 
 def _valid(stored: Iterable[str]) -> Iterator[UUID]:
     for text in stored:
-        try:
+        if _is_uuid(text):
             yield UUID(text)
-        except ValueError:
-            logger.error("a session has an invalid ID: %r", text)  # noqa: TRY400 - the exception says no more
+        else:
+            logger.error("a session has an invalid ID: %r", text)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return bool(UUID(text))
+    except ValueError:
+        return False
 
 
 def _load_one(row: QuerySet[StreamingSession], pk: UUID) -> list[StreamingSession]:

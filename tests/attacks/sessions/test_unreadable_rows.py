@@ -15,6 +15,7 @@ from unittest.mock import Mock
 import httpx
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
@@ -230,6 +231,30 @@ def test_a_session_whose_provider_id_was_changed_is_stopped_under_the_recorded_o
     tick()
     assert stopped == ["their-session"]
     assert columns(session, "status") == (Status.ENDED,)
+
+
+def test_a_session_whose_provider_id_became_that_of_another_one_is_stopped_under_the_recorded_one(
+    provider: Mock,
+) -> None:
+    session = due_session()
+    StreamingSession.objects.filter(pk=session.pk).update(provider_session_id="a-session-that-runs")
+    tick()
+    assert "their-session" in [each.args[0] for each in provider.stop_session.call_args_list]
+    assert columns(session, "status") == (Status.ENDED,)
+
+
+def test_a_session_whose_own_id_is_no_uuid_is_stopped(provider: Mock) -> None:
+    changed, other = due_session(), due_session("their-other-session")
+    with connection.constraint_checks_disabled():
+        execute_as_owner(f"UPDATE {SESSIONS} SET id = 'x' WHERE id = %s", changed.pk.hex)
+    tick()
+    assert {each.args[0] for each in provider.stop_session.call_args_list} == {"their-session", "their-other-session"}
+    assert columns(other, "status") == (Status.ENDED,)
+    [status] = StreamingSession.objects.exclude(pk=other.pk).values_list("status", flat=True)
+    assert status == Status.ENDED
+    assert str(changed.pk) in {fault.session for fault in verification.faults()}
+    tick()
+    assert provider.stop_session.call_count == 2
 
 
 AVATAR = "Lucia_public_20260101"
