@@ -56,9 +56,10 @@ class Table:
     `session` is the lookup of a row's session, or `pk` for rows that belong to none. With `is_single`, a session has
     at most one such row. `uncovered` are columns that are not stated, each with the reason. `late` are columns that
     change with every activity and are stated when the session ends. `derived` are datetime columns that are not
-    stated, each with the annotation that must equal it as text. `progress` are columns that the worker changes without
-    a statement for a while. `since` is the format, of the record or of the audit
-    log, from which on every row is stated.
+    stated, each with the annotation that must equal it as text. `meanings` are stated like columns, but each is an
+    expression whose value is a text, such as what another table calls the row of a foreign key. `progress` are columns
+    that the worker changes without a statement for a while. `since` is the format, of the record or of the audit log,
+    from which on every row is stated.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Table:
     uncovered: Mapping[str, str] = field(default_factory=dict)
     late: frozenset[str] = frozenset()
     derived: Mapping[str, str] = field(default_factory=dict)
+    meanings: Mapping[str, Any] = field(default_factory=dict)
     progress: Progress = NO_PROGRESS
     since: int = 1
 
@@ -75,11 +77,16 @@ class Table:
     def fields(self) -> dict[str, Any]:
         """Covered columns by name."""
         skipped = {*self.uncovered, *self.derived, "session"}
-        return {
+        columns = {
             each.name: each
             for each in self.model._meta.concrete_fields
             if each.name not in skipped and not each.primary_key
         }
+        return columns | {name: _text_named(name) for name in self.meanings}
+
+    def rows(self) -> QuerySet[Any]:
+        """Return all rows, with what `state` needs."""
+        return self.model._base_manager.annotate(**self.meanings)
 
     def key(self, pk: Any) -> str:
         """Return a row's key in statements; empty if a session has at most one such row."""
@@ -101,7 +108,7 @@ class Table:
         """
         derived = [part for name, annotation in self.derived.items() for part in (IsoText(name), annotation)]
         covered = map(_expression, self.fields.values())
-        return rows.values_list(AsText(self.session), AsText("pk"), *covered, *derived, *more)
+        return rows.annotate(**self.meanings).values_list(AsText(self.session), AsText("pk"), *covered, *derived, *more)
 
     def wrong_derived_columns(self, row: tuple[Any, ...]) -> Iterator[str]:
         """Yield the derived columns of a tuple of `stored` whose value is wrong."""
@@ -119,6 +126,12 @@ class Table:
     def read(self, row: tuple[Any, ...]) -> dict[str, Any]:
         """Return a tuple of `stored` in the form of a statement."""
         return {name: _read(column, value) for (name, column), value in zip(self.fields.items(), row[2:], strict=False)}
+
+
+def _text_named(name: str) -> Any:
+    column = models.CharField()
+    column.set_attributes_from_name(name)
+    return column
 
 
 def state(table: Table, row: models.Model, *names: str, late: bool = False) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.contrib.auth.models import Group, User
-from django.db.models import Model, Q
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Model, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Concat
 
 from heygen_portal.trail import statements
 from heygen_portal.trail.statements import NOT_SHOWN, ROWS, Table
@@ -24,17 +25,18 @@ USER = Table(
 GROUP = Table("group", Group, "pk")
 # Which roles and which individual permissions a user has.
 ROLE = Table("role", User.groups.through, "pk")
-USER_PERMISSION = Table("user_permission", User.user_permissions.through, "pk")
+# What an individual permission allows depends on what Django's list of permissions calls it.
+_CALLED = Permission.objects.filter(pk=OuterRef("permission_id")).values(
+    called=Concat("content_type__app_label", Value("."), "codename")
+)
+USER_PERMISSION = Table("user_permission", User.user_permissions.through, "pk", meanings={"allows": Subquery(_CALLED)})
 AccessRows = Mapping[str, list[Model]]
 NAME_COLUMNS = ("username", "first_name", "last_name", "email")
 
 
 def access_rows(user_id: int) -> AccessRows:
     """Return the rows of a user's roles and individual permissions, by table."""
-    return {
-        table.name: list(table.model._base_manager.filter(user=user_id).order_by("pk"))
-        for table in (ROLE, USER_PERMISSION)
-    }
+    return {table.name: list(table.rows().filter(user=user_id).order_by("pk")) for table in (ROLE, USER_PERMISSION)}
 
 
 def access_changed(before: AccessRows, user_id: int) -> dict[str, Any]:

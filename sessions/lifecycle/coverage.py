@@ -121,7 +121,8 @@ AUDITED = {table.name: table for table in (EXPORT, CHECK, *NAMED)}
 AUDIT_FORMAT_WITH_NAMED = 2
 AUDIT_FORMAT_WITH_ACCESS = 3
 AUDIT_FORMAT_WITH_VIDEOS = 4  # and groups
-AUDIT_FORMAT = AUDIT_FORMAT_WITH_VIDEOS
+AUDIT_FORMAT_WITH_MEANINGS = 5  # what individual permissions allow
+AUDIT_FORMAT = AUDIT_FORMAT_WITH_MEANINGS
 AUDITED_SINCE = {
     **{table.name: 1 for table in (EXPORT, CHECK)},
     **{table.name: AUDIT_FORMAT_WITH_NAMED for table in NAMED},

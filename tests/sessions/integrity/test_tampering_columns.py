@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection, models, transaction
 from django.utils import timezone
 
@@ -73,7 +74,7 @@ NOT_SHOWN = {
     "membership": "the organisation of staff; there is one",
     "preferredlanguage": "the language of a person's mails",
     "preferredtimezone": "the time zone in which a person reads times",
-    "permission": "Django's list of permissions; what a role permits is looked up by name",
+    "permission": "Django's list of permissions; statements of individual permissions say what it calls them",
     "cataloguesync": "how far a sync has come",
     "personacheck": "the results of nightly checks; hiding a persona is an audit entry",
 }
@@ -456,6 +457,25 @@ def test_access_added_by_sql_is_named(world: World) -> None:
                 unnamed.append((table.name, found))
             transaction.set_rollback(True)
     assert not unnamed
+
+
+@pytest.mark.parametrize("way", ["names", "content types", "gone"])
+def test_a_changed_meaning_of_an_individual_permission_is_named(world: World, way: str) -> None:
+    """Rows of Django's list of permissions were swapped, so that users may do something else."""
+    held, other = (Permission.objects.get(codename=name) for name in ("publish_persona", "view_user"))
+    with transaction.atomic():
+        rows = Permission.objects.filter(pk__in=(held.pk, other.pk))
+        if way == "names":
+            rows.filter(pk=other.pk).update(codename="x")
+            rows.filter(pk=held.pk).update(codename=other.codename)
+            rows.filter(pk=other.pk).update(codename=held.codename)
+        elif way == "content types":
+            ContentType.objects.filter(pk=held.content_type_id).update(app_label="x")
+        else:
+            rows.filter(pk=held.pk).update(codename="gone")
+        found = {(fault.kind, fault.column) for fault in verification.faults() if fault.table == "user_permission"}
+        assert found == {("row_changed", "allows")}
+        transaction.set_rollback(True)
 
 
 def test_a_videos_progress_may_change_only_while_it_is_made() -> None:
