@@ -86,7 +86,8 @@ class Table:
 
     def rows(self) -> QuerySet[Any]:
         """Return all rows, with what `state` needs."""
-        return self.model._base_manager.annotate(**self.meanings)
+        rows: QuerySet[Any] = self.model._base_manager.annotate(**self.meanings)
+        return rows
 
     def key(self, pk: Any) -> str:
         """Return a row's key in statements; empty if a session has at most one such row."""
@@ -108,7 +109,8 @@ class Table:
         """
         derived = [part for name, annotation in self.derived.items() for part in (IsoText(name), annotation)]
         covered = map(_expression, self.fields.values())
-        return rows.annotate(**self.meanings).values_list(AsText(self.session), AsText("pk"), *covered, *derived, *more)
+        meant: QuerySet[Any] = rows.annotate(**self.meanings)
+        return meant.values_list(AsText(self.session), AsText("pk"), *covered, *derived, *more)
 
     def wrong_derived_columns(self, row: tuple[Any, ...]) -> Iterator[str]:
         """Yield the derived columns of a tuple of `stored` whose value is wrong."""

@@ -85,7 +85,8 @@ def known_identifiers(session_id: UUID, values: Iterable[str]) -> set[str]:
     wanted = set(values)
     tasks = SessionTask.objects.filter(session_id=session_id, provider_task_id__in=wanted)
     session = StreamingSession.objects.only("room", "provider_session_id").get(pk=session_id)
-    return {*tasks.values_list("provider_task_id", flat=True), *({session.room, session.provider_session_id} & wanted)}
+    own = {session.room, session.provider_session_id or ""}
+    return {*tasks.values_list("provider_task_id", flat=True), *(own & wanted)}
 
 
 def transcript(session_id: UUID) -> list[Utterance]:
