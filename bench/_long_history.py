@@ -47,7 +47,7 @@ def create(sessions: int) -> None:
     The newest ended a minute ago.
     """
     people = User.objects.bulk_create(
-        (User(username=f"person-{n}") for n in range(sessions // SESSIONS_PER_USER)), batch_size=2000
+        (User(username=f"person-{n}") for n in range(max(1, sessions // SESSIONS_PER_USER))), batch_size=2000
     )
     account = ProviderAccountFactory.create(monthly_cap=10_000)
     personas = [

@@ -16,6 +16,12 @@ from psycopg.errors import _WaitTimeout
 REFUSED_AFTER_TIMEOUT_S = 2.0
 """After a wait in vain, calls are refused at once for so long. Otherwise each of many would wait in turn."""
 
+FORGOTTEN_TRANSACTION_S = 30.0
+"""The server ends a connection that is silent for so long in the middle of a transaction.
+
+A process that was frozen there would otherwise keep its locks, and nobody could end the sessions that it had locked.
+"""
+
 
 class NoAnswer(psycopg.OperationalError):
     """The server did not answer in time, or not just now."""
@@ -61,6 +67,12 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    def get_connection_params(self) -> dict[str, Any]:
+        params = super().get_connection_params()
+        ends = f"-c idle_in_transaction_session_timeout={FORGOTTEN_TRANSACTION_S * 1000:.0f}"
+        params["options"] = f"{ends} {params.get('options', '')}".strip()
+        return params
+
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         if _waits.limit_s is None:
             return super().get_new_connection(conn_params)

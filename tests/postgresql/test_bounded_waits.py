@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
-from django.db import OperationalError, connection
+from django.db import DatabaseError, OperationalError, connection, transaction
 from pytest_django import DjangoDbBlocker
 
 from heygen_portal.postgresql import base
@@ -77,3 +78,21 @@ def test_jobs_and_commands_wait_as_long_as_their_statements_take(forwarder: Forw
     base.limit_waits(None)
     assert ask() == 1
     assert not isinstance(connection.connection, base.BoundedConnection)
+
+
+def test_a_frozen_process_loses_the_locks_of_its_transaction(
+    url: str, django_db_blocker: DjangoDbBlocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "FORGOTTEN_TRANSACTION_S", 0.2)
+    with django_db_blocker.unblock(), on_postgres.as_default(url), psycopg.connect(url) as other:
+        other.execute("CREATE TABLE held (id int)")
+        other.commit()
+        transaction.set_autocommit(False)
+        with connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE held")
+        other.execute("SET lock_timeout = '20s'")
+        other.execute("LOCK TABLE held")  # waits until the first is ended, and fails otherwise
+        with pytest.raises(DatabaseError, match="idle-in-transaction"):
+            ask()
+        connection.close()
+        assert ask() == 1
