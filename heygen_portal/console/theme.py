@@ -115,6 +115,7 @@ UNFOLD = {
                     _entry(_("Invitations"), "mail", "heygen_portal", "invitation"),
                     _entry(_("Roles"), "badge", "auth", "group"),
                     _entry(_("Quotas"), "speed", "avatar_sessions", "quota", permission=Permission.VIEW_QUOTA),
+                    _entry(_("API keys"), "vpn_key", "heygen_portal", "apikey"),
                     _entry(_("Audit log"), "policy", "heygen_portal", "auditentry"),
                     _entry(_("Organisation"), "domain", "heygen_portal", "organisation"),
                 ],

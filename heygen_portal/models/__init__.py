@@ -3,6 +3,8 @@
 Those of the audit log live in `trail`, which imports none of the others.
 """
 
+from heygen_portal.models.api_keys import ApiKey
+from heygen_portal.models.api_requests import IdempotentRequest
 from heygen_portal.models.invitations import Invitation, holders_of
 from heygen_portal.models.organisation import DEFAULT_ORGANISATION, Membership, Organisation
 from heygen_portal.models.sign_in import PreferredLanguage, PreferredTimeZone, SignIn
@@ -10,8 +12,10 @@ from heygen_portal.trail.models import AuditEntry, AuditHead
 
 __all__ = [
     "DEFAULT_ORGANISATION",
+    "ApiKey",
     "AuditEntry",
     "AuditHead",
+    "IdempotentRequest",
     "Invitation",
     "Membership",
     "Organisation",

@@ -17,12 +17,14 @@ from django.http import HttpRequest
 from heygen_portal.models import Invitation, Membership, PreferredLanguage, PreferredTimeZone
 from heygen_portal.models.invitations import holders_of
 from heygen_portal.people.access import logins
+from heygen_portal.people.api_keys import keys as api_keys
 from heygen_portal.people.invitations import inviting
 from heygen_portal.people.mail import security_mail
 from heygen_portal.people.sign_in import personal_logs, throttle
 from heygen_portal.permissions import Permission
 from heygen_portal.runtime import client_address
 from heygen_portal.trail import audit_log, statements, user_rows
+from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 from heygen_portal.trail.user_rows import USER
 
@@ -52,6 +54,7 @@ def close(request: HttpRequest, user: User, *, reason: str = "") -> None:
     names, roles = personal_logs.names_of(user), audit_log.access_of(user)["roles"]
     own_names = personal_logs.without_names_of_others(user, names)
     throttle.forget(user, own_names)
+    api_keys.revoke_all_of(user, Actor.of(request))
     stated = _anonymise(user)
     _delete_ways_in(user)
     personal_logs.delete_sign_ins(user, own_names)

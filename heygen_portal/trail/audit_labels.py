@@ -31,6 +31,9 @@ MODEL_BY_KIND: Mapping[str, str] = {
     Kind.VIDEO_ORDERED: "avatars.Video",
     Kind.VIDEO_STATE: "avatars.Video",
     Kind.INVITATION_REVOKED: "heygen_portal.Invitation",
+    Kind.API_KEY_CREATED: "heygen_portal.ApiKey",
+    Kind.API_KEY_REPLACED: "heygen_portal.ApiKey",
+    Kind.API_KEY_REVOKED: "heygen_portal.ApiKey",
 }
 """The model whose fields an entry of this kind lists, each with its value before and after."""
 CHOICES_BY_KIND: Mapping[str, str] = {

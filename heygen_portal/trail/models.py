@@ -54,6 +54,9 @@ class AuditEntry(models.Model):
         ROWS_ACCEPTED = "rows_accepted", _("changed rows accepted")
         VIDEO_ORDERED = "video_ordered", _("recorded video ordered")
         VIDEO_STATE = "video_state", _("state of a recorded video changed")
+        API_KEY_CREATED = "api_key_created", _("API key created")
+        API_KEY_REPLACED = "api_key_replaced", _("API key replaced")
+        API_KEY_REVOKED = "api_key_revoked", _("API key revoked")
 
     number = models.PositiveIntegerField(_("number"), unique=True)
     at = models.DateTimeField(_("time"), default=timezone.now)

@@ -16,6 +16,7 @@ from avatars.models.stated import (
     VIDEO,
     VOICE,
 )
+from heygen_portal.models.api_keys import API_KEY
 from heygen_portal.models.organisation import ORGANISATION
 from heygen_portal.trail.statements import NOT_SHOWN, Progress, Table
 from heygen_portal.trail.user_rows import GROUP, ROLE, USER, USER_PERMISSION
@@ -115,6 +116,7 @@ NAMED = (
     *ACCESS,
     GROUP,
     VIDEO,
+    API_KEY,
 )
 AUDITED = {table.name: table for table in (EXPORT, CHECK, *NAMED)}
 # Formats of the audit log from which on it states every row of these tables.
@@ -122,10 +124,12 @@ AUDIT_FORMAT_WITH_NAMED = 2
 AUDIT_FORMAT_WITH_ACCESS = 3
 AUDIT_FORMAT_WITH_VIDEOS = 4  # and groups
 AUDIT_FORMAT_WITH_MEANINGS = 5  # what individual permissions allow
-AUDIT_FORMAT = AUDIT_FORMAT_WITH_MEANINGS
+AUDIT_FORMAT_WITH_API_KEYS = 6
+AUDIT_FORMAT = AUDIT_FORMAT_WITH_API_KEYS
 AUDITED_SINCE = {
     **{table.name: 1 for table in (EXPORT, CHECK)},
     **{table.name: AUDIT_FORMAT_WITH_NAMED for table in NAMED},
     **{table.name: AUDIT_FORMAT_WITH_ACCESS for table in ACCESS},
     **{table.name: AUDIT_FORMAT_WITH_VIDEOS for table in (GROUP, VIDEO)},
+    API_KEY.name: AUDIT_FORMAT_WITH_API_KEYS,
 }

@@ -28,7 +28,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models import CatalogueSync, KnowledgeVersion, PersonaVersion, Video
-from heygen_portal.models import Invitation, Membership
+from heygen_portal.models import ApiKey, Invitation, Membership
 from heygen_portal.people.access import logins
 from heygen_portal.people.preferences import languages, time_zones
 from heygen_portal.people.sign_in import personal_logs
@@ -61,7 +61,17 @@ BYTES_PER_CHUNK = 64 * 1024
 YOU, STAFF = "you", "staff"
 # Secrets, and columns that only prove the record.
 HIDDEN_COLUMNS = frozenset(
-    {"password", "sealed", "hash", "previous_hash", "session_hash", "last_key", "post_data", "words_signature"}
+    {
+        "password",
+        "sealed",
+        "signature",
+        "hash",
+        "previous_hash",
+        "session_hash",
+        "last_key",
+        "post_data",
+        "words_signature",
+    }
 )
 
 # Keys in an event's data with statements about rows of other tables.
@@ -362,6 +372,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("sessions", _("Sessions"), _sessions),
     Section("audit_entries", _("Audit log"), _audit_entries),
     Section("admin_log_about_you", _("Changes to your account by administrators"), _admin_log_about),
+    Section("api_keys", _("API keys"), _rows_naming(ApiKey, "owner", "created_by")),
     Section("exports", _("Exports that you made"), _rows_naming(Export, "asked_by")),
     Section("legal_holds", _("Legal holds that you set or released"), _rows_naming(LegalHold, "by", "released_by")),
     Section("erasures", _("Erasures that you asked for"), _rows_naming(Erasure, "by")),

@@ -11,10 +11,12 @@ from django.core.files.base import ContentFile
 from django.db.models import Model
 from django.utils import timezone
 
-from heygen_portal.models import Invitation, Organisation
+from heygen_portal.models import ApiKey, Invitation, Organisation
 from heygen_portal.people.access import roles
+from heygen_portal.people.api_keys import keys
 from heygen_portal.people.invitations import joining
 from heygen_portal.trail import audit_log
+from heygen_portal.trail.change_log import SERVER
 from heygen_portal.trail.models import AuditEntry
 from sessions.models import (
     Erasure,
@@ -28,7 +30,7 @@ from sessions.models import (
     SessionTotal,
     Status,
 )
-from tests.support.factories import PersonaFactory, StreamingSessionFactory, UserFactory, VideoFactory
+from tests.support.factories import ApiKeyFactory, PersonaFactory, StreamingSessionFactory, UserFactory, VideoFactory
 
 ROLES = {
     "u": roles.END_USER,
@@ -82,6 +84,7 @@ class Rows:
                 expires_at=timezone.now() + joining.INVITATION_LIFETIME,
             ),
             audit_log.record(None, AuditEntry.Kind.KEY_SET, "somebody"),
+            self._api_key(other_user),
             Organisation.objects.get(),
             published.avatar.account,
             published.avatar,
@@ -111,6 +114,12 @@ class Rows:
             ),
         ]
         self.models = {row._meta.label_lower: row for row in rows}
+
+    @staticmethod
+    def _api_key(owner: User) -> ApiKey:
+        key = ApiKeyFactory.build(owner=owner, created_by=owner)
+        keys.create(key, SERVER)
+        return key
 
     def of(self, model: str) -> Any:
         """Return the primary key of the row of a model, given as app label and name."""

@@ -15,6 +15,7 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from avatars.models import Avatar, KnowledgeBase, Persona, PersonaContent, PersonaVersion, ProviderAccount, Video, Voice
+from heygen_portal.models import ApiKey
 from heygen_portal.people.access import roles
 from sessions.models import RUNNING, Conversation, EndReason, SessionHead, Status, StreamingSession
 
@@ -119,6 +120,18 @@ class PersonaFactory(DjangoModelFactory[Persona]):
             version = PersonaVersion.objects.create(persona=self, number=self.version, **composed)
             self.current, self.published_at = version, version.saved_at
             self.save(update_fields=["current", "published_at"])
+
+
+class ApiKeyFactory(DjangoModelFactory[ApiKey]):
+    """A key before `people.api_keys.keys.create` gives it a secret. Use `build`."""
+
+    class Meta:
+        model = ApiKey
+
+    name = "CRM sync"
+    scopes = "sessions:start"
+    owner = factory.SubFactory(UserFactory)
+    created_by = factory.SelfAttribute("owner")
 
 
 class VideoFactory(DjangoModelFactory[Video]):

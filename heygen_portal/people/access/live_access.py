@@ -93,6 +93,21 @@ def loss(claim: Claim, more: Condition | None = None) -> Loss | None:
     return found or (more.loss if more and not row[-1] else None)
 
 
+def standing(user_id: int, permissions: Sequence[str]) -> tuple[Loss | None, Mapping[str, bool]]:
+    """Return why a user's account has no access, or None, and which of these permissions it has.
+
+    For callers without a login session. Makes one query.
+    """
+    person = _people([user_id], permissions).get(user_id)
+    if person is None or not person.is_active:
+        return Loss.DEACTIVATED, {}
+    return (Loss.SECOND_FACTOR if _lacks_second_factor(person) else None), person.permissions
+
+
+def _lacks_second_factor(person: _Person) -> bool:
+    return bool(settings.STAFF_NEEDS_SECOND_FACTOR and person.is_staff and not person.has_second_factor)
+
+
 def _people(user_ids: Sequence[int], permissions: Sequence[str]) -> Mapping[int, _Person]:
     return {row[0]: _person(row, permissions) for row in _rows(user_ids, permissions)}
 
@@ -167,9 +182,7 @@ def _loss(claim: Claim, logins: Mapping[str, str], person: _Person | None) -> Lo
         return Loss.SIGNED_OUT
     if not person.permissions[claim.permission] or (claim.is_for_staff and not person.is_staff):
         return Loss.ROLE
-    if settings.STAFF_NEEDS_SECOND_FACTOR and person.is_staff and not person.has_second_factor:
-        return Loss.SECOND_FACTOR
-    return None
+    return Loss.SECOND_FACTOR if _lacks_second_factor(person) else None
 
 
 def _is_signed_in(claim: Claim, login: str | None, person: _Person) -> bool:

@@ -32,6 +32,7 @@ ABILITIES: tuple[tuple[tuple[str, ...], Promise], ...] = (
     (roles.MANAGE_ACCOUNTS, _("Manage provider accounts and their keys")),
     (roles.MANAGE_USERS, _("Manage users, their roles and invitations")),
     (roles.MANAGE_QUOTAS, _("Manage quotas")),
+    (roles.MANAGE_API_KEYS, _("Manage API keys")),
     (roles.MANAGE_ORGANISATION, _("Rename the organisation")),
 )
 

@@ -26,6 +26,7 @@ from django.utils import timezone
 from avatars.models import KnowledgeVersion, Video
 from avatars.videos import orders
 from heygen_portal.people.access import roles
+from heygen_portal.people.api_keys import keys as api_keys
 from heygen_portal.providers.contract.provider import (
     ProviderUnreachable,
     SessionRecord,
@@ -58,7 +59,14 @@ from sessions.timeline import page_clock
 from tests.sessions import reports
 from tests.sessions.tampering import live_session
 from tests.support.databases import BOTH
-from tests.support.factories import AvatarFactory, PersonaFactory, UserFactory, VideoFactory, VoiceFactory
+from tests.support.factories import (
+    ApiKeyFactory,
+    AvatarFactory,
+    PersonaFactory,
+    UserFactory,
+    VideoFactory,
+    VoiceFactory,
+)
 
 # Models that the record does not cover, with the reason.
 NOT_SHOWN = {
@@ -75,6 +83,7 @@ NOT_SHOWN = {
     "preferredlanguage": "the language of a person's mails",
     "preferredtimezone": "the time zone in which a person reads times",
     "permission": "Django's list of permissions; statements of individual permissions say what it calls them",
+    "idempotentrequest": "answers to requests of programs, kept for a day",
     "cataloguesync": "how far a sync has come",
     "personacheck": "the results of nightly checks; hiding a persona is an audit entry",
 }
@@ -131,6 +140,7 @@ TABLE_OF = {
     "persona_groups": "persona_group",
     "quota": "quota",
     "organisation": "organisation",
+    "apikey": "api_key",
 }
 APPS = ("avatar_sessions", "heygen_portal", "avatars", "auth")
 
@@ -222,6 +232,7 @@ def build_world() -> World:
         audit_log.record_by(staff.pk, "192.0.2.7", AuditEntry.Kind.KEY_SET, f"Account {number}", old="a")
     for _ in range(2):
         make_video(staff)
+        make_api_key(staff)
     for session in (one, two):
         record = list_export.request_export(
             staff.pk, "192.0.2.7", Export.What.RECORD, Export.Format.JSON, session=session
@@ -248,6 +259,12 @@ def make_video(staff: Any) -> None:
     orders._update(video, **orders._status_change(Video.Status.READY, ready_at=timezone.now(), **details))
     assert orders.fetch(video, Actor(staff.pk))
     orders._update(video, **orders._status_change(Video.Status.READY, file=f"videos/{video.pk}.mp4"))
+
+
+def make_api_key(staff: Any) -> None:
+    key = ApiKeyFactory.build(owner=staff, created_by=staff, expires_at=timezone.now() + timedelta(days=30))
+    api_keys.create(key, Actor(staff.pk))
+    assert api_keys.replace(key, Actor(staff.pk))
 
 
 def send_text(session: StreamingSession, text: str, failure: str = "") -> None:
