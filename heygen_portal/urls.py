@@ -29,6 +29,7 @@ urlpatterns = [
     moved("avatar_sessions/allowance/", "avatar_sessions/quota/"),
     moved("avatar_sessions/queueplace/", "avatar_sessions/queueentry/"),
     moved("avatar_sessions/streamingsession/said/", "avatar_sessions/streamingsession/search/"),
+    path("api/v1/", include("heygen_portal.api.urls")),
     path("admin/", admin.site.urls),
     path("", include("avatars.urls")),
     path("", include("sessions.urls")),

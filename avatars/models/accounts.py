@@ -285,9 +285,14 @@ class ProviderAccount(SpeechRetention):
         return self.capabilities if self.kind in KINDS else None
 
     @property
+    def is_emulated(self) -> bool:
+        """Whether its provider is the emulator of the settings, which costs nothing."""
+        return bool(settings.EMULATOR_URL and self.base_url == settings.EMULATOR_URL)
+
+    @property
     def is_tried_nightly(self) -> bool:
         """Return whether the account's personas are tried with a session every night."""
-        is_free = self.is_sandbox or bool(settings.EMULATOR_URL and self.base_url == settings.EMULATOR_URL)
+        is_free = self.is_sandbox or self.is_emulated
         return self.nightly_check == self.NightlyCheck.ALWAYS or (
             self.nightly_check == self.NightlyCheck.FREE and is_free
         )

@@ -38,9 +38,14 @@ def spawn(work: Coroutine[Any, Any, None] | asyncio.Future[None]) -> asyncio.Fut
     Keep a reference, because the event loop holds only a weak one.
     """
     task = asyncio.ensure_future(work)
+    keep(task)
+    return task
+
+
+def keep(task: asyncio.Future[Any]) -> None:
+    """Keep a reference to a task until it is done, and let `finish` wait for it."""
     _running.add(task)
     task.add_done_callback(_running.discard)
-    return task
 
 
 class _Outbox:

@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 from typing import Any
@@ -80,6 +81,10 @@ BUDGETS: Mapping[str, Mapping[str, str]] = {
     "password_mail": {"address": "30/hour", "recipient": "5/hour"},
     "invite": {"person": "60/minute; 300/hour", "address": "120/minute; 600/hour", "recipient": "5/hour"},
     "accept_invitation": {"address": "60/minute"},
+    # Requests to the REST API. Each key has its own rate; this one is only the default.
+    "api": {"key": "120/minute", "address": "12000/minute"},
+    # Requests without a valid key.
+    "api_refused": {"address": "120/minute; 2000/hour"},
 }
 """Rates by budget and scope. The setting `BUDGETS` overrides entries."""
 
@@ -113,6 +118,41 @@ async def spend(name: str, *, cost: int = 1, **who: object) -> None:
     if not _take_prepaid(name, cost, who):
         # The synchronous client in a thread, because an asyncio client is bound to one event loop.
         await asyncio.get_running_loop().run_in_executor(_threads, lambda: _spend_all(name, cost, who))
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What is left of a budget after a request: so many units until the window has passed."""
+
+    limit: int
+    left: int
+    window_seconds: int
+    reset_seconds: int
+
+
+async def spend_at_rate(name: str, rate: str, **who: object) -> Allowance:
+    """Take one unit from a budget whose rate is set for each caller, and return what is left.
+
+    `who` is a single scope and its value. Raises TooManyRequests.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_threads, lambda: _spend_at_rate(name, rate, who))
+
+
+def _spend_at_rate(name: str, rate_text: str, who: Mapping[str, object]) -> Allowance:
+    ((scope, value),) = _scoped_values(name, who)
+    (rate,) = _parse(rate_text, settings.BUDGET_FACTOR)
+    key = rate.key_for(name, scope, value)
+    _spend_one(name, rate, key, 1)
+    left, reset_seconds = rate.amount - 1, float(rate.get_expiry())
+    if storage := _storage():
+        try:
+            before, before_ends, current, current_ends = storage.get_sliding_window(key, rate.get_expiry())
+        except RedisError:
+            _pause_redis()
+        else:
+            left = rate.amount - current - int(before * before_ends / rate.get_expiry())
+            reset_seconds = current_ends - rate.get_expiry() if current_ends > rate.get_expiry() else current_ends
+    return Allowance(rate.amount, max(0, left), rate.get_expiry(), max(1, ceil(reset_seconds)))
 
 
 def spend_sync(name: str, *, cost: int = 1, **who: object) -> None:

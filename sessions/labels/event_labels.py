@@ -77,6 +77,8 @@ TITLES: dict[str, Words] = {
     EventKind.TAB_RETURNED: _("Tab reopened"),
     EventKind.LAST_TAB_LEFT: _("Last tab closed"),
     EventKind.PERSON_LEFT_ROOM: _("Room empty"),
+    EventKind.PROGRAM_JOINED: _("Started by a program"),
+    EventKind.PROGRAM_READY: _("Program reports that the avatar can be seen or heard"),
     EventKind.AVATAR_TALKING_MESSAGE: _("Avatar line"),
     EventKind.USER_TALKING_MESSAGE: _("User line"),
     EventKind.MONITOR_OPENED: _("Connected to the provider’s socket"),

@@ -32,6 +32,8 @@ class EventKind(StrEnum):
     TAB_RETURNED = "tab_returned"
     LAST_TAB_LEFT = "last_tab_left"
     PERSON_LEFT_ROOM = "person_left_room"
+    PROGRAM_JOINED = "program_joined"
+    PROGRAM_READY = "program_ready"
     WITHOUT_PICTURE = "without_picture"
     REPORTS_DROPPED = "reports_dropped"
     MONITOR_OPENED = "monitor_opened"

@@ -79,6 +79,8 @@ def addresses() -> dict[str, set[str]]:
         for pattern in resolver.url_patterns:
             here = names | set(pattern.pattern.regex.groupindex)
             path = route + str(pattern.pattern)
+            if path == "api/v1/":
+                continue  # with a key only: test_api_matrix.py
             if isinstance(pattern, URLResolver):
                 space = f"{spaces}{pattern.namespace}:" if pattern.namespace else spaces
                 walk(pattern, path, space, here)

@@ -45,7 +45,7 @@ RULES: Mapping[Scope, Rule] = {
     Scope.PERSONAS_READ: Rule((Permission.START_SESSION,), _("List published personas")),
     Scope.SESSIONS_START: Rule((Permission.START_SESSION,), _("Start conversations, send texts and stop them")),
     Scope.SESSIONS_READ: Rule(
-        (Permission.START_SESSION,), _("State, times and cost of the owner’s sessions, without transcripts")
+        (Permission.START_SESSION,), _("State and times of the owner’s sessions, without transcripts")
     ),
     Scope.SESSIONS_TRANSCRIPT: Rule((Permission.START_SESSION,), _("Transcripts of the owner’s sessions")),
     Scope.RECORDS_READ: Rule(

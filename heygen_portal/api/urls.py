@@ -1,0 +1,4 @@
+from heygen_portal.api import assembly
+
+app_name = "api"
+urlpatterns = assembly.urlpatterns()
