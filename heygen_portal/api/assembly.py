@@ -18,14 +18,15 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.parser import Parser
 
-from avatars.api import personas
+from avatars.api import knowledge, personas, videos
+from heygen_portal.api import people
 from heygen_portal.rest import problems
 from heygen_portal.rest.operations import Operations
 from heygen_portal.rest.problems import Problem
 from heygen_portal.runtime.budgets import TooManyRequests
 from sessions import errors
 from sessions.actions.start_by_program import StartFailed
-from sessions.api import history, refusals, running
+from sessions.api import history, records, refusals, running
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,12 @@ SUBJECTS: tuple[Operations, ...] = (
     personas.operations,
     running.operations,
     history.operations,
+    records.costs,
+    records.quota,
+    records.exports,
+    people.operations,
+    knowledge.operations,
+    videos.operations,
 )
 
 

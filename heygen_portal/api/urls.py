@@ -1,4 +1,10 @@
-from heygen_portal.api import assembly
+from django.urls import path
+
+from heygen_portal.api import assembly, reference
 
 app_name = "api"
-urlpatterns = assembly.urlpatterns()
+urlpatterns = [
+    path("openapi.json", reference.schema, name="openapi"),
+    path("docs", reference.page, name="reference"),
+    *assembly.urlpatterns(),
+]

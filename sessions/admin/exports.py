@@ -30,18 +30,10 @@ from sessions import tasks
 from sessions.actions import staff_reasons
 from sessions.exports import filters as export_filters
 from sessions.exports import list_export, session_export
+from sessions.exports.delivery import CONTENT_TYPES, chunks
 from sessions.models import Export, StreamingSession
 
 What, Format, State = Export.What, Export.Format, Export.State
-CONTENT_TYPES = {
-    Format.CSV: "text/csv; charset=utf-8",
-    Format.CSV_SEMICOLONS: "text/csv; charset=utf-8",
-    Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    Format.JSONL: "application/jsonl; charset=utf-8",
-    Format.JSON: "application/json",
-    Format.VTT: "text/vtt; charset=utf-8",
-}
-CHUNK_BYTES = 64 * 1024
 ZONES = _("Times are in your time zone; in JSON formats, in UTC.")
 
 
@@ -243,7 +235,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
             raise Http404  # also for another user's file
         if not sudo.is_confirmed(request):
             return sudo.ask(request, return_to=reverse("admin:avatar_sessions_export_change", args=[export.pk]))
-        response = _file_response(export, iterate_in_thread(_chunks(export)))
+        response = _file_response(export, iterate_in_thread(chunks(export)))
         response["Content-Length"] = str(export.path.stat().st_size)
         return response
 
@@ -251,9 +243,3 @@ class ExportAdmin(ReadOnly, ModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         return get_object_or_404(Export, pk=export_id)
-
-
-def _chunks(export: Export) -> Iterator[bytes]:
-    with export.path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk

@@ -88,10 +88,12 @@ def request_export(
     reason: str = "",
     filters: Mapping[str, str] | None = None,
     session: StreamingSession | None = None,
+    as_file: bool = False,
 ) -> Export:
     """Record an export.
 
-    Its state is `sent` if it can be streamed, or `waiting` if the worker must write a file.
+    Its state is `sent` if it can be streamed, or `waiting` if the worker must write a file: with `as_file`, it always
+    does.
 
     The export of one session is stated in that session's record, that of a list in the audit log.
     Raises UnknownFilter and TooManyRows.
@@ -106,7 +108,7 @@ def request_export(
         session=session,
         state=State.SENT,
     )
-    if session is None and _rows(export)[: MAX_STREAMED_ROWS + 1].count() > MAX_STREAMED_ROWS:
+    if session is None and (as_file or _rows(export)[: MAX_STREAMED_ROWS + 1].count() > MAX_STREAMED_ROWS):
         export.state = State.WAITING
         if format == Format.XLSX and _rows(export)[: MAX_XLSX_ROWS + 1].count() > MAX_XLSX_ROWS:
             raise TooManyRows
