@@ -18,9 +18,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from avatars.models import Avatar, KnowledgeBase, Persona, ProviderAccount, Video, Voice
-from heygen_portal.models import Invitation, Organisation
+from heygen_portal.models import ApiKey, Invitation, Organisation
 from heygen_portal.people.access import roles
+from heygen_portal.people.api_keys import keys
 from heygen_portal.trail import audit_log
+from heygen_portal.trail.change_log import SERVER
 from heygen_portal.trail.models import AuditEntry
 from sessions.costs import ledger
 from sessions.models import (
@@ -80,6 +82,7 @@ FACTORIES: dict[type[Model], Callable[[], Any]] = {
     Group: lambda: Group.objects.create(name=uuid4().hex),
     AuditEntry: lambda: audit_log.record_by(person().pk, None, AuditEntry.Kind.PASSWORD_SET, "somebody"),
     Invitation: invitation,
+    ApiKey: lambda: keys.create(factories.ApiKeyFactory.build(owner=(owner := person()), created_by=owner), SERVER),
     Organisation: lambda: Organisation.objects.create(name=uuid4().hex),
     Avatar: factories.AvatarFactory.create,
     Voice: factories.VoiceFactory.create,
