@@ -160,15 +160,32 @@ def _pack_media(path: Path) -> None:
     def without_exports(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         return None if Path(member.name).parts[:1] == (EXPORTS,) else member
 
-    with tarfile.open(path, "w") as archive:
+    with tarfile.open(path, "w", dereference=True) as archive:  # what a link leads to, which another machine lacks
         if settings.MEDIA_ROOT.exists():
             archive.add(settings.MEDIA_ROOT, arcname="", filter=without_exports)
 
 
 def _unpack_media(path: Path) -> None:
-    settings.MEDIA_ROOT.mkdir(parents=True, exist_ok=True)
+    """Write the files of an archive. Links and names that lead out of the folder are refused.
+
+    Not `extractall`: Python before 3.11.4, which Debian 12 has, would follow them.
+    """
+    root = settings.MEDIA_ROOT.resolve()
+    root.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path) as archive:
-        archive.extractall(settings.MEDIA_ROOT, filter="data")
+        for member in archive:
+            target = (root / member.name).resolve()
+            if not target.is_relative_to(root) or not (member.isdir() or member.isreg()):
+                raise BackupError(f"The backup's media files contain {member.name!r}, which is no file of the folder.")
+            if member.isdir():
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            content = archive.extractfile(member)
+            assert content is not None  # a regular file
+            with content, target.open("wb") as file:
+                shutil.copyfileobj(content, file)
+            target.chmod(member.mode & 0o777)
 
 
 # Keys and anchors

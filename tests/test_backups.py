@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import tarfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from io import StringIO
@@ -245,6 +246,32 @@ def test_a_restore_refuses_what_it_cannot_do_completely(
         assert connection.introspection.table_names() == []
         call_command("restore", str(data), str(keys), stdout=StringIO())
         assert_refused(data, keys, "The database is not empty")
+
+
+def test_media_files_behind_links_are_restored(portal: Path, tmp_path: Path, settings: Any) -> None:
+    elsewhere = tmp_path / "another-disk.mp4"
+    elsewhere.write_text("a video")
+    (portal / "videos").mkdir()
+    (portal / "videos" / "1.mp4").symlink_to(elsewhere)
+    data, keys = back_up(tmp_path)
+    elsewhere.unlink()
+    settings.MEDIA_ROOT = tmp_path / "restored-media"
+    with empty_database(tmp_path) as url, on_postgres.as_default(url):
+        call_command("restore", str(data), str(keys), stdout=StringIO())
+    assert (settings.MEDIA_ROOT / "videos" / "1.mp4").read_text() == "a video"
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.SYMTYPE])
+def test_media_files_outside_the_folder_are_refused(kind: bytes, tmp_path: Path, settings: Any) -> None:
+    archive = tmp_path / "media.tar"
+    with tarfile.open(archive, "w") as made:
+        member = tarfile.TarInfo("../secrets" if kind == tarfile.REGTYPE else "link")
+        member.type, member.linkname = kind, "/etc"
+        made.addfile(member)
+    settings.MEDIA_ROOT = tmp_path / "media"
+    with pytest.raises(backups.BackupError, match="no file of the folder"):
+        backups._unpack_media(archive)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["media", "media.tar"]
 
 
 def test_a_restore_keeps_an_anchors_file_that_knows_more(tmp_path: Path, portal: Path, settings: Any) -> None:

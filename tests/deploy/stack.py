@@ -16,9 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
 
@@ -33,6 +35,7 @@ from tests.support import compose, servers
 from tests.support.proxy import Network, Proxy, proxy
 
 VALKEY_PORT, LIVEKIT_PORT, EMULATOR_PORT, WEB_PORT = 6379, 7880, 8010, 8000
+VOLUMES = ("/data", "/anchors", "/backups/data", "/backups/keys", "/restore")
 START_TIMEOUT_S = 120.0
 COMMAND_TIMEOUT_S = 300.0
 
@@ -62,6 +65,22 @@ class Stack:
             self.give(made)
         return made
 
+    def begin_anew(self) -> Path:
+        """Take an empty database, empty volumes and, from now on, no keys.
+
+        Return the folder with the former volumes.
+        """
+        with psycopg.connect(self.database_url, autocommit=True) as server:
+            server.execute("CREATE DATABASE restored")
+        url, self.database_url = self.database_url, self.database_url.rpartition("/")[0] + "/restored"
+        secret = self.folder / "secrets" / "database_url"
+        secret.write_text(secret.read_text().replace(url.partition("@")[2], self.database_url.partition("@")[2]))
+        for name in ("django_secret_key", "field_encryption_key"):
+            key = self.folder / "secrets" / name
+            key.chmod(0o644)
+            key.write_text("")
+        return (self.folder / "mounts").rename(self.folder / "former-mounts")
+
     def give(self, path: Path) -> None:
         """Make the ordinary user the owner."""
         if self.as_user:
@@ -69,7 +88,7 @@ class Stack:
 
     def translate(self, text: str, process: str, address: str) -> str:
         """Replace the paths and addresses of the containers by those of this machine."""
-        shared = {path: str(self.mount(path)) for path in ("/data", "/anchors", "/backups/data", "/backups/keys")}
+        shared = {path: str(self.mount(path)) for path in VOLUMES}
         places = {
             "/run/secrets": str(self.folder / "secrets"),
             "/etc/caddy/Caddyfile": str(ROOT / "deploy" / "Caddyfile"),
@@ -137,9 +156,10 @@ class Stack:
         service = self.service(name, file)
         return {**service, "environment": {**own, **demo, "ALLOWED_HOSTS": hosts}}
 
-    def run(self, name: str, file: str = "compose.yaml") -> str:
-        """Run a service that ends by itself and return its output."""
-        command = self.command(self.portal(name, file), name, LOOPBACK)
+    def run(self, name: str, file: str = "compose.yaml", command: Sequence[str] = ()) -> str:
+        """Run a service that ends by itself, or another command in it, and return its output."""
+        service = self.portal(name, file)
+        command = self.command({**service, "command": command or service["command"]}, name, LOOPBACK)
         ran = subprocess.run(
             command,
             cwd=self.folder / "image" / "app",
@@ -176,7 +196,7 @@ def _interpreter(as_user: Sequence[str]) -> Path:
 @contextmanager
 def running() -> Iterator[tuple[Stack, dict[str, Child]]]:
     """Build the image and start every service. Yield them with the processes by name."""
-    with servers.folder() as folder, servers.postgres() as database_url, ExitStack() as stack:
+    with servers.folder() as folder, servers.postgres(*_database_settings()) as database_url, ExitStack() as stack:
         folder.chmod(0o755)
         made = Stack(folder, Network(), database_url, ordinary_user())
         image.build(folder / "image", _interpreter(made.as_user))
@@ -239,6 +259,12 @@ def _succeeds(command: Sequence[str]) -> bool:
 
 def _load(stack: Stack, variables: Mapping[str, str]) -> None:
     stack.files = {name: compose.load(name, variables) for name in ("compose.yaml", "compose.demo.yaml")}
+
+
+def _database_settings() -> list[str]:
+    """Return the settings of compose's PostgreSQL, as NAME=VALUE."""
+    words = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["postgres"]["command"]
+    return [after for word, after in pairwise(words) if word == "-c"]
 
 
 def _make_secrets(stack: Stack) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from tests.support.browsing import ALLOW_SOUND, browser
 from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [pytest.mark.proof, pytest.mark.browser, pytest.mark.media]
+
+QUESTION = "¿Cuál es el horario?"
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ async def test_a_conversation_passes_the_proxy(stack: tuple[Stack, dict[str, Chi
             return bool(await page.evaluate(frames) > 5)
 
         await until(has_moving_video)
-        await page.fill("#text", "¿Cuál es el horario?")
+        await page.fill("#text", QUESTION)
         await page.press("#text", "Enter")
         lines = page.locator(".line:not(.line--you) .line__text")
         await expect(lines).to_have_count(2)  # after the greeting
@@ -96,3 +99,31 @@ def test_processes_run_without_privileges(stack: tuple[Stack, dict[str, Child]])
             assert (int(uid[1]) > 0, int(capabilities[1], 16), locked[1]) == (True, 0, "1"), name
     assert not (made.folder / "image" / "app" / "heygen_portal" / "emulator").exists()
     assert LOOPBACK not in {made.network.address(name) for name in children}
+
+
+SPOKEN = """
+from sessions.models import StreamingSession, Utterance
+for row in StreamingSession.objects.all():
+    print(row.status, row.end_reason)
+for line in Utterance.objects.filter(by="text"):
+    print(line.text)
+"""
+
+
+def test_the_backup_is_restored_by_the_documented_commands(stack: tuple[Stack, dict[str, Child]]) -> None:
+    """It needs neither the former database nor the former volumes and keys."""
+    made, children = stack
+    for name, child in children.items():
+        if name.rpartition("-")[0] in ("web", "limits", "worker", "beat", "monitor", "backup"):
+            child.stop()
+    newest = made.run("backup", command=["python", "manage.py", "backup", "/backups/data/new", "/backups/keys/new"])
+    assert newest
+    former = made.begin_anew()
+    for kind in ("data", "keys"):
+        shutil.copytree(former / "backups" / kind / "new", made.mount("/restore") / kind)
+    made.give(made.mount("/restore"))
+    made.run("worker", command=["python", "manage.py", "restore", "/restore/data", "/restore/keys"])
+    made.run("migrate")
+    assert "No faults found." in made.run("worker", command=["python", "manage.py", "verify_history"])
+    spoken = made.run("worker", command=["python", "manage.py", "shell", "-v0", "-c", SPOKEN])
+    assert spoken.splitlines() == ["ended user_stopped", QUESTION]
