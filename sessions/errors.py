@@ -78,6 +78,11 @@ class SessionRunning(SessionError):
     words = _("You already have another conversation open.")
 
 
+class ConsentNeeded(SessionError):
+    code = "consent_needed"
+    words = _("Read the notice and accept it before you start.")
+
+
 class NotReleased(SessionError):
     code = "not_released"
     words = _("Your other conversation is still closing. Try again in a moment.")

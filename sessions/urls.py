@@ -7,6 +7,7 @@ app_name = "sessions"
 urlpatterns = [
     path("personas/<slug:slug>/", views.room, name="room"),
     path("personas/<slug:slug>/trial/", views.trial, name="trial"),
+    path("personas/<slug:slug>/withdraw", views.withdraw_consent, name="withdraw_consent"),
     path("sessions/<uuid:session_id>/leave", views.leave, name="leave"),
     path("webhooks/livekit/", livekit_webhook.receive_event, name="livekit_webhook"),
     path("check/", device_check.check, name="check"),

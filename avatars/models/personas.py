@@ -204,6 +204,16 @@ class Persona(PersonaContent):
         verbose_name=_("restricted to"),
         help_text=_("Empty: all users who may talk. Takes effect when you save, also for the published version."),
     )
+    # Not versioned: a change takes effect at once.
+    requires_consent = models.BooleanField(
+        _("consent required"),
+        default=False,
+        db_default=False,
+        help_text=_(
+            "Users accept the notice before they talk with this persona. Takes effect when you save, also for the "
+            "published version."
+        ),
+    )
     status = ChoiceField(_("status"), max_length=10, choices=Status, default=Status.DRAFT, editable=False)
     # The version in the columns and its number: the published one or, of a draft, the newest.
     current = models.ForeignKey("PersonaVersion", models.RESTRICT, null=True, editable=False, related_name="+")

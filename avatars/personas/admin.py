@@ -38,6 +38,8 @@ from heygen_portal.trail.models import AuditEntry
 VOICE_FIELDS = ("voice", "voice_rate", "voice_emotion", "voice_stability", "voice_similarity_boost", "voice_style")
 LISTENING_FIELDS = ("knowledge_base", "is_improvising", "is_voice_enabled", "interactivity", "breaks_silence")
 LABELS = {_("published"): "success", _("draft"): "warning", _("hidden"): "danger"}
+# Columns that are not versioned and take effect when saved.
+UNVERSIONED_COLUMNS = ("slug", "requires_consent")
 STATE_BEFORE_SAVE = "persona_before"  # attribute of a request, from save_model to save_related
 
 
@@ -62,7 +64,10 @@ class PersonaAdmin(ModelAdmin):
     readonly_fields = ("state", "versions_shown", "missing", "last_check")
     fieldsets = (
         (None, {"fields": ("state", "versions_shown", "missing", "last_check")}),
-        (_("Publication"), {"fields": ("name", "slug", "role", "summary", "language", "greeting", "groups")}),
+        (
+            _("Publication"),
+            {"fields": ("name", "slug", "role", "summary", "language", "greeting", "groups", "requires_consent")},
+        ),
         (_("Video and voice"), {"fields": ("avatar", "quality", *VOICE_FIELDS)}),
         (_("Knowledge and listening"), {"fields": LISTENING_FIELDS}),
         (_("Limits"), {"fields": ("duration_limit", "idle_timeout", "speech_days")}),
@@ -137,8 +142,8 @@ class PersonaAdmin(ModelAdmin):
         vars(request)[STATE_BEFORE_SAVE] = None
         if change:
             before = Persona.objects.select_for_update().get(pk=obj.pk)
-            vars(request)[STATE_BEFORE_SAVE] = before.slug, _groups(before), versions.group_rows(before)
-            Persona.objects.filter(pk=obj.pk).update(slug=obj.slug)
+            vars(request)[STATE_BEFORE_SAVE] = before, _groups(before), versions.group_rows(before)
+            Persona.objects.filter(pk=obj.pk).update(**{name: getattr(obj, name) for name in UNVERSIONED_COLUMNS})
         last = versions.newest(obj) if change else None
         if last is None or versions.differences(last, obj):
             version = versions.save_version(obj, request.user.pk)
@@ -149,13 +154,12 @@ class PersonaAdmin(ModelAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         persona = form.instance
-        slug, groups, rows = vars(request)[STATE_BEFORE_SAVE] or (persona.slug, [], [])
-        pairs = {"slug": [slug, persona.slug], "groups": [groups, _groups(persona)]}
-        changes = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-        stated = statements.merged(
-            statements.state(PERSONA, persona, "slug") if "slug" in changes else {},
-            versions.groups_changed(rows, persona),
-        )
+        before, groups_before, rows = vars(request)[STATE_BEFORE_SAVE] or (persona, [], [])
+        changes, groups = change_log.diff(before, persona, UNVERSIONED_COLUMNS), _groups(persona)
+        stated = statements.state(PERSONA, persona, *changes) if changes else {}
+        if groups != groups_before:
+            changes["groups"] = [groups_before, groups]
+        stated = statements.merged(stated, versions.groups_changed(rows, persona))
         change_log.record(Actor.of(request), AuditEntry.Kind.PERSONA_CHANGED, persona, changes, stated)
 
     def delete_model(self, request: HttpRequest, obj: Persona) -> None:

@@ -16,7 +16,7 @@ from avatars.personas.concurrent_edits import ConcurrentEditForm
 from heygen_portal.providers import KINDS
 
 # Fields that are not versioned and take effect when saved.
-UNVERSIONED_FIELDS = {"slug", "groups"}
+UNVERSIONED_FIELDS = {"slug", "groups", "requires_consent"}
 
 
 # Labels of the providers' emotions. Others are shown as stored.
@@ -92,7 +92,11 @@ class PersonaForm(ConcurrentEditForm):
         return cleaned
 
     def merge_stored_values(self, stored: Any, cleaned: dict[str, Any]) -> None:
-        stored_values = {"slug": stored.slug, "groups": stored.groups.all()}
+        stored_values = {
+            "slug": stored.slug,
+            "groups": stored.groups.all(),
+            "requires_consent": stored.requires_consent,
+        }
         cleaned |= {name: stored_values[name] for name in UNVERSIONED_FIELDS & cleaned.keys() - set(self.changed_data)}
 
 

@@ -1,4 +1,4 @@
-"""Admin of users, roles, the organisation and the audit log.
+"""Admin of users, roles and the audit log.
 
 Users are deactivated, never deleted.
 """
@@ -30,15 +30,12 @@ from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.permission_labels import PermissionsField
 from heygen_portal.console.roles_field import RolesField
 from heygen_portal.console.widgets import NoDelete, ReadOnly, confirm_dialog, object_or_404, redirect_to_change_page
-from heygen_portal.models import Organisation
-from heygen_portal.models.organisation import ORGANISATION
 from heygen_portal.people import closing
 from heygen_portal.people.access import role_texts, roles, sudo
 from heygen_portal.people.access.roles import STAFF_GROUPS
 from heygen_portal.people.invitations import inviting
 from heygen_portal.people.mail import security_mail
-from heygen_portal.trail import audit_labels, audit_log, change_log, statements, user_rows
-from heygen_portal.trail.change_log import Actor
+from heygen_portal.trail import audit_labels, audit_log, user_rows
 from heygen_portal.trail.models import AuditEntry
 
 # allauth's own pages change its data, and the environment configures single sign-on.
@@ -201,25 +198,6 @@ class GroupAdmin(ReadOnly, ModelAdmin):
         rows = group.permissions.values_list("content_type__app_label", "codename")
         allowed = role_texts.abilities({f"{app}.{codename}" for app, codename in rows})
         return format_html_join(mark_safe("<br>"), "{}", ((words,) for words in allowed)) or "–"
-
-
-@admin.register(Organisation)
-class OrganisationAdmin(NoDelete, ModelAdmin):
-    """The only organisation. Administrators can rename it."""
-
-    list_display = ("name", "created_at")
-    fields = ("name", "created_at")
-    readonly_fields = ("created_at",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def save_model(self, request: HttpRequest, obj: Organisation, form: ModelForm[Organisation], change: bool) -> None:
-        stored = Organisation.objects.select_for_update().filter(pk=obj.pk).first()
-        super().save_model(request, obj, form, change)
-        changes = change_log.diff(stored, obj, change_log.editable_columns(Organisation))
-        stated = statements.changed(ORGANISATION, stored, obj)
-        change_log.record(Actor.of(request), AuditEntry.Kind.ORGANISATION_CHANGED, obj, changes, stated)
 
 
 @admin.register(AuditEntry)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     AnyPaginator = Paginator[Any]
     AnyTextField = models.TextField[Any, Any]
     AnyCharField = models.CharField[Any, Any]
+    AnyURLField = models.URLField[Any, Any]
     StrCharField = models.CharField[str | Combinable, str]
     StrTextField = models.TextField[str | Combinable, str]
 else:
@@ -26,6 +27,7 @@ else:
     AnyPaginator = Paginator
     AnyTextField = StrTextField = models.TextField
     AnyCharField = StrCharField = models.CharField
+    AnyURLField = models.URLField
 
 
 def name_of_field(model: type[models.Model], name: str) -> str:

@@ -89,6 +89,12 @@ def known_identifiers(session_id: UUID, values: Iterable[str]) -> set[str]:
     return {*tasks.values_list("provider_task_id", flat=True), *(own & wanted)}
 
 
+def running_with(user_id: int, persona_id: int) -> list[UUID]:
+    """Return the IDs of a user's running sessions with a persona."""
+    rows = StreamingSession.objects.filter(user_id=user_id, persona_id=persona_id, status__in=RUNNING)
+    return list(rows.values_list("pk", flat=True))
+
+
 def transcript(session_id: UUID) -> list[Utterance]:
     """Return the lines of one session in order, each with its standing."""
     return line_standing.for_reading(list(Utterance.objects.filter(session_id=session_id)))

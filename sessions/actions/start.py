@@ -178,7 +178,7 @@ class StartAttempt:
         """End them and wait for the provider's confirmation.
 
         Return False if the attempt was given up meanwhile. The person's slot is held for that long. Raises
-        NotReleased, NotFound, TimeIsUp, QuotaUsed.
+        NotReleased, NotFound, ConsentNeeded, TimeIsUp, QuotaUsed.
         """
         give_up_at = clock.now() + RELEASE_TIMEOUT
         persona, blocking = await in_thread(self._find_blocking_sessions)()
@@ -212,12 +212,13 @@ class StartAttempt:
     def _find_blocking_sessions(self) -> tuple[Persona, list[StreamingSession]]:
         """Return the persona and the sessions to end first.
 
-        Raises TimeIsUp, QuotaUsed before any of them is ended.
+        Raises ConsentNeeded, TimeIsUp, QuotaUsed before any of them is ended.
         """
         persona = slots.find_persona(self.persona_slug, self.user_id, self.request.purpose)
         blocking = slots.blocking_sessions(self.user_id, persona, self.request)
         if self.request.is_taking_over:
             self.request = slots.as_renewal(self.user_id, persona, self.request, blocking)
+        slots.require_consent(self.user_id, persona, self.request)
         slots.limits_of(self.user_id, persona, self.request)
         return persona, blocking
 

@@ -23,6 +23,7 @@ from heygen_portal.runtime import budgets, client_address
 from sessions import errors
 from sessions.actions import staff_reasons
 from sessions.audit import inspection
+from sessions.capacity import consent
 from sessions.integrity import verification
 from sessions.labels import event_labels, remedy_texts
 from sessions.lifecycle import end_evidence, line_standing
@@ -81,6 +82,7 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         "session": session,
         "timeline": timeline,
         "evidence": end_evidence.describe(session.end_evidence),
+        "consent": consent.of_session(session),
         "fault": verification.first_fault_of(session.pk),
         "last_hash": last_hash,
         "remedy": remedy_texts.remedy(session.end_reason, session.end_evidence),

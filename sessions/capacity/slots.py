@@ -23,7 +23,7 @@ from heygen_portal.people.access import roles
 from heygen_portal.people.access.live_access import Loss
 from heygen_portal.postgresql import clock
 from sessions import errors
-from sessions.capacity import claims, queue, quotas
+from sessions.capacity import claims, consent, queue, quotas
 from sessions.capacity.queue import TabAddress
 from sessions.lifecycle import end_evidence, transitions
 from sessions.lifecycle.transitions import SessionLimits
@@ -39,7 +39,8 @@ class StartRequest:
     """A request to start a session.
 
     `claimed_reason` is why the conversation moves to a new session, according to the page. `took_over` are sessions
-    of the same conversation that are ended for this one: their time counts.
+    of the same conversation that are ended for this one: their time counts. `accepts` is the fingerprint of the notice
+    that the person has accepted with this start.
     """
 
     quality: str = ""
@@ -49,6 +50,7 @@ class StartRequest:
     claimed_reason: EndReason = EndReason.NO_PICTURE
     took_over: frozenset[UUID] = frozenset()
     purpose: Purpose = Purpose.TALK
+    accepts: str = ""
 
     @property
     def is_plain(self) -> bool:
@@ -74,7 +76,7 @@ def find_persona(slug: str, user_id: int, purpose: Purpose = Purpose.TALK) -> Pe
         Purpose.TALK: Persona.objects.open_to(user_id),
         Purpose.TRIAL: Persona.objects.all(),
         Purpose.CHECK: Persona.objects.filter(status=Persona.Status.PUBLISHED),
-    }[purpose].select_related("avatar__account", "voice", "knowledge_base", "current")
+    }[purpose].select_related("avatar__account", "voice", "knowledge_base", "current", "organisation")
     persona = personas.filter(slug=slug).first()
     if persona is None or persona.avatar.account.known_capabilities is None:
         raise errors.NotFound
@@ -87,7 +89,7 @@ def open_session(
     """Take a slot and store the session, before the provider is called.
 
     Raises NotFound for an unpublished persona or another user's conversation, SessionRunning if the user has a running
-    session, TimeIsUp, QuotaUsed, SpendCap, and NoFreeSlot if no slot is free or other people wait. With
+    session, ConsentNeeded, TimeIsUp, QuotaUsed, SpendCap, and NoFreeSlot if no slot is free or other people wait. With
     `checks_access`, raises AccessEnded if the user may not start sessions at the moment when the slot is taken.
     """
     persona = find_persona(persona_slug, user_id, request.purpose)
@@ -103,6 +105,7 @@ def open_session(
             facts = _start_facts(account.pk, user_id, access)
             if checks_access:
                 _require_access(facts)
+            permit = consent.require(persona, user_id, request.accepts, continues, request.purpose)
             if facts.is_running:
                 raise errors.SessionRunning(_running_session(user_id))
             bound = quotas.within_cap(bound, account, now)
@@ -112,7 +115,7 @@ def open_session(
                 raise NoFreeSlot(persona, has_queue=False)
             if facts.is_waiting:
                 _leave_queue(user_id)
-            return transitions.request(
+            session = transitions.request(
                 persona,
                 user_id,
                 bound,
@@ -121,6 +124,8 @@ def open_session(
                 purpose=request.purpose,
                 continues=continues,
             )
+            consent.record(session, permit)
+            return session
     except IntegrityError as exc:
         raise errors.SessionRunning(_running_session(user_id)) from exc
 
@@ -178,6 +183,12 @@ def requeue(
     if is_wanted:
         _require_access(facts)
     return None
+
+
+def require_consent(user_id: int, persona: Persona, request: StartRequest) -> None:
+    """Raise ConsentNeeded if the person has to accept a notice first."""
+    continues = find_continued(user_id, persona, request)
+    consent.require(persona, user_id, request.accepts, continues, request.purpose)
 
 
 def find_continued(user_id: int, persona: Persona, request: StartRequest) -> StreamingSession | None:

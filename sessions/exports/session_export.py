@@ -16,6 +16,7 @@ from heygen_portal.people.preferences import time_zones
 from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.text import bidi, graphemes
 from sessions.actions import queries
+from sessions.capacity import consent
 from sessions.exports import formats, list_export
 from sessions.exports.formats import Caption, json_value, to_json
 from sessions.lifecycle import end_evidence, line_standing
@@ -33,6 +34,7 @@ SESSION_FIELDS = (
     "limit_by", "idle_limit_by", "is_paid", "provider_duration_limit", "conversation_id", "continues_id",
     "created_at", "opened_at", "live_at", "ends_at", "stop_requested_at", "ended_at", "duration",
 )  # fmt: skip
+CONSENT_FIELDS = ("session_id", "version", "language", "fingerprint", "text", "accepted_at", "withdrawn_at")
 EVENT_FIELDS = ("number", "source", "kind", "data", "at", "previous_hash", "hash")
 TASK_FIELDS = ("kind", "status", "failure", "provider_task_id", "created_at", "latency")
 LINE_FIELDS = ("who", "by", "kind", "is_interrupted", "interruption", "source", "standing", "provider_task_id", "at")
@@ -139,6 +141,7 @@ def print_context(export: Export, session: StreamingSession) -> dict[str, Any]:
         "has_reported": any(line.standing == line_standing.Standing.BROWSER for line in lines),
         "events": session.events.order_by("number")[:MAX_PRINTED_EVENTS],
         "left_out": max(0, session.events.count() - MAX_PRINTED_EVENTS),
+        "consent": consent.of_session(session),
         "evidence": end_evidence.describe(session.end_evidence),
         "last_hash": session.events.order_by("-number").values_list("hash", flat=True).first() or "–",
         "printed_at": timezone.now(),
@@ -158,7 +161,8 @@ def _session(session: StreamingSession) -> dict[str, Any]:
         "account": session.account.name,
         "provider": session.account.kind,
     }
-    return _fields(session, SESSION_FIELDS) | who
+    accepted = consent.of_session(session)
+    return _fields(session, SESSION_FIELDS) | who | {"consent": accepted and _fields(accepted, CONSENT_FIELDS)}
 
 
 def _task(task: SessionTask, has_text: bool) -> dict[str, Any]:

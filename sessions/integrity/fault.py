@@ -94,6 +94,7 @@ TABLE_NAMES = {
     "word": _("word in the search index"),
     "total": _("cost"),
     "day_total": _("daily costs"),
+    "consent": _("consent"),
     "hold": _("legal hold"),
     "erasure": _("erasure"),
     "provider_erasure": _("erasure at the provider"),

@@ -23,6 +23,9 @@ Words = str | Promise
 
 TITLES: dict[str, Words] = {
     EventKind.REQUESTED: _("Session requested"),
+    EventKind.CONSENT_ACCEPTED: _("Notice accepted"),
+    EventKind.CONSENT_IN_FORCE: _("Notice accepted earlier"),
+    EventKind.CONSENT_WITHDRAWN: _("Consent withdrawn"),
     EventKind.PROVIDER_AUTHENTICATED: _("Signed in to the provider"),
     EventKind.PROVIDER_CREATED: _("Session created at the provider"),
     EventKind.PROVIDER_STARTED: _("Avatar started by the provider"),
@@ -167,7 +170,8 @@ TROUBLE_KINDS = {
 }
 
 DETAIL_LABELS: dict[str, Words] = {
-    "version": _("version"), "kind": _("kind"), "status": _("status"), "task_id": _("provider’s task"),
+    "version": _("version"), "language": _("language"), "kind": _("kind"), "status": _("status"),
+    "task_id": _("provider’s task"),
     "characters": _("characters"), "step": _("step"), "because": _("cause"), "ms": _("milliseconds"),
     "duration_ms": _("milliseconds"), "identity": _("participant"), "who": _("who"), "state": _("state"),
     "credits": _("credits"), "seconds": _("seconds"), "added": _("lines added"), "lines": _("provider lines"),

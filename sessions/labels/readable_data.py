@@ -45,7 +45,7 @@ KEY_LABELS: dict[str, str | Promise] = {
     "knowledge_base_id": _("knowledge base"), "takes_voice": _("voice input allowed"),
     "duration_limit_s": _("duration limit, in s"), "idle_timeout_s": _("idle limit, in s"),
     "sent": _("sent to the provider"), "sealed": _("text"), "confirmed": _("confirmed"), "to": _("after"),
-    "is_accepted": _("accepted by the provider"),
+    "is_accepted": _("accepted by the provider"), "accepted_at": _("accepted"), "notice": _("fingerprint"),
     stored_json.DAMAGED: _("damaged"),
 }  # fmt: skip
 

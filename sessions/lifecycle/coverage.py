@@ -21,6 +21,7 @@ from heygen_portal.models.organisation import ORGANISATION
 from heygen_portal.trail.statements import NOT_SHOWN, Progress, Table
 from heygen_portal.trail.user_rows import GROUP, ROLE, USER, USER_PERMISSION
 from sessions.models import (
+    Consent,
     Conversation,
     Erasure,
     Export,
@@ -73,6 +74,7 @@ LINE = Table(
     uncovered={"words_signature": "changes with the portal's key: compared with the word index"},
 )
 TOTAL = Table("total", SessionTotal, since=FORMAT_WITH_ALL_ROWS, is_single=True)
+CONSENT = Table("consent", Consent, since=FORMAT_WITH_ALL_ROWS, is_single=True)
 HOLD = Table("hold", LegalHold, since=FORMAT_WITH_ALL_ROWS)
 ERASURE = Table("erasure", Erasure, since=FORMAT_WITH_ALL_ROWS)
 PROVIDER_ERASURE = Table(
@@ -97,7 +99,7 @@ EXPORT = Table(
     ),
 )
 # Tables whose rows belong to a session.
-SESSION_TABLES = (CONVERSATION, TASK, LINE, TOTAL, HOLD, ERASURE, PROVIDER_ERASURE, EXPORT)
+SESSION_TABLES = (CONVERSATION, TASK, LINE, TOTAL, CONSENT, HOLD, ERASURE, PROVIDER_ERASURE, EXPORT)
 TABLES = {table.name: table for table in (SESSION, *SESSION_TABLES)}
 
 CHECK = Table("check", HistoryCheck, "pk")
@@ -125,7 +127,8 @@ AUDIT_FORMAT_WITH_ACCESS = 3
 AUDIT_FORMAT_WITH_VIDEOS = 4  # and groups
 AUDIT_FORMAT_WITH_MEANINGS = 5  # what individual permissions allow
 AUDIT_FORMAT_WITH_API_KEYS = 6
-AUDIT_FORMAT = AUDIT_FORMAT_WITH_API_KEYS
+AUDIT_FORMAT_WITH_NOTICE = 7  # the columns of the notice that users accept, of organisation and personas
+AUDIT_FORMAT = AUDIT_FORMAT_WITH_NOTICE
 AUDITED_SINCE = {
     **{table.name: 1 for table in (EXPORT, CHECK)},
     **{table.name: AUDIT_FORMAT_WITH_NAMED for table in NAMED},

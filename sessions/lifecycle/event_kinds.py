@@ -14,6 +14,9 @@ class EventKind(StrEnum):
     # The portal, its providers and its staff
     REQUESTED = "requested"
     STATUS = "status"
+    CONSENT_ACCEPTED = "consent_accepted"
+    CONSENT_IN_FORCE = "consent_in_force"
+    CONSENT_WITHDRAWN = "consent_withdrawn"
     PROVIDER_AUTHENTICATED = "provider_authenticated"
     PROVIDER_CREATED = "provider_created"
     PROVIDER_STARTED = "provider_started"

@@ -1,5 +1,6 @@
 """Models of sessions, conversations, records, tabs, the queue, and quotas."""
 
+from sessions.models.consent import Consent
 from sessions.models.conversations import (
     RUNNING,
     Conversation,
@@ -24,6 +25,7 @@ from sessions.models.totals import DayTotal, SessionTotal, SpendAlarm
 __all__ = [
     "RUNNING",
     "Check",
+    "Consent",
     "Conversation",
     "DayTotal",
     "EndReason",

@@ -38,6 +38,7 @@ from sessions.exports.formats import json_value, to_json
 from sessions.lifecycle import line_standing
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import (
+    Consent,
     Conversation,
     Erasure,
     Export,
@@ -282,6 +283,7 @@ def _sessions(user: User) -> Iterator[Row]:
             ),
             "tasks": (_text_row(task, user) for task in paged_by_key(SessionTask.objects.filter(session=session))),
             "events": (_event(event, user) for event in paged_by_key(SessionEvent.objects.filter(session=session))),
+            "consents": (_fields(row, user) for row in paged_by_key(Consent.objects.filter(session=session))),
             "legal_holds": (
                 _fields(hold, user, frozenset({"reason"}))
                 for hold in paged_by_key(LegalHold.objects.filter(session=session))

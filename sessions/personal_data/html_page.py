@@ -105,6 +105,7 @@ SESSION_FACTS = ("persona", "created_at", "ended_at", "end_reason", "end_evidenc
 SESSION_LISTS: dict[str, str | Promise] = {
     "tasks": _("Texts for the avatar"),
     "events": _("Events"),
+    "consents": _("Notice that you accepted"),
     "legal_holds": _("Legal holds"),
     "erasures": _("Erasures"),
     "erasures_at_provider": _("Erasures at the provider"),

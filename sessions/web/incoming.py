@@ -67,10 +67,14 @@ def start_request(content: dict[str, Any]) -> StartRequest:
     encoding = content.get("encoding", "")
     if quality not in ("", *Quality) or encoding not in ("", *ENCODINGS):
         raise errors.BadMessage
+    accepts = content.get("accepts", "")
+    if not isinstance(accepts, str):
+        raise errors.BadMessage
     return StartRequest(
         quality=str(quality),
         encoding=str(encoding),
         is_taking_over=is_taking_over,
         continues=None if continues is None else uuid(continues),
         claimed_reason=EndReason(claimed_reason),
+        accepts=accepts,
     )

@@ -9,7 +9,7 @@ from uuid import UUID
 from csp.decorators import csp_replace
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
@@ -22,9 +22,10 @@ from heygen_portal.providers.contract.provider import Quality
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.actions import deadlines, queries, stop
-from sessions.capacity import slots
-from sessions.lifecycle import no_picture_texts
-from sessions.models import Purpose, StreamingSession
+from sessions.capacity import consent, slots
+from sessions.capacity.notice import notice_for
+from sessions.lifecycle import end_evidence, no_picture_texts
+from sessions.models import EndReason, Purpose, StreamingSession
 from sessions.presence import tabs
 
 QUALITIES = {
@@ -62,22 +63,47 @@ def _render_room(request: HttpRequest, slug: str, purpose: Purpose) -> HttpRespo
         raise Http404  # also without permission to talk
     account = persona.avatar.account
     is_debug = "debug" in request.GET and getattr(request.user, "is_staff", False)
+    continues = _find_continued(request, persona)
     context = {
         "persona": persona,
         "is_trial": purpose == Purpose.TRIAL,
         "minutes": ceil(persona.duration_limit.total_seconds() / 60),
-        "can_be_observed": account.has_own_rooms,
-        "privacy_notice": settings.PRIVACY_NOTICE_URL,
         "is_debug": is_debug,
         "emulator_url": settings.EMULATOR_URL if account.base_url == settings.EMULATOR_URL else "",
         "livekit_url": settings.LIVEKIT_PUBLIC_URL,
         "words": page_texts(persona.name),
         "capabilities": page_capabilities(persona),
         "qualities": [(value, label) for value, label in QUALITIES.items() if value in persona.capabilities.qualities],
-        "continues": _find_continued(request, persona),
+        "continues": continues,
+        **_notice_context(request.user.pk or 0, persona, continues, purpose),
         "others": _personas_in_other_languages(request, persona) if purpose == Purpose.TALK else [],
     }
     return render(request, "sessions/room.html", context)
+
+
+def _notice_context(
+    user_id: int, persona: Persona, continues: StreamingSession | None, purpose: Purpose
+) -> dict[str, Any]:
+    """Return the notice, whether the user must accept it now, and when they did."""
+    return {
+        "notice": notice_for(persona),
+        "is_consent_needed": consent.still_required(persona, user_id, continues, purpose) is not None,
+        "consent": consent.in_force(persona, user_id),
+    }
+
+
+@require_POST
+async def withdraw_consent(request: HttpRequest, slug: str) -> HttpResponse:
+    """Withdraw the user's consent to talk with a persona, and end a session that rests on it."""
+    user = await request.auser()
+    persona_id = await Persona.objects.filter(slug=slug).values_list("pk", flat=True).afirst()
+    assert user.pk is not None  # the middleware requires a login
+    if persona_id is None:
+        raise Http404
+    await in_thread(consent.withdraw)(persona_id, user.pk)
+    for session_id in await in_thread(queries.running_with)(user.pk, persona_id):
+        await stop.stop_by_id(session_id, EndReason.USER_STOPPED, end_evidence.person(user.pk))
+    return redirect("sessions:room", slug=slug)
 
 
 def _find_continued(request: HttpRequest, persona: Persona) -> StreamingSession | None:

@@ -66,6 +66,7 @@ PAGES: dict[str, str | Page] = {
     "avatars:sample": STAFF,
     "sessions:room": MAY_TALK,
     "sessions:trial": "em",
+    "sessions:withdraw_consent": post(SIGNED_IN),
     "sessions:check": SIGNED_IN,
     "sessions:check_room": post(MAY_TALK),
     "sessions:leave": post(SIGNED_IN),  # one's own

@@ -22,7 +22,7 @@ from datetime import timedelta
 from avatars.models import Persona
 copies = {"fleeting": {"duration_limit": timedelta(seconds=3)}, "still": {"idle_timeout": timedelta(seconds=3)},
           "brief": {"duration_limit": timedelta(seconds=18)}, "quiet": {"idle_timeout": timedelta(seconds=18)},
-          "unhearing": {"is_voice_enabled": False}, "small": {"quality": "low"}}
+          "unhearing": {"is_voice_enabled": False}, "small": {"quality": "low"}, "asking": {"requires_consent": True}}
 for slug, changes in copies.items():
     persona = Persona.objects.get(slug="daniel")
     persona.pk, persona.current, persona.slug, persona.greeting = None, None, slug, ""

@@ -33,7 +33,7 @@ ABILITIES: tuple[tuple[tuple[str, ...], Promise], ...] = (
     (roles.MANAGE_USERS, _("Manage users, their roles and invitations")),
     (roles.MANAGE_QUOTAS, _("Manage quotas")),
     (roles.MANAGE_API_KEYS, _("Manage API keys")),
-    (roles.MANAGE_ORGANISATION, _("Rename the organisation")),
+    (roles.MANAGE_ORGANISATION, _("Change the organisation’s settings")),
 )
 
 

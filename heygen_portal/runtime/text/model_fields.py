@@ -8,10 +8,11 @@ from __future__ import annotations
 from functools import partialmethod
 from typing import Any
 
+from django.core.validators import URLValidator
 from django.db.models import Model
 
 from heygen_portal.runtime import stored_json
-from heygen_portal.runtime.generics import StrCharField, StrTextField
+from heygen_portal.runtime.generics import AnyURLField, StrCharField, StrTextField
 from heygen_portal.runtime.text.limits import CODE_POINTS_PER_CHARACTER, LimitedText, MaxCharacters
 
 
@@ -55,6 +56,19 @@ class LimitedTextField(StrTextField):
 
     def formfield(self, **options: Any) -> Any:
         return super().formfield(**_form_options(self.max_characters), **options)
+
+
+class PageAddressField(AnyURLField):
+    """The address of a web page. Typed without a scheme, it is one of https."""
+
+    default_validators = [URLValidator(schemes=("https", "http"))]
+
+    def deconstruct(self) -> Any:
+        name, _path, args, options = super().deconstruct()
+        return name, "django.db.models.URLField", args, options
+
+    def formfield(self, **options: Any) -> Any:
+        return super().formfield(**{"assume_scheme": "https"} | options)
 
 
 def _form_options(max_characters: int) -> dict[str, Any]:

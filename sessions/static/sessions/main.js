@@ -21,6 +21,7 @@ import { BarView } from "./views/bar.js";
 import { CaptionView } from "./views/caption.js";
 import { ChatView } from "./views/chat.js";
 import { ComposerView } from "./views/composer.js";
+import { ConsentView } from "./views/consent.js";
 import { setUpLanguageSwitch, takeHandover } from "./views/language-switch.js";
 import { OutcomeView } from "./views/outcome.js";
 import { encodingPreference, QualityChoice } from "./views/quality-choice.js";
@@ -59,6 +60,7 @@ const conversation = new Conversation({
 });
 const announcer = new AnnouncerView(words.transcript);
 const captions = new CaptionView(conversation, stage.audio);
+const consent = new ConsentView();
 const bar = new BarView(words);
 const outcome = new OutcomeView(words);
 const queue = new QueueView(words.queue);
@@ -118,7 +120,7 @@ function draw() {
   chat.draw(conversation.transcript);
   announcer.draw(conversation.transcript.lines, conversation.now());
   wakeLock.keep(isOpen(conversation.state));
-  if (now === shown) return;
+  if (now === shown) return consent.draw(conversation.state);
   const before = shown;
   shown = now;
   page.dataset.state = now;
@@ -127,6 +129,7 @@ function draw() {
   moveFocus(before, now);
   voice.onFace();
   afterEnd(now);
+  consent.draw(conversation.state); // last, because it moves the focus
 }
 
 /**
@@ -162,8 +165,9 @@ function focusLast(selector) {
  */
 function start(event, options = {}) {
   if (socket.refusedWith) return leavePage(socket.refusedWith);
+  if (shown === "ready" && !consent.check()) return;
   performance.mark("start", { startTime: event.timeStamp });
-  conversation.start(event.timeStamp, { ...videoOptions(), ...options });
+  conversation.start(event.timeStamp, { ...videoOptions(), ...consent.options, ...options });
 }
 
 /** @returns {import("./conversation/state.js").StartOptions} */

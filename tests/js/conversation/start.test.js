@@ -52,6 +52,17 @@ test("a session refused for lack of a slot waits in the queue and then starts", 
   assert.deepEqual([now(), conversation.state.sessionId], ["connecting", "s2"]);
 });
 
+test("a start that needs consent returns to ready and says so, and one with consent names the notice", () => {
+  conversation.start(0);
+  tell("error", { code: "consent_needed", words: "Read the notice", notice: "f00d" });
+  assert.deepEqual([now(), conversation.state.isConsentNeeded], ["ready", true]);
+  conversation.start(0, { accepts: "f00d" });
+  assert.deepEqual(
+    [sent.at(-1), conversation.state.isConsentNeeded],
+    [{ type: "session.start", accepts: "f00d" }, false],
+  );
+});
+
 test("cancelling while the provider has no slot returns to ready (complaint 21)", () => {
   conversation.start(0);
   status("creating");

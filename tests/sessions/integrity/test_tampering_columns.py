@@ -37,6 +37,8 @@ from heygen_portal.trail import audit_log, db_triggers
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 from sessions.actions import deadlines, send_task
+from sessions.capacity import consent
+from sessions.capacity.notice import notice_for
 from sessions.costs import ledger, provider_record
 from sessions.exports import list_export, session_export
 from sessions.integrity import audit_statements, nightly_check, role_permissions, verification
@@ -117,6 +119,7 @@ TABLE_OF = {
     "speechkey": "speech_key",
     "sessiontotal": "total",
     "daytotal": "day_total",
+    "consent": "consent",
     "legalhold": "hold",
     "erasure": "erasure",
     "providererasure": "provider_erasure",
@@ -215,6 +218,8 @@ def build_world() -> World:
     KnowledgeVersion.objects.create(base=persona.knowledge_base, number=1, name="Recepción", prompt="Be brief.")
     one, two = live_session(persona, "one"), live_session(persona, "two")
     for session in (one, two):
+        consent.record(session, consent.Permit(notice=notice_for(persona)))
+        consent.withdraw(persona.pk, session.user_id)
         send_text(session, "¿Cuánto cuesta?")
         send_text(session, "No llega.", "provider_refused")
         report_avatar_line(session, "Son 20 €")

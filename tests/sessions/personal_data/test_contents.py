@@ -52,6 +52,7 @@ READ_BY_SECTIONS = {
     "account.EmailAddress",
     "admin.LogEntry",
     "avatar_sessions.Quota",
+    "avatar_sessions.Consent",
     "avatar_sessions.Conversation",
     "avatar_sessions.Erasure",
     "avatar_sessions.Export",
@@ -70,6 +71,7 @@ READ_BY_SECTIONS = {
     "socialaccount.SocialAccount",
 }
 READ_WITH_SESSIONS = {
+    "avatar_sessions.Consent",
     "avatar_sessions.Erasure",
     "avatar_sessions.Export",
     "avatar_sessions.LegalHold",

@@ -14,6 +14,7 @@
  * @property {string} [continues]  ID of the session that the new one continues
  * @property {string} [because]
  * @property {boolean} [take_over]
+ * @property {string} [accepts]  fingerprint of the notice that the user accepts
  *
  * @typedef {object} Session  as the portal reported it last
  * @property {string} id
@@ -39,6 +40,7 @@
  * @property {Cause | null} cause
  * @property {Queue | null} queue
  * @property {Elsewhere | null} elsewhere  the user's conversation in another tab or device, while it prevents this one
+ * @property {boolean} isConsentNeeded  the portal refused to start without acceptance of the present notice
  * @property {boolean} isReleasing  the conversation elsewhere is being ended first
  * @property {{ until: string } | null} observed  staff watch the session; `until` is empty if that has no time limit
  * @property {import("../recovery/ladder.js").Step} recoveryStep
@@ -82,6 +84,7 @@ const IDLE = Object.freeze({
   cause: null,
   queue: null,
   elsewhere: null,
+  isConsentNeeded: false,
   isReleasing: false,
   observed: null,
   recoveryStep: "off",
@@ -180,6 +183,7 @@ const REDUCERS = {
   error: (state, { code, words = "", session }) => {
     if (!isWaiting(state)) return state.phase === "ready" ? state : { ...state, problem: words };
     if (state.isCancelled) return fresh(state, {});
+    if (code === "consent_needed") return fresh(state, { isConsentNeeded: true });
     if (code !== "session_running" || !session) return failed(state, { code, words });
     const { session_id: id, slug, persona, started_at: startedAt } = session;
     return fresh(state, { phase: "take-over", elsewhere: { id, slug, persona, startedAt } });
