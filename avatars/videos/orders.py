@@ -23,6 +23,7 @@ from django.utils import timezone
 
 from avatars.models import Video
 from avatars.models.stated import VIDEO
+from avatars.videos import disclosure
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import (
     CredentialRefused,
@@ -243,8 +244,10 @@ async def _fetch(video: Video, provider: Provider) -> None:
             raise ProviderRejected("the provider has no file of it")
         with tempfile.TemporaryFile() as body:
             await provider.save_video(reported.url, body)
-            if not _is_mp4(body):
-                raise ProviderRejected("what the provider sent is no MP4")
+            try:
+                await asyncio.to_thread(disclosure.mark, body)
+            except disclosure.NotAnMp4 as exc:  # the portal serves it, so it must not be anything else
+                raise ProviderRejected("what the provider sent is no complete MP4") from exc
             name = await asyncio.to_thread(_store, video, body)
         await in_thread(_update)(video, **_status_change(Status.READY, file=name, url=reported.url))
     except ProviderError as exc:
@@ -253,15 +256,6 @@ async def _fetch(video: Video, provider: Provider) -> None:
         else:
             changes = _status_change(Status.READY, failure=Failure.NOT_FETCHED, failure_detail=_one_line(exc))
             await in_thread(_update)(video, **changes)
-
-
-def _is_mp4(body: BinaryIO) -> bool:
-    """Return whether the file starts like an MP4.
-
-    The portal serves it, so it must not be anything else.
-    """
-    body.seek(4)
-    return body.read(4) == b"ftyp"
 
 
 def _store(video: Video, body: BinaryIO) -> str:

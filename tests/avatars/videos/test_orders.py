@@ -16,7 +16,7 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from avatars.models import Video
-from avatars.videos import orders
+from avatars.videos import disclosure, orders
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import (
     CredentialRefused,
@@ -34,7 +34,7 @@ from tests.support.factories import VideoFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-MP4 = b"\0\0\0\x18ftypisom" + b"film"
+MP4 = b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\x0cmdatfilm"
 READY = VideoStatus(
     VideoState.READY, duration=timedelta(seconds=4), credits=Decimal("0.5"), url="https://cdn.test/1.mp4?sig=1"
 )
@@ -98,7 +98,9 @@ async def test_a_text_becomes_a_video_whose_file_is_fetched_on_demand(provider: 
     assert not provider.save_video.called
     assert await sync_to_async(orders.fetch)(video, SERVER)
     await run_worker(video)
-    assert await sync_to_async(Path(video.file.path).read_bytes)() == MP4
+    stored = await sync_to_async(Path(video.file.path).read_bytes)()
+    assert stored.startswith(MP4)
+    assert disclosure.DIGITAL_SOURCE_TYPE.encode() in stored
     assert provider.make_video.await_count == 1
 
 
