@@ -109,14 +109,15 @@ def in_force(persona: Persona, user_id: int) -> Consent | None:
 
 def of_session(session: StreamingSession) -> Consent | None:
     """Return the acceptance that a session rests on. It may have been given for an earlier one."""
-    if own := Consent.objects.filter(session=session).first():
-        return own
-    event = session.events.filter(kind=EventKind.CONSENT_IN_FORCE).order_by("number").first()
+    kinds = (EventKind.CONSENT_ACCEPTED, EventKind.CONSENT_IN_FORCE)
+    event = session.events.filter(kind__in=kinds).order_by("number").first()
+    if event is None:
+        return None
     try:
-        earlier = UUID(stored_json.text(event.data, "session")) if event else None
+        given_for = UUID(stored_json.text(event.data, "session") or str(session.pk))
     except ValueError:
         return None
-    return Consent.objects.filter(session=earlier, user=session.user_id).first() if earlier else None
+    return Consent.objects.filter(session=given_for, user=session.user_id).first()
 
 
 @transaction.atomic
@@ -154,7 +155,7 @@ def _find(
 
 
 def _latest(persona_id: int, user_id: int) -> Consent | None:
-    return Consent.objects.filter(user=user_id, persona=persona_id).order_by("-accepted_at", "-pk").first()
+    return Consent.objects.filter(user=user_id, persona=persona_id).order_by("-accepted_at").first()
 
 
 def _facts(consent: Consent) -> dict[str, str | int]:

@@ -18,7 +18,9 @@ class Consent(models.Model):
     Withdrawn, never deleted. It belongs to the session that it was given for, whose record states it.
     """
 
-    session = models.OneToOneField(StreamingSession, models.PROTECT, related_name="consent", verbose_name=_("session"))
+    session = models.OneToOneField(
+        StreamingSession, models.PROTECT, primary_key=True, related_name="consent", verbose_name=_("session")
+    )
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("user"))
     persona = models.ForeignKey(Persona, models.PROTECT, related_name="+", verbose_name=_("persona"))
     version = models.PositiveIntegerField(_("version of the notice"))
@@ -33,7 +35,7 @@ class Consent(models.Model):
     class Meta:
         verbose_name = _("consent")
         verbose_name_plural = _("consents")
-        ordering = ("-accepted_at", "-pk")
+        ordering = ("-accepted_at",)
         indexes = (models.Index(fields=("user", "persona", "-accepted_at"), name="consent_of_user"),)
         constraints = (
             models.CheckConstraint(

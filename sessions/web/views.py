@@ -6,10 +6,11 @@ from math import ceil
 from typing import Any, cast
 from uuid import UUID
 
+from asgiref.sync import async_to_sync
 from csp.decorators import csp_replace
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
@@ -93,16 +94,12 @@ def _notice_context(
 
 
 @require_POST
-async def withdraw_consent(request: HttpRequest, slug: str) -> HttpResponse:
+def withdraw_consent(request: HttpRequest, slug: str) -> HttpResponse:
     """Withdraw the user's consent to talk with a persona, and end a session that rests on it."""
-    user = await request.auser()
-    persona_id = await Persona.objects.filter(slug=slug).values_list("pk", flat=True).afirst()
-    assert user.pk is not None  # the middleware requires a login
-    if persona_id is None:
-        raise Http404
-    await in_thread(consent.withdraw)(persona_id, user.pk)
-    for session_id in await in_thread(queries.running_with)(user.pk, persona_id):
-        await stop.stop_by_id(session_id, EndReason.USER_STOPPED, end_evidence.person(user.pk))
+    persona, user_id = get_object_or_404(Persona, slug=slug), request.user.pk or 0
+    consent.withdraw(persona.pk, user_id)
+    for session_id in queries.running_with(user_id, persona.pk):
+        async_to_sync(stop.stop_by_id)(session_id, EndReason.USER_STOPPED, end_evidence.person(user_id))
     return redirect("sessions:room", slug=slug)
 
 

@@ -44,7 +44,7 @@ def real_film(folder: Path, **options: str) -> bytes:
 
 
 def shades(film: bytes) -> list[int]:
-    with av.open(io.BytesIO(film)) as container:
+    with av.open(io.BytesIO(film), "r") as container:
         return [round(float(frame.to_ndarray(format="rgb24").mean())) for frame in container.decode(video=0)]
 
 
