@@ -93,6 +93,22 @@ def test_an_unverified_address_is_refused(client: Client, oidc_directory: Direct
     assert User.objects.count() == 1
 
 
+@pytest.mark.parametrize("address", ["\u212aim@example.org", "kim@\u017fome.example", "k\u0131m@example.org"])
+def test_an_address_that_only_looks_like_a_users_does_not_find_them(
+    client: Client, oidc_directory: Directory, address: str
+) -> None:
+    """Some letters beyond ASCII become ASCII letters in another case: the Kelvin sign, the long s, the dotless i."""
+    for own in ("kim@example.org", "kim@some.example"):
+        User.objects.create_user(own, own, "a-long-passphrase")
+    oidc_directory.person |= {"email": address}
+    sign_in(client)
+    assert not is_in(client)
+    invited("kim@elsewhere.example", roles.ADMINISTRATOR)
+    oidc_directory.person |= {"email": "\u212aim@elsewhere.example"}
+    sign_in(client)
+    assert not is_in(client)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"iss": "https://elsewhere.test"}, {"aud": "another-portal"}, {"exp": 1_600_000_000}],

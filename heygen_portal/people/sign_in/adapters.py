@@ -125,7 +125,9 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
     def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[User, str] | None:
         """Return the only user with the verified address, or None."""
         email = _verified_address(sociallogin)
-        people = list(User.objects.filter(email__iexact=email)[:2]) if email else []
+        found = User.objects.filter(email__iexact=email) if email else User.objects.none()
+        # PostgreSQL also compares letters beyond ASCII without case: its dotless i would be an i.
+        people = [user for user in found if user.email.lower() == email]
         return (people[0], email) if len(people) == 1 else None
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
@@ -166,5 +168,17 @@ class SecondFactorAdapter(DefaultMFAAdapter):
 
 
 def _verified_address(sociallogin: SocialLogin) -> str:
-    """Return the address that the directory reports as verified, or an empty string."""
+    """Return the address that the directory reports as verified, or an empty string.
+
+    allauth has lowered it. A letter that becomes another one by that, such as the Kelvin sign, makes the address one
+    that its owner does not have.
+    """
+    data = sociallogin.account.extra_data
+    claims = (data, *(data.get(name) or {} for name in ("userinfo", "id_token")))
+    if not all(_lowers_to_itself(str(claim.get("email", ""))) for claim in claims):
+        return ""
     return next((found.email.lower() for found in sociallogin.email_addresses if found.verified), "")
+
+
+def _lowers_to_itself(text: str) -> bool:
+    return not any(letter.lower().isascii() for letter in text if not letter.isascii())
