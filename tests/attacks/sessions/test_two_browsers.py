@@ -118,7 +118,7 @@ class Page(SessionConsumer):
         super().__init__()
         self.user, self.persona_id, self.channel_name = person, session.persona_id, f"tab-{session.pk}"
         self.claim = live_access.Claim("", person.pk, self.permission)
-        self.scope = {"cookies": {}, "query_string": b""}
+        vars(self)["scope"] = {"cookies": {}, "query_string": b""}
         self.is_open, self.join_lock = True, asyncio.Lock()
         self.sent_lines_of, self.last_sent_line = None, 0
         self.channel_layer = AsyncMock(BaseChannelLayer)
