@@ -41,6 +41,9 @@ DATABASE_TIMEOUT_S = 5.0
 SIGN_IN_PATHS = ("/accounts/", "/admin/login/")
 sign_in_limiter = RequestLimiter(4)
 request_limiter = RequestLimiter(env.int("REQUESTS_AT_ONCE", 20))
+# Programs wait for providers and in the queue. Their requests hold no thread meanwhile, and keep no page waiting.
+API_PREFIX = "/api/"
+api_limiter = RequestLimiter(200)
 LIVE_PATHS = ("/health", "/health/live")
 READY_PATH = "/health/ready"
 WORK_PATH = "/health/work"
@@ -76,6 +79,8 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
     background.on_shutdown(background.finish)
     is_sign_in = scope["method"] == "POST" and scope["path"].startswith(SIGN_IN_PATHS)
     limiter = sign_in_limiter if is_sign_in else request_limiter
+    if scope["path"].startswith(API_PREFIX):
+        limiter = api_limiter
     with logs.bound(request=logs.new_request_id()), tracing.span("http", method=scope["method"]):
         await asyncio.shield(background.spawn(limiter.run(pages, scope, receive, send)))
 

@@ -6,9 +6,11 @@ from celery import shared_task
 from django.utils import timezone
 
 from heygen_portal.people.sign_in import retention
+from heygen_portal.rest import idempotency
 
 
 @shared_task(name="heygen_portal.tasks.forget_sign_ins")
 def delete_old_sign_ins() -> None:
-    """Delete old sign-in attempts and expired login sessions. Scheduled nightly."""
+    """Delete old sign-in attempts, expired login sessions and old answers to programs. Scheduled nightly."""
     retention.delete_old(timezone.now())
+    idempotency.delete_old(timezone.now())

@@ -167,13 +167,13 @@ class Migration(migrations.Migration):
             name="IdempotentRequest",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("name", models.CharField(max_length=255)),
+                ("name", models.CharField(max_length=255, verbose_name="name")),
                 ("fingerprint", models.CharField(max_length=64)),
                 (
                     "created_at",
                     models.DateTimeField(db_index=True, default=django.utils.timezone.now, verbose_name="created"),
                 ),
-                ("status", models.PositiveSmallIntegerField(null=True)),
+                ("status", models.PositiveSmallIntegerField(null=True, verbose_name="status")),
                 ("answer", models.TextField(blank=True)),
                 (
                     "owner",
@@ -186,6 +186,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "request of a program",
+                "verbose_name_plural": "requests of programs",
                 "constraints": [models.UniqueConstraint(fields=("owner", "name"), name="idempotent_request_once")],
             },
         ),

@@ -16,16 +16,18 @@ class IdempotentRequest(models.Model):
 
     # Of the API key: a retry may use the key that replaced it.
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", verbose_name=_("user"))
-    name = models.CharField(max_length=255)
+    name = models.CharField(_("name"), max_length=255)
     # SHA-256 of method, path and body: another request must use another name.
     fingerprint = models.CharField(max_length=64)
     created_at = models.DateTimeField(_("created"), default=timezone.now, db_index=True)
     # Empty until the request is answered.
-    status = models.PositiveSmallIntegerField(null=True)
+    status = models.PositiveSmallIntegerField(_("status"), null=True)
     # Encrypted: an answer may contain access to a room.
     answer = models.TextField(blank=True)
 
     class Meta:
+        verbose_name = _("request of a program")
+        verbose_name_plural = _("requests of programs")
         constraints = (models.UniqueConstraint(fields=("owner", "name"), name="idempotent_request_once"),)
 
     def __str__(self) -> str:

@@ -28,7 +28,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models import CatalogueSync, KnowledgeVersion, PersonaVersion, Video
-from heygen_portal.models import ApiKey, Invitation, Membership
+from heygen_portal.models import ApiKey, IdempotentRequest, Invitation, Membership
 from heygen_portal.people.access import logins
 from heygen_portal.people.preferences import languages, time_zones
 from heygen_portal.people.sign_in import personal_logs
@@ -65,6 +65,8 @@ HIDDEN_COLUMNS = frozenset(
     {
         "password",
         "sealed",
+        "answer",
+        "fingerprint",
         "signature",
         "hash",
         "previous_hash",
@@ -375,6 +377,11 @@ SECTIONS: tuple[Section, ...] = (
     Section("audit_entries", _("Audit log"), _audit_entries),
     Section("admin_log_about_you", _("Changes to your account by administrators"), _admin_log_about),
     Section("api_keys", _("API keys"), _rows_naming(ApiKey, "owner", "created_by")),
+    Section(
+        "api_requests",
+        _("Requests of your programs in the last day"),
+        _rows_naming(IdempotentRequest, "owner"),
+    ),
     Section("exports", _("Exports that you made"), _rows_naming(Export, "asked_by")),
     Section("legal_holds", _("Legal holds that you set or released"), _rows_naming(LegalHold, "by", "released_by")),
     Section("erasures", _("Erasures that you asked for"), _rows_naming(Erasure, "by")),
