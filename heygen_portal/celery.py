@@ -62,6 +62,9 @@ app.conf.beat_schedule = {
     "rehearse": {"task": "sessions.tasks.rehearse", "schedule": crontab(hour="4", minute="0")},
     "check-observers": {"task": "sessions.tasks.check_observers", "schedule": 20.0},
     "reconcile": {"task": "sessions.tasks.reconcile", "schedule": 60.0},
+    "deliver-webhooks": {"task": "sessions.tasks.deliver_webhooks", "schedule": 2.0},
+    "maintain-webhooks": {"task": "sessions.tasks.maintain_webhooks", "schedule": 60.0},
+    "forget-webhooks": {"task": "heygen_portal.tasks.delete_old_webhooks", "schedule": crontab(hour="2", minute="35")},
     "look-after-exports": {"task": "sessions.tasks.look_after_exports", "schedule": 60.0},
 }
 

@@ -73,6 +73,10 @@ class Permission(StrEnum):
     VIEW_AUDIT_LOG = "heygen_portal.view_auditentry"
     VIEW_ORGANISATION = "heygen_portal.view_organisation"
     CHANGE_ORGANISATION = "heygen_portal.change_organisation"
+    VIEW_WEBHOOK = "heygen_portal.view_webhook"
+    ADD_WEBHOOK = "heygen_portal.add_webhook"
+    CHANGE_WEBHOOK = "heygen_portal.change_webhook"
+    DELETE_WEBHOOK = "heygen_portal.delete_webhook"
 
 
 ACTIONS = {"add": _("Can add"), "change": _("Can change"), "delete": _("Can delete"), "view": _("Can view")}

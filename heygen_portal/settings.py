@@ -204,6 +204,10 @@ CELERY_TIMEZONE = "UTC"
 BUDGETS: dict[str, str] = env.dict("BUDGETS", {})
 BUDGET_FACTOR = env.float("BUDGET_FACTOR", 1.0)  # multiplies each budget
 
+# Receivers of webhooks inside the portal's own network, as networks or addresses: docs/webhooks.md. Others are refused.
+WEBHOOK_INTERNAL_NETWORKS: list[str] = env.list("WEBHOOK_INTERNAL_NETWORKS", [])
+WEBHOOK_LOG_DAYS = env.int("WEBHOOK_LOG_DAYS", 30)  # after the last attempt of a delivery
+
 # Our LiveKit server, for accounts with own rooms. Browsers and avatars connect to the public URL.
 
 LIVEKIT_URL = env.str("LIVEKIT_URL", "")

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from heygen_portal.people.sign_in import retention
 from heygen_portal.rest import idempotency
+from heygen_portal.webhooks import retention as webhook_retention
 
 
 @shared_task(name="heygen_portal.tasks.forget_sign_ins")
@@ -14,3 +15,9 @@ def delete_old_sign_ins() -> None:
     """Delete old sign-in attempts, expired login sessions and old answers to programs. Scheduled nightly."""
     retention.delete_old(timezone.now())
     idempotency.delete_old(timezone.now())
+
+
+@shared_task
+def delete_old_webhooks() -> None:
+    """Delete old webhook deliveries and their messages. Scheduled nightly."""
+    webhook_retention.delete_old(timezone.now())

@@ -25,6 +25,7 @@ from heygen_portal.redis import marks
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.jobs import each_row, job_loop, queues
 from heygen_portal.runtime.jobs.scheduler import PortalTask
+from heygen_portal.webhooks import delivery, pause_mail
 from sessions.actions import deadlines, stop
 from sessions.costs import ledger, provider_costs, provider_record, spend_alerts
 from sessions.exports import list_export
@@ -32,6 +33,7 @@ from sessions.health import watch
 from sessions.integrity import nightly_check, record_upgrade
 from sessions.presence import observers, own_rooms, tabs
 from sessions.retention import erasure, provider_erasure
+from sessions.speech import webhook_lines
 from sessions.staff import persona_checks
 
 logger = logging.getLogger(__name__)
@@ -39,6 +41,8 @@ logger = logging.getLogger(__name__)
 # Equals a tick's claim on the sessions that it stops. Afterwards another tick takes them.
 TICK_TIMEOUT = timedelta(minutes=1)
 JOB_TIMEOUT = timedelta(minutes=10)
+# Longer than a run and its last attempts.
+WEBHOOKS_TIMEOUT = timedelta(seconds=45)
 NIGHT_TIMEOUT = timedelta(hours=2)
 # Time for upgrading records of earlier versions each night. The next night continues.
 UPGRADE_SECONDS_PER_NIGHT = 30
@@ -161,6 +165,25 @@ def erase_old_speech() -> None:
         erasure.erase_expired(timezone.now())
     finally:
         erasure.erase_of_closed_accounts()
+
+
+def _webhooks_are_due() -> bool:
+    clock.measure()
+    return delivery.has_due(clock.now())
+
+
+@shared_task(base=PortalTask, has_work=staticmethod(_webhooks_are_due))
+def deliver_webhooks() -> None:
+    """Send what webhooks are to be told. Checked every two seconds."""
+    clock.measure()
+    job_loop.run(delivery.run(webhook_lines.read), WEBHOOKS_TIMEOUT)
+
+
+@shared_task
+def maintain_webhooks() -> None:
+    """Give up what waited for too long, and tell staff of paused webhooks. Scheduled once a minute."""
+    delivery.give_up_expired(clock.now())
+    pause_mail.send_due(clock.now())
 
 
 async def _read_costs_of_all_accounts() -> None:

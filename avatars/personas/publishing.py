@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -12,10 +13,13 @@ from django.utils.translation import gettext as _
 from avatars.catalogue import voices
 from avatars.models import Avatar, CatalogueEntry, Persona, PersonaContent, PersonaVersion
 from avatars.personas import versions
+from heygen_portal.models import EventType
 from heygen_portal.providers.contract.provider import Capabilities
 from heygen_portal.trail import change_log
 from heygen_portal.trail.change_log import SERVER, Actor
 from heygen_portal.trail.models import AuditEntry
+from heygen_portal.webhooks import outbox
+from heygen_portal.webhooks.outbox import Notice
 
 Problems = dict[str, list[str]]
 IPHONE_ENCODING = "H264"
@@ -45,6 +49,8 @@ def publish(persona: Persona, version: PersonaVersion | None = None, *, actor: A
         if was_public and stored.hidden_at:
             changes["is_hidden"] = [True, False]
         change_log.record(actor, kind, persona, changes, stated)
+        if not is_same:
+            tell_webhooks(EventType.PERSONA_PUBLISHED, persona)
 
 
 def unpublish(persona: Persona, *, actor: Actor = SERVER) -> None:
@@ -59,6 +65,14 @@ def unpublish(persona: Persona, *, actor: Actor = SERVER) -> None:
         was_public = stored.status == Persona.Status.PUBLISHED
         changes = {"version": [stored.version, None]} if was_public else {}
         change_log.record(actor, AuditEntry.Kind.UNPUBLISHED, persona, changes, stated)
+        if was_public:
+            tell_webhooks(EventType.PERSONA_UNPUBLISHED, persona, version=stored.version)
+
+
+def tell_webhooks(event: EventType, persona: Persona, **data: Any) -> None:
+    """Tell webhooks of a persona. Call it in the transaction of the change."""
+    about = {"persona": persona.slug, "name": persona.name, "version": persona.version, **data}
+    outbox.write(event, lambda: Notice(event, about))
 
 
 def problems(persona: Persona) -> Problems:

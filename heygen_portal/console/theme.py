@@ -118,6 +118,8 @@ UNFOLD = {
                     _entry(_("API keys"), "vpn_key", "heygen_portal", "apikey"),
                     _entry(_("Audit log"), "policy", "heygen_portal", "auditentry"),
                     _entry(_("Organisation"), "domain", "heygen_portal", "organisation"),
+                    _entry(_("Webhooks"), "webhook", "heygen_portal", "webhook")
+                    | {"badge": "heygen_portal.webhooks.admin.badge", "badge_variant": "danger"},
                 ],
             },
         ],

@@ -8,6 +8,7 @@ from heygen_portal.models.api_requests import IdempotentRequest
 from heygen_portal.models.invitations import Invitation, holders_of
 from heygen_portal.models.organisation import DEFAULT_ORGANISATION, Membership, Organisation
 from heygen_portal.models.sign_in import PreferredLanguage, PreferredTimeZone, SignIn
+from heygen_portal.models.webhooks import EventType, Webhook, WebhookDelivery, WebhookMessage
 from heygen_portal.trail.models import AuditEntry, AuditHead
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "ApiKey",
     "AuditEntry",
     "AuditHead",
+    "EventType",
     "IdempotentRequest",
     "Invitation",
     "Membership",
@@ -22,5 +24,8 @@ __all__ = [
     "PreferredLanguage",
     "PreferredTimeZone",
     "SignIn",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookMessage",
     "holders_of",
 ]

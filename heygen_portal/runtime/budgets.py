@@ -62,6 +62,8 @@ BUDGETS: Mapping[str, Mapping[str, str]] = {
     "conversation": {"person": "120/minute", "address": "600/minute"},
     "transcript": {"person": "20/minute", "address": "200/minute"},
     "export": {"person": "30/minute; 300/hour", "address": "120/minute"},
+    # Messages that staff send to webhooks by hand.
+    "webhook_send": {"person": "100/10 minutes; 500/hour", "address": "600/hour"},
     # Password attempts: people/sign_in/throttle.py decides which of these counts.
     "sign_in": {"address": "60/minute; 600/hour"},
     "sign_in_device": {"device": "10/15 minutes"},

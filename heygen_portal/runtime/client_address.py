@@ -88,6 +88,29 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
+# Python counts these as global. They lead to an IPv4 address that may be private, or nowhere.
+_NOT_PUBLIC = tuple(map(ip_network, ("192.88.99.0/24", "2002::/16", "3fff::/20")))
+_PUBLIC_V6 = ip_network("2000::/3")
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the public Internet.
+
+    So it is not private, loopback, link-local, shared by a carrier's customers, multicast, reserved, or an IPv6 address
+    in which an IPv4 address is embedded.
+    """
+    try:
+        known = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(known, IPv6Address) and known.ipv4_mapped:
+        known = known.ipv4_mapped
+    if not known.is_global or known.is_multicast or known.is_reserved:
+        return False
+    is_v6_elsewhere = isinstance(known, IPv6Address) and known not in _PUBLIC_V6
+    return not is_v6_elsewhere and not any(known in network for network in _NOT_PUBLIC)
+
+
 def is_base_url(address: str) -> bool:
     """Return whether all our HTTP clients accept this base URL.
 

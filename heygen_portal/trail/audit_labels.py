@@ -34,6 +34,7 @@ MODEL_BY_KIND: Mapping[str, str] = {
     Kind.API_KEY_CREATED: "heygen_portal.ApiKey",
     Kind.API_KEY_REPLACED: "heygen_portal.ApiKey",
     Kind.API_KEY_REVOKED: "heygen_portal.ApiKey",
+    Kind.WEBHOOK_CHANGED: "heygen_portal.Webhook",
 }
 """The model whose fields an entry of this kind lists, each with its value before and after."""
 CHOICES_BY_KIND: Mapping[str, str] = {
@@ -64,6 +65,8 @@ LABELS: Mapping[str, Any] = {
     "hash": _("hash"),
     "sessions": _("sessions"),
     "version": _("version"),
+    "is_new": _("first one"),
+    "former_until": _("former secret valid until"),
     "bases": _("knowledge bases"),
     "changed": _("columns changed in the database"),
     "words_signed_from_line": _("words of lines covered from line"),

@@ -57,6 +57,8 @@ class AuditEntry(models.Model):
         API_KEY_CREATED = "api_key_created", _("API key created")
         API_KEY_REPLACED = "api_key_replaced", _("API key replaced")
         API_KEY_REVOKED = "api_key_revoked", _("API key revoked")
+        WEBHOOK_CHANGED = "webhook_changed", _("webhook changed")
+        WEBHOOK_SECRET_SET = "webhook_secret_set", _("webhook secret set")
 
     number = models.PositiveIntegerField(_("number"), unique=True)
     at = models.DateTimeField(_("time"), default=timezone.now)

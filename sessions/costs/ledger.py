@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,9 +18,14 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from heygen_portal.models import EventType
+from heygen_portal.postgresql import clock
 from heygen_portal.runtime import metrics, tracing
 from heygen_portal.runtime.jobs import due_rows
 from heygen_portal.trail import statements
+from heygen_portal.webhooks import outbox
+from heygen_portal.webhooks.outbox import Notice
+from sessions import notices
 from sessions.capacity import quotas
 from sessions.lifecycle import coverage, events
 from sessions.lifecycle.event_kinds import EventKind
@@ -41,6 +46,8 @@ RETURN_KINDS = (
     EventKind.PARTICIPANT_JOINED,
 )
 RECORD = EventKind.PROVIDER_RECORD
+# What webhooks are told when a session is booked.
+NOTICES = (EventType.SESSION_ENDED, EventType.TRANSCRIPT_READY)
 COST_KINDS = (
     *DEPARTURE_KINDS,
     *RETURN_KINDS,
@@ -100,7 +107,8 @@ def _book(session_ids: Sequence[UUID]) -> int:
     A session that has a total is not booked again: verification compares the total with the record.
     """
     with transaction.atomic():
-        rows = StreamingSession.objects.select_related("account").filter(status=Status.ENDED, booked_at=None)
+        rows = StreamingSession.objects.select_related("account", "persona")
+        rows = rows.filter(status=Status.ENDED, booked_at=None)
         ended = list(due_rows.lock_unclaimed(rows.filter(pk__in=session_ids).order_by("account", "created_at")))
         if not ended:
             return 0
@@ -113,12 +121,25 @@ def _book(session_ids: Sequence[UUID]) -> int:
             total.session_id: Entry(EventKind.BOOKED, statements.state(coverage.TOTAL, total)) for total in totals
         }
         events.append_each(booked, are_over=True)
+        outbox.write_all(NOTICES, lambda: _notices(ended, {total.session_id: total for total in totals}))
         StreamingSession.objects.filter(pk__in=[session.pk for session in ended]).update(booked_at=timezone.now())
     for milliseconds in (turn for total in totals for turn in total.answers_ms):
         metrics.turns.observe(milliseconds / 1000)
     for session in ended:
         tracing.session_event(session.pk, "book", session.ended_at or timezone.now())
     return len(ended)
+
+
+def _notices(sessions: Iterable[StreamingSession], totals: Mapping[UUID, SessionTotal]) -> Iterator[Notice]:
+    """Yield what webhooks are told of sessions that are booked for the first time."""
+    now = clock.now()
+    for session in sessions:
+        if total := totals.get(session.pk):
+            yield notices.session_ended(session, total)
+            # Otherwise the provider's record, which may have further lines, completes the transcript.
+            is_complete = not (session.provider_session_id and session.account.capabilities.has_session_records)
+            if is_complete and session.live_at:
+                yield notices.transcript_ready(session, now)
 
 
 def store_provider_cost(session_id: UUID, seconds: float | None, reported: Decimal | None) -> None:

@@ -17,10 +17,14 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from heygen_portal import providers
+from heygen_portal.models import EventType
+from heygen_portal.postgresql import clock
 from heygen_portal.providers.contract.provider import ProviderError, ProviderRejected, SessionRecord, SpokenLine
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.jobs import due_rows, each_row
 from heygen_portal.trail import statements
+from heygen_portal.webhooks import outbox
+from sessions import notices
 from sessions.actions.stop import error_for_log
 from sessions.costs import ledger
 from sessions.lifecycle import coverage, events, line_standing
@@ -52,7 +56,7 @@ def _due(now: datetime) -> QuerySet[StreamingSession]:
 
 
 def _claim_due(now: datetime) -> list[StreamingSession]:
-    rows = _due(now).select_related("account")
+    rows = _due(now).select_related("account", "persona")
     return due_rows.claim(rows.order_by("record_due_at"), RECORDS_IN_PARALLEL, record_due_at=now + RETRY_INTERVAL)
 
 
@@ -77,8 +81,16 @@ async def _read(session: StreamingSession, now: datetime) -> None:
 
 def _give_up(session: StreamingSession) -> None:
     with transaction.atomic():
-        StreamingSession.objects.filter(pk=session.pk).update(record_due_at=None)
+        StreamingSession.objects.select_for_update().only("pk").get(pk=session.pk)
         events.record(session.pk, Entry(EventKind.PROVIDER_RECORD_MISSING))
+        _finish(session)
+
+
+def _finish(session: StreamingSession) -> None:
+    """Look for no further lines, and tell webhooks that the transcript is complete."""
+    was_due = StreamingSession.objects.filter(pk=session.pk).exclude(record_due_at=None).update(record_due_at=None)
+    if was_due:
+        outbox.write(EventType.TRANSCRIPT_READY, lambda: notices.transcript_ready(session, clock.now()))
 
 
 def store(session: StreamingSession, record: SessionRecord) -> None:
@@ -121,7 +133,7 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
         data |= statements.merged(*(statements.state(coverage.LINE, row) for row in added))
         events.record(session.pk, Entry(EventKind.PROVIDER_RECORD, data, events.Source.PROVIDER))
         ledger.store_provider_cost(session.pk, data["seconds"], record.credits)
-        StreamingSession.objects.filter(pk=session.pk).update(record_due_at=None)
+        _finish(session)
 
 
 def missing_lines(known: Sequence[tuple[str, str]], provider_lines: Sequence[SpokenLine]) -> list[SpokenLine]:

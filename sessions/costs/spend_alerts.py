@@ -12,15 +12,19 @@ from smtplib import SMTPException
 
 from django.conf import settings
 from django.core.mail import send_mail
+from django.db import transaction
 from django.utils import translation
 from django.utils.translation import gettext as _
 
 from avatars.models import ProviderAccount
+from heygen_portal.models import EventType
 from heygen_portal.people.mail import holders
 from heygen_portal.people.preferences import time_zones
 from heygen_portal.permissions import Permission
 from heygen_portal.runtime.jobs import each_row
 from heygen_portal.runtime.text import bidi
+from heygen_portal.webhooks import outbox
+from heygen_portal.webhooks.outbox import Notice
 from sessions.capacity import quotas
 from sessions.capacity.quotas import Spending
 from sessions.models import SpendAlarm
@@ -77,13 +81,39 @@ def raise_alerts(now: datetime) -> None:
                 for share in shares
                 if row.percent >= share
             ]
-    SpendAlarm.objects.bulk_create(due, ignore_conflicts=True)
     by_account = {row.account.pk: row for row in rows}
+    known = set(SpendAlarm.objects.filter(month=month).values_list("account", "share"))
+    for alarm in due:
+        if (alarm.account_id, alarm.share) not in known:
+            _raise(alarm, by_account[alarm.account_id])
     for alarm in SpendAlarm.objects.filter(month=month, mailed_at=None, account__in=by_account):
         # The process that marks an alert sends its mail. If that fails, it removes the mark for the next run.
         with each_row.log_failure(f"account {alarm.account_id}: its alert could not be sent"):
             if SpendAlarm.objects.filter(pk=alarm.pk, mailed_at=None).update(mailed_at=now):
                 _mail(alarm, by_account[alarm.account_id])
+
+
+def _raise(alarm: SpendAlarm, row: CappedAccount) -> None:
+    """Store an alert and tell webhooks, unless another process has just done so."""
+    with transaction.atomic():
+        _stored, is_new = SpendAlarm.objects.get_or_create(
+            account=alarm.account, month=alarm.month, share=alarm.share, defaults={"at": alarm.at}
+        )
+        if is_new:
+            outbox.write(EventType.SPENDING_ALARM, lambda: _notice(alarm, row))
+
+
+def _notice(alarm: SpendAlarm, row: CappedAccount) -> Notice:
+    data = {
+        "account": row.account.pk,
+        "account_name": row.account.name,
+        "month": f"{alarm.month:%Y-%m}",
+        "share": alarm.share,
+        "spent": f"{row.spending.spent:.2f}",
+        "cap": f"{row.account.monthly_cap:.2f}",
+        "is_cap_reached": alarm.share >= CAP_PERCENT,
+    }
+    return Notice(EventType.SPENDING_ALARM, data)
 
 
 def _mail(alarm: SpendAlarm, row: CappedAccount) -> None:

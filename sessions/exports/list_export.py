@@ -25,9 +25,12 @@ from django.db import DatabaseError, InterfaceError, OperationalError, transacti
 from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
+from heygen_portal.models import EventType
 from heygen_portal.people.preferences import time_zones
 from heygen_portal.trail import audit_log, statements
 from heygen_portal.trail.models import AuditEntry
+from heygen_portal.webhooks import outbox
+from heygen_portal.webhooks.outbox import Notice
 from sessions.exports import filters as export_filters
 from sessions.exports import formats
 from sessions.exports.formats import Row
@@ -345,7 +348,15 @@ def _finish(export: Export, **changes: Any) -> bool:
         is_current_writer = _update_progress(export, **changes)
         if is_current_writer:
             _record_state(export.pk)
+            if changes["state"] == State.READY:
+                outbox.write(EventType.EXPORT_READY, lambda: _ready_notice(export))
     return is_current_writer
+
+
+def _ready_notice(export: Export) -> Notice:
+    about = {"export": str(export.pk), "what": str(export.what), "format": str(export.format)}
+    rows = Export.objects.values_list("rows_done", flat=True).get(pk=export.pk)
+    return Notice(EventType.EXPORT_READY, {**about, "rows": rows, "requested_by": export.asked_by_id})
 
 
 def stale_exports(now: datetime) -> list[UUID]:

@@ -13,6 +13,9 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
+from heygen_portal.models import EventType
+from heygen_portal.webhooks import outbox
+from heygen_portal.webhooks.outbox import Notice
 from sessions.health import incident_mail
 from sessions.health.readings import Reading, State
 from sessions.models import Check, Incident
@@ -66,6 +69,7 @@ def _note_failure(check: Check, reading: Reading, now: datetime) -> None:
         is_long = Q(pk=row.pk, opened_at=None, first_failed_at__lte=now - timedelta(minutes=settings.INCIDENT_MINUTES))
         if Incident.objects.current().filter(is_long).update(opened_at=now):
             logger.error("incident: the check %s fails", check.value)
+            _tell_webhooks(EventType.INCIDENT_OPENED, row.pk)
 
 
 def _close(checks: list[Check], now: datetime) -> None:
@@ -74,7 +78,21 @@ def _close(checks: list[Check], now: datetime) -> None:
         calm.filter(opened_at=None).delete()
         for check in calm.values_list("check_name", flat=True):
             logger.warning("incident: the check %s passes again", check)
-        calm.exclude(opened_at=None).update(over_at=now)
+        for pk in list(calm.exclude(opened_at=None).values_list("pk", flat=True)):
+            with transaction.atomic():
+                if Incident.objects.current().filter(pk=pk).update(over_at=now):
+                    _tell_webhooks(EventType.INCIDENT_CLOSED, pk)
+
+
+def _tell_webhooks(event: EventType, incident_id: int) -> None:
+    outbox.write(event, lambda: _notice(event, Incident.objects.get(pk=incident_id)))
+
+
+def _notice(event: EventType, incident: Incident) -> Notice:
+    times = {name: getattr(incident, name) for name in ("first_failed_at", "opened_at", "over_at")}
+    data = {name: at.isoformat() if at else None for name, at in times.items()}
+    about = {"incident": incident.pk, "check": str(incident.check_name), "cause": incident.cause}
+    return Notice(event, about | data)
 
 
 def report(now: datetime) -> None:

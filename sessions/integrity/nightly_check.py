@@ -10,9 +10,12 @@ from functools import partial
 from django.db import transaction
 from django.utils import timezone
 
+from heygen_portal.models import EventType
 from heygen_portal.trail import audit_log, statements
 from heygen_portal.trail.models import AuditEntry
 from heygen_portal.trail.raw_values import IsoText
+from heygen_portal.webhooks import outbox
+from heygen_portal.webhooks.outbox import Notice
 from sessions.integrity import anchors
 from sessions.integrity.fault import Fault, compared
 from sessions.integrity.scope import CheckCounts
@@ -58,6 +61,9 @@ def check_record(started_at: datetime, report: Callable[[Fault], None] = lambda 
         check.save()
         stated = statements.state(coverage.CHECK, check)
         audit_log.record_by(None, None, AuditEntry.Kind.RECORD_CHECKED, check, faults=check.fault_count, **stated)
+        if check.fault_count:
+            data = {"check": check.pk, "faults": check.fault_count, "ended_at": check.ended_at.isoformat()}
+            outbox.write(EventType.INTEGRITY_ALARM, lambda: Notice(EventType.INTEGRITY_ALARM, data))
     if check.fault_count:
         logger.error("%d faults in the record: see the check of %s", check.fault_count, started_at)
     if is_anchored:

@@ -17,11 +17,14 @@ from django.db import transaction
 from django.db.models import QuerySet, Subquery
 
 from avatars.models import Persona
+from heygen_portal.models import EventType
 from heygen_portal.postgresql import clock
 from heygen_portal.providers.contract.provider import ProviderSession
 from heygen_portal.runtime import metrics, tracing
 from heygen_portal.runtime.jobs import each_row
 from heygen_portal.trail import statements
+from heygen_portal.webhooks import outbox
+from sessions import notices
 from sessions.lifecycle import broadcast, coverage, events, first_frame
 from sessions.lifecycle.end_evidence import Evidence
 from sessions.lifecycle.event_kinds import EventKind
@@ -255,6 +258,8 @@ def request(
         requested = Entry(EventKind.REQUESTED, details | stated)
         moved = Entry(EventKind.STATUS, {"from": Status.REQUESTED, "to": Status.CREATING})
         events.begin(session.pk, requested, moved)
+        if conversation:
+            outbox.write(EventType.CONVERSATION_STARTED, lambda: notices.conversation_started(session))
     metrics.session_starts.inc()
     return session
 
@@ -366,7 +371,10 @@ def go_live(session: StreamingSession) -> bool:
             return False  # a rejoin, another tab, or too late
         now = session.active_at = clock.now()
         deadline_at = next_check_at(session, is_live=True)
-        return transition(session, Status.LIVE, live_at=now, active_at=now, deadline_at=deadline_at)
+        is_moved = transition(session, Status.LIVE, live_at=now, active_at=now, deadline_at=deadline_at)
+        if is_moved:
+            outbox.write(EventType.SESSION_LIVE, lambda: notices.session_live(session))
+        return is_moved
 
 
 def begin_stop(session: StreamingSession, reason: EndReason, evidence: Evidence) -> bool:

@@ -24,6 +24,7 @@ from avatars.catalogue.sync import refresh_catalogue
 from avatars.models import Persona, PersonaCheck, ProviderAccount
 from avatars.models.stated import PERSONA
 from avatars.personas import publishing
+from heygen_portal.models import EventType
 from heygen_portal.people.mail import holders
 from heygen_portal.permissions import Permission
 from heygen_portal.providers.contract.provider import LimitReached, ProviderError, RoomAccess
@@ -99,6 +100,8 @@ def record_check(persona: Persona, outcome: Outcome, detail: str = "") -> tuple[
             stated = statements.state(PERSONA, same.get(), "hidden_at")
             changes: Changes = {"is_hidden": [is_shown, is_hidden]}
             change_log.record(SERVER, AuditEntry.Kind.PERSONA_CHANGED, persona, changes, stated)
+            event = EventType.PERSONA_HIDDEN if is_hidden else EventType.PERSONA_SHOWN
+            publishing.tell_webhooks(event, persona, outcome=str(outcome))
     return check, is_hidden
 
 

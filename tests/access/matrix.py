@@ -120,6 +120,8 @@ MODELS: dict[str, tuple[str, str, str, str]] = {
     "heygen_portal.apikey": ("m", "m", NO_ROLE, NO_ROLE),
     "heygen_portal.auditentry": ("am", NO_ROLE, NO_ROLE, NO_ROLE),
     "heygen_portal.organisation": ("m", NO_ROLE, "m", NO_ROLE),
+    "heygen_portal.webhook": ("m", "m", "m", "m"),
+    "heygen_portal.webhookdelivery": ("m", NO_ROLE, NO_ROLE, NO_ROLE),
     "avatars.provideraccount": ("m", "m", "m", NO_ROLE),
     "avatars.avatar": (STAFF, NO_ROLE, NO_ROLE, NO_ROLE),
     "avatars.voice": (STAFF, NO_ROLE, NO_ROLE, NO_ROLE),
@@ -140,6 +142,8 @@ MODELS: dict[str, tuple[str, str, str, str]] = {
 # What is done to the rows that were chosen in a list.
 ACTIONS: dict[str, str] = {
     "heygen_portal.invitation.revoke": "m",
+    "heygen_portal.webhook.delete_selected": "m",
+    "heygen_portal.webhookdelivery.resend": "m",
     "avatars.provideraccount.sync": "m",
     "avatars.knowledgebase.export_files": STAFF,
     "avatars.persona.publish": "em",
@@ -158,6 +162,12 @@ BUTTONS: dict[str, str] = {
     "heygen_portal.invitation.revoke_one": "m",
     "heygen_portal.apikey.replace": "m",
     "heygen_portal.apikey.revoke_one": "m",
+    "heygen_portal.webhook.deliveries": "m",
+    "heygen_portal.webhook.send_test": "m",
+    "heygen_portal.webhook.replace_secret": "m",
+    "heygen_portal.webhook.pause": "m",
+    "heygen_portal.webhook.resume": NO_ROLE,  # it is not paused
+    "heygen_portal.webhookdelivery.resend_one": "m",
     "avatars.provideraccount.try_connection": "m",
     "avatars.provideraccount.catalogue": "m",
     "avatars.provideraccount.migrate": "m",

@@ -11,13 +11,14 @@ from django.core.files.base import ContentFile
 from django.db.models import Model
 from django.utils import timezone
 
-from heygen_portal.models import ApiKey, Invitation, Organisation
+from heygen_portal.models import ApiKey, Invitation, Organisation, Webhook
 from heygen_portal.people.access import roles
 from heygen_portal.people.api_keys import keys
 from heygen_portal.people.invitations import joining
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.change_log import SERVER
 from heygen_portal.trail.models import AuditEntry
+from heygen_portal.webhooks import changes, signatures
 from sessions.models import (
     Erasure,
     Export,
@@ -74,6 +75,8 @@ class Rows:
         by = {"session": self.another, "by": other_user}
         group = Group.objects.get(name=roles.END_USER.group)
         incident_times = ("first_failed_at", "last_failed_at", "opened_at")
+        webhook = Webhook.objects.create(name="CRM", url="https://crm.test/", secret=signatures.new_secret())
+        delivery = changes.send_test(webhook)
         rows: list[Any] = [
             other_user,
             group,
@@ -86,6 +89,8 @@ class Rows:
             audit_log.record(None, AuditEntry.Kind.KEY_SET, "somebody"),
             self._api_key(other_user),
             Organisation.objects.get(),
+            delivery.webhook,
+            delivery,
             published.avatar.account,
             published.avatar,
             published.voice,

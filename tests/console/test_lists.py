@@ -18,12 +18,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from avatars.models import Avatar, KnowledgeBase, Persona, ProviderAccount, Video, Voice
-from heygen_portal.models import ApiKey, Invitation, Organisation
+from heygen_portal.models import ApiKey, Invitation, Organisation, Webhook, WebhookDelivery
 from heygen_portal.people.access import roles
 from heygen_portal.people.api_keys import keys
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.change_log import SERVER
 from heygen_portal.trail.models import AuditEntry
+from heygen_portal.webhooks import changes
 from sessions.costs import ledger
 from sessions.models import (
     Erasure,
@@ -72,6 +73,12 @@ def incident() -> Incident:
     return Incident.objects.create(check_name="worker", cause="never", **dict.fromkeys(times, NOW))
 
 
+def webhook() -> Webhook:
+    made = Webhook(name=uuid4().hex, url="https://crm.example.com/", events=["session.ended"])
+    changes.create(SERVER, made)
+    return made
+
+
 def total() -> None:
     ended_session()
     ledger.book_all()
@@ -99,6 +106,8 @@ FACTORIES: dict[type[Model], Callable[[], Any]] = {
     ),
     HistoryCheck: HistoryCheck.objects.create,
     Incident: incident,
+    Webhook: webhook,
+    WebhookDelivery: lambda: changes.send_test(webhook()),
     LegalHold: lambda: LegalHold.objects.create(session=ended_session(), reason="A claim", by=person()),
     Erasure: lambda: Erasure.objects.create(session=ended_session(), cause="staff", by=person(), lines=1, hash="-"),
 }

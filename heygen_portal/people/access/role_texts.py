@@ -34,6 +34,7 @@ ABILITIES: tuple[tuple[tuple[str, ...], Promise], ...] = (
     (roles.MANAGE_QUOTAS, _("Manage quotas")),
     (roles.MANAGE_API_KEYS, _("Manage API keys")),
     (roles.MANAGE_ORGANISATION, _("Change the organisation’s settings")),
+    (roles.MANAGE_WEBHOOKS, _("Manage webhooks and their secrets")),
 )
 
 

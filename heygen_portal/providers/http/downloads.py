@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import io
-import ipaddress
 import socket
 from typing import BinaryIO
 
 import httpx
 
 from heygen_portal.providers.contract.provider import ProviderUnreachable
+from heygen_portal.runtime import client_address
 
 MAX_IMAGE_BYTES = 5 * 1024 * 1024
 IMAGE_SECONDS = 20
@@ -81,7 +81,7 @@ async def _public_address(url: httpx.URL) -> str:
     port = url.port or (443 if url.scheme == "https" else 80)
     found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
     addresses = [str(entry[4][0]) for entry in found]
-    if not addresses or not all(ipaddress.ip_address(address).is_global for address in addresses):
+    if not addresses or not all(map(client_address.is_public, addresses)):
         raise ProviderUnreachable("download: the address is not a public one")
     return addresses[0]
 

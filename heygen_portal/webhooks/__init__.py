@@ -1,0 +1,1 @@
+"""Outgoing webhooks: signed messages to the organisation's own systems when something happens."""
