@@ -37,6 +37,13 @@ SHOW_STATE = """async (state) => {
   showOnly("data-when", state);
   document.body.dataset.state = state;
 }"""
+# Keeps what the page said about faults: the next cause may replace it before a test looks.
+KEEP_CAUSES = """addEventListener("DOMContentLoaded", () => {
+  const why = document.querySelector("#recovering-why");
+  window.causes = [];
+  const changed = { childList: true, characterData: true, subtree: true };
+  if (why) new MutationObserver(() => window.causes.push(why.textContent)).observe(why, changed);
+});"""
 # livekit-client's log when the server, at the end of a room, hangs up before the page does: who is first is chance.
 SERVER_HANG_UP = "error reading from signal stream"
 IS_RUNNING = "() => ['live', 'tap', 'ending', 'recovering', 'sound', 'text'].includes(document.body.dataset.state)"
@@ -93,8 +100,7 @@ class RoomPage:
         usual = {"locale": "es", "viewport": {"width": 1280, "height": 800}, "storage_state": stage.cookies}
         made = await browser.new_context(**(usual | context))
         made.set_default_timeout(WAIT_TIMEOUT_S * 1000)
-        if init:
-            await made.add_init_script(init)
+        await made.add_init_script(KEEP_CAUSES + init)
         room = cls(await made.new_page(), stage)
         room.watch_page()
         await room.page.goto(f"{stage.portal.url}/personas/{slug}/")
@@ -173,6 +179,10 @@ class RoomPage:
           return now - window.quietSince > 500;
         }})()"""
         await self.wait_for(quiet)
+
+    async def wait_for_cause(self, words: str) -> None:
+        """Wait until the page has told the user this about a fault."""
+        await self.wait_for(f"window.causes.some((cause) => cause.includes({json.dumps(words)}))")
 
     async def wait_for(self, expression: str) -> None:
         """Wait until an expression is true.

@@ -65,6 +65,6 @@ async def test_a_conversation_continues_in_another_language_and_quality(
             await page.click("#end")
             await room.state("ended")
             await expect(page.locator("#closed")).to_be_visible()
-            await page.get_by_role("radio", name="Bien").check()
+            await page.get_by_role("radio", name="Buena").check()
             await room.wait_for_events("picture", "rated")
         assert (page_checks.problems, room.console_errors) == ([], [])

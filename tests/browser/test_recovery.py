@@ -59,7 +59,6 @@ NOT_SPREAD = """(() => {
   window.fetch = async (url, ...more) =>
     isAway(url) ? new Response("requested room does not exist", { status: 404 }) : ask(url, ...more);
 })()"""
-WHY = "#recovering-why"
 
 
 # Before the first picture
@@ -72,7 +71,7 @@ async def no_video(room: RoomPage) -> None:
     """
     await room.page.click("#start")
     async with injecting_faults(room, "no_video"):
-        await expect(room.page.locator(WHY)).to_contain_text("El problema está en su sesión")
+        await room.wait_for_cause("El problema está en su sesión")
         await wait_for_verdict(room, "no_track")
         await wait_until_continued(room, "sound")
     await wait_for_final_step(room, "sound")
@@ -97,7 +96,7 @@ async def black(room: RoomPage) -> None:
 
     The session is not live before real video.
     """
-    await expect(room.page.locator(WHY)).to_contain_text("vídeo en negro")
+    await room.wait_for_cause("vídeo en negro")
     await wait_for_verdict(room, "black")
     assert not any(message["status"] == "live" for message in messages_of(room, "session.status"))
     await room.state("live")
@@ -107,7 +106,7 @@ async def black(room: RoomPage) -> None:
 async def another_room(room: RoomPage) -> None:
     """Requirements 57 and 71: a token of another session's room."""
     await room.state("recovering")
-    await expect(room.page.locator(WHY)).to_contain_text("El permiso para entrar en la sala")
+    await room.wait_for_cause("El permiso para entrar en la sala")
     await wait_for_verdict(room, "token")
     await room.state("live")
     await wait_for_steps(room, "rejoin", "renew", "picture")
@@ -126,7 +125,7 @@ async def expired(room: RoomPage) -> None:
 async def late(room: RoomPage) -> None:
     """Requirement 56: joining too early is detected, shown and retried."""
     await room.state("recovering")
-    await expect(room.page.locator(WHY)).to_contain_text("antes que")
+    await room.wait_for_cause("aún está preparando")
     await wait_for_verdict(room, "early")
     await room.state("live")
     steps = reported(room, "ladder", "step")
@@ -140,7 +139,7 @@ async def not_spread(room: RoomPage) -> None:
     """
     await room.page.click("#start")
     await room.state("recovering")
-    await expect(room.page.locator(WHY)).to_contain_text("más de lo normal en abrirse")
+    await room.wait_for_cause("más de lo normal en abrirse")
     await wait_for_verdict(room, "slow_room")
     await room.page.evaluate("window.isSpread = true")
     await room.state("live")
@@ -177,7 +176,7 @@ async def leaves(room: RoomPage) -> None:
     await inject_fault(room, "leaves", session=await wait_for_room(room), seconds=0.2)
     await room.write("Hola", "repeat")
     await room.state("recovering")
-    await expect(room.page.locator(WHY)).to_contain_text("salió de la sala")
+    await room.wait_for_cause("salió de la sala")
     await wait_for_verdict(room, "avatar_left")
     await room.state("live")
 
@@ -187,7 +186,7 @@ async def room_deleted(room: RoomPage) -> None:
     await room.start()
     await inject_fault(room, "room_deleted", session=await wait_for_room(room))
     await room.state("recovering")
-    await expect(room.page.locator(WHY)).to_contain_text("salió de la sala")
+    await room.wait_for_cause("salió de la sala")
     await wait_for_verdict(room, "avatar_left")
     await room.state("live")
     assert "renew" in reported(room, "ladder", "step")
@@ -369,7 +368,7 @@ async def test_lines_written_offline_arrive_once_and_in_order(
             for line in lines:
                 await room.write(line, "repeat")
             assert not messages_of(room, "task.send")
-            await expect(room.page.locator(WHY)).to_contain_text("Tu red bloquea")
+            await room.wait_for_cause("Tu red bloquea")
             await wait_for_verdict(room, "network")
         finally:
             os.kill(livekit.process.pid, signal.SIGCONT)

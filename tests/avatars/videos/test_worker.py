@@ -72,7 +72,8 @@ def test_an_order_of_a_killed_worker_is_paid_once(portal: Portal, emulator: Emul
     assert len(orders(emulator)) == 1
     fetch = (
         "from avatars.videos import orders as videos; "
-        "from avatars.models import Video; videos.fetch(Video.objects.get())"
+        "from avatars.models import Video; from heygen_portal.trail.change_log import SERVER; "
+        "videos.fetch(Video.objects.get(), SERVER)"
     )
     portal.manage("shell", "-v0", "-c", fetch)
     until(portal, "ready", has_file=True)
