@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="organisation",
             name="consent_texts",
-            field=models.JSONField(blank=True, default=dict, verbose_name="text to accept"),
+            field=models.JSONField(blank=True, db_default={}, default=dict, verbose_name="text to accept"),
         ),
         migrations.AddField(
             model_name="organisation",
@@ -24,12 +24,16 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="organisation",
             name="imprint_url",
-            field=models.URLField(blank=True, help_text="Address of a page.", verbose_name="imprint"),
+            field=models.URLField(
+                blank=True, db_default="", default="", help_text="Address of a page.", verbose_name="imprint"
+            ),
         ),
         migrations.AddField(
             model_name="organisation",
             name="privacy_url",
-            field=models.URLField(blank=True, help_text="Address of a page.", verbose_name="privacy notice"),
+            field=models.URLField(
+                blank=True, db_default="", default="", help_text="Address of a page.", verbose_name="privacy notice"
+            ),
         ),
         migrations.AddField(
             model_name="organisation",
@@ -44,6 +48,8 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="organisation",
             name="terms_url",
-            field=models.URLField(blank=True, help_text="Address of a page.", verbose_name="terms of use"),
+            field=models.URLField(
+                blank=True, db_default="", default="", help_text="Address of a page.", verbose_name="terms of use"
+            ),
         ),
     ]

@@ -22,9 +22,15 @@ class Organisation(models.Model):
     """
 
     name = LimitedCharField(_("name"), max_characters=80, unique=True)
-    privacy_url = PageAddressField(_("privacy notice"), blank=True, help_text=_("Address of a page."))
-    terms_url = PageAddressField(_("terms of use"), blank=True, help_text=_("Address of a page."))
-    imprint_url = PageAddressField(_("imprint"), blank=True, help_text=_("Address of a page."))
+    privacy_url = PageAddressField(
+        _("privacy notice"), blank=True, default="", db_default="", help_text=_("Address of a page.")
+    )
+    terms_url = PageAddressField(
+        _("terms of use"), blank=True, default="", db_default="", help_text=_("Address of a page.")
+    )
+    imprint_url = PageAddressField(
+        _("imprint"), blank=True, default="", db_default="", help_text=_("Address of a page.")
+    )
     requires_consent = models.BooleanField(
         _("consent required"),
         default=False,
@@ -32,7 +38,7 @@ class Organisation(models.Model):
         help_text=_("Users accept the notice before they talk with any persona. Takes effect when you save."),
     )
     # What users accept, by language code. A language without a text uses the portal's own.
-    consent_texts = stored_json.ObjectField(_("text to accept"), default=dict, blank=True)
+    consent_texts = stored_json.ObjectField(_("text to accept"), default=dict, db_default={}, blank=True)
     # Grows with each change of these texts, the addresses above, or the name.
     consent_version = models.PositiveIntegerField(_("version of the notice"), default=1, db_default=1, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
