@@ -30,6 +30,8 @@ urlpatterns = [
     ),
     path("invitation/<str:token>/", views.invitation, name="invitation"),
     path("sso/cancelled/", social.login_cancelled, name="socialaccount_login_cancelled"),
+    # Where allauth sends a person whose account was created by another sign-in at the same moment.
+    path("sso/again/", views.sign_in_again, name="socialaccount_signup"),
     path("sso/<slug:provider_id>/", views.single_sign_on, name="openid_connect_login"),
     path("sso/<slug:provider_id>/callback/", views.single_sign_on_done, name="openid_connect_callback"),
     path("second-factor/", mfa.index, name="mfa_index"),

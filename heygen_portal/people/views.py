@@ -11,6 +11,7 @@ from allauth.account.adapter import get_adapter
 from allauth.account.internal.flows.reauthentication import resume_request
 from allauth.account.utils import get_next_redirect_url, perform_login
 from allauth.socialaccount.adapter import get_adapter as get_social_adapter
+from allauth.socialaccount.internal.flows.signup import clear_pending_signup
 from allauth.socialaccount.providers.base import AuthProcess
 from allauth.socialaccount.providers.openid_connect import views as openid
 from django.conf import settings
@@ -94,6 +95,13 @@ def single_sign_on(request: HttpRequest, provider_id: str) -> HttpResponseBase:
 def single_sign_on_done(request: HttpRequest, provider_id: str) -> HttpResponseBase:
     """Handle the directory's redirect back."""
     return _ask_directory(openid.callback, request, provider_id)
+
+
+@login_not_required
+def sign_in_again(request: HttpRequest) -> HttpResponse:
+    """Redirect to the sign-in page, without what allauth has kept for a sign-up form."""
+    clear_pending_signup(request)
+    return redirect("account_login")
 
 
 def _ask_directory(view: Callable[..., HttpResponseBase], request: HttpRequest, provider_id: str) -> HttpResponseBase:

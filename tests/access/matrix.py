@@ -47,6 +47,7 @@ PAGES: dict[str, str | Page] = {
     "openid_connect_login": post(ALL),
     "openid_connect_callback": NO_ROLE,  # none of the roles brings the directory's answer
     "socialaccount_login_cancelled": ALL,
+    "socialaccount_signup": ALL,
     "mfa_authenticate": ALL,  # leads to the sign-in page, unless a password has just been typed
     "account_reauthenticate": SIGNED_IN,
     "account_confirm_by_directory": NO_ROLE,  # only for people whom the directory signs in

@@ -16,6 +16,8 @@ from django.test import Client, override_settings
 
 from heygen_portal.models import Invitation
 from heygen_portal.people.access import roles
+from heygen_portal.people.invitations import joining
+from heygen_portal.people.sign_in.adapters import SingleSignOnAdapter
 from heygen_portal.trail.models import AuditEntry
 from tests.people.directory import Directory
 from tests.people.test_invitations import invited
@@ -53,6 +55,29 @@ def test_a_person_of_an_allowed_domain_gets_in_without_a_role(client: Client, oi
     assert not ines.get_all_permissions()
     assert not ines.has_usable_password()
     assert AuditEntry.objects.get().kind == AuditEntry.Kind.JOINED
+
+
+@pytest.mark.parametrize("where", ["is_expected", "is_auto_signup_allowed", "save_user"])
+def test_of_two_first_sign_ins_at_once_one_has_to_be_repeated(
+    client: Client, oidc_directory: Directory, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner: Any = joining if where == "is_expected" else SingleSignOnAdapter
+    real = getattr(owner, where)
+
+    def other_is_quicker(*args: Any, **more: Any) -> Any:
+        answer = real(*args, **more) if where == "is_expected" else None
+        if not User.objects.exists():
+            User.objects.create_user("ines@example.org", "ines@example.org")
+        return answer or real(*args, **more)
+
+    monkeypatch.setattr(owner, where, other_is_quicker)
+    with override_settings(OIDC_DOMAINS=["example.org"]):
+        answer = sign_in(client)
+    assert answer.status_code == 302
+    assert client.get(answer["Location"], follow=True).redirect_chain[-1:] in ([], [("/accounts/login/", 302)])
+    assert not is_in(client)
+    sign_in(client)
+    assert is_in(client)
 
 
 def test_an_invited_person_gets_the_role_and_uses_up_the_invitation(client: Client, oidc_directory: Directory) -> None:
