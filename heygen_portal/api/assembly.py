@@ -26,7 +26,7 @@ from heygen_portal.rest.problems import Problem
 from heygen_portal.runtime.budgets import TooManyRequests
 from sessions import errors
 from sessions.actions.start_by_program import StartFailed
-from sessions.api import history, records, refusals, running
+from sessions.api import history, notices, records, refusals, running
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ PREFIX = f"api/v{VERSION}/"
 # The order of the reference. Operations of a new subject are added here.
 SUBJECTS: tuple[Operations, ...] = (
     personas.operations,
+    notices.operations,
     running.operations,
     history.operations,
     records.costs,

@@ -50,7 +50,11 @@ async def create_session(request: ApiRequest, body: NewSession) -> Answer[Starte
     await budgets.spend("start", person=caller.user_id, address=caller.address)
     await in_thread(_require_allowed_persona)(caller, body.persona)
     wanted = StartRequest(
-        quality=body.quality, encoding=body.encoding, is_taking_over=body.take_over, continues=body.continues
+        quality=body.quality,
+        encoding=body.encoding,
+        is_taking_over=body.take_over,
+        continues=body.continues,
+        accepts=body.accepts,
     )
     started = await start_by_program.start(
         caller.user_id, body.persona, wanted, caller.key_prefix, float(body.wait_seconds)

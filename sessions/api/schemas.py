@@ -42,6 +42,9 @@ class NewSession(Input):
         None, description="The session of the same conversation that this one continues."
     )
     take_over: bool = Field(False, description="End the owner's running session first.")
+    accepts: Text = Field(
+        "", max_length=100, description="The `fingerprint` of the notice that the program's user has accepted."
+    )
     wait_seconds: int = Field(
         0, ge=0, le=MAX_WAIT_SECONDS, description="How long to wait in the queue if no slot is free."
     )

@@ -32,6 +32,7 @@ ROLES: dict[Scope, str] = {
 OPERATIONS: dict[str, tuple[str, str]] = {
     "list_personas": ("GET", "personas:read"),
     "get_persona": ("GET", "personas:read"),
+    "get_notice": ("GET", "personas:read"),
     "create_session": ("POST", "sessions:start"),
     "start_session": ("POST", "sessions:start"),
     "send_text": ("POST", "sessions:start"),

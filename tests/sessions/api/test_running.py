@@ -175,3 +175,16 @@ async def test_a_command_for_the_room_is_returned_to_the_program_that_can_publis
             task = (await api.post(f"sessions/{session['id']}/tasks", json=body)).json()
             assert (task["status"], task["failure"]) == outcome
             assert task["room_command"] == {"topic": "agent", "payload": '{"say": "Hola"}'}
+
+
+async def test_a_required_notice_must_be_accepted_by_programs_too(provider: Mock) -> None:
+    await published(requires_consent=True)
+    async with client_of(roles.END_USER, *START, Scope.PERSONAS_READ) as (api, _owner):
+        refused = await api.post("sessions", json={"persona": "lucia"})
+        assert (refused.status_code, refused.json()["code"]) == (409, "consent_needed")
+        notice = (await api.get("personas/lucia/notice")).json()
+        assert notice["is_required"]
+        assert refused.json()["notice"] == notice["fingerprint"]
+        body = {"persona": "lucia", "accepts": notice["fingerprint"]}
+        assert (await api.post("sessions", json=body)).status_code == 201
+        assert not (await api.get("personas/lucia/notice")).json()["is_required"]
