@@ -53,6 +53,47 @@ class SecondFactorNeeded(AccessLost):
     words = _("Set up a second factor to continue.")
 
 
+class GuestAccessEnded(AccessLost):
+    code, close_code = "access_ended", 4403
+    words = _("This conversation is no longer offered here.")
+
+
+class GuestRefused(AccessLost):
+    """A guest's page is not let in."""
+
+    close_code = 4403
+
+
+class OriginRefused(GuestRefused):
+    code = "origin_refused"
+    words = _("This site is not allowed to show this conversation.")
+
+
+class LinkUnusable(GuestRefused):
+    code = "link_unusable"
+    words = _("This link has expired or was withdrawn.")
+
+
+class TokenInvalid(GuestRefused):
+    code = "token_invalid"
+    words = _("The access of this page is not valid. Reload the page.")
+
+
+class TokenExpired(GuestRefused):
+    code = "token_expired"
+    words = _("The access of this page has expired. Reload the page.")
+
+
+class TokenUsed(GuestRefused):
+    code = "token_used"
+    words = _("The access of this page was already used. Reload the page.")
+
+
+class ChallengeNeeded(SessionError):
+    code = "challenge_needed"
+    words = _("Your browser is asked to prove that you are not an automated guest.")
+
+
 class BadMessage(SessionError):
     code = "bad_message"
     words = _("This message was not understood.")
@@ -99,6 +140,21 @@ class QuotaUsed(SessionError):
 class SpendCap(SessionError):
     code = "spend_cap"
     words = _("The service has reached its spending limit for this month.")
+
+
+class GuestLimit(SessionError):
+    code = "guest_limit"
+    words = _("You have had as many conversations as guests may have in one day. Come back tomorrow.")
+
+
+class GuestsPaused(SessionError):
+    code = "guests_paused"
+    words = _("Guests cannot start another conversation here today. Come back tomorrow.")
+
+
+class AgeNeeded(SessionError):
+    code = "age_needed"
+    words = _("Confirm your age, or that a parent or guardian agrees.")
 
 
 class QueueFull(SessionError):

@@ -74,7 +74,7 @@ logger = logging.getLogger(__name__)
 
 
 def accept_task(
-    session_id: UUID, *, text: str, kind: SessionTask.Kind, user_id: int, ref: str = ""
+    session_id: UUID, *, text: str, kind: SessionTask.Kind, user_id: int | None, ref: str = ""
 ) -> tuple[SessionTask, bool]:
     """Store a text before it is sent, and count it as activity.
 
@@ -98,7 +98,7 @@ def accept_task(
     return task, True
 
 
-def _store_text(session_id: UUID, text: str, kind: SessionTask.Kind, user_id: int, ref: str) -> SessionTask:
+def _store_text(session_id: UUID, text: str, kind: SessionTask.Kind, user_id: int | None, ref: str) -> SessionTask:
     """Store a text and its line. Raises NotLive, and IntegrityError for a known `ref`."""
     # Two statements without a transaction on PostgreSQL: each further one costs a round trip.
     if connection.vendor == "postgresql" and not connection.in_atomic_block:
@@ -115,7 +115,7 @@ def _store_text(session_id: UUID, text: str, kind: SessionTask.Kind, user_id: in
 
 
 def _insert_text(
-    session: StreamingSession, wrapped: bytes, text: str, kind: SessionTask.Kind, user_id: int, ref: str
+    session: StreamingSession, wrapped: bytes, text: str, kind: SessionTask.Kind, user_id: int | None, ref: str
 ) -> SessionTask | None:
     """Return the stored text, or None if the session was changed since it was read."""
     keys = vars(session)

@@ -18,7 +18,16 @@ from heygen_portal.runtime.text import comparison
 from sessions import errors
 from sessions.capacity import slots
 from sessions.lifecycle import events, line_standing
-from sessions.models import RUNNING, Purpose, SessionTask, Status, StreamingSession, Utterance
+from sessions.models import (
+    RUNNING,
+    OwnerId,
+    Purpose,
+    SessionTask,
+    Status,
+    StreamingSession,
+    Utterance,
+    owned_by,
+)
 from sessions.speech import search as speech_search
 
 # Of one conversation, newest first, whose lines are sent to a page or to an avatar.
@@ -33,10 +42,10 @@ MEMORY_LINE_MAX_CHARACTERS = 500
 MEMORY_MAX_CHARACTERS = 6_000
 
 
-def find_own(user_id: int, session_id: UUID) -> StreamingSession | None:
-    """Return this user's session, or None if they have no such session."""
+def find_own(owner: OwnerId, session_id: UUID) -> StreamingSession | None:
+    """Return this owner's session, or None if they have no such session."""
     rows = StreamingSession.objects.select_related("account")
-    return rows.filter(pk=session_id, user_id=user_id).first()
+    return rows.filter(owned_by(owner), pk=session_id).first()
 
 
 def find_persona(user: Any, slug: str, purpose: Purpose = Purpose.TALK) -> Persona | None:
@@ -71,10 +80,10 @@ def is_running(session_id: UUID) -> bool:
     return StreamingSession.objects.filter(pk=session_id, status__in=RUNNING).exists()
 
 
-def running_of(user_id: int, purpose: Purpose) -> list[UUID]:
-    """Return the IDs of a user's running sessions."""
+def running_of(owner: OwnerId, purpose: Purpose) -> list[UUID]:
+    """Return the IDs of an owner's running sessions."""
     return list(
-        StreamingSession.objects.filter(user_id=user_id, purpose=purpose, status__in=RUNNING).values_list(
+        StreamingSession.objects.filter(owned_by(owner), purpose=purpose, status__in=RUNNING).values_list(
             "pk", flat=True
         )
     )

@@ -53,14 +53,15 @@ async def send_task(
     *,
     text: str,
     kind: TaskKind,
-    user_id: int,
+    user_id: int | None,
     ref: str = "",
     give_command: GiveCommand | None = None,
     require_access: Callable[[], None] | None = None,
 ) -> broadcast.TaskSent | None:
     """Have the avatar answer a text or say it verbatim.
 
-    `require_access` runs in the thread that stores the text, before it is stored; what it raises is passed on.
+    `user_id` is None for a guest's text, which then needs a `ref`. `require_access` runs in the thread that stores the
+    text, before it is stored; what it raises is passed on.
 
     The outcome is published to every tab. A repeated `ref` is not sent again; the outcome of the first task is
     returned for the tab that asks. Raises TextEmpty, TextTooLong, NotLive before anything is sent. The caller
@@ -138,5 +139,5 @@ def _task_failure(exc: ProviderError) -> str:
 
 def _record_outcome(task: SessionTask) -> None:
     events.record_with(task.session_id, events.task_entry(task), speech_sql.outcome_of(task))
-    if task.sent_by_id is not None:  # not the greeting: no tab waits for its outcome
+    if not task.is_greeting:  # no tab waits for its outcome
         broadcast.publish(task.session_id, broadcast.TaskSent.of(task))

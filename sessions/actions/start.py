@@ -35,7 +35,7 @@ from sessions.capacity.leases import this_process
 from sessions.capacity.queue import QueuePosition, TabAddress
 from sessions.capacity.slots import NoFreeSlot, StartRequest
 from sessions.lifecycle import end_evidence
-from sessions.models import EndReason, QueueEntry, Status, StreamingSession
+from sessions.models import EndReason, OwnerId, QueueEntry, Status, StreamingSession
 from sessions.presence import tabs
 
 # A queued tab is woken when the queue moves. It also polls, because Redis may be down.
@@ -84,9 +84,9 @@ class StartAttempt:
     """
 
     def __init__(
-        self, user_id: int, persona_slug: str, request: StartRequest, address: TabAddress, tab: StartingTab
+        self, owner: OwnerId, persona_slug: str, request: StartRequest, address: TabAddress, tab: StartingTab
     ) -> None:
-        self.user_id = user_id
+        self.owner = owner
         self.persona_slug = persona_slug
         self.request = request
         self.address = address
@@ -138,7 +138,7 @@ class StartAttempt:
             self.is_waiting = False
         if session and self.is_given_up and self.tab.is_open:
             await in_thread(tabs.leave)(self.address.channel)
-            await stop.end_unopened(session, EndReason.USER_STOPPED, end_evidence.person(self.user_id))
+            await stop.end_unopened(session, EndReason.USER_STOPPED, end_evidence.person(self.owner))
             return None
         return session
 
@@ -163,14 +163,14 @@ class StartAttempt:
             await stop.try_reconcile(persona.avatar.account)
             with suppress(NoFreeSlot):
                 return await self._open_session()
-        await self._enter_queue(in_thread(slots.join_queue)(self.user_id, persona, self.address, self.request))
+        await self._enter_queue(in_thread(slots.join_queue)(self.owner, persona, self.address, self.request))
         return await self._wait_in_queue()
 
     async def _open_session(self) -> StreamingSession | None:
         if self.is_given_up:
             return None
         await this_process.ensure_lease()
-        return await in_thread(slots.open_in_tab)(self.user_id, self.persona_slug, self.address, self.request)
+        return await in_thread(slots.open_in_tab)(self.owner, self.persona_slug, self.address, self.request)
 
     # The sessions that a take-over or a renewal replaces
 
@@ -184,19 +184,19 @@ class StartAttempt:
         persona, blocking = await in_thread(self._find_blocking_sessions)()
         if not blocking:
             return True
-        claim = Claim(self.user_id, self.request.claimed_reason)
+        claim = Claim(self.owner, self.request.claimed_reason)
         if not self.request.is_taking_over:
             claim = await claims.check_with_provider(blocking[0], claim)
         if any(session.account_id == persona.avatar.account_id for session in blocking):
             joins_at_end = not await in_thread(self._keeps_slot)(blocking, claim)
             hold = partial(slots.hold_slot, joins_at_end=joins_at_end)
             held_until = give_up_at + queue.OFFER_TIMEOUT
-            holding = in_thread(hold)(self.user_id, persona, self.address, self.request, held_until)
+            holding = in_thread(hold)(self.owner, persona, self.address, self.request, held_until)
             await self._enter_queue(holding)
         await self.tab.send_json(self._release_message())
         for session in blocking:
             if self.request.is_taking_over:
-                ending = stop.stop(session, EndReason.TAKEN_OVER, end_evidence.taken_over(self.user_id))
+                ending = stop.stop(session, EndReason.TAKEN_OVER, end_evidence.taken_over(self.owner))
             else:
                 ending = stop.stop_as_claimed(session, claim)
             background.spawn(ending)  # not awaited, because the attempt may be given up meanwhile
@@ -214,12 +214,12 @@ class StartAttempt:
 
         Raises ConsentNeeded, TimeIsUp, QuotaUsed before any of them is ended.
         """
-        persona = slots.find_persona(self.persona_slug, self.user_id, self.request.purpose)
-        blocking = slots.blocking_sessions(self.user_id, persona, self.request)
+        persona = slots.find_persona(self.persona_slug, self.owner, self.request.purpose)
+        blocking = slots.blocking_sessions(self.owner, persona, self.request)
         if self.request.is_taking_over:
-            self.request = slots.as_renewal(self.user_id, persona, self.request, blocking)
-        slots.require_consent(self.user_id, persona, self.request)
-        slots.limits_of(self.user_id, persona, self.request)
+            self.request = slots.as_renewal(self.owner, persona, self.request, blocking)
+        slots.require_consent(self.owner, persona, self.request)
+        slots.limits_of(self.owner, persona, self.request)
         return persona, blocking
 
     def _keeps_slot(self, blocking: list[StreamingSession], claim: Claim) -> bool:

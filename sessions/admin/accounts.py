@@ -80,14 +80,17 @@ class AccountAdmin(ProviderAccountAdmin):
             full_since = gettext("the provider had no free slot at %(at)s") % {"at": _local(account.slots_seen_at)}
             words = f"{words} ({full_since})"
         lines = [
-            (_change_url(session), session.user, session.persona, _since(session.created_at)) for session in in_use
+            (_change_url(session), session.owner_name, session.persona, _since(session.created_at))
+            for session in in_use
         ]
         return _joined_lines(words, format_html_join(NEW_LINE, '<a href="{}">{}</a> · {} · {}', lines))
 
     @display(description=_("in the queue"))
     def queue_entries(self, account: ProviderAccount) -> SafeString:
         waiting = QueueEntry.objects.filter(account=account).select_related("user", "persona")
-        lines = [(number, row.user, row.persona, _since(row.created_at)) for number, row in enumerate(waiting, start=1)]
+        lines = [
+            (number, row.owner_name, row.persona, _since(row.created_at)) for number, row in enumerate(waiting, start=1)
+        ]
         return format_html_join(NEW_LINE, "{}. {} · {} · {}", lines) or mark_safe("–")
 
 

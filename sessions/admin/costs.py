@@ -57,7 +57,7 @@ class SessionTotalAdmin(UncountedList, ReadOnly, ModelAdmin):
 
     @display(description=_("user"))
     def username(self, total: SessionTotal) -> str:
-        return total.session.user.get_username()
+        return total.session.owner_name
 
     @display(description=_("open"), ordering="time")
     def open_time(self, total: SessionTotal) -> str:

@@ -28,13 +28,17 @@ from sessions.models import QueueEntry, Quota
 class QueueEntryAdmin(ReadOnly, ModelAdmin):
     """The queue. Staff can remove users from it."""
 
-    list_display = ("created_at", "user", "persona", "account", "is_staff", "state")
+    list_display = ("created_at", "owner", "persona", "account", "is_staff", "state")
     list_filter = (("account", RelatedDropdownFilter),)
     list_filter_submit = True
     list_select_related = ("user", "persona", "account")
     search_fields = ("user__username__folded",)
-    fields = ("user", "persona", "account", "created_at", "is_staff", "offer_expires_at")
+    fields = ("owner", "persona", "account", "created_at", "is_staff", "offer_expires_at")
     actions = ("remove",)
+
+    @display(description=_("user"), ordering="user")
+    def owner(self, entry: QueueEntry) -> str:
+        return entry.owner_name
 
     @display(description=_("status"), label={_("slot reserved"): "success", _("waiting"): "info"})
     def state(self, entry: QueueEntry) -> str:

@@ -118,7 +118,7 @@ class StopForm(ActionForm):
 
 @admin.register(StreamingSession)
 class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
-    list_display = ("created_at", "user", "persona", "purpose", "state", "end_reason", "duration_text", "account")
+    list_display = ("created_at", "owner", "persona", "purpose", "state", "end_reason", "duration_text", "account")
     list_filter = (
         ("created_at", DateFieldListFilter),  # a hierarchy of dates would walk through the whole history
         ("status", ChoicesDropdownFilter),
@@ -143,7 +143,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
             {
                 "fields": (
                     "session_id",
-                    "user",
+                    "owner",
                     "persona",
                     "persona_version",
                     "purpose",
@@ -186,6 +186,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
         (_("Settings at the time"), {"fields": ("persona_settings",), "classes": ("collapse",)}),
     )
     readonly_fields = (
+        "owner",
         "state",
         "evidence",
         "duration_text",
@@ -205,6 +206,11 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
         Transcripts are searched on a separate page that asks for a reason.
         """
         return filters.matching(queryset, search_term) if search_term else queryset, False
+
+    @display(description=_("user"), ordering="user")
+    def owner(self, session: StreamingSession) -> str:
+        """Return the user or guest."""
+        return session.owner_name
 
     @display(description=_("status"), ordering="status", label=STATUS_COLOURS)
     def state(self, session: StreamingSession) -> str:

@@ -21,7 +21,7 @@ from heygen_portal.runtime.budgets import TooManyRequests
 from heygen_portal.runtime.jobs import each_row
 from sessions.capacity import provider_lookups
 from sessions.lifecycle import end_evidence, transitions
-from sessions.models import RUNNING, EndReason, LimitBy, SessionEvent, Status, StreamingSession
+from sessions.models import RUNNING, EndReason, LimitBy, OwnerId, SessionEvent, Status, StreamingSession
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Claim:
     `listed_as` is the provider's word for the status, MISSING, UNKNOWN, or empty if the list was not read.
     """
 
-    user_id: int
+    owner: OwnerId
     reason: EndReason
     verdict: str = ""
     listed_as: str = ""
@@ -65,7 +65,7 @@ async def check_with_provider(session: StreamingSession, claim: Claim) -> Claim:
     """
     if claim.reason != EndReason.PROVIDER_ENDED or not session.provider_session_id:
         return claim
-    return Claim(claim.user_id, claim.reason, claim.verdict, await _status_at_provider(session))
+    return Claim(claim.owner, claim.reason, claim.verdict, await _status_at_provider(session))
 
 
 async def _status_at_provider(session: StreamingSession) -> str:
@@ -95,9 +95,9 @@ def end_cause(session: StreamingSession, claim: Claim, now: datetime) -> Cause:
 def _unconfirmed_cause(claim: Claim) -> Cause:
     """Return the cause of an end of which the portal knows no more than that the page asked for it."""
     if claim.verdict:
-        return Cause(EndReason.USER_STOPPED, end_evidence.gave_up(claim.verdict, claim.user_id))
+        return Cause(EndReason.USER_STOPPED, end_evidence.gave_up(claim.verdict, claim.owner))
     claimed = "" if claim.reason == EndReason.USER_STOPPED else claim.reason
-    return Cause(EndReason.USER_STOPPED, end_evidence.continued(claim.user_id, claimed, claim.listed_as))
+    return Cause(EndReason.USER_STOPPED, end_evidence.continued(claim.owner, claimed, claim.listed_as))
 
 
 def begin_stop(session: StreamingSession, claim: Claim) -> bool:

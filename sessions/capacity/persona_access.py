@@ -11,24 +11,36 @@ from django.db import connection
 from avatars.models import Persona
 from heygen_portal.people.access import live_access
 from heygen_portal.people.access.live_access import Claim, Condition, Loss
+from sessions.capacity import guests
+from sessions.capacity.guests import GuestClaim
 
 
-def loss(claim: Claim) -> Loss | None:
+def loss(claim: Claim | GuestClaim) -> Loss | None:
     """Return why one claim no longer holds, as `losses` does, or None if it holds.
 
-    One query: each text pays for it.
+    One query for a user: each text pays for it.
     """
+    if isinstance(claim, GuestClaim):
+        return guests.losses({claim}).get(claim)
     ids = sorted(claim.persona_ids)
     published = Persona.Status.PUBLISHED.value
     more = Condition(_may_talk(len(ids)), [published, *ids, len(ids)], Loss.PERSONA) if ids else None
     return live_access.loss(claim, more)
 
 
-def losses(claims: Collection[Claim]) -> dict[Claim, Loss]:
+def losses(claims: Collection[Claim | GuestClaim]) -> dict[Claim | GuestClaim, Loss]:
     """Return the claims that no longer hold, including withdrawn personas.
 
     Other losses are those of `live_access.losses`.
     """
+    of_users = [claim for claim in claims if isinstance(claim, Claim)]
+    of_guests = {claim for claim in claims if isinstance(claim, GuestClaim)}
+    lost_users = _losses_of_users(of_users) if of_users else {}
+    lost_guests = guests.losses(of_guests) if of_guests else {}
+    return {**lost_users, **lost_guests}
+
+
+def _losses_of_users(claims: Collection[Claim]) -> dict[Claim, Loss]:
     lost = live_access.losses(claims)
     personas = frozenset().union(*(claim.persona_ids for claim in claims))
     limited = personas - _without_group_limit(sorted(personas))

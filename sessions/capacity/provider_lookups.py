@@ -50,7 +50,7 @@ async def listed_status(session: StreamingSession) -> str:
 
 async def listed(session: StreamingSession) -> list[OpenSession]:
     """Return the provider's current list. Raises ProviderError, TooManyRequests."""
-    await budgets.spend("provider_lookup", session=session.pk, person=session.user_id)
+    await budgets.spend("provider_lookup", session=session.pk, person=session.owner_id)
     return await asyncio.shield(_shared(session.account))
 
 

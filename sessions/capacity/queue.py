@@ -21,7 +21,7 @@ from heygen_portal.postgresql import clock
 from heygen_portal.runtime.jobs import each_row
 from sessions import errors
 from sessions.lifecycle import broadcast
-from sessions.models import QueueEntry, Status, StreamingSession
+from sessions.models import OwnerId, QueueEntry, Status, StreamingSession, owned_by, owner_columns
 
 QUEUE_MAX_ENTRIES = 50  # people who wait for one account
 # How long an offered slot is held; then the next person is offered it.
@@ -94,7 +94,7 @@ def record_full(account_id: int) -> None:
     ProviderAccount.objects.filter(pk=account_id).update(slots_seen=count, slots_seen_at=clock.now())
 
 
-def join(user_id: int, persona: Persona, tab: TabAddress) -> QueueEntry:
+def join(owner: OwnerId, persona: Persona, tab: TabAddress) -> QueueEntry:
     """Join the end of the queue.
 
     A person who is in it already keeps the position and waits in this tab from now on. Raises QueueFull.
@@ -103,21 +103,21 @@ def join(user_id: int, persona: Persona, tab: TabAddress) -> QueueEntry:
     with transaction.atomic():
         lock(account_id)
         entries = entries_of(account_id)
-        own = next((entry for entry in entries if entry.user_id == user_id), None)
+        own = next((entry for entry in entries if entry.owner_id == owner), None)
         if own is None and len(entries) >= QUEUE_MAX_ENTRIES:
             raise errors.QueueFull
         broadcast.wake([entry.channel for entry in entries])
-        return _save_entry(user_id, persona, tab, own)
+        return _save_entry(owner, persona, tab, own)
 
 
-def rejoin(user_id: int, persona: Persona, tab: TabAddress, since: datetime) -> QueueEntry:
+def rejoin(owner: OwnerId, persona: Persona, tab: TabAddress, since: datetime) -> QueueEntry:
     """Join the queue before everyone who came after `since`, even if it is full.
 
     The caller holds the account's lock.
     """
     account_id = persona.avatar.account_id
-    own = QueueEntry.objects.filter(user=user_id, account=account_id).first()
-    entry = _save_entry(user_id, persona, tab, own)
+    own = QueueEntry.objects.filter(owned_by(owner), account=account_id).first()
+    entry = _save_entry(owner, persona, tab, own)
     QueueEntry.objects.filter(pk=entry.pk).update(created_at=since)
     entry.created_at = since
     broadcast.wake(_channels(account_id))
@@ -131,15 +131,15 @@ def restore(lost: QueueEntry) -> None:
     """
     with transaction.atomic():
         lock(lost.account_id)
-        is_active = User.objects.filter(pk=lost.user_id, is_active=True).exists()
-        if is_active and not QueueEntry.objects.filter(user=lost.user_id).exists():
+        is_active = lost.user_id is None or User.objects.filter(pk=lost.user_id, is_active=True).exists()
+        if is_active and not QueueEntry.objects.filter(owned_by(lost.owner_id)).exists():
             lost.pk = None
             lost.save(force_insert=True)
             broadcast.wake(_channels(lost.account_id))
 
 
 def hold_slot(
-    user_id: int, persona: Persona, tab: TabAddress, until: datetime, *, joins_at_end: bool = False
+    owner: OwnerId, persona: Persona, tab: TabAddress, until: datetime, *, joins_at_end: bool = False
 ) -> QueueEntry:
     """Hold a slot for a person whose session is about to end.
 
@@ -149,14 +149,14 @@ def hold_slot(
     with transaction.atomic():
         lock(persona.avatar.account_id)
         entries = entries_of(persona.avatar.account_id)
-        if joins_at_end and any(entry.user_id != user_id for entry in entries):
-            return join(user_id, persona, tab)
-        own = next((entry for entry in entries if entry.user_id == user_id), None)
-        return _save_entry(user_id, persona, tab, own, offer_expires_at=until)
+        if joins_at_end and any(entry.owner_id != owner for entry in entries):
+            return join(owner, persona, tab)
+        own = next((entry for entry in entries if entry.owner_id == owner), None)
+        return _save_entry(owner, persona, tab, own, offer_expires_at=until)
 
 
 def _save_entry(
-    user_id: int, persona: Persona, tab: TabAddress, own: QueueEntry | None, offer_expires_at: datetime | None = None
+    owner: OwnerId, persona: Persona, tab: TabAddress, own: QueueEntry | None, offer_expires_at: datetime | None = None
 ) -> QueueEntry:
     where = {"persona": persona, "process_id": tab.process_id, "channel": tab.channel}
     if own:
@@ -166,11 +166,11 @@ def _save_entry(
         own.save()
         broadcast.wake({old_channel} - {tab.channel})
         return own
-    QueueEntry.objects.filter(user=user_id).delete()  # in another account's queue
-    is_staff = User.objects.filter(pk=user_id, is_staff=True).exists()
+    QueueEntry.objects.filter(owned_by(owner)).delete()  # in another account's queue
+    is_staff = isinstance(owner, int) and User.objects.filter(pk=owner, is_staff=True).exists()
     account_id = persona.avatar.account_id
     return QueueEntry.objects.create(
-        user_id=user_id, account_id=account_id, is_staff=is_staff, offer_expires_at=offer_expires_at, **where
+        **owner_columns(owner), account_id=account_id, is_staff=is_staff, offer_expires_at=offer_expires_at, **where
     )
 
 
@@ -197,7 +197,7 @@ def return_offer(channel: str) -> None:
 
 
 def position_of(channel: str) -> QueuePosition | None:
-    """Return the queue position of this tab's user; None if the tab has no entry."""
+    """Return the queue position of this tab's owner; None if the tab has no entry."""
     entries = list(QueueEntry.objects.filter(account__queue_entries__channel=channel))
     own = next((entry for entry in entries if entry.channel == channel), None)
     if own is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.models import Group
 from django.db import transaction
@@ -24,7 +25,7 @@ from heygen_portal.trail.models import AuditEntry
 from sessions import errors
 from sessions.lifecycle.coverage import QUOTA
 from sessions.lifecycle.transitions import SessionLimits
-from sessions.models import Conversation, DayTotal, LimitBy, Quota, Status, StreamingSession
+from sessions.models import Conversation, DayTotal, LimitBy, OwnerId, PersonaEmbed, Quota, Status, StreamingSession
 
 logger = logging.getLogger(__name__)
 
@@ -66,20 +67,23 @@ def _portal_time(moment: datetime) -> datetime:
 
 def limits_for(
     persona: Persona,
-    user_id: int,
+    owner: OwnerId,
     now: datetime,
     conversation: Conversation | None = None,
     used: timedelta = timedelta(0),
 ) -> SessionLimits:
-    """Return the limits of a user's session with a persona.
+    """Return the limits of an owner's session with a persona.
 
     Raises TimeIsUp, QuotaUsed. `conversation` is the one that continues, and `used` is the time it has lasted. It
     gets the rest of its time limit, or of the current limits if they are lower. One query for the quotas, and
     one more for a user with a quota.
     """
     account = persona.avatar.account
-    rows = _quotas_of(user_id)
+    rows = [] if isinstance(owner, UUID) else _quotas_of(owner)
     lengths = [(persona.duration_limit, LimitBy.PERSONA), *_limits_in(rows, "duration_limit")]
+    if isinstance(owner, UUID):
+        visits = PersonaEmbed.objects.filter(guests=owner).values_list("visit_limit", flat=True)
+        lengths += [(visit, LimitBy.GUEST) for visit in visits]
     idle = [(persona.idle_timeout, LimitBy.PERSONA), *_limits_in(rows, "idle_timeout")]
     lengths += [(account.duration_limit, LimitBy.ACCOUNT)] if account.duration_limit else []
     idle += [(account.idle_timeout, LimitBy.ACCOUNT)] if account.idle_timeout else []
@@ -90,8 +94,8 @@ def limits_for(
     if used and duration < MIN_SESSION_TIME:
         raise errors.TimeIsUp
     quota = _monthly_quota(rows)
-    if quota is not None:
-        left = quota - used_by(user_id, now)
+    if quota is not None and isinstance(owner, int):
+        left = quota - used_by(owner, now)
         if left < MIN_SESSION_TIME:
             raise errors.QuotaUsed
         duration, limit_by = min((duration, limit_by), (left, LimitBy.QUOTA), key=lambda limit: limit[0])
@@ -194,10 +198,15 @@ def _not_booked(which: Q, since: datetime, now: datetime) -> Iterable[Mapping[st
     rows = StreamingSession.objects.filter(which, booked_at=None, created_at__gte=since)
     rows = rows.exclude(status=Status.ENDED, provider_session_id=None)  # the provider never created those
     rows = rows.exclude(ended_at__lt=F("opened_at"))  # the provider's answer came after the end
-    return rows.order_by().values("account").annotate(so_far=Sum(_span(Value(now))), in_all=Sum(_span(F("ends_at"))))
+    return (
+        rows.order_by()
+        .values("account")
+        .annotate(so_far=Sum(span_until(Value(now))), in_all=Sum(span_until(F("ends_at"))))
+    )
 
 
-def _span(end_of_running: Value | F) -> Combinable:
+def span_until(end_of_running: Value | F) -> Combinable:
+    """Return in SQL the billed time of a session; a running one is billed until `end_of_running`."""
     return Coalesce("ended_at", end_of_running, output_field=DateTimeField()) - _BILLED_FROM
 
 

@@ -65,9 +65,9 @@ TO_WRITE = (State.WAITING, State.WRITING)
 SEPARATORS: Mapping[str, str] = {Format.CSV: ",", Format.CSV_SEMICOLONS: ";"}
 WITH_FILE = (*TO_WRITE, State.READY)
 SESSION_COLUMNS = (
-    "id", "user__username", "persona__name", "persona_version", "account__name", "provider_session_id", "status",
-    "end_reason", "end_evidence", "limit_by", "created_at", "opened_at", "live_at", "stop_requested_at", "ended_at",
-    "is_paid", "conversation_id", "continues_id",
+    "id", "user__username", "guest_id", "persona__name", "persona_version", "account__name", "provider_session_id",
+    "status", "end_reason", "end_evidence", "limit_by", "created_at", "opened_at", "live_at", "stop_requested_at",
+    "ended_at", "is_paid", "conversation_id", "continues_id",
 )  # fmt: skip
 EVENT_COLUMNS = ("session_id", "number", "source", "kind", "at", "data", "previous_hash", "hash")
 LINE_COLUMNS = (

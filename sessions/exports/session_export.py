@@ -102,7 +102,7 @@ def as_captions(session: StreamingSession) -> Iterator[bytes]:
     """
     names: dict[str, str] = {
         Utterance.Who.AVATAR: session.persona.name,
-        Utterance.Who.USER: session.user.get_username(),
+        Utterance.Who.USER: session.owner_name,
     }
     captions = (
         Caption(
@@ -156,7 +156,8 @@ def _export_data(export: Export) -> dict[str, Any]:
 
 def _session(session: StreamingSession) -> dict[str, Any]:
     who = {
-        "user": session.user.get_username(),
+        "user": session.user.get_username() if session.user else None,
+        "guest": json_value(session.guest_id),
         "persona": session.persona.name,
         "account": session.account.name,
         "provider": session.account.kind,

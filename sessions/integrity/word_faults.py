@@ -144,7 +144,9 @@ def _describe(line: _Line, marks: list[Any], rules: _Rules) -> Fault | None:
     if rules.is_unsigned(line):
         return fault("unindexed") if any(word_index.words(text)) else None
     # Each key makes other marks. The closest ones show what was changed.
-    possible = [word_index.marks_of_line(row.session.user_id, text, key_id) for key_id in rules.key_ids]
+    possible = [
+        word_index.marks_of_line(row.session.user_id or word_index.GUESTS, text, key_id) for key_id in rules.key_ids
+    ]
     if marks in possible:
         return fault("row_changed", SIGNATURE)
     lost = min((set(expected) - set(marks) for expected in possible), key=len)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.utils import formats, timezone
@@ -24,7 +25,7 @@ from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.stored_json import choice_label
 from sessions.lifecycle import no_picture_texts
 from sessions.lifecycle.event_kinds import EventKind
-from sessions.models import EndReason, LimitBy, StreamingSession
+from sessions.models import EndReason, LimitBy, OwnerId, StreamingSession, guest_name
 
 # Added to the text if a page made a claim, or if the provider's list was queried.
 CLAIM_TEXTS: dict[str, str | Promise] = {
@@ -118,8 +119,8 @@ EVIDENCE_TEXTS: dict[str, str | Promise] = {
 }
 
 
-def person(user_id: int) -> Evidence:
-    return {"code": EvidenceCode.PERSON, "user": user_id}
+def person(owner: OwnerId) -> Evidence:
+    return {"code": EvidenceCode.PERSON, "user": _stored(owner)}
 
 
 def staff(user_id: int | None, why: str) -> Evidence:
@@ -127,25 +128,25 @@ def staff(user_id: int | None, why: str) -> Evidence:
     return {"code": EvidenceCode.STAFF_BECAUSE, "user": user_id, "why": why}
 
 
-def access_lost(user_id: int, loss: str) -> Evidence:
+def access_lost(owner: OwnerId, loss: str) -> Evidence:
     """`loss` is "deactivated", "role" or "persona"."""
-    return {"code": EvidenceCode.ACCESS_LOST, "user": user_id, "loss": loss}
+    return {"code": EvidenceCode.ACCESS_LOST, "user": _stored(owner), "loss": loss}
 
 
 def checked() -> Evidence:
     return {"code": EvidenceCode.CHECKED}
 
 
-def taken_over(user_id: int) -> Evidence:
-    return {"code": EvidenceCode.TAKEN_OVER, "user": user_id}
+def taken_over(owner: OwnerId) -> Evidence:
+    return {"code": EvidenceCode.TAKEN_OVER, "user": _stored(owner)}
 
 
-def continued(user_id: int, claim: str = "", listed_as: str = "") -> Evidence:
+def continued(owner: OwnerId, claim: str = "", listed_as: str = "") -> Evidence:
     """Evidence of a user who started again.
 
     `claim` is the page's unconfirmed reason; `listed_as`, the session's status in the provider's list.
     """
-    evidence: dict[str, str | int | float | None] = {"code": EvidenceCode.CONTINUED, "user": user_id}
+    evidence: dict[str, str | int | float | None] = {"code": EvidenceCode.CONTINUED, "user": _stored(owner)}
     if claim:
         evidence["claim"] = claim
     if listed_as == "unknown":
@@ -200,8 +201,8 @@ def no_picture(reported: set[str], limit: timedelta) -> Evidence:
     return {"code": code, "limit_s": _seconds(limit)}
 
 
-def gave_up(verdict: str, user_id: int | None = None) -> Evidence:
-    return {"code": EvidenceCode.GAVE_UP, "verdict": verdict, "user": user_id}
+def gave_up(verdict: str, owner: OwnerId | None = None) -> Evidence:
+    return {"code": EvidenceCode.GAVE_UP, "verdict": verdict, "user": _stored(owner)}
 
 
 def provider_failed(exc: ProviderError) -> Evidence:
@@ -288,10 +289,24 @@ def _readable(name: str, value: Any) -> Any:
             return gettext("the persona was unpublished")
         return gettext("the account was deactivated") if value == "deactivated" else gettext("the role was removed")
     if name == "user":
-        # An ID, or a word in its place if the reader may not know which staff member it was.
+        # An ID, or a word in its place if the reader may not know which staff member it was. A guest's is text.
+        if isinstance(value, str) and (guest := _guest_id(value)):
+            return guest_name(guest)
         who = get_user_model().objects.filter(pk=value).first() if isinstance(value, int) else None
         return str(who) if who else gettext("a user")
     return value
+
+
+def _stored(owner: OwnerId | None) -> int | str | None:
+    """Return an owner as evidence has it: a user's number, or a guest's UUID as text."""
+    return str(owner) if isinstance(owner, UUID) else owner
+
+
+def _guest_id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def _seconds(span: timedelta) -> int:

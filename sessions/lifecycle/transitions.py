@@ -29,7 +29,17 @@ from sessions.lifecycle import broadcast, coverage, events, first_frame
 from sessions.lifecycle.end_evidence import Evidence
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
-from sessions.models import RUNNING, Conversation, EndReason, LimitBy, Purpose, Status, StreamingSession
+from sessions.models import (
+    RUNNING,
+    Conversation,
+    EndReason,
+    LimitBy,
+    OwnerId,
+    Purpose,
+    Status,
+    StreamingSession,
+    owner_columns,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -200,18 +210,19 @@ def _apply_move(session: StreamingSession, to: Status, changes: Mapping[str, Any
 
 def request(
     persona: Persona,
-    user_id: int,
+    owner: OwnerId,
     limits: SessionLimits | None = None,
     *,
     quality: str = "",
     encoding: str = "",
     purpose: Purpose = Purpose.TALK,
     continues: StreamingSession | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> StreamingSession:
     """Store a session in status CREATING before the provider is called.
 
     It holds its slot from now on. A continued conversation gets no second greeting, except in another language.
-    Raises IntegrityError if the user has a running session.
+    Raises IntegrityError if the owner has a running session. `origin` are details of where a guest comes from.
     """
     now, session_id = clock.now(), uuid4()
     limits = limits or SessionLimits.of(persona)
@@ -226,10 +237,10 @@ def request(
         idle_timeout_s=int(limits.idle_timeout.total_seconds()),
     )
     with transaction.atomic(savepoint=False):
-        conversation = None if continues else _begin_conversation(session_id, persona, user_id, limits, now)
+        conversation = None if continues else _begin_conversation(session_id, persona, owner, limits, now)
         session = StreamingSession.objects.create(
             id=session_id,
-            user_id=user_id,
+            **owner_columns(owner),
             conversation_id=continues.conversation_id if continues else session_id,
             account=persona.avatar.account,
             persona=persona,
@@ -248,7 +259,7 @@ def request(
             deadline_at=now + CREATION_TIMEOUT,
             record_format=coverage.FORMAT,
         )
-        details = {"persona": persona.slug, "version": persona.version} | _origin(session)
+        details = {"persona": persona.slug, "version": persona.version} | _origin(session) | dict(origin or {})
         if continues:
             Conversation.objects.filter(pk=session.conversation_id).update(ended_at=None)
         stated = statements.state(coverage.SESSION, session)
@@ -265,11 +276,11 @@ def request(
 
 
 def _begin_conversation(
-    first_session_id: UUID, persona: Persona, user_id: int, limits: SessionLimits, now: datetime
+    first_session_id: UUID, persona: Persona, owner: OwnerId, limits: SessionLimits, now: datetime
 ) -> Conversation:
     return Conversation.objects.create(
         id=first_session_id,
-        user_id=user_id,
+        **owner_columns(owner),
         persona=persona,
         started_at=now,
         time_limit=limits.time_limit,

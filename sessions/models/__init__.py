@@ -1,4 +1,4 @@
-"""Models of sessions, conversations, records, tabs, the queue, and quotas."""
+"""Models of sessions, conversations, guests, records, tabs, the queue, and quotas."""
 
 from sessions.models.consent import Consent
 from sessions.models.conversations import (
@@ -14,6 +14,7 @@ from sessions.models.conversations import (
     Utterance,
 )
 from sessions.models.exports import Export
+from sessions.models.guests import Guest, GuestLink, OwnerId, PersonaEmbed, guest_name, owned_by, owner_columns
 from sessions.models.incidents import Check, Incident
 from sessions.models.quotas import Quota
 from sessions.models.record import HistoryCheck, SessionHead, SessionSeal
@@ -31,11 +32,15 @@ __all__ = [
     "EndReason",
     "Erasure",
     "Export",
+    "Guest",
+    "GuestLink",
     "HistoryCheck",
     "Incident",
     "LegalHold",
     "LimitBy",
     "MonitoredSession",
+    "OwnerId",
+    "PersonaEmbed",
     "ProviderErasure",
     "Purpose",
     "QueueEntry",
@@ -55,4 +60,7 @@ __all__ = [
     "Tab",
     "Utterance",
     "WordIndexRebuild",
+    "guest_name",
+    "owned_by",
+    "owner_columns",
 ]

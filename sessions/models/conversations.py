@@ -20,6 +20,7 @@ from avatars.models import Persona, PersonaVersion, ProviderAccount
 from avatars.models.persona_settings import DamagedSettings, PersonaSettings
 from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.text.model_fields import ChoiceField
+from sessions.models.guests import Guest, Owned
 from sessions.models.speech import Spoken, SpokenManager, SpokenWord, sign_words
 
 # What must be left of our own limits at the provider's limit, so that a conversation continues in a new session.
@@ -98,18 +99,22 @@ class LimitBy(models.TextChoices):
     PROVIDER = "provider", _("provider limit")
     QUOTA = "quota", _("rest of the monthly quota")
     SPEND_CAP = "spend_cap", _("rest of the account’s monthly cap")
+    GUEST = "guest", _("guest limit")
+    GUEST_CAP = "guest_cap", _("rest of the daily cap for guests")
 
 
-class Conversation(models.Model):
+class Conversation(Owned):
     """Sessions that continue each other within one time limit. Never deleted.
 
     This is what a user experiences. Its ID is that of its first session, whose record states it.
     """
 
     id = models.UUIDField(primary_key=True, editable=False)
+    # A user or a guest.
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, related_name="conversations", verbose_name=_("user")
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="conversations", verbose_name=_("user")
     )
+    guest = models.ForeignKey(Guest, models.PROTECT, null=True, related_name="conversations", verbose_name=_("guest"))
     # Of the first session. A later one may use the same persona in another language.
     persona = models.ForeignKey(Persona, models.PROTECT, related_name="conversations", verbose_name=_("persona"))
     started_at = models.DateTimeField(_("started"))
@@ -127,6 +132,9 @@ class Conversation(models.Model):
             models.CheckConstraint(
                 condition=Q(time_limit=None, limit_by="") | (Q(time_limit__gt=timedelta(0)) & ~Q(limit_by="")),
                 name="conversation_limit_is_somebodys",
+            ),
+            models.CheckConstraint(
+                condition=Q(user__isnull=True) ^ Q(guest__isnull=True), name="conversation_of_user_or_guest"
             ),
         )
 
@@ -154,12 +162,16 @@ class StreamingSessionQuerySet(models.QuerySet["StreamingSession"]):
         return self.open().filter(deadline_at__lte=when).order_by("deadline_at")
 
 
-class StreamingSession(models.Model):
+class StreamingSession(Owned):
     """One session at the provider. Rows are kept for auditors and never deleted."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    # A user or a guest.
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, related_name="streaming_sessions", verbose_name=_("user")
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="streaming_sessions", verbose_name=_("user")
+    )
+    guest = models.ForeignKey(
+        Guest, models.PROTECT, null=True, related_name="streaming_sessions", verbose_name=_("guest")
     )
     conversation = models.ForeignKey(
         Conversation, models.PROTECT, related_name="sessions", verbose_name=_("conversation")
@@ -264,11 +276,19 @@ class StreamingSession(models.Model):
             ),
             models.UniqueConstraint("account", "provider_session_id", name="provider_session_once"),
             models.UniqueConstraint("room", condition=~Q(room=""), name="own_room_once"),
-            # A user has one running session at a time.
+            models.CheckConstraint(
+                condition=Q(user__isnull=True) ^ Q(guest__isnull=True), name="session_of_user_or_guest"
+            ),
+            # A user and a guest have one running session at a time.
             models.UniqueConstraint(
                 "user",
                 condition=Q(status__in=("requested", "creating", "connecting", "live")),
                 name="one_running_session_per_user",
+            ),
+            models.UniqueConstraint(
+                "guest",
+                condition=Q(status__in=("requested", "creating", "connecting", "live")),
+                name="one_running_session_per_guest",
             ),
         )
 
@@ -336,7 +356,7 @@ class SessionTask(Spoken):
     kind = ChoiceField(_("kind"), max_length=10, choices=Kind)
     # Chosen by the page, so that it can safely repeat a text after a lost connection.
     ref = models.CharField(_("browser’s reference"), max_length=64, blank=True, editable=False)
-    # Empty for the greeting, which the portal itself sends.
+    # Empty for the greeting, which the portal itself sends, and for a guest's text.
     sent_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("sent by")
     )
@@ -371,6 +391,11 @@ class SessionTask(Spoken):
     @property
     def bound_to(self) -> str:
         return f"task {self.pk} {self.sent_by_id or '-'}"
+
+    @property
+    def is_greeting(self) -> bool:
+        """Whether the portal itself sent it. A guest's text always has a reference."""
+        return self.sent_by_id is None and not self.ref
 
 
 class SessionEvent(models.Model):

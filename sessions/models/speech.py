@@ -246,7 +246,7 @@ def sign_words(line: Any) -> list[int]:
 
     Erased speech has neither. A new line has had its primary key since its text was set.
     """
-    marks = word_index.marks_of_line(line.session.user_id, line.text)
+    marks = word_index.marks_of_line(line.session.user_id or word_index.GUESTS, line.text)
     line.words_signature = word_index.sign(line.pk, marks) if line.wrapped_session_key() else ""
     return marks
 

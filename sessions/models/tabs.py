@@ -6,11 +6,13 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models import Persona, ProviderAccount
 from sessions.models.conversations import StreamingSession
+from sessions.models.guests import Guest, Owned
 
 
 class ServerProcess(models.Model):
@@ -54,15 +56,17 @@ class MonitoredSession(models.Model):
         return str(self.session_id)
 
 
-class QueueEntry(models.Model):
+class QueueEntry(Owned):
     """A person's entry in an account's queue, held by the tab that waits.
 
     The oldest entry is next.
     """
 
+    # A user or a guest.
     user = models.OneToOneField(
-        settings.AUTH_USER_MODEL, models.CASCADE, related_name="queue_entry", verbose_name=_("user")
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="queue_entry", verbose_name=_("user")
     )
+    guest = models.OneToOneField(Guest, models.CASCADE, null=True, related_name="queue_entry", verbose_name=_("guest"))
     account = models.ForeignKey(
         ProviderAccount, models.CASCADE, related_name="queue_entries", verbose_name=_("account")
     )
@@ -82,6 +86,11 @@ class QueueEntry(models.Model):
         default_permissions = ()
         permissions = (("view_queueplace", "Can view queue position"),)
         ordering = ("created_at", "pk")
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(user__isnull=True) ^ Q(guest__isnull=True), name="queue_entry_of_user_or_guest"
+            ),
+        )
 
     def __str__(self) -> str:
-        return f"{self.user} · {self.persona}"
+        return f"{self.owner_name} · {self.persona}"

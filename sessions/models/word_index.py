@@ -2,7 +2,8 @@
 
 Independent of the models. A mark is a keyed hash of a word (BLAKE2s, 64 bits) under a key of the session's user.
 The same word has unrelated marks for two users, so knowing one user's marks does not help to look up another's
-words. docs/decisions/speech.md describes what the index still reveals.
+words. All guests share one key, so that a search does not take longer with each guest. docs/decisions/speech.md
+describes what the index still reveals.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from heygen_portal.runtime.accents import fold_accents
 from heygen_portal.trail import signing
 
 PURPOSE = "words"
+GUESTS = 0  # in place of a user's ID, which no user has
 MARK_BYTES = 8
 MIN_PREFIX_LETTERS = 3  # shorter ones would find nearly everything
 MAX_WORD_LETTERS = 32  # longer words are cut

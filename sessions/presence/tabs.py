@@ -19,7 +19,7 @@ from heygen_portal.runtime.jobs import each_row
 from sessions.lifecycle import events, transitions, unreadable
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
-from sessions.models import RUNNING, ServerProcess, Status, StreamingSession, Tab
+from sessions.models import RUNNING, OwnerId, ServerProcess, Status, StreamingSession, Tab, owned_by
 
 logger = logging.getLogger(__name__)
 
@@ -124,12 +124,12 @@ def tab_key(channel: str) -> str:
     return hashlib.sha256(channel.encode()).hexdigest()[:32]
 
 
-def close_tab(user_id: int, session_id: UUID, key: str) -> bool:
+def close_tab(owner: OwnerId, session_id: UUID, key: str) -> bool:
     """Remove the tab of a page that is closing.
 
-    Return False if the user has no such tab on the session.
+    Return False if the owner has no such tab on the session.
     """
-    tabs = Tab.objects.filter(session_id=session_id, session__user_id=user_id)
+    tabs = Tab.objects.filter(owned_by(owner, "session__"), session_id=session_id)
     leaving = next((tab for tab in tabs if tab_key(tab.channel) == key), None)
     _leave(leaving, "page")
     return leaving is not None

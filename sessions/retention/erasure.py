@@ -26,6 +26,7 @@ from sessions.lifecycle.events import Entry
 from sessions.models import (
     Erasure,
     LegalHold,
+    OwnerId,
     ProviderErasure,
     SessionEvent,
     SessionTask,
@@ -34,6 +35,7 @@ from sessions.models import (
     Status,
     StreamingSession,
     Utterance,
+    owned_by,
 )
 
 # Means no limit, in comparisons by the database.
@@ -100,18 +102,18 @@ def erase(
     return receipt
 
 
-def erase_own(user_id: int, address: str | None = None) -> list[Erasure]:
+def erase_own(owner: OwnerId, address: str | None = None) -> list[Erasure]:
     """Erase the speech of a person's ended sessions, except held ones."""
-    return erase_all_of(user_id, Erasure.Cause.PERSON, user_id, address)
+    return erase_all_of(owner, Erasure.Cause.PERSON, owner if isinstance(owner, int) else None, address)
 
 
-def erase_all_of(user_id: int, cause: Erasure.Cause, by_id: int | None, address: str | None = None) -> list[Erasure]:
+def erase_all_of(owner: OwnerId, cause: Erasure.Cause, by_id: int | None, address: str | None = None) -> list[Erasure]:
     """Erase the speech of a person's ended sessions, except held ones.
 
     A session whose speech cannot be erased, because it was changed in the database, is logged and stays `erasable`.
     """
     receipts = []
-    for pk in unreadable.ids(erasable().filter(user_id=user_id)):
+    for pk in unreadable.ids(erasable().filter(owned_by(owner))):
         with each_row.log_failure(f"session {pk}: its speech could not be erased"):
             receipts.append(erase(pk, cause, by_id, address))
     return [receipt for receipt in receipts if receipt]

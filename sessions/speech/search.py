@@ -31,12 +31,12 @@ def matching(lines: QuerySet[Utterance], query: str, *, people: Iterable[int] | 
     Case and accents are ignored.
 
     Words also match by their first letters, at least three. `people` are the users whose sessions the lines belong
-    to; without it, the keys of all users are tried.
+    to; without it, the keys of all users and of the guests are tried.
     """
     words = word_index.search_words(query)
     if not words:
         return lines.none()
-    user_ids = list(people if people is not None else User.objects.values_list("pk", flat=True))
+    user_ids = list(people if people is not None else [word_index.GUESTS, *User.objects.values_list("pk", flat=True)])
     key_ids, candidates = keys_in_use(), None
     for word in words:
         rows = SpokenWord.objects.filter(mark__any_of=word_index.marks_of_query(word, user_ids, key_ids))

@@ -185,7 +185,7 @@ def _row(session: StreamingSession, page_state: Mapping[str, Any], viewer: User)
     shows_costs = viewer.has_perm(Permission.VIEW_COSTS) and session.provider_session_id
     return SessionRow(
         id=str(session.pk),
-        user=session.user.get_username(),
+        user=session.owner_name,
         persona=session.persona.name,
         version=_("version %(number)d") % {"number": session.persona_version},
         face=session.persona.avatar.preview_url,
@@ -250,7 +250,7 @@ def _queue(now: datetime) -> list[QueueRow]:
         waits = queue.expected_waits(account_id, entries, now)
         for number, (entry, wait) in enumerate(zip(entries, waits, strict=True), start=1):
             expected = _("slot offered") if entry.offer_expires_at else rounded_duration(wait) or "–"
-            names = {"user": entry.user.get_username(), "persona": entry.persona.name}
+            names = {"user": entry.owner_name, "persona": entry.persona.name}
             people.append(QueueRow(entry.pk, number, **names, since=entry.created_at.isoformat(), expected=expected))
     return people
 

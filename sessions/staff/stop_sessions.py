@@ -23,7 +23,7 @@ from sessions.actions import stop as stopping
 from sessions.audit import inspection
 from sessions.capacity import queue
 from sessions.lifecycle import end_evidence, transitions, unreadable
-from sessions.models import EndReason, QueueEntry, Status, StreamingSession
+from sessions.models import EndReason, Guest, QueueEntry, Status, StreamingSession
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def _begin_together(
             for session in running:
                 session.end_evidence = dict(end_evidence.staff(by_id, reason))
             transitions.begin_stop_all(running, EndReason.STAFF_STOPPED)
-            about = ", ".join(sorted(session.user.get_username() for session in running))
+            about = ", ".join(sorted(session.owner_name for session in running))
             stopped = [str(session.pk) for session in running]
             audit_log.record_by(
                 by_id, address, AuditEntry.Kind.SESSIONS_STOPPED, about, reason=reason, sessions=stopped
@@ -100,10 +100,12 @@ def _begin_one(by_id: int, address: str | None, row: QuerySet[StreamingSession],
                 inspection.record_stops([session.pk], by_id, address, reason)
             if transitions.begin_stop(session, EndReason.STAFF_STOPPED, end_evidence.staff(by_id, reason)):
                 begun.append(session)
-            about = get_user_model().objects.filter(streaming_sessions=session.pk).values_list("username", flat=True)
+            users = get_user_model().objects.filter(streaming_sessions=session.pk).values_list("username", flat=True)
+            guests = Guest.objects.filter(streaming_sessions=session.pk)
+            about = "".join([*users, *map(str, guests)])
             stopped = [str(session.pk)]
             audit_log.record_by(
-                by_id, address, AuditEntry.Kind.SESSIONS_STOPPED, "".join(about), reason=reason, sessions=stopped
+                by_id, address, AuditEntry.Kind.SESSIONS_STOPPED, about, reason=reason, sessions=stopped
             )
     return begun
 

@@ -181,7 +181,7 @@ async def _verdict_reached(session_id: UUID, kind: str, data: dict[str, Any], at
 
 async def _stop_without_video(session_id: UUID, verdict: str) -> None:
     if session := await in_thread(queries.find_running)(session_id):
-        await stop.stop_as_claimed(session, Claim(session.user_id, EndReason.NO_PICTURE, verdict))
+        await stop.stop_as_claimed(session, Claim(session.owner_id, EndReason.NO_PICTURE, verdict))
 
 
 async def _user_spoke(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:

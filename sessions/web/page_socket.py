@@ -28,6 +28,8 @@ from heygen_portal.runtime.budgets import TooManyRequests
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.capacity import persona_access
+from sessions.capacity.guests import GuestClaim
+from sessions.models import OwnerId
 from sessions.web import incoming
 
 logger = logging.getLogger(__name__)
@@ -119,6 +121,10 @@ class PageSocket(AsyncWebsocketConsumer):
     permission: str
     is_for_staff = False
     session_id: UUID | None = None
+    # One that the page offered, for a page that signs in by it.
+    subprotocol: str | None = None
+    # How the page is told why it lost access.
+    ACCESS_ERRORS: ClassVar[Mapping[Loss, type[errors.AccessLost]]] = ACCESS_ERRORS
 
     # An explicit table instead of getattr(): a browser must not be able to name methods.
     HANDLERS: ClassVar[Mapping[str, Handler]]
@@ -130,7 +136,7 @@ class PageSocket(AsyncWebsocketConsumer):
         self.is_handed_over = False
         self.pending: Counter[str] = Counter()
         self.refusal_count = 0
-        self.claim: Claim | None = None
+        self.claim: Claim | GuestClaim | None = None
         self.number = next(_socket_numbers)
         try:
             with logs.bound(request=logs.new_request_id()):
@@ -154,16 +160,22 @@ class PageSocket(AsyncWebsocketConsumer):
         """
         await getattr(self, get_handler_name(message))(message)
 
+    @property
+    def person(self) -> OwnerId | None:
+        """Whom budgets count: the user or guest; None for an anonymous user."""
+        user: Any = self.scope["user"]
+        pk: int | None = user.pk
+        return pk
+
     async def may_connect(self) -> bool:
-        """Charge the user's budget for sockets.
+        """Charge the person's budget for sockets.
 
         If it is used up, accept the socket only to say so, close it and return False.
         """
-        user: Any = self.scope["user"]
         try:
-            await budgets.spend("connect", person=user.pk, address=client_address.of_socket(self.scope))
+            await budgets.spend("connect", person=self.person, address=client_address.of_socket(self.scope))
         except TooManyRequests as exc:
-            await self.accept()  # a refused handshake could not say when to try again
+            await self.accept(self.subprotocol)  # a refused handshake could not say when to retry
             self.is_open = True
             await self.close_for_now(exc.wait_seconds, AT_THE_DOOR)
             return False
@@ -179,15 +191,18 @@ class PageSocket(AsyncWebsocketConsumer):
 
     async def open_for_page(self) -> None:
         """Accept the socket and check its access from now on."""
-        user: Any = self.scope["user"]
-        login: Any = self.scope["session"]
-        personas = self.personas()
-        self.claim = Claim(login.session_key or "", user.pk, self.permission, self.is_for_staff, personas)
-        await self.accept()
+        self.claim = self.make_claim()
+        await self.accept(self.subprotocol)
         self.is_open = True
         _ensure_access_checks()
         background.on_shutdown(_close_all_for_shutdown)
         _open_sockets.add(self)
+
+    def make_claim(self) -> Claim | GuestClaim:
+        """Return what the open socket depends on."""
+        user: Any = self.scope["user"]
+        login: Any = self.scope["session"]
+        return Claim(login.session_key or "", user.pk, self.permission, self.is_for_staff, self.personas())
 
     def personas(self) -> frozenset[int]:
         """Return the IDs of the personas that the user must be allowed to talk with."""
@@ -216,13 +231,13 @@ class PageSocket(AsyncWebsocketConsumer):
         """Do what `check_access` does, in a thread for the database."""
         assert self.claim  # messages arrive only after `open_for_page`
         if loss := persona_access.loss(self.claim):
-            raise ACCESS_ERRORS[loss]({"loss": loss})
+            raise self.ACCESS_ERRORS[loss]({"loss": loss})
 
     async def access_lost(self, loss: Loss) -> None:
         """Tell the page why it lost access, and close the socket. Idempotent."""
         if not self.is_open:
             return
-        error = ACCESS_ERRORS[loss]()
+        error = self.ACCESS_ERRORS[loss]()
         await self.send_error(error)
         self.is_open = False
         await self.close(code=error.close_code)
@@ -234,9 +249,8 @@ class PageSocket(AsyncWebsocketConsumer):
         try:
             if self.refusal_count >= REFUSALS_PER_SOCKET:
                 raise TooManyRequests("refused_message", REFUSALS_WAIT_S)
-            user: Any = self.scope["user"]
             address = client_address.of_socket(self.scope)
-            await budgets.spend("refused_message", person=user.pk, address=address)
+            await budgets.spend("refused_message", person=self.person, address=address)
         except TooManyRequests as exc:
             about = str((content or {}).get("type", ""))[:MAX_REF_LENGTH]
             await self.close_for_now(exc.wait_seconds, about)

@@ -21,7 +21,7 @@ from heygen_portal.runtime.in_thread import in_thread
 from sessions.lifecycle import events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
-from sessions.models import SessionEvent, Status, StreamingSession
+from sessions.models import OwnerId, SessionEvent, Status, StreamingSession
 
 # Events per session that its pages reported. Lines of speech and urgent reports may exceed it.
 MAX_EVENTS = 5_000
@@ -57,7 +57,7 @@ class ReportGate:
         self._is_drop_recorded = False
 
     async def admit(
-        self, session_id: UUID, user_id: int, message: Mapping[str, Any], address: str | None = None
+        self, session_id: UUID, person: OwnerId, message: Mapping[str, Any], address: str | None = None
     ) -> bool:
         """Return whether a report may be recorded.
 
@@ -70,7 +70,7 @@ class ReportGate:
         if session_id in _dropped:
             await self._record_drop(session_id, next(iter(_dropped[session_id])))
         if kind in URGENT_KINDS:
-            await budgets.spend("urgent_report", session=session_id, person=user_id)
+            await budgets.spend("urgent_report", session=session_id, person=person)
             return True
         now = asyncio.get_running_loop().time()
         if now < self._paused_until:
@@ -81,7 +81,7 @@ class ReportGate:
             return False
         cost = 1 + len(json.dumps(message)) // BYTES_PER_COST_UNIT
         try:
-            await budgets.spend("report", cost=cost, session=session_id, person=user_id, address=address)
+            await budgets.spend("report", cost=cost, session=session_id, person=person, address=address)
         except TooManyRequests as exc:
             self._paused_until = now + exc.wait_seconds
             await self._drop(session_id, RATE)

@@ -17,8 +17,9 @@ from uuid import UUID
 from django.urls import reverse
 from django.utils import timezone
 
+from avatars.models import Persona
 from heygen_portal import providers
-from heygen_portal.people.access.live_access import Loss
+from heygen_portal.people.access.live_access import Claim, Loss
 from heygen_portal.providers.contract.provider import RoomAccess, RoomCommand, TaskKind
 from heygen_portal.runtime import background, budgets, client_address
 from heygen_portal.runtime.in_thread import in_thread
@@ -30,7 +31,7 @@ from sessions.capacity.leases import this_process
 from sessions.capacity.queue import TabAddress
 from sessions.lifecycle import broadcast, end_evidence, transitions
 from sessions.lifecycle.event_kinds import EventKind
-from sessions.models import EndReason, Purpose, Status, StreamingSession
+from sessions.models import EndReason, OwnerId, Purpose, Status, StreamingSession
 from sessions.presence import observers, own_rooms, tabs
 from sessions.presence.prepared_room import PreparedRoom
 from sessions.timeline.page_clock import PageClock
@@ -72,17 +73,21 @@ class SessionConsumer(PageSocket):
 
     async def connect(self) -> None:
         user: Any = self.scope["user"]  # put there by AuthMiddlewareStack
-        self.user = user
         self.persona_slug = self.scope["url_route"]["kwargs"]["persona"]
-        if not self.user.is_authenticated:
+        if not user.is_authenticated:
             await self.close(code=CLOSE_SIGNED_OUT)
             return
+        self.owner: OwnerId = user.pk
         if not await self.may_connect():
             return
-        persona = await in_thread(queries.find_persona)(self.user, self.persona_slug, self.purpose)
+        persona = await in_thread(queries.find_persona)(user, self.persona_slug, self.purpose)
         if not persona:
             await self.close(code=CLOSE_NOT_FOUND)
             return
+        await self.open_for(persona)
+
+    async def open_for(self, persona: Persona) -> None:
+        """Accept the socket of a page of this persona."""
         self.persona_id = persona.pk
         self.has_own_rooms = persona.avatar.account.has_own_rooms
         providers.for_account(persona.avatar.account)  # opens connections before Start needs them
@@ -100,8 +105,8 @@ class SessionConsumer(PageSocket):
     def follow_persona(self, session: StreamingSession) -> None:
         """Include this session's persona in access checks from now on."""
         self.session_persona_id = session.persona_id if session.purpose == Purpose.TALK else None
-        assert self.claim  # messages arrive only after `open_for_page`
-        self.claim = replace(self.claim, persona_ids=self.personas())
+        if isinstance(self.claim, Claim):
+            self.claim = replace(self.claim, persona_ids=self.personas())
 
     async def disconnect(self, code: int) -> None:
         await self.leave()  # first: the channel layer may be away
@@ -114,10 +119,10 @@ class SessionConsumer(PageSocket):
         """
         session_id = self.session_id
         await super().access_lost(loss)
-        evidence = end_evidence.access_lost(self.user.pk, loss)
+        evidence = end_evidence.access_lost(self.owner, loss)
         lost = {session_id} if session_id and loss == Loss.PERSONA else set()
         if loss in (Loss.DEACTIVATED, Loss.ROLE):  # this tab may have joined another session meanwhile
-            lost |= set(await in_thread(queries.running_of)(self.user.pk, self.purpose))
+            lost |= set(await in_thread(queries.running_of)(self.owner, self.purpose))
         for each in lost:
             await stop.stop_by_id(each, EndReason.STAFF_STOPPED, evidence)
 
@@ -162,23 +167,27 @@ class SessionConsumer(PageSocket):
 
         Raises NoSession, TooManyRequests.
         """
-        await budgets.spend(budget, session=self.current_session_id(), person=self.user.pk, address=self.address)
+        await budgets.spend(budget, session=self.current_session_id(), person=self.owner, address=self.address)
 
     async def on_start(self, content: dict[str, Any]) -> None:
         request = replace(incoming.start_request(content), purpose=self.purpose)
         if self.waiting_start:
             raise errors.AlreadyStarted
         address = TabAddress(this_process.id, self.channel_name)
-        attempt = StartAttempt(self.user.pk, self.persona_slug, request, address, self)
+        attempt = StartAttempt(self.owner, self.persona_slug, request, address, self)
         self.starts.append(attempt)
         try:
             await self.check_access()
-            await budgets.spend("start", person=self.user.pk, address=self.address)
+            await self.prepare_owner(content)
+            await budgets.spend("start", person=self.owner, address=self.address)
             is_started = await attempt.run()
         finally:
             self.starts.remove(attempt)
         if not is_started:
             await self.send_json({"type": "queue.left"})
+
+    async def prepare_owner(self, content: dict[str, Any]) -> None:
+        """Do what must precede a start by this owner. Raises SessionError."""
 
     @property
     def waiting_start(self) -> StartAttempt | None:
@@ -196,7 +205,7 @@ class SessionConsumer(PageSocket):
         if not self.has_own_rooms or (self.session_id and await in_thread(queries.is_running)(self.session_id)):
             return
         await self.check_access()
-        await budgets.spend("prepare", person=self.user.pk, address=self.address)
+        await budgets.spend("prepare", person=self.owner, address=self.address)
         if room := await self.prepared_room.open():
             await self.give_room(room, is_waiting=True)
         if not self.is_open:
@@ -204,17 +213,17 @@ class SessionConsumer(PageSocket):
 
     async def on_rejoin(self, content: dict[str, Any]) -> None:
         await self.check_access()
-        await budgets.spend("prepare", person=self.user.pk, address=self.address)
+        await budgets.spend("prepare", person=self.owner, address=self.address)
         await self.give_room(await own_rooms.renew_access(self.current_session_id()))
 
     async def on_join(self, content: dict[str, Any]) -> None:
         await self.check_access()
-        await budgets.spend("join", person=self.user.pk, address=self.address)
+        await budgets.spend("join", person=self.owner, address=self.address)
         async with self.join_lock:
             await self.join(incoming.uuid(content.get("session_id")), content)
 
     async def join(self, session_id: UUID, content: dict[str, Any]) -> None:
-        session = await in_thread(queries.find_own)(self.user.pk, session_id)
+        session = await in_thread(queries.find_own)(self.owner, session_id)
         if not session:
             raise errors.NotFound
         self.follow_persona(session)
@@ -238,13 +247,17 @@ class SessionConsumer(PageSocket):
         """Send the newest lines of a conversation with an ID above `after`."""
         keys = await in_thread(queries.newest_line_ids)(session_id, after)
         if await in_thread(queries.has_older_lines)(session_id, keys, after):
-            await self.relay(broadcast.LinesLeftOut(url=reverse("sessions:conversation", args=[session_id])))
+            await self.relay(broadcast.LinesLeftOut(url=self.conversation_url(session_id)))
         for start in range(0, len(keys), queries.LINES_PER_BATCH):
             if not self.is_open:
                 return
             for line in await in_thread(queries.lines_for_page)(keys[start : start + queries.LINES_PER_BATCH]):
                 await self.relay(self.localized(broadcast.UtteranceStored.of, line))
         self.sent_lines_of, self.last_sent_line = session_id, max(keys, default=after)
+
+    def conversation_url(self, session_id: UUID) -> str:
+        """Return the address of the page with all lines; empty if the owner has none."""
+        return reverse("sessions:conversation", args=[session_id])
 
     async def stop_relaying(self) -> None:
         """Relay no more events of this tab's session, which stays its session."""
@@ -266,7 +279,7 @@ class SessionConsumer(PageSocket):
         this_process.remember_session(self.channel_name, session_id)
         try:
             await self.channel_layer.group_add(broadcast.group_name(session_id), self.channel_name)
-            if session := await in_thread(queries.find_own)(self.user.pk, session_id):
+            if session := await in_thread(queries.find_own)(self.owner, session_id):
                 self.follow_persona(session)
                 await self.relay(broadcast.StatusChanged.of(session))
         except RuntimeError:
@@ -283,6 +296,8 @@ class SessionConsumer(PageSocket):
             raise errors.BadMessage
         if kind not in tuple(TaskKind):
             raise errors.BadMessage
+        if isinstance(self.owner, UUID) and not ref:
+            raise errors.BadMessage  # without a sender, only the greeting has none
         session_id = self.current_session_id()
         async with send_task.session_lock(session_id):
             # Inside the lock, so that texts keep their order.
@@ -291,7 +306,7 @@ class SessionConsumer(PageSocket):
                 session_id,
                 text=text,
                 kind=TaskKind(kind),
-                user_id=self.user.pk,
+                user_id=self.owner if isinstance(self.owner, int) else None,
                 ref=ref,
                 give_command=self.give_command,
                 require_access=self.require_access,
@@ -321,7 +336,7 @@ class SessionConsumer(PageSocket):
         if waiting := self.waiting_start:
             await waiting.give_up()
             return
-        await stop.stop_by_id(self.current_session_id(), EndReason.USER_STOPPED, end_evidence.person(self.user.pk))
+        await stop.stop_by_id(self.current_session_id(), EndReason.USER_STOPPED, end_evidence.person(self.owner))
 
     async def on_leave_queue(self, content: dict[str, Any]) -> None:
         if not (waiting := self.waiting_start):
@@ -335,7 +350,7 @@ class SessionConsumer(PageSocket):
         task_lock = send_task.session_lock(session_id) if may_go_live else nullcontext()
         async with task_lock:
             async with self.report_lock:
-                if not await self.report_gate.admit(session_id, self.user.pk, content, self.address):
+                if not await self.report_gate.admit(session_id, self.owner, content, self.address):
                     return
                 outcome = await page_reports.store(session_id, content, self.clock)
             if outcome.greeting:

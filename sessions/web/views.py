@@ -67,6 +67,7 @@ def _render_room(request: HttpRequest, slug: str, purpose: Purpose) -> HttpRespo
     continues = _find_continued(request, persona)
     context = {
         "persona": persona,
+        "poster": persona.avatar.preview_url,
         "is_trial": purpose == Purpose.TRIAL,
         "minutes": ceil(persona.duration_limit.total_seconds() / 60),
         "is_debug": is_debug,

@@ -188,7 +188,12 @@ class StreamingSessionFactory(DjangoModelFactory[StreamingSession]):
 def a_conversation(first: StreamingSession) -> Conversation:
     """Store the conversation that starts with a session about to be stored."""
     return Conversation.objects.create(
-        id=first.pk, user=first.user, persona=first.persona, started_at=first.created_at, ended_at=first.ended_at
+        id=first.pk,
+        user=first.user,
+        guest=first.guest,
+        persona=first.persona,
+        started_at=first.created_at,
+        ended_at=first.ended_at,
     )
 
 
