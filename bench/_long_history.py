@@ -91,7 +91,8 @@ def _add_search_word() -> None:
     newest = StreamingSession.objects.order_by("-created_at")[:SESSIONS_PER_USER]
     lines = Utterance.objects.filter(session__in=[session.pk for session in newest]).select_related("session")
     marks = {
-        line.pk: word_index.marks_of_query(SEARCH_WORD, [line.session.user_id], [signing.key_id()]) for line in lines
+        line.pk: word_index.marks_of_query(SEARCH_WORD, [line.session.user_id or 0], [signing.key_id()])
+        for line in lines
     }
     SpokenWord.objects.bulk_create(
         SpokenWord(utterance_id=pk, mark=mark) for pk, both in marks.items() for mark in both

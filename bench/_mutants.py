@@ -281,7 +281,7 @@ MUTANTS = (
     Mutant(
         "two sessions of one user",
         SLOTS,
-        "            if facts.is_running:\n                raise errors.SessionRunning(_running_session(user_id))\n",
+        "            if facts.is_running:\n                raise errors.SessionRunning(_running_session(owner))\n",
         "",
         SLOT_TESTS,
     ),

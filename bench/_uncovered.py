@@ -106,7 +106,7 @@ UNCOVERED = (
     Uncovered(
         "sessions/web/session_consumer.py",
         "SessionConsumer.follow",
-        "if session := await in_thread(queries.find_own)(self.user.pk, session_id):",
+        "if session := await in_thread(queries.find_own)(self.owner, session_id):",
         "rows of sessions are never deleted",
     ),
     Uncovered("sessions/web/session_consumer.py", "SessionConsumer.follow", "if self.is_open:", LEAVES),

@@ -30,6 +30,7 @@ from bench._behind_proxy import Site
 from bench._talker import Talker
 from bench.relay import open_loop, percentile
 from tests.support import servers
+from tests.support.factories import user_of
 from tests.support.proxy import Network
 
 ANSWER_MS = 50
@@ -148,7 +149,7 @@ async def create(emulator: servers.Emulator, count: int) -> tuple[list[Any], lis
     def store() -> tuple[list[Any], list[str]]:
         sessions = _live_sessions.store(names)
         _live_sessions.analyse()
-        return sessions, _results.sign_in([session.user for session in sessions])
+        return sessions, _results.sign_in([user_of(session) for session in sessions])
 
     names = await _live_sessions.open_at_emulator(emulator, count, is_started=True)
     return await asyncio.to_thread(store)

@@ -31,6 +31,7 @@ from heygen_portal.runtime.metrics import snapshots
 from heygen_portal.server.origins import OwnOriginMiddleware
 from heygen_portal.server.request_limiter import RequestLimiter
 from sessions.actions import limits_cover
+from sessions.embed.guest_consumer import GuestConsumer
 from sessions.health import metrics_page, watch, work
 from sessions.models import Purpose
 from sessions.staff.board_consumer import BoardConsumer
@@ -106,6 +107,7 @@ route: Any = path  # Django's stubs do not accept Channels' applications
 routes = [
     route("ws/personas/<slug:persona>/", SessionConsumer.as_asgi()),
     route("ws/personas/<slug:persona>/trial/", trial),
+    route("ws/embed/<str:public_id>/", GuestConsumer.as_asgi()),
     route("ws/board/", BoardConsumer.as_asgi()),
 ]
 websocket = URLRouter(routes)

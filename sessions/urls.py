@@ -1,5 +1,6 @@
 from django.urls import path
 
+from sessions.embed import views as embed_views
 from sessions.personal_data import views as personal_data_views
 from sessions.web import device_check, livekit_webhook, my_conversations, views
 
@@ -9,6 +10,15 @@ urlpatterns = [
     path("personas/<slug:slug>/trial/", views.trial, name="trial"),
     path("personas/<slug:slug>/withdraw", views.withdraw_consent, name="withdraw_consent"),
     path("sessions/<uuid:session_id>/leave", views.leave, name="leave"),
+    path("embed/link/<str:signed>/", embed_views.link, name="guest_link"),
+    path("embed/<str:public_id>/", embed_views.frame, name="embed"),
+    path("embed.js", embed_views.script, name="embed_script"),
+    path("embed/<str:public_id>/preview", embed_views.preview, name="guest_preview"),
+    path("embed/<str:public_id>/check/", embed_views.check, name="embed_check"),
+    path("embed/<str:public_id>/check/site", embed_views.check_site, name="embed_check_site"),
+    path("embed/<str:public_id>/visit", embed_views.visit, name="guest_visit"),
+    path("embed/<str:public_id>/erase", embed_views.erase, name="guest_erase"),
+    path("embed/<str:public_id>/sessions/<uuid:session_id>/leave", embed_views.leave, name="guest_leave"),
     path("webhooks/livekit/", livekit_webhook.receive_event, name="livekit_webhook"),
     path("check/", device_check.check, name="check"),
     path("check/room", device_check.room, name="check_room"),

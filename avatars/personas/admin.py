@@ -43,8 +43,9 @@ UNVERSIONED_COLUMNS = ("slug", "requires_consent")
 STATE_BEFORE_SAVE = "persona_before"  # attribute of a request, from save_model to save_related
 
 
-@admin.register(Persona)
 class PersonaAdmin(ModelAdmin):
+    """The page of personas. `sessions.admin.embeds` registers it with what the sessions add."""
+
     form = PersonaForm
     change_form_before_template = "admin/avatars/persona_form.html"
     list_display = ("thumbnail", "name", "role", "language", "state", "version", "draft", "avatar")
@@ -73,7 +74,7 @@ class PersonaAdmin(ModelAdmin):
         (_("Limits"), {"fields": ("duration_limit", "idle_timeout", "speech_days")}),
     )
     actions = ("publish", "unpublish")
-    actions_detail = ("try_it", "publish_one", "unpublish_one", "versions")
+    actions_detail: tuple[str, ...] = ("try_it", "publish_one", "unpublish_one", "versions")
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.offers)

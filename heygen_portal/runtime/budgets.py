@@ -48,6 +48,10 @@ BUDGETS: Mapping[str, Mapping[str, str]] = {
     "urgent_report": {"session": "60/minute", "person": "120/minute"},
     # Socket messages that are answered with an error.
     "refused_message": {"person": "1200/minute", "address": "60000/minute"},
+    # Requests of guests' pages to be let in: one when the page opens, and one for each socket after it.
+    "guest_visit": {"address": "120/minute; 3000/hour"},
+    # Refused guests that get an entry in the permanent audit log.
+    "guest_refusal": {"embed": "60/hour", "address": "10/hour"},
     "provider_lookup": {"session": "12/minute", "person": "24/minute", "account": "60/minute"},
     "check_room": {"person": "10/minute; 60/hour", "address": "300/minute"},
     "search": {"person": "30/minute", "address": "300/minute"},

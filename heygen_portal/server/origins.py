@@ -9,6 +9,7 @@ from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest
 
 SCHEMES = {"ws": "http", "wss": "https"}
 
@@ -33,7 +34,11 @@ def is_own_origin(scope: Any) -> bool:
     Judged as Django does, including proxy headers.
     """
     scheme = SCHEMES.get(scope.get("scheme", "ws"), "http")
-    request = ASGIRequest({**scope, "type": "http", "method": "GET", "scheme": scheme}, BytesIO())
+    return is_own_page(ASGIRequest({**scope, "type": "http", "method": "GET", "scheme": scheme}, BytesIO()))
+
+
+def is_own_page(request: HttpRequest) -> bool:
+    """Whether a request was made by a page of the portal. See `is_own_origin`."""
     origin = request.META.get("HTTP_ORIGIN", "").lower()
     try:
         own = f"{request.scheme}://{request.get_host()}".lower()

@@ -35,6 +35,8 @@ MODEL_BY_KIND: Mapping[str, str] = {
     Kind.API_KEY_REPLACED: "heygen_portal.ApiKey",
     Kind.API_KEY_REVOKED: "heygen_portal.ApiKey",
     Kind.WEBHOOK_CHANGED: "heygen_portal.Webhook",
+    Kind.EMBED_CHANGED: "avatar_sessions.PersonaEmbed",
+    Kind.GUEST_LINK_CHANGED: "avatar_sessions.GuestLink",
 }
 """The model whose fields an entry of this kind lists, each with its value before and after."""
 CHOICES_BY_KIND: Mapping[str, str] = {
@@ -69,6 +71,7 @@ LABELS: Mapping[str, Any] = {
     "former_until": _("former secret valid until"),
     "bases": _("knowledge bases"),
     "changed": _("columns changed in the database"),
+    "site": _("site"),
     "words_signed_from_line": _("words of lines covered from line"),
 }
 FILTERED_MODEL = "avatar_sessions.StreamingSession"

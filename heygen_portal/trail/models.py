@@ -59,6 +59,9 @@ class AuditEntry(models.Model):
         API_KEY_REVOKED = "api_key_revoked", _("API key revoked")
         WEBHOOK_CHANGED = "webhook_changed", _("webhook changed")
         WEBHOOK_SECRET_SET = "webhook_secret_set", _("webhook secret set")
+        EMBED_CHANGED = "embed_changed", _("embedding of a persona changed")
+        GUEST_LINK_CHANGED = "guest_link_changed", _("guest link changed")
+        GUEST_REFUSED = "guest_refused", _("guest refused")
 
     number = models.PositiveIntegerField(_("number"), unique=True)
     at = models.DateTimeField(_("time"), default=timezone.now)

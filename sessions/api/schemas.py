@@ -133,7 +133,7 @@ class SessionOut(Schema):
             ends_at=row.ends_at,
             stop_requested_at=row.stop_requested_at,
             ended_at=row.ended_at,
-            user=Person(id=row.user_id, username=row.user.get_username()) if with_user else None,
+            user=Person(id=row.user.pk, username=row.user.get_username()) if with_user and row.user else None,
         )
 
 

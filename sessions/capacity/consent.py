@@ -20,7 +20,7 @@ from sessions.capacity.notice import Notice, notice_for
 from sessions.lifecycle import coverage, events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
-from sessions.models import Consent, Purpose, StreamingSession
+from sessions.models import Consent, OwnerId, Purpose, StreamingSession, owned_by, owner_columns
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,19 @@ def is_required(persona: Persona) -> bool:
 
 
 def still_required(
-    persona: Persona, user_id: int, continues: StreamingSession | None = None, purpose: Purpose = Purpose.TALK
+    persona: Persona, owner: OwnerId, continues: StreamingSession | None = None, purpose: Purpose = Purpose.TALK
 ) -> Notice | None:
     """Return the notice that this person must accept before starting, or None.
 
     `continues` is the session that the new one continues: within a conversation, no second acceptance is needed.
     """
-    found = _find(persona, user_id, continues, purpose)
+    found = _find(persona, owner, continues, purpose)
     return found if isinstance(found, Notice) else None
 
 
 def require(
     persona: Persona,
-    user_id: int,
+    owner: OwnerId,
     accepted: str,
     continues: StreamingSession | None = None,
     purpose: Purpose = Purpose.TALK,
@@ -62,7 +62,7 @@ def require(
     `accepted` is the fingerprint of the notice that they accept with this start. Raises ConsentNeeded if that is not
     the one they must accept now.
     """
-    match _find(persona, user_id, continues, purpose):
+    match _find(persona, owner, continues, purpose):
         case None:
             return NOT_REQUIRED
         case Consent() as earlier:
@@ -82,7 +82,7 @@ def record(session: StreamingSession, permit: Permit) -> None:
         notice = permit.notice
         consent = Consent.objects.create(
             session=session,
-            user_id=session.user_id,
+            **owner_columns(session.owner_id),
             persona_id=session.persona_id,
             version=notice.version,
             language=notice.language,
@@ -100,9 +100,9 @@ def record(session: StreamingSession, permit: Permit) -> None:
         events.record(session.pk, Entry(EventKind.CONSENT_IN_FORCE, known))
 
 
-def in_force(persona: Persona, user_id: int) -> Consent | None:
+def in_force(persona: Persona, owner: OwnerId) -> Consent | None:
     """Return the acceptance of the persona's present notice, if the person gave one and did not withdraw it."""
-    latest = _latest(persona.pk, user_id)
+    latest = _latest(persona.pk, owner)
     is_present = latest and not latest.withdrawn_at and latest.fingerprint == notice_for(persona).fingerprint
     return latest if is_present else None
 
@@ -117,16 +117,16 @@ def of_session(session: StreamingSession) -> Consent | None:
         given_for = UUID(stored_json.text(event.data, "session") or str(session.pk))
     except ValueError:
         return None
-    return Consent.objects.filter(session=given_for, user=session.user_id).first()
+    return Consent.objects.filter(owned_by(session.owner_id), session=given_for).first()
 
 
 @transaction.atomic
-def withdraw(persona_id: int, user_id: int) -> list[UUID]:
+def withdraw(persona_id: int, owner: OwnerId) -> list[UUID]:
     """Withdraw a person's acceptances for a persona. Return the sessions they were given for.
 
     The next conversation needs a new one.
     """
-    rows = Consent.objects.select_for_update().filter(persona=persona_id, user=user_id, withdrawn_at=None)
+    rows = Consent.objects.select_for_update().filter(owned_by(owner), persona=persona_id, withdrawn_at=None)
     withdrawn = list(rows.order_by("pk"))
     for consent in withdrawn:
         consent.withdrawn_at = clock.now()
@@ -137,25 +137,25 @@ def withdraw(persona_id: int, user_id: int) -> list[UUID]:
 
 
 def _find(
-    persona: Persona, user_id: int, continues: StreamingSession | None, purpose: Purpose
+    persona: Persona, owner: OwnerId, continues: StreamingSession | None, purpose: Purpose
 ) -> Notice | Consent | None:
     """Return the notice to accept, the acceptance that counts, or None if none is required."""
     if purpose == Purpose.CHECK or not is_required(persona):  # a check has no person
         return None
-    notice, latest = notice_for(persona), _latest(persona.pk, user_id)
+    notice, latest = notice_for(persona), _latest(persona.pk, owner)
     if latest and not latest.withdrawn_at and latest.fingerprint == notice.fingerprint:
         return latest
     if continues is None:
         return notice
     # A changed notice is accepted with the next conversation, but what was withdrawn no longer counts.
     if continues.persona_id != persona.pk:  # the persona in another language, which may not have asked
-        latest = latest or _latest(continues.persona_id, user_id)
+        latest = latest or _latest(continues.persona_id, owner)
         return notice if latest is None or latest.withdrawn_at else latest
     return notice if latest and latest.withdrawn_at else latest
 
 
-def _latest(persona_id: int, user_id: int) -> Consent | None:
-    return Consent.objects.filter(user=user_id, persona=persona_id).order_by("-accepted_at").first()
+def _latest(persona_id: int, owner: OwnerId) -> Consent | None:
+    return Consent.objects.filter(owned_by(owner), persona=persona_id).order_by("-accepted_at").first()
 
 
 def _facts(consent: Consent) -> dict[str, str | int]:

@@ -35,9 +35,8 @@ def losses(claims: Collection[Claim | GuestClaim]) -> dict[Claim | GuestClaim, L
     """
     of_users = [claim for claim in claims if isinstance(claim, Claim)]
     of_guests = {claim for claim in claims if isinstance(claim, GuestClaim)}
-    lost_users = _losses_of_users(of_users) if of_users else {}
-    lost_guests = guests.losses(of_guests) if of_guests else {}
-    return {**lost_users, **lost_guests}
+    lost = (_losses_of_users(of_users) if of_users else {}, guests.losses(of_guests) if of_guests else {})
+    return {claim: loss for found in lost for claim, loss in found.items()}
 
 
 def _losses_of_users(claims: Collection[Claim]) -> dict[Claim, Loss]:

@@ -107,8 +107,8 @@ def open_session(
 
     Raises NotFound for an unpublished persona or another user's conversation, SessionRunning if the user has a running
     session, ConsentNeeded, TimeIsUp, QuotaUsed, SpendCap, GuestLimit, GuestsPaused, and NoFreeSlot if no slot is free
-    or other people wait. With `checks_access`, raises AccessEnded if the user or guest may not start sessions at the moment when the
-    slot is taken.
+    or other people wait. With `checks_access`, raises AccessEnded if the user or guest may not start sessions at the
+    moment when the slot is taken.
     """
     persona = find_persona(persona_slug, owner, request.purpose)
     if request.quality and request.quality not in persona.avatar.account.capabilities.qualities:

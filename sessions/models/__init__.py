@@ -1,6 +1,5 @@
 """Models of sessions, conversations, guests, records, tabs, the queue, and quotas."""
 
-from sessions.models.consent import Consent
 from sessions.models.conversations import (
     RUNNING,
     Conversation,
@@ -18,7 +17,7 @@ from sessions.models.guests import Guest, GuestLink, OwnerId, PersonaEmbed, gues
 from sessions.models.incidents import Check, Incident
 from sessions.models.quotas import Quota
 from sessions.models.record import HistoryCheck, SessionHead, SessionSeal
-from sessions.models.retention import Erasure, LegalHold, ProviderErasure
+from sessions.models.retention import Consent, Erasure, LegalHold, ProviderErasure
 from sessions.models.speech import SpeechErased, SpeechKey, SpokenWord, WordIndexRebuild
 from sessions.models.tabs import MonitoredSession, QueueEntry, ServerProcess, Tab
 from sessions.models.totals import DayTotal, SessionTotal, SpendAlarm

@@ -1,6 +1,6 @@
 """Access matrix: who may use each address, message and action.
 
-One letter per role: s signed out · u end user · e editor · o operator · a auditor · m administrator.
+One letter per role: s signed out · g guest · u end user · e editor · o operator · a auditor · m administrator.
 A new address, message or action must be added here, or test_matrix.py fails.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 NO_ROLE = ""
-ALL = "sueoam"  # without signing in
+ALL = "sgueoam"  # without signing in
 SIGNED_IN = "ueoam"  # all signed-in users
 STAFF = "eoam"
 MAY_TALK = "ueom"
@@ -81,6 +81,16 @@ PAGES: dict[str, str | Page] = {
     "sessions:transcript · another user's": Page(NO_ROLE, args={"session_id": "another"}),
     "sessions:erase": SIGNED_IN,
     "sessions:livekit_webhook": post(NO_ROLE),  # none of the roles has the server's signature
+    # Guests' pages. Anybody may ask to be let in; what a guest said is only that guest's.
+    "sessions:embed": ALL,
+    "sessions:embed_check": ALL,
+    "sessions:embed_check_site": post(ALL),
+    "sessions:embed_script": ALL,
+    "sessions:guest_link": ALL,
+    "sessions:guest_preview": ALL,
+    "sessions:guest_visit": post(ALL),
+    "sessions:guest_leave": post(ALL),  # the answer does not say whose session it is
+    "sessions:guest_erase": post("g"),
     # Recorded videos.
     "avatars:video": STAFF,
     "avatars:video_file": STAFF,
@@ -180,6 +190,7 @@ BUTTONS: dict[str, str] = {
     "avatars.persona.unpublish_one": "em",
     "avatars.persona.try_it": "em",
     "avatars.persona.versions": STAFF,
+    "avatars.persona.embed": "em",
     "avatars.video.order_again": "em",
     "avatars.video.check_again": "em",
     "avatar_sessions.streamingsession.audit": "oam",
@@ -222,6 +233,7 @@ def room_messages(who: str) -> tuple[str, dict[str, Message]]:
 SOCKETS: dict[str, tuple[str, dict[str, Message]]] = {
     "ws/personas/<slug:persona>/": room_messages(MAY_TALK),
     "ws/personas/<slug:persona>/trial/": room_messages("em"),
+    "ws/embed/<str:public_id>/": room_messages("g"),
     "ws/board/": (
         "oam",
         {

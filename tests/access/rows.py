@@ -19,12 +19,16 @@ from heygen_portal.trail import audit_log
 from heygen_portal.trail.change_log import SERVER
 from heygen_portal.trail.models import AuditEntry
 from heygen_portal.webhooks import changes, signatures
+from sessions.capacity import guests
+from sessions.embed import admission
 from sessions.models import (
     Erasure,
     Export,
+    GuestLink,
     HistoryCheck,
     Incident,
     LegalHold,
+    PersonaEmbed,
     QueueEntry,
     Quota,
     ServerProcess,
@@ -33,6 +37,7 @@ from sessions.models import (
 )
 from tests.support.factories import ApiKeyFactory, PersonaFactory, StreamingSessionFactory, UserFactory, VideoFactory
 
+SITE = "https://www.examplia.test"
 ROLES = {
     "u": roles.END_USER,
     "e": roles.EDITOR,
@@ -58,6 +63,8 @@ class Rows:
     """
 
     asker: User | None
+    is_guest: bool = False
+    visit: str = ""  # the guest's token
     models: dict[str, Model] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -65,8 +72,19 @@ class Rows:
         published: Any = PersonaFactory.create(published=True, slug="lucia")
         published.avatar.preview.save("a.webp", ContentFile(b"RIFF"))
         self.another = StreamingSessionFactory.create(persona=published, status=Status.ENDED)
-        owner = self.asker or other_user
-        self.own = StreamingSessionFactory.create(persona=published, user=owner, status=Status.ENDED)
+        self.embed = PersonaEmbed.objects.create(
+            persona=published, public_id="lucias-embed", is_enabled=True, origins=[SITE], challenge="never"
+        )
+        link = GuestLink.objects.create(
+            embed=self.embed, label="A link", expires_at=timezone.now() + timedelta(days=1), max_uses=9
+        )
+        self.signed = admission.signed_code(link)
+        owner: dict[str, Any] = {"user": self.asker or other_user}
+        if self.is_guest:
+            admitted = admission.admit(self.embed, {"origin": SITE}, device="", address=None)
+            self.visit, self.socket_token = admitted.visit_token, admitted.socket_token
+            owner = {"user": None, "guest": guests.admit(admitted.visit, None, has_guardian=False)}
+        self.own = StreamingSessionFactory.create(persona=published, **owner, status=Status.ENDED)
         published.voice.preview_url = "https://provider.test/sample.mp3"
         published.voice.save()
         video = VideoFactory.create(avatar=published.avatar)
@@ -141,6 +159,8 @@ class Rows:
             "video_id": self.of("avatars.video"),
             "export_id": self.of("avatar_sessions.export"),
             "slug": "lucia",
+            "public_id": self.embed.public_id,
+            "signed": self.signed,
             "token": joining.token_of(invitation),
             "provider_id": "sso",
             "uidb36": "1",

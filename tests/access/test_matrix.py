@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -22,15 +23,18 @@ from django.http import HttpResponse
 from django.template import loader
 from django.template.response import SimpleTemplateResponse
 from django.test import Client, RequestFactory, override_settings
+from django.test.client import MULTIPART_CONTENT
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from heygen_portal import asgi, providers
 from heygen_portal.providers.contract.provider import NotSent, Provider
+from sessions.embed.guest_consumer import SUBPROTOCOL
 from tests.access.matrix import ACTIONS, BUTTONS, MODELS, NO_ROLE, PAGES, SOCKETS, STAFF, UNANSWERED_MESSAGES, Page
-from tests.access.rows import Rows, make_member
+from tests.access.rows import SITE, Rows, make_member
 from tests.timeouts import WAIT_TIMEOUT_S
 
-ROLE_LETTERS = "sueoam"
+ROLE_LETTERS = "sgueoam"
+WITHOUT_ACCOUNT = "sg"
 PARTS = ("changelist", "add", "history", "delete", "change")
 
 
@@ -153,8 +157,14 @@ def ask(client: Client, name: str, page: Page, rows: Rows) -> bool:
         path = reverse(
             name, kwargs={key: rows.another.pk if value == "another" else value for key, value in args.items()}
         )
+    data: Any = page.data
+    if name.startswith("sessions:guest_") and page.method == "post":  # a guest's page sends JSON
+        data = json.dumps({"visit": rows.visit, "origin": SITE})
+    kind = "application/json" if isinstance(data, str) else MULTIPART_CONTENT
     with transaction.atomic():
-        response: Any = client.post(path, page.data) if page.method == "post" else client.get(path, page.data)
+        response: Any = (
+            client.post(path, data, content_type=kind) if page.method == "post" else client.get(path, page.data)
+        )
         transaction.set_rollback(True)
     for close in response._resource_closers:  # not response.close(), which closes the database too
         close()
@@ -165,8 +175,10 @@ def ask(client: Client, name: str, page: Page, rows: Rows) -> bool:
 @pytest.mark.django_db
 @pytest.mark.parametrize("letter", ROLE_LETTERS)
 def test_each_role_opens_exactly_its_addresses(letter: str) -> None:
-    user = None if letter == "s" else make_member(letter)
-    rows, client, wrong = Rows(user), Client(), []
+    user = None if letter in WITHOUT_ACCOUNT else make_member(letter)
+    # As a browser sends it from the portal's own pages.
+    client, wrong = Client(headers={"origin": "http://testserver"}), []
+    rows = Rows(user, is_guest=letter == "g")
     if user:
         client.force_login(user, backend=settings.AUTHENTICATION_BACKENDS[-1])
     signed_in = client.cookies
@@ -182,7 +194,7 @@ def test_each_role_opens_exactly_its_addresses(letter: str) -> None:
 def test_each_role_is_offered_exactly_its_actions(letter: str) -> None:
     """Django only runs posted actions that the list offers."""
     request = RequestFactory().get("/admin/")
-    request.user = AnonymousUser() if letter == "s" else make_member(letter)
+    request.user = AnonymousUser() if letter in WITHOUT_ACCOUNT else make_member(letter)
     offered = {
         f"{model._meta.app_label}.{model._meta.model_name}.{action}"
         for model, model_admin in admin.site._registry.items()
@@ -208,10 +220,11 @@ def test_the_matrix_lists_every_socket_and_message() -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("letter", ROLE_LETTERS)
 async def test_each_role_may_send_exactly_its_messages(letter: str) -> None:
-    headers, own = await sync_to_async(_credentials)(letter)
+    headers, own, protocols = await sync_to_async(_credentials)(letter)
     wrong = []
     for route, (who, messages) in SOCKETS.items():
-        tab = WebsocketCommunicator(asgi.application, "/" + route.replace("<slug:persona>", "lucia"), headers=headers)
+        path = "/" + route.replace("<slug:persona>", "lucia").replace("<str:public_id>", "lucias-embed")
+        tab = WebsocketCommunicator(asgi.application, path, headers=headers, subprotocols=protocols)
         is_let_in, _ = await tab.connect(timeout=WAIT_TIMEOUT_S)
         if is_let_in != (letter in who):
             wrong.append(f"{route}: {'open' if is_let_in else 'shut'}")
@@ -226,15 +239,15 @@ async def test_each_role_may_send_exactly_its_messages(letter: str) -> None:
     assert wrong == []
 
 
-def _credentials(letter: str) -> tuple[list[tuple[bytes, bytes]], str]:
-    user: User | None = None if letter == "s" else make_member(letter)
-    rows = Rows(user)
+def _credentials(letter: str) -> tuple[list[tuple[bytes, bytes]], str, list[str] | None]:
+    user: User | None = None if letter in WITHOUT_ACCOUNT else make_member(letter)
+    rows = Rows(user, is_guest=letter == "g")
     headers = [(b"origin", b"http://localhost"), (b"host", b"localhost")]
     if user:
         client = Client()
         client.force_login(user, backend=settings.AUTHENTICATION_BACKENDS[-1])
         headers.append((b"cookie", f"sessionid={client.cookies['sessionid'].value}".encode()))
-    return headers, str(rows.own.pk)
+    return headers, str(rows.own.pk), [SUBPROTOCOL, rows.socket_token] if letter == "g" else None
 
 
 async def _response_code(tab: WebsocketCommunicator, kind: str) -> str:

@@ -20,7 +20,7 @@ from sessions.capacity import quotas
 from sessions.costs.report import Month
 from sessions.exports import list_export, session_export
 from sessions.models import Quota, StreamingSession
-from tests.support.factories import EndUserFactory, StreamingSessionFactory
+from tests.support.factories import EndUserFactory, StreamingSessionFactory, user_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -75,14 +75,14 @@ def test_the_last_zone_is_kept_for_exports_and_mail(client: Client, session: Str
     page(client, "/conversations/", "Europe/Madrid")
     page(client, "/conversations/", "America/Bogota")
     assert PreferredTimeZone.objects.get().name == "America/Bogota"
-    assert time_zones.of(session.user_id) == ZoneInfo("America/Bogota")
+    assert time_zones.of(user_of(session).pk) == ZoneInfo("America/Bogota")
     client.cookies.clear()
-    client.force_login(session.user)
+    client.force_login(user_of(session))
     assert "Times are in UTC." in page(client, "/conversations/")
 
 
 def test_mail_states_the_recipients_time(session: StreamingSession) -> None:
-    user: User = session.user
+    user: User = user_of(session)
     user.email = "user@portal.test"
     PreferredTimeZone.objects.create(user=user, name="Asia/Kathmandu")
     request = HttpRequest()
@@ -93,10 +93,10 @@ def test_mail_states_the_recipients_time(session: StreamingSession) -> None:
 
 
 def test_tables_for_people_have_the_readers_offset_and_json_has_utc(session: StreamingSession) -> None:
-    PreferredTimeZone.objects.create(user=session.user, name="Europe/Madrid")
+    PreferredTimeZone.objects.create(user=user_of(session), name="Europe/Madrid")
 
     def exported(format: str) -> str:
-        export = list_export.request_export(session.user_id, None, "sessions", format)
+        export = list_export.request_export(user_of(session).pk, None, "sessions", format)
         return b"".join(list_export.stream(export)).decode()
 
     assert "2026-02-01T00:30:00+01:00" in exported("csv")
@@ -109,7 +109,7 @@ def test_captions_name_the_readers_zone_and_a_sessions_record_names_utc(session:
     assert b"".join(pieces).startswith(
         f"WEBVTT - {session.persona.name}, 2026-01-31T18:30:00-05:00 (America/Bo".encode()
     )
-    export = list_export.request_export(session.user_id, None, "sessions", "jsonl")
+    export = list_export.request_export(user_of(session).pk, None, "sessions", "jsonl")
     record = json.loads(b"".join(session_export.as_json(export, session)))
     assert record["export"]["time_zone"] == "UTC"
 
@@ -149,7 +149,7 @@ def test_pages_that_count_months_name_the_portals_zone(
 
 
 def test_names_of_exported_files_have_the_offset_of_their_time(session: StreamingSession) -> None:
-    export = list_export.request_export(session.user_id, None, "sessions", "jsonl")
+    export = list_export.request_export(user_of(session).pk, None, "sessions", "jsonl")
     export.asked_at = AT
     assert export.file_name == "sessions-2026-01-31T2330+0000.jsonl"
 

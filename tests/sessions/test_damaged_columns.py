@@ -56,7 +56,7 @@ from tests.sessions.integrity.test_tampering_columns import (
 )
 from tests.sessions.tampering import live_session
 from tests.support.databases import BOTH
-from tests.support.factories import StreamingSessionFactory
+from tests.support.factories import StreamingSessionFactory, user_of
 
 Changes = list[tuple[type[models.Model], str, str]]  # model, column, SQL of the value
 
@@ -121,9 +121,9 @@ class Pages:
         self.client.force_login(self.staff)
         self.own_clients = {}
         for session in self.sessions:
-            session.user.groups.add(Group.objects.get(name=roles.END_USER.group), *session.persona.groups.all())
+            user_of(session).groups.add(Group.objects.get(name=roles.END_USER.group), *session.persona.groups.all())
             self.own_clients[session.pk] = Client(raise_request_exception=False)
-            self.own_clients[session.pk].force_login(session.user)
+            self.own_clients[session.pk].force_login(user_of(session))
 
     def shown(self) -> dict[str, Any]:
         """Return the number of rows on each page and in each export, or the error."""
@@ -141,8 +141,8 @@ class Pages:
             for page, view in OWN_PAGES.items():
                 address = reverse(view, args=own_arguments(page, session))
                 yield f"{page} of {name}", partial(rows_on, self.own_clients[session.pk], address)
-            yield f"data.json of {name}", partial(self.own_data, personal_data.as_json, session.user_id)
-            yield f"data.html of {name}", partial(self.own_data, html_page.as_page, session.user_id)
+            yield f"data.json of {name}", partial(self.own_data, personal_data.as_json, (session.user_id or 0))
+            yield f"data.html of {name}", partial(self.own_data, html_page.as_page, (session.user_id or 0))
 
     def admin_pages(self) -> Iterator[tuple[str, Callable[[], Any]]]:
         for name in MODELS:

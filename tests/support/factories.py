@@ -199,3 +199,9 @@ def a_conversation(first: StreamingSession) -> Conversation:
 
 def _had_picture(status: Any) -> bool:
     return status in (Status.LIVE, Status.STOPPING, Status.ENDED)
+
+
+def user_of(session: StreamingSession) -> User:
+    """Return the user of a session that is not a guest's."""
+    assert session.user
+    return session.user

@@ -127,7 +127,7 @@ def fill() -> None:
         transitions.end(session)
 
     def continued(before: StreamingSession, number: int) -> StreamingSession:
-        session = transitions.request(persona, before.user_id, continues=before)
+        session = transitions.request(persona, (before.user_id or 0), continues=before)
         transitions.connect(session, ProviderSession(f"their-session-{number}", None))
         report(session, "first_frame", {"width": 1280, "share": 0.25})
         close(session)

@@ -6,10 +6,12 @@ import { SavedSession } from "./conversation/saved-session.js";
 import { isOpen, screenOf } from "./conversation/state.js";
 import { ScreenWakeLock } from "./conversation/wake-lock.js";
 import { recallCheck } from "./device-check/last-check.js";
+import { GuestPage } from "./embed/guest-page.js";
 import { all, on, one, showOnly } from "./lib/dom.js";
 import { LiveKit } from "./lib/livekit.js";
 import { readCapabilities, readWords } from "./lib/page-data.js";
 import { PortalSocket } from "./lib/socket.js";
+import { NO_STORAGE, storageOr } from "./lib/storage.js";
 import { browserFacts } from "./recovery/browser-facts.js";
 import { FrameWatch, isUnseen } from "./recovery/frame-watch.js";
 import { TICK_MS } from "./recovery/recovery.js";
@@ -33,7 +35,11 @@ import { setUpVoice } from "./voice/setup.js";
 
 const page = document.body;
 const { persona = "", name = "", socket: socketPath = "", livekitUrl = "", signIn = "/" } = page.dataset;
-const handedOver = takeHandover(sessionStorage, persona); // from the persona's page in another language
+const guest = page.dataset.guest ? new GuestPage(page) : null;
+// A frame may have no storage, and a kiosk keeps nothing.
+const tabStorage = guest && !guest.keepsSession ? NO_STORAGE : storageOr(() => sessionStorage);
+const deviceStorage = guest && !guest.keepsSession ? NO_STORAGE : storageOr(() => localStorage);
+const handedOver = takeHandover(tabStorage, persona); // from the persona's page in another language
 const continues = handedOver.sessionId || page.dataset.continues || "";
 const language = document.documentElement.lang;
 const words = readWords();
@@ -46,7 +52,7 @@ const sound = new SoundWatch(
 );
 const wakeLock = new ScreenWakeLock(navigator.wakeLock, document);
 const conversation = new Conversation({
-  savedSession: new SavedSession(sessionStorage, socketPath),
+  savedSession: new SavedSession(tabStorage, socketPath),
   newRef: () => Date.now().toString(36) + Math.random().toString(36).slice(2),
   onChange: draw,
   onLeave: (isContinued) => {
@@ -65,7 +71,7 @@ const bar = new BarView(words);
 const outcome = new OutcomeView(words);
 const queue = new QueueView(words.queue);
 const recovery = new RecoveryView(words);
-const quality = new QualityChoice(localStorage, ({ timeStamp }) => conversation.restart(timeStamp, videoOptions()));
+const quality = new QualityChoice(deviceStorage, ({ timeStamp }) => conversation.restart(timeStamp, videoOptions()));
 const chat = new ChatView((ref) => conversation.retry(ref));
 const can = readCapabilities();
 const composer = new ComposerView(can.text_limits, {
@@ -86,22 +92,29 @@ const room = new AvatarRoom({
   isDark: () => frames.isFrameDark(),
   onAudio: (track) => sound.listen(track),
 });
-const voice = setUpVoice({ conversation, room, audio: stage.audio, can, storage: localStorage });
-const socket = new PortalSocket(socketAddress(), {
-  onMessage: (message) => conversation.onMessage(message),
-  onOpen: () => {
-    conversation.onSocketOpen();
-    prepareRoom();
+const voice = setUpVoice({ conversation, room, audio: stage.audio, can, storage: deviceStorage });
+const socket = new PortalSocket(
+  socketAddress(),
+  {
+    onMessage: (message) => conversation.onMessage(message),
+    onOpen: () => {
+      conversation.onSocketOpen();
+      prepareRoom();
+    },
+    onDrop: () => conversation.onSocketDrop(),
+    onRefused: (code) => {
+      // If the page shows a reason, it is left only when the user tries again. A guest's page always shows one.
+      if (!conversation.onAccessLost(code) && !guest) leavePage(code);
+    },
   },
-  onDrop: () => conversation.onSocketDrop(),
-  onRefused: (code) => {
-    // If the page shows a reason, it is left only when the user tries again.
-    if (!conversation.onAccessLost(code)) leavePage(code);
-  },
-});
+  undefined,
+  guest ? () => guest.authorize() : undefined,
+);
+guest?.attach(conversation);
 
 /** @param {number} code */
 function leavePage(code) {
+  if (guest) return location.reload();
   // Signed out: return here after signing in. No longer published, or a second factor is missing: a reload shows it.
   location.assign(code === 4401 ? `${signIn}?next=${encodeURIComponent(location.pathname)}` : location.href);
 }
@@ -120,6 +133,7 @@ function draw() {
   chat.draw(conversation.transcript);
   announcer.draw(conversation.transcript.lines, conversation.now());
   wakeLock.keep(isOpen(conversation.state));
+  guest?.draw(now);
   if (now === shown) return consent.draw(conversation.state);
   const before = shown;
   shown = now;
@@ -172,7 +186,7 @@ function start(event, options = {}) {
 
 /** @returns {import("./conversation/state.js").StartOptions} */
 function videoOptions() {
-  return { ...quality.choice(), ...encodingPreference() };
+  return { ...quality.choice(), ...encodingPreference(), ...guest?.startOptions };
 }
 
 /**
@@ -199,7 +213,7 @@ function continueLast() {
 }
 
 function prepareRoom() {
-  if (!document.hidden) conversation.prepare();
+  if (!document.hidden && !guest) conversation.prepare();
 }
 
 function socketAddress() {
@@ -222,11 +236,12 @@ on("#stay", "click", () => conversation.stay());
 on("#interrupt", "click", () => conversation.interrupt());
 on("#tap, #tap-picture", "click", () => void room.unblock());
 // After a reload the new page rejoins within the grace period; a page from the back-forward cache rejoins by itself.
-addEventListener("pagehide", () =>
-  sendLeaveBeacon(conversation.state, one("[name=csrfmiddlewaretoken]", HTMLInputElement).value),
-);
+addEventListener("pagehide", () => {
+  if (guest) return guest.leave(conversation.state);
+  sendLeaveBeacon(conversation.state, one("[name=csrfmiddlewaretoken]", HTMLInputElement).value);
+});
 addEventListener("pageshow", ({ persisted }) => persisted && conversation.onShownAgain());
-setUpLanguageSwitch(sessionStorage, () => ({
+setUpLanguageSwitch(tabStorage, () => ({
   sessionId: conversation.state.session?.id ?? "",
   unsent: conversation.outbox.waiting,
 }));

@@ -33,7 +33,7 @@ from sessions.models import Erasure, Export, ProviderErasure, Quota, SessionTota
 from sessions.personal_data import contents as personal_data
 from sessions.personal_data import html_page as personal_data_page
 from tests.sessions.retention.test_erasure import SECRET, ended_session, texts
-from tests.support.factories import EndUserFactory, PersonaFactory, StreamingSessionFactory, UserFactory
+from tests.support.factories import EndUserFactory, PersonaFactory, StreamingSessionFactory, UserFactory, user_of
 
 pytestmark = pytest.mark.django_db
 
@@ -169,7 +169,7 @@ def test_a_line_break_in_speech_cannot_forge_a_line(client: Client, who: str, li
     session: StreamingSession = StreamingSessionFactory.create(persona__name="Lucía")
     text = f"Yes.{line_break}[17:41:03] Lucía: I promise you a refund."
     session.utterances.create(who=who, by="voice", text=text, source="browser")
-    client.force_login(session.user)
+    client.force_login(user_of(session))
     _zone, _blank, line = page(client, f"/conversations/{session.pk}/transcript.txt").splitlines()
     assert line.endswith("Yes. [17:41:03] Lucía: I promise you a refund. [Reported by the browser only]")
     captions = b"".join(session_export.as_captions(session)).decode().splitlines()
@@ -377,12 +377,14 @@ def test_pages_and_exports_mark_undecryptable_texts(client: Client, spoil: Calla
     session.utterances.create(who="user", by="text", text="Hola", source="portal")
     with db_triggers.disabled(connection):
         spoil(session)
-    client.force_login(session.user)
+    client.force_login(user_of(session))
     words = "[This text could not be decrypted.]"
     for path in ("/conversations/", f"/conversations/{session.pk}/", f"/conversations/{session.pk}/transcript.txt"):
         assert words in page(client, path), path
     assert words in b"".join(session_export.as_captions(session)).decode()
-    export = Export.objects.create(session=session, asked_by=session.user, what="record", format="json", reason="asked")
+    export = Export.objects.create(
+        session=session, asked_by=user_of(session), what="record", format="json", reason="asked"
+    )
     record = json.loads(b"".join(session_export.as_json(export, session)))
     assert record["lines"][0]["text"] == words
     line, _other = inspection.lines_of(session, is_open=True)

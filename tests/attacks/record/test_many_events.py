@@ -137,7 +137,7 @@ async def test_stored_page_reports_per_session_are_limited(
     noise = [Entry("frozen", {}, events.Source.BROWSER)] * stored
     await in_thread(events.begin)(session.pk, *noise)
     gate = report_gate.ReportGate()
-    assert await gate.admit(session.pk, session.user_id, {"kind": kind, "data": {}}) is is_kept
+    assert await gate.admit(session.pk, (session.user_id or 0), {"kind": kind, "data": {}}) is is_kept
     await gate.close()
     assert [row["because"] for row in await dropped_events(str(session.pk))] == ([] if is_kept else ["maximum"])
 
@@ -225,10 +225,10 @@ async def test_dropped_reports_are_part_of_the_chain() -> None:
     await in_thread(events.record)(session.pk, Entry("requested"))
     gate = report_gate.ReportGate()
     with override_settings(BUDGETS={"report.session": "1/minute"}):
-        assert await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
+        assert await gate.admit(session.pk, (session.user_id or 0), {"kind": "frozen"})
         with pytest.raises(TooManyRequests):
-            await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
-        assert not await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
+            await gate.admit(session.pk, (session.user_id or 0), {"kind": "frozen"})
+        assert not await gate.admit(session.pk, (session.user_id or 0), {"kind": "frozen"})
     await gate.close()
     assert await dropped_events(str(session.pk)) == [{"because": "rate"}]
     await sync_to_async(end)(session)
@@ -251,7 +251,7 @@ async def test_dropped_reports_are_recorded_once_and_counted_once_per_session(ta
     for gate in gates:
         for _ in range(5):
             with suppress(TooManyRequests):
-                await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
+                await gate.admit(session.pk, (session.user_id or 0), {"kind": "frozen"})
     gates[0].overflowed(session.pk)
     await gates[0].close()  # the page is reloaded
     await sync_to_async(end)(session)
@@ -269,9 +269,9 @@ async def test_a_process_counts_dropped_reports_of_the_newest_sessions_only(monk
     for session in sessions:
         gate = report_gate.ReportGate()
         gate.overflowed(None)  # its tab has no session yet
-        assert await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
+        assert await gate.admit(session.pk, (session.user_id or 0), {"kind": "frozen"})
         with pytest.raises(TooManyRequests):
-            await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
+            await gate.admit(session.pk, (session.user_id or 0), {"kind": "frozen"})
     for session in sessions:
         await sync_to_async(end)(session)
         await report_gate.record_dropped(session.pk)

@@ -38,6 +38,7 @@ from sessions.retention import erasure
 from tests.sessions.integrity.test_tampering_columns import World, built_worlds, world
 from tests.sessions.tampering import ended_session, running_session
 from tests.support.databases import BOTH
+from tests.support.factories import user_of
 
 __all__ = ["built_worlds", "world"]
 
@@ -126,7 +127,7 @@ def test_a_key_of_another_session_is_found(world: World) -> None:
 def test_a_deleted_or_forged_legal_hold_is_found(world: World) -> None:
     LegalHold.objects.filter(session=world.session).delete()
     assert found() == {("hold", "")}
-    LegalHold.objects.create(session=world.session, reason="None", by=world.session.user)
+    LegalHold.objects.create(session=world.session, reason="None", by=user_of(world.session))
     assert {fault.kind for fault in verification.faults()} == {"row_deleted", "row_added"}
 
 
@@ -204,7 +205,7 @@ def test_an_exports_progress_may_change_only_until_it_is_done(
     settings.MEDIA_ROOT = tmp_path
     monkeypatch.setattr(list_export, "MAX_STREAMED_ROWS", 1)
     monkeypatch.setattr(list_export, "PAGE_ROWS", 2)
-    staff = world.session.user_id
+    staff = user_of(world.session).pk
     export = list_export.request_export(staff, None, Export.What.SESSIONS, Export.Format.CSV)
     assert list(verification.faults()) == []
     list_export._claim(export.pk)

@@ -136,9 +136,9 @@ def test_a_deleted_record_does_not_restart_in_an_older_format(
 
 
 EVENTS_AFTER_THE_END: dict[str, Callable[[StreamingSession], object]] = {
-    "a hold": lambda session: erasure.hold(session.pk, "Litigation", session.user_id),
+    "a hold": lambda session: erasure.hold(session.pk, "Litigation", (session.user_id or 0)),
     "an export": lambda session: list_export.request_export(
-        session.user_id, None, Export.What.RECORD, Export.Format.JSON, session=session
+        (session.user_id or 0), None, Export.What.RECORD, Export.Format.JSON, session=session
     ),
     "an erasure": lambda session: erasure.erase(session.pk, Erasure.Cause.RETENTION),
     "an event": lambda session: events.record(session.pk, Entry("rated")),
@@ -208,7 +208,7 @@ def test_a_rewritten_audit_log_stays_broken_when_entries_follow(cut: int, head: 
 
 @pytest.mark.both_databases
 def test_a_hold_lasts_until_the_record_states_its_release(ended: StreamingSession) -> None:
-    held = erasure.hold(ended.pk, "Litigation", ended.user_id)
+    held = erasure.hold(ended.pk, "Litigation", (ended.user_id or 0))
     moments = ["infinity", "-infinity"] if connection.vendor == "postgresql" else ["9999-12-31 00:00:00", "x"]
     for moment in [*moments, "2001-01-01 00:00:00+00:00"]:
         tampering.execute_as_owner(
@@ -218,13 +218,13 @@ def test_a_hold_lasts_until_the_record_states_its_release(ended: StreamingSessio
         assert ("hold", "released_at") in {(fault.table, fault.column) for fault in verification.faults_of(ended.pk)}
     tampering.execute_as_owner("UPDATE avatar_sessions_legalhold SET released_at = NULL WHERE id = %s", held.pk)
     assert verification.faults_of(ended.pk) == []
-    erasure.release(held, ended.user_id)
+    erasure.release(held, (ended.user_id or 0))
     assert erasure.erase(ended.pk, Erasure.Cause.RETENTION)
     assert verification.faults_of(ended.pk) == []
 
 
 def test_an_erasure_during_a_recorded_hold_is_found(ended: StreamingSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    held = erasure.hold(ended.pk, "Litigation", ended.user_id)
+    held = erasure.hold(ended.pk, "Litigation", (ended.user_id or 0))
     LegalHold.objects.filter(pk=held.pk).update(released_at=timezone.now())
     monkeypatch.setattr(erasure, "is_held", lambda session_id: False)  # a modified portal
     assert erasure.erase(ended.pk, Erasure.Cause.RETENTION)

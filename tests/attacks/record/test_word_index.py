@@ -86,8 +86,8 @@ def test_staff_search_all_lines_and_people_their_own() -> None:
     mine, theirs = (add_line(StreamingSessionFactory.create(), "La diabetes de mi madre") for _ in range(2))
     assert len(search("diabetes madre")) == 2
     lines = Utterance.objects.all()
-    assert list(speech_search.matching(lines, "diabetes", people=[mine.session.user_id])) == [mine]
-    found_by_them = queries.sessions_of_user(theirs.session.user_id, query="diabetes")
+    assert list(speech_search.matching(lines, "diabetes", people=[(mine.session.user_id or 0)])) == [mine]
+    found_by_them = queries.sessions_of_user(theirs.session.user_id or 0, query="diabetes")
     assert [session.pk for session in found_by_them] == [theirs.session_id]
 
 

@@ -134,9 +134,7 @@ async def test_an_unused_open_socket_is_closed_by_the_next_check(
     tab = await sync_to_async(Tab)(user, persona.slug, lang="es")
     assert (await tab.connect(timeout=WAIT_TIMEOUT_S))[0]
     async with browser(other, persona.slug):
-        bystander = {
-            socket for socket in page_socket._open_sockets if socket.claim and socket.claim.user_id == other.pk
-        }
+        bystander = {socket for socket in page_socket._open_sockets if socket.claim and socket.person == other.pk}
         await sync_to_async(lose)(user)
         await page_socket.check_access([socket for socket in page_socket._open_sockets if socket not in bystander])
         error = await is_closed_with(tab, code, close_code)

@@ -167,7 +167,7 @@ def test_only_facts_seen_by_the_portal_give_a_reason_other_than_a_user_stop(
         name: now + timedelta(seconds=value) if isinstance(value, int) else value for name, value in fields.items()
     }
     session = StreamingSessionFactory.create(**moments)
-    cause = claims.end_cause(session, Claim(session.user_id, EndReason(because)), now)
+    cause = claims.end_cause(session, Claim(session.owner_id, EndReason(because)), now)
     assert (cause.reason, cause.is_confirmed) == (because if is_confirmed else "user_stopped", is_confirmed)
 
 

@@ -33,7 +33,7 @@ from sessions.speech import text_matching
 from sessions.timeline.page_clock import PageClock
 from sessions.web import my_conversations, page_reports
 from tests.sessions import reports
-from tests.support.factories import StreamingSessionFactory, UserFactory
+from tests.support.factories import StreamingSessionFactory, UserFactory, user_of
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -284,12 +284,12 @@ def shown(over: StreamingSession, where: str) -> str:
     with translation.override("en"):
         if where == "page":
             request = RequestFactory().get("/")
-            request.user = over.user
+            request.user = user_of(over)
             with patch.object(my_conversations, "_own_session", lambda request, session_id: over):
                 return my_conversations.conversation(request, over.pk).content.decode()
         if where == "text":
             request = RequestFactory().get("/")
-            request.user = over.user
+            request.user = user_of(over)
             with patch.object(my_conversations, "_own_session", lambda request, session_id: over):
                 answer = my_conversations.transcript(request, over.pk)
             assert isinstance(answer, HttpResponse)
@@ -391,11 +391,13 @@ def test_an_interruption_is_confirmed_if_the_provider_accepted_it_during_the_lin
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
 def test_an_export_names_the_standing_of_each_line(over: StreamingSession, format: str) -> None:
     provider_record.store(over, THEIRS)
-    export = list_export.request_export(over.user_id, None, Export.What.LINES, format, reason="A check")
+    export = list_export.request_export(user_of(over).pk, None, Export.What.LINES, format, reason="A check")
     exported = b"".join(list_export.stream(export)).decode()
     for standing in ("sent", "confirmed", "contradicted", "provider", "interruption", "reported"):
         assert standing in exported
-    export = list_export.request_export(over.user_id, None, Export.What.RECORD, "json", reason="A check", session=over)
+    export = list_export.request_export(
+        user_of(over).pk, None, Export.What.RECORD, "json", reason="A check", session=over
+    )
     lines = json.loads(b"".join(session_export.as_json(export, over)))["lines"]
     assert sorted(line["standing"] for line in lines) == [
         "confirmed", "contradicted", "provider", "provider", "sent",

@@ -15,7 +15,7 @@ from sessions.lifecycle import broadcast, line_standing, transitions
 from sessions.models import EndReason, Export, SessionTask, StreamingSession, Utterance
 from sessions.personal_data import contents
 from tests.attacks.sessions.test_reported_lines import remembered, shown
-from tests.support.factories import WHY, StreamingSessionFactory
+from tests.support.factories import WHY, StreamingSessionFactory, user_of
 
 REFUSED, ACCEPTED = "The bank promised me 10,000 euros.", "What are your opening hours?"
 MARK = "Delivery to the avatar not confirmed"
@@ -49,7 +49,7 @@ def test_an_undelivered_text_is_marked_everywhere(over: StreamingSession, where:
 
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
 def test_an_export_names_undelivered_texts(over: StreamingSession, format: str) -> None:
-    export = list_export.request_export(over.user_id, None, Export.What.LINES, format, reason="A check")
+    export = list_export.request_export(user_of(over).pk, None, Export.What.LINES, format, reason="A check")
     exported = b"".join(list_export.stream(export)).decode()
     (refused,) = [line for line in exported.splitlines() if REFUSED in line]
     (accepted,) = [line for line in exported.splitlines() if ACCEPTED in line]
@@ -64,9 +64,11 @@ def standings(lines: list[dict[str, Any]]) -> dict[str, str]:
 
 def test_the_record_and_the_users_own_data_mark_undelivered_texts(over: StreamingSession) -> None:
     expected = {REFUSED: "not_delivered", ACCEPTED: "sent"}
-    export = list_export.request_export(over.user_id, None, Export.What.RECORD, "json", reason="A check", session=over)
+    export = list_export.request_export(
+        user_of(over).pk, None, Export.What.RECORD, "json", reason="A check", session=over
+    )
     assert standings(json.loads(b"".join(session_export.as_json(export, over)))["lines"]) == expected
-    (mine,) = json.loads(b"".join(contents.as_json(over.user)))["sessions"]
+    (mine,) = json.loads(b"".join(contents.as_json(user_of(over))))["sessions"]
     assert standings(mine["lines"]) == expected
 
 

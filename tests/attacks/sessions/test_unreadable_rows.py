@@ -33,7 +33,7 @@ from tests.emulator.wire import TLS
 from tests.sessions.tampering import execute_as_owner, live_session
 from tests.support import servers
 from tests.support.databases import BOTH
-from tests.support.factories import WHY, PersonaFactory, UserFactory
+from tests.support.factories import WHY, PersonaFactory, UserFactory, user_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -122,7 +122,7 @@ def by_user(session: StreamingSession) -> None:
 
 
 def by_page(session: StreamingSession) -> None:
-    claim = Claim(session.user_id, EndReason.USER_STOPPED)
+    claim = Claim(session.owner_id, EndReason.USER_STOPPED)
     asyncio.run(stop.stop_as_claimed(session, claim))
 
 
@@ -133,7 +133,7 @@ def by_staff(session: StreamingSession) -> None:
 
 
 def by_closing_the_account(session: StreamingSession) -> None:
-    asyncio.run(stop.finish_stops(closing._begin_stops(session.user_id, is_own=True)))
+    asyncio.run(stop.finish_stops(closing._begin_stops(user_of(session).pk, is_own=True)))
 
 
 def by_reconciling(session: StreamingSession) -> None:

@@ -125,3 +125,36 @@ test("the time to wait of another refusal does not delay a reconnect", () => {
   mock.timers.tick(500);
   assert.equal(lines.length, 2);
 });
+
+test("a socket that needs access is opened with it, and a refusal is shown", async () => {
+  const answers = [
+    () => Promise.reject({ code: 4429, message: { type: "error", about: "connect", wait_seconds: 7 } }),
+    () => Promise.resolve(["portal.guest", "token"]),
+    () => Promise.reject({ code: 4403, message: { type: "error", about: "connect" } }),
+  ];
+  const opened = [];
+  const hooks = {
+    onMessage: ({ about }) => heard.push(about),
+    onOpen: () => {},
+    onDrop: () => heard.push("drop"),
+    onRefused: (code) => heard.push(code),
+  };
+  const connect = (_url, protocols) => {
+    opened.push(protocols);
+    return new FakeSocket();
+  };
+  const guest = new PortalSocket("wss://portal/ws", hooks, connect, () => answers.shift()());
+  guest.open();
+  await settled();
+  assert.deepEqual([heard, opened], [["connect", "drop"], []]);
+  mock.timers.tick(7_500);
+  await settled();
+  assert.deepEqual(opened, [["portal.guest", "token"]]);
+  guest.open();
+  await settled();
+  assert.deepEqual([heard.slice(2), guest.refusedWith], [["connect", 4403], 4403]);
+});
+
+async function settled() {
+  for (let turn = 0; turn < 5; turn += 1) await Promise.resolve();
+}

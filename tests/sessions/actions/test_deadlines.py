@@ -216,11 +216,11 @@ def test_a_session_continued_at_the_providers_limit_gets_the_rest_of_our_own_lim
     began = now - timedelta(minutes=12)
     before = live(persona=persona, status=Status.ENDED, created_at=began, ended_at=now)
     request = slots.StartRequest(continues=before.pk, claimed_reason=EndReason.DURATION_LIMIT)
-    after = slots.open_session(before.user_id, persona.slug, request)
+    after = slots.open_session(before.owner_id, persona.slug, request)
     assert abs(after.ends_at - before.own_limit_at) < SECOND
     assert abs(after.own_limit_at - before.own_limit_at) < 2 * SECOND
     transitions.begin_stop(after, EndReason.USER_STOPPED, WHY)
     transitions.end(after)
     StreamingSession.objects.filter(pk=before.pk).update(created_at=now - timedelta(minutes=20))
     with pytest.raises(errors.TimeIsUp):
-        slots.open_session(before.user_id, persona.slug, request)
+        slots.open_session(before.owner_id, persona.slug, request)

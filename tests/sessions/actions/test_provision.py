@@ -231,7 +231,7 @@ async def test_a_start_after_a_stop_creates_a_new_session(provider: Mock) -> Non
     await provision.create_and_start(first, Tab(provider).give_room)
     await stop.stop_by_id(first.pk, EndReason.USER_STOPPED, WHY)
     open_again = sync_to_async(slots.open_session)
-    second = await open_again(first.user_id, (await sync_to_async(lambda: first.persona.slug)()))
+    second = await open_again(first.owner_id, (await sync_to_async(lambda: first.persona.slug)()))
     assert second.pk != first.pk
 
 

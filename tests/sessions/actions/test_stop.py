@@ -168,7 +168,7 @@ async def test_one_failing_stop_does_not_keep_the_others_from_ending(provider: M
 async def test_a_page_may_ask_to_end_a_session_twice(provider: Mock) -> None:
     session = await a_session()
     for _ in range(2):
-        await stop.stop_as_claimed(session, Claim(session.user_id, EndReason.USER_STOPPED))
+        await stop.stop_as_claimed(session, Claim(session.owner_id, EndReason.USER_STOPPED))
     assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED)
     assert provider.stop_session.call_count == 1
 

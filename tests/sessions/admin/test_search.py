@@ -45,7 +45,7 @@ def listed(client: Client, **parameters: Any) -> set[StreamingSession]:
 def test_the_lists_search_covers_names_but_not_transcripts(wanted: StreamingSession, role: roles.Role) -> None:
     client, _ = sign_in(role)
     assert listed(client, q="poliza") == set()
-    assert listed(client, q=wanted.user.username) == {wanted}
+    assert listed(client, q=wanted.owner_name) == {wanted}
     assert not AuditEntry.objects.exists()
 
 

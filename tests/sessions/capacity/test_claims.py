@@ -27,6 +27,6 @@ def test_a_session_that_is_being_stopped_keeps_its_slot_after_a_fault_only(
 ) -> None:
     """The reason is the stored one, whatever the page claims."""
     session = StreamingSessionFactory.create(status=Status.STOPPING, end_reason=reason, limit_by=limit_by)
-    claim = Claim(session.user_id, EndReason.NO_PICTURE)
+    claim = Claim(session.owner_id, EndReason.NO_PICTURE)
     assert claims.keeps_slot(session, claim, timezone.now()) is keeps_slot
     assert claims.end_cause(session, claim, timezone.now()).reason == reason

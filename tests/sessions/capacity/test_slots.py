@@ -29,14 +29,14 @@ def test_a_second_running_session_is_refused() -> None:
     session = StreamingSessionFactory.create(status=Status.LIVE)
     persona = PersonaFactory.create(published=True)
     with pytest.raises(errors.SessionRunning):
-        slots.open_session(session.user_id, persona.slug)
+        slots.open_session(session.owner_id, persona.slug)
 
 
 def test_a_user_whose_own_session_has_the_last_slot_is_offered_it_instead_of_a_queue() -> None:
     session = StreamingSessionFactory.create(status=Status.LIVE, persona__avatar__account__concurrency_limit=1)
     persona = PersonaFactory.create(published=True, avatar__account=session.account)
     with pytest.raises(errors.SessionRunning):
-        slots.open_session(session.user_id, persona.slug)
+        slots.open_session(session.owner_id, persona.slug)
 
 
 def test_a_quality_that_the_provider_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

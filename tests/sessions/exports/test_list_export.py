@@ -134,7 +134,7 @@ def test_an_empty_list_of_checks_says_when_they_run(client: Client, auditor: Use
 
 def test_the_print_page_describes_events_in_words(client: Client, auditor: User) -> None:
     session = StreamingSessionFactory.create()
-    transitions.begin_stop(session, EndReason.USER_STOPPED, end_evidence.person(session.user_id))
+    transitions.begin_stop(session, EndReason.USER_STOPPED, end_evidence.person(session.owner_id))
     page = client.post(
         f"{SESSIONS}{session.pk}/export/", {"format": "html", "reason": WHY}, headers={"accept-language": "en"}
     )

@@ -222,7 +222,7 @@ def build_world() -> World:
     one, two = live_session(persona, "one"), live_session(persona, "two")
     for session in (one, two):
         consent.record(session, consent.Permit(notice=notice_for(persona)))
-        consent.withdraw(persona.pk, session.user_id)
+        consent.withdraw(persona.pk, session.owner_id)
         send_text(session, "¿Cuánto cuesta?")
         send_text(session, "No llega.", "provider_refused")
         report_avatar_line(session, "Son 20 €")

@@ -118,7 +118,7 @@ def test_speech_is_erased_with_the_rest_or_not_stored(
             with connection.cursor() as cursor:
                 cursor.execute("SET lock_timeout = '10ms'")
             end(StreamingSession.objects.get(pk=session.pk))
-            erasure.erase_own(session.user_id)
+            erasure.erase_own(session.owner_id)
         except OperationalError:
             tried.append("had to wait")
         else:
@@ -140,7 +140,7 @@ def test_speech_is_erased_with_the_rest_or_not_stored(
     store(session)
     assert tried
     end(StreamingSession.objects.get(pk=session.pk))
-    erasure.erase_own(session.user_id)
+    erasure.erase_own(session.owner_id)
     stored = [bytes(row.sealed) for model in (Utterance, SessionTask) for row in model._base_manager.order_by("pk")]
     erased = hashlib.sha256(b"".join(hashlib.sha256(sealed).digest() for sealed in stored)).hexdigest()
     assert Erasure.objects.get().hash == erased

@@ -20,6 +20,7 @@ export class PortalSocket {
   #url;
   #hooks;
   #connect;
+  #authorize;
   #attempt = 0;
   #wasOpen = false;
   /** @type {string[]} */
@@ -41,17 +42,31 @@ export class PortalSocket {
    * @param {(isAgain: boolean) => void} hooks.onOpen  called before kept messages are sent
    * @param {() => void} hooks.onDrop
    * @param {(code: number) => void} hooks.onRefused
-   * @param {(url: string) => WebSocket} [connect]
+   * @param {(url: string, protocols?: string[]) => WebSocket} [connect]
+   * @param {() => Promise<string[]>} [authorize]  returns the subprotocols of the next socket, or rejects with a
+   *   close code and a message for the page
    */
-  constructor(url, hooks, connect = (address) => new WebSocket(address)) {
+  constructor(url, hooks, connect = (address, protocols) => new WebSocket(address, protocols), authorize) {
     this.#url = url;
     this.#hooks = hooks;
     this.#connect = connect;
+    this.#authorize = authorize;
     this.refusedWith = 0; // a final close code
   }
 
   open() {
-    const socket = this.#connect(this.#url);
+    if (!this.#authorize) return this.#attach(this.#connect(this.#url));
+    this.#authorize().then(
+      (protocols) => this.#attach(this.#connect(this.#url, protocols)),
+      ({ code = 0, message }) => {
+        if (message) this.#receive(JSON.stringify(message));
+        this.#closed(code);
+      },
+    );
+  }
+
+  /** @param {WebSocket} socket */
+  #attach(socket) {
     this.#socket = socket;
     socket.onopen = () => {
       const before = { attempt: this.#attempt, wasOpen: this.#wasOpen, sent: this.#unsent.splice(0) };
@@ -62,19 +77,22 @@ export class PortalSocket {
       this.#before = before;
     };
     socket.onmessage = ({ data }) => this.#receive(data);
-    socket.onclose = ({ code }) => {
-      this.#socket = null;
-      if (FINAL.has(code)) {
-        this.refusedWith = code;
-        return this.#hooks.onRefused(code);
-      }
-      this.#hooks.onDrop();
-      const waitMs = code === TOO_MANY ? this.#waitMs : 0;
-      setTimeout(() => this.open(), waitMs + backoff(this.#attempt, RETRY));
-      this.#attempt += 1;
-      this.#before = null;
-      this.#waitMs = 0;
-    };
+    socket.onclose = ({ code }) => this.#closed(code);
+  }
+
+  /** @param {number} code */
+  #closed(code) {
+    this.#socket = null;
+    if (FINAL.has(code)) {
+      this.refusedWith = code;
+      return this.#hooks.onRefused(code);
+    }
+    this.#hooks.onDrop();
+    const waitMs = code === TOO_MANY ? this.#waitMs : 0;
+    setTimeout(() => this.open(), waitMs + backoff(this.#attempt, RETRY));
+    this.#attempt += 1;
+    this.#before = null;
+    this.#waitMs = 0;
   }
 
   get isOpen() {

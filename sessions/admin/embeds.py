@@ -1,0 +1,25 @@
+"""A persona's admin page with the page on which it is embedded."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
+
+from avatars.models import Persona
+from avatars.personas.admin import PersonaAdmin
+from heygen_portal.console.widgets import object_or_404
+from sessions.embed import embed_page
+
+
+@admin.register(Persona)
+class EmbeddedPersonaAdmin(PersonaAdmin):
+    actions_detail = (*PersonaAdmin.actions_detail, "embed")
+
+    @action(description=_("Embed"), url_path="embed", permissions=["publish"])
+    def embed(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Let guests talk: on sites, or by links."""
+        object_or_404(self, request, object_id)
+        persona = Persona.objects.select_related("avatar__account").get(pk=object_id)
+        return embed_page.page(request, persona, self.admin_site.each_context(request) | {"opts": self.opts})

@@ -1,0 +1,66 @@
+"""Change how a persona is embedded, and its links. Each change is in the audit log."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from avatars.models import Persona
+from heygen_portal.trail import change_log
+from heygen_portal.trail.change_log import Actor
+from heygen_portal.trail.models import AuditEntry
+from sessions.models import GuestLink, PersonaEmbed
+
+NOT_AUDITED = ("persona",)
+LINK_COLUMNS = ("label", "expires_at", "max_uses", "is_kiosk")
+
+
+def of_persona(persona: Persona) -> PersonaEmbed:
+    """Return the persona's embed, or a new one that is off and not stored."""
+    return PersonaEmbed.objects.filter(persona=persona).first() or PersonaEmbed(persona=persona)
+
+
+def save(embed: PersonaEmbed, actor: Actor) -> None:
+    """Store an embed. Open sockets of guests that it no longer admits are closed by the next access check."""
+    with transaction.atomic():
+        before = PersonaEmbed.objects.select_for_update().filter(persona=embed.persona_id).first()
+        embed.save()
+        names = change_log.editable_columns(PersonaEmbed, exclude=NOT_AUDITED)
+        changes = change_log.diff(before, embed, names)
+        if "origins" in changes:
+            changes["origins"] = [", ".join(each or ()) for each in changes["origins"]]
+        change_log.record(actor, AuditEntry.Kind.EMBED_CHANGED, embed.persona, changes)
+
+
+def add_link(
+    persona: Persona, actor: Actor, *, label: str, lifetime: timedelta, max_uses: int, is_kiosk: bool
+) -> GuestLink:
+    """Create a link to a persona, which need not be embedded on any site."""
+    with transaction.atomic():
+        embed, _is_new = PersonaEmbed.objects.get_or_create(persona=persona)
+        link = GuestLink.objects.create(
+            embed=embed, label=label, expires_at=timezone.now() + lifetime, max_uses=max_uses, is_kiosk=is_kiosk
+        )
+        change_log.record(actor, AuditEntry.Kind.GUEST_LINK_CHANGED, persona, _link_changes(None, link))
+    return link
+
+
+def revoke_link(embed: PersonaEmbed, link_id: int, actor: Actor) -> bool:
+    """Withdraw a link. Return False if there is none that may be used. Idempotent."""
+    with transaction.atomic():
+        link = GuestLink.objects.select_for_update().filter(pk=link_id, embed=embed, revoked_at=None).first()
+        if link is None:
+            return False
+        link.revoked_at = timezone.now()
+        link.save(update_fields=["revoked_at"])
+        changes: dict[str, Any] = {"label": [link.label, link.label], "revoked_at": [None, link.revoked_at.isoformat()]}
+        change_log.record(actor, AuditEntry.Kind.GUEST_LINK_CHANGED, embed.persona, changes)
+    return True
+
+
+def _link_changes(before: GuestLink | None, after: GuestLink) -> change_log.Changes:
+    changes = change_log.diff(before, after, LINK_COLUMNS)
+    return changes | {"expires_at": [None, after.expires_at.isoformat()]}
