@@ -37,7 +37,7 @@ def editor(client: Client) -> Client:
 
 
 def path_of(persona: Any) -> str:
-    return f"/admin/avatars/persona/{persona.pk}/embed"
+    return f"/admin/avatars/persona/{persona.pk}/embed/"
 
 
 def test_staff_embed_a_persona_and_every_change_is_in_the_audit_log(editor: Client) -> None:
