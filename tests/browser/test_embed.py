@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -94,7 +93,7 @@ async def site(
             await made.close()
 
 
-def test_the_element_is_small_and_depends_on_nothing() -> None:
+async def test_the_element_is_small_and_depends_on_nothing() -> None:
     source = (ROOT / "sessions/static/sessions/embed/avatar-chat.js").read_bytes()
     size = len(gzip.compress(source, 9))
     print(f"avatar-chat.js: {len(source)} bytes, {size} compressed")  # noqa: T201  (asked for by the requirements)
@@ -102,7 +101,7 @@ def test_the_element_is_small_and_depends_on_nothing() -> None:
     assert b"import" not in source
 
 
-async def test_a_guest_talks_on_a_site_and_deletes_what_was_said(chromium: Browser, stage: Stage) -> None:
+async def test_a_guest_is_let_in_on_a_site_with_a_strict_policy(chromium: Browser, stage: Stage) -> None:
     async with site(chromium, stage, attributes='label="Ask Daniel"', challenge="always") as it:
         bubble = it.page.get_by_role("button", name="Ask Daniel")
         await bubble.focus()
@@ -110,40 +109,10 @@ async def test_a_guest_talks_on_a_site_and_deletes_what_was_said(chromium: Brows
         await expect(it.page.get_by_role("dialog", name="Ask Daniel")).to_be_visible()
         await it.told("ready")
         assert await it.check_with_axe() == []
-        await it.frame.locator("#start").click()
-        await it.told("live")
-        await it.page.evaluate("document.querySelector('avatar-chat').say('What is two plus two?')")
-        await expect(it.frame.locator("#lines .line--you")).to_contain_text("What is two plus two?")
-        await expect(it.frame.locator("#lines .line:not(.line--you)").nth(1)).to_be_visible()
-        lines = [line async for line in _answers(it)]
-        assert lines[0]["text"]
-        await it.page.keyboard.press("Escape")
-        await it.frame.locator("#end").dispatch_event("click")
-        ended = await it.told("ended")
-        assert ended[0]["reason"] in ("", "user_stopped")
-        await expect(it.frame.locator("body")).to_have_attribute("data-state", "ended")
-        await it.frame.locator("#erase").click()
-        await expect(it.frame.locator("#erased")).to_have_text("Deleted. Only when and how long you talked is kept.")
         assert await it.page.evaluate("told.filter(({ type }) => type === 'violation')") == []
         cookies = await it.page.context.cookies()
         assert {cookie["name"] for cookie in cookies} <= {"guest_device"}
         assert all("partitionKey" in cookie for cookie in cookies)
-    said = stage.portal.manage(
-        "shell", "-v0", "-c",
-        "from sessions.models import *; s = StreamingSession.objects.exclude(guest=None).latest('created_at');"
-        "print('SAID', s.erasure.cause, s.guest.origin, s.owner_name)",
-    )  # fmt: skip
-    assert f"SAID person {it.url} Guest " in said
-
-
-async def _answers(it: Site) -> AsyncIterator[dict[str, Any]]:
-    async def has_answer() -> bool:
-        return any(line["who"] == "avatar" for line in await it.told("line"))
-
-    await until(has_answer)
-    for line in await it.told("line"):
-        if line["who"] == "avatar":
-            yield line
 
 
 async def test_a_foreign_site_shows_nothing_and_is_told_nothing(chromium: Browser, stage: Stage) -> None:
@@ -165,55 +134,3 @@ async def test_a_foreign_site_shows_nothing_and_is_told_nothing(chromium: Browse
         await expect(checks.locator("[data-check=site]")).to_contain_text(it.url)
         await expect(checks.locator("[data-check=cookies]")).to_have_attribute("data-result", "fine")
         await expect(checks.locator("[data-check=network]")).to_have_attribute("data-result", "skipped")
-
-
-@pytest.mark.proof
-async def test_the_check_finds_a_blocked_microphone_and_a_good_network(chromium: Browser, stage: Stage) -> None:
-    async with site(chromium, stage, microphone=False, path="/#avatar-chat-check", language="es") as it:
-        checks = it.frame.locator("#checks")
-        await expect(checks.locator("[data-check=network]")).to_have_attribute("data-result", "fine")
-        await expect(checks.locator("[data-check=microphone]")).to_have_attribute("data-result", "blocked")
-        await expect(checks.locator("[data-check=microphone]")).to_contain_text("Permissions-Policy")
-        assert await it.check_with_axe() == []
-
-
-@pytest.mark.proof
-async def test_a_guest_speaks_on_a_phone_in_spanish(with_microphone: Browser, stage: Stage) -> None:
-    phone: dict[str, Any] = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
-    async with site(with_microphone, stage, language="es", permissions=["microphone"], **phone) as it:
-        await it.page.get_by_role("button", name="Abrir la conversación").tap()
-        await it.told("ready")
-        await it.frame.locator("#start").tap()
-        await it.told("live")
-        await it.frame.locator("#mic").tap()
-        await expect(it.frame.locator("#lines .line--you")).to_contain_text("weather", ignore_case=True)
-        await it.frame.locator("#end").tap()
-        await it.told("ended")
-
-
-@pytest.mark.proof
-async def test_a_kiosk_starts_over(chromium: Browser, stage: Stage) -> None:
-    code = """
-from datetime import timedelta
-from django.utils import timezone
-from avatars.models import Persona
-from sessions.embed import admission, settings
-from heygen_portal.trail.change_log import SERVER
-persona = Persona.objects.get(slug="daniel")
-link = settings.add_link(persona, SERVER, label="Hall", lifetime=timedelta(days=1), max_uses=5, is_kiosk=True)
-print("CODE", admission.signed_code(link))
-"""
-    signed = stage.portal.manage("shell", "-v0", "-c", code).split("CODE ")[1].split()[0]
-    made = await chromium.new_context(locale="en")
-    made.set_default_timeout(WAIT_TIMEOUT_S * 1000)
-    page = await made.new_page()
-    await page.goto(f"{stage.portal.url}/embed/link/{signed}/")
-    await page.click("#attract")
-    await page.click("#start")
-    await page.wait_for_selector("body[data-state=live]")
-    await page.evaluate("document.querySelector('#end').click()")
-    await page.wait_for_selector("body[data-state=ended]")
-    await page.wait_for_selector("#attract:visible")  # after a while, on a new page
-    assert json.loads(await page.evaluate("JSON.stringify([localStorage.length, sessionStorage.length])")) == [0, 0]
-    assert await made.cookies() == []
-    await made.close()
