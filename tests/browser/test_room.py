@@ -70,7 +70,7 @@ async def test_a_conversation_has_video_and_speech_and_texts_are_read_aloud_verb
     await room.write(TEXT, "repeat")
     await room.wait_for_line(TEXT)
     await room.write(LONG, "repeat")
-    await expect(room.page.locator(".chip:visible")).to_contain_text("Habla Lucía")
+    await expect(room.page.locator(".chip[role=status]:visible")).to_contain_text("Habla Lucía")
     assert await room.lines("user").all_text_contents() == [TEXT, LONG]
     sent = room.last_session()["tasks"]
     assert [task.encode() for task in sent] == [TEXT.encode(), LONG.encode()]

@@ -116,7 +116,8 @@ class Page(SessionConsumer):
 
     def __init__(self, person: User, session: StreamingSession) -> None:
         super().__init__()
-        self.user, self.persona_id, self.channel_name = person, session.persona_id, f"tab-{session.pk}"
+        self.user, self.owner = person, person.pk
+        self.persona_id, self.channel_name = session.persona_id, f"tab-{session.pk}"
         self.claim = live_access.Claim("", person.pk, self.permission)
         vars(self)["scope"] = {"cookies": {}, "query_string": b""}
         self.is_open, self.join_lock = True, asyncio.Lock()

@@ -40,7 +40,7 @@ CHARACTERS = {
     (Export, "reason"): 500,
 }
 # Limited in code points, in which their characters are written.
-TECHNICAL = {"api_key", "base_url", "email", "slug"}
+TECHNICAL = {"addresses", "api_key", "base_url", "email", "slug", "url"}
 
 
 @pytest.mark.parametrize(("model", "column"), CHARACTERS, ids=lambda value: getattr(value, "__name__", value))

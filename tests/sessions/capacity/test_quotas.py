@@ -156,9 +156,9 @@ def test_a_quota_belongs_to_a_user_or_a_group(fields: dict[str, bool]) -> None:
 
 
 def test_a_start_takes_few_queries(django_assert_num_queries: Any) -> None:
-    """Persona, quotas, lock, facts, conversation, row and events: one transaction."""
+    """Persona, quotas, notice, lock, facts, conversation, row and events: one transaction."""
     person, persona = UserFactory.create(), PersonaFactory.create(published=True)
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(11):
         slots.open_session(person.pk, persona.slug)
 
 
