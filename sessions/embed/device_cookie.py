@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from heygen_portal.runtime.client_address import is_loopback
 
 NAME = "guest_device"
-PATH = "/embed/"
+PATH = "/"  # of pages and of their sockets, which are below /ws/
 LIFETIME = timedelta(days=1)
 MAX_CHARACTERS = 64
 

@@ -39,6 +39,7 @@ def test_the_frame_is_for_the_allowed_sites_alone(client: Client) -> None:
     assert "X-Frame-Options" not in page
     cookie = page.cookies[NAME]
     assert cookie["samesite"] == "None"
+    assert cookie["path"] == "/"  # the socket, which is not below the page, needs it too
     assert all((cookie["secure"], cookie["httponly"], cookie["partitioned"]))
     assert "Partitioned" in cookie.OutputString()
     assert set(page.cookies) == {NAME}  # no login session, no token of a form

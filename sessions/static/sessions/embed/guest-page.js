@@ -20,8 +20,8 @@ export class GuestPage {
   /** @type {Conversation | undefined} */
   #conversation;
   #isLive = false;
-  /** @type {WeakSet<object>} */
-  #told = new WeakSet();
+  /** @type {Set<string>} keys of lines */
+  #told = new Set();
 
   /** @param {HTMLElement} page */
   constructor(page) {
@@ -94,8 +94,8 @@ export class GuestPage {
 
   #tellLines() {
     for (const line of this.#conversation?.transcript.lines ?? []) {
-      if (line.stage !== "said" || this.#told.has(line)) continue;
-      this.#told.add(line);
+      if (line.stage !== "said" || this.#told.has(line.key)) continue;
+      this.#told.add(line.key);
       this.#site.tell({ type: "line", who: line.who, text: line.text });
     }
   }
