@@ -10,7 +10,8 @@ from unfold.decorators import action
 from avatars.models import Persona
 from avatars.personas.admin import PersonaAdmin
 from heygen_portal.console.widgets import object_or_404
-from sessions.embed import embed_page
+from heygen_portal.trail.change_log import Actor
+from sessions.embed import embed_page, settings
 
 
 @admin.register(Persona)
@@ -23,3 +24,7 @@ class EmbeddedPersonaAdmin(PersonaAdmin):
         object_or_404(self, request, object_id)
         persona = Persona.objects.select_related("avatar__account").get(pk=object_id)
         return embed_page.page(request, persona, self.admin_site.each_context(request) | {"opts": self.opts})
+
+    def delete_model(self, request: HttpRequest, obj: Persona) -> None:
+        settings.delete(obj, Actor.of(request))
+        super().delete_model(request, obj)

@@ -63,7 +63,7 @@ class EmbedForm(AnyModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["sites"].initial = "\n".join(self.instance.origins)
+        self.fields["sites"].initial = "\n".join(origins.shown(self.instance.origins))
         for name, field in self.fields.items():
             if isinstance(field, forms.BooleanField):
                 field.widget = UnfoldBooleanWidget()

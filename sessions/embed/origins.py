@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
 from urllib.parse import urlsplit
 
+from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.client_address import is_base_url, is_loopback
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -43,8 +46,18 @@ def normalized(text: str) -> str:
 
 def of_url(url: str) -> str:
     """Return the origin of an address, such as a Referer header; empty if it has none that could be allowed."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         return normalized(f"{parts.scheme}://{parts.netloc}")
-    except OriginInvalid:
+    except ValueError:  # OriginInvalid is one
         return ""
+
+
+def intact(stored: Iterable[Any]) -> list[str]:
+    """Return the stored origins that are origins, without what was written by SQL and is none."""
+    return [each for each in stored if isinstance(each, str) and of_url(each) == each]
+
+
+def shown(stored: Iterable[Any]) -> list[str]:
+    """Return the stored origins for staff. What is no text is shown as damaged."""
+    return [each if isinstance(each, str) else stored_json.label(each) for each in stored]

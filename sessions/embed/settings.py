@@ -9,9 +9,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from avatars.models import Persona
-from heygen_portal.trail import change_log
+from heygen_portal.trail import change_log, statements
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
+from sessions.embed import origins
+from sessions.lifecycle.coverage import EMBED, GUEST_LINK
 from sessions.models import GuestLink, PersonaEmbed
 
 NOT_AUDITED = ("persona",)
@@ -28,11 +30,24 @@ def save(embed: PersonaEmbed, actor: Actor) -> None:
     with transaction.atomic():
         before = PersonaEmbed.objects.select_for_update().filter(persona=embed.persona_id).first()
         embed.save()
+        stored = PersonaEmbed.objects.get(pk=embed.pk)
         names = change_log.editable_columns(PersonaEmbed, exclude=NOT_AUDITED)
-        changes = change_log.diff(before, embed, names)
+        changes = change_log.diff(before, stored, names)
         if "origins" in changes:
-            changes["origins"] = [", ".join(each or ()) for each in changes["origins"]]
-        change_log.record(actor, AuditEntry.Kind.EMBED_CHANGED, embed.persona, changes)
+            changes["origins"] = [", ".join(origins.shown(each or ())) for each in changes["origins"]]
+        stated = statements.changed(EMBED, before, stored)
+        change_log.record(actor, AuditEntry.Kind.EMBED_CHANGED, embed.persona, changes, stated)
+
+
+def delete(persona: Persona, actor: Actor) -> None:
+    """Delete the embed and the links of a persona about to be deleted, if it has any."""
+    with transaction.atomic():
+        embed = PersonaEmbed.objects.select_for_update().filter(persona=persona).first()
+        if embed is None:
+            return
+        stated = statements.deleted((EMBED, embed), *((GUEST_LINK, link) for link in embed.links.all()))
+        change_log.record(actor, AuditEntry.Kind.EMBED_CHANGED, persona, {}, stated)
+        embed.delete()
 
 
 def add_link(
@@ -40,11 +55,12 @@ def add_link(
 ) -> GuestLink:
     """Create a link to a persona, which need not be embedded on any site."""
     with transaction.atomic():
-        embed, _is_new = PersonaEmbed.objects.get_or_create(persona=persona)
+        embed, is_new = PersonaEmbed.objects.get_or_create(persona=persona)
         link = GuestLink.objects.create(
             embed=embed, label=label, expires_at=timezone.now() + lifetime, max_uses=max_uses, is_kiosk=is_kiosk
         )
-        change_log.record(actor, AuditEntry.Kind.GUEST_LINK_CHANGED, persona, _link_changes(None, link))
+        stated = statements.merged(statements.state(EMBED, embed) if is_new else {}, statements.state(GUEST_LINK, link))
+        change_log.record(actor, AuditEntry.Kind.GUEST_LINK_CHANGED, persona, _link_changes(None, link), stated)
     return link
 
 
@@ -57,7 +73,8 @@ def revoke_link(embed: PersonaEmbed, link_id: int, actor: Actor) -> bool:
         link.revoked_at = timezone.now()
         link.save(update_fields=["revoked_at"])
         changes: dict[str, Any] = {"label": [link.label, link.label], "revoked_at": [None, link.revoked_at.isoformat()]}
-        change_log.record(actor, AuditEntry.Kind.GUEST_LINK_CHANGED, embed.persona, changes)
+        stated = statements.state(GUEST_LINK, link, "revoked_at")
+        change_log.record(actor, AuditEntry.Kind.GUEST_LINK_CHANGED, embed.persona, changes, stated)
     return True
 
 

@@ -48,16 +48,17 @@ MAX_BODY_BYTES = 8 * 1024
 def frame(request: HttpRequest, public_id: str) -> HttpResponse:
     """Show the persona in a frame on an allowed site. Browsers show it nowhere else."""
     embed = admission.find_embed(public_id)
-    if embed is None or not (embed.is_enabled and embed.origins):
+    sites = origins.intact(embed.origins) if embed and embed.is_enabled else []
+    if embed is None or not sites:
         raise Http404
     site = origins.of_url(request.headers.get("Referer", ""))
     is_framed = request.headers.get("Sec-Fetch-Dest") == "iframe"
-    if is_framed and site and site not in embed.origins:
+    if is_framed and site and site not in sites:
         refusals.record(embed, errors.OriginRefused(), site, client_address.of(request))
         return _render_refusal(request, embed, errors.OriginRefused(), status=403)
     response = _render_room(request, embed, None)
     # In place of the portal's "'none'", for this response only.
-    vars(response)["_csp_replace"] = {"frame-ancestors": list(embed.origins)}
+    vars(response)["_csp_replace"] = {"frame-ancestors": sites}
     device_cookie.ensure(request, response)
     return response
 

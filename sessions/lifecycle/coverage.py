@@ -25,8 +25,10 @@ from sessions.models import (
     Conversation,
     Erasure,
     Export,
+    GuestLink,
     HistoryCheck,
     LegalHold,
+    PersonaEmbed,
     ProviderErasure,
     Quota,
     SessionTask,
@@ -105,6 +107,19 @@ TABLES = {table.name: table for table in (SESSION, *SESSION_TABLES)}
 CHECK = Table("check", HistoryCheck, "pk")
 # Tables with rows that belong to no session. Audit entries state them.
 QUOTA = Table("quota", Quota, "pk")
+# Who may talk without an account.
+EMBED = Table(
+    "persona_embed",
+    PersonaEmbed,
+    "pk",
+    uncovered={"seen_origin": "changes with visits", "seen_at": "changes with visits"},
+)
+GUEST_LINK = Table(
+    "guest_link",
+    GuestLink,
+    "pk",
+    uncovered={"uses": "changes with each conversation, whose first event names the link"},
+)
 ACCESS = (ROLE, USER_PERMISSION, PERSONA_GROUP, QUOTA, ORGANISATION)
 NAMED = (
     USER,
@@ -119,6 +134,8 @@ NAMED = (
     GROUP,
     VIDEO,
     API_KEY,
+    EMBED,
+    GUEST_LINK,
 )
 AUDITED = {table.name: table for table in (EXPORT, CHECK, *NAMED)}
 # Formats of the audit log from which on it states every row of these tables.
@@ -128,11 +145,13 @@ AUDIT_FORMAT_WITH_VIDEOS = 4  # and groups
 AUDIT_FORMAT_WITH_MEANINGS = 5  # what individual permissions allow
 AUDIT_FORMAT_WITH_API_KEYS = 6
 AUDIT_FORMAT_WITH_NOTICE = 7  # the columns of the notice that users accept, of organisation and personas
-AUDIT_FORMAT = AUDIT_FORMAT_WITH_NOTICE
+AUDIT_FORMAT_WITH_EMBEDS = 8  # and links for guests
+AUDIT_FORMAT = AUDIT_FORMAT_WITH_EMBEDS
 AUDITED_SINCE = {
     **{table.name: 1 for table in (EXPORT, CHECK)},
     **{table.name: AUDIT_FORMAT_WITH_NAMED for table in NAMED},
     **{table.name: AUDIT_FORMAT_WITH_ACCESS for table in ACCESS},
     **{table.name: AUDIT_FORMAT_WITH_VIDEOS for table in (GROUP, VIDEO)},
     API_KEY.name: AUDIT_FORMAT_WITH_API_KEYS,
+    **{table.name: AUDIT_FORMAT_WITH_EMBEDS for table in (EMBED, GUEST_LINK)},
 }

@@ -36,7 +36,7 @@ from sessions.labels import event_labels, readable_data
 from sessions.lifecycle import end_evidence, events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
-from sessions.models import Erasure, Export, HistoryCheck, SessionEvent, StreamingSession
+from sessions.models import Erasure, Export, HistoryCheck, PersonaEmbed, SessionEvent, StreamingSession
 from sessions.personal_data import contents as personal_data
 from sessions.personal_data import html_page
 from sessions.retention import erasure
@@ -155,6 +155,10 @@ class Pages:
             page = reverse("admin:avatar_sessions_streamingsession_audit", args=[session.pk])
             yield f"audit of {session.pk}", partial(rows_on, self.client, page)
             yield f"transcript of {session.pk}", partial(rows_on, self.client, page, {"reason": "A complaint"})
+        page = reverse("admin:avatars_persona_embed", args=[self.sessions[0].persona_id])
+        yield "embedding", partial(rows_on, self.client, page)
+        embed = PersonaEmbed.objects.get()
+        yield "frame", partial(rows_on, Client(raise_request_exception=False), f"/embed/{embed.public_id}/")
         for name in STAFF_PAGES:
             yield name, partial(rows_on, self.client, reverse(name))
 

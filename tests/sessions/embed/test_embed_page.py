@@ -8,6 +8,7 @@ from django.test import Client
 
 from heygen_portal.people.access import roles
 from heygen_portal.trail.models import AuditEntry
+from sessions.integrity import audit_statements, verification
 from sessions.models import GuestLink, PersonaEmbed
 from tests.support.factories import PersonaFactory, UserFactory
 
@@ -66,6 +67,16 @@ def test_bad_sites_are_named_and_nothing_is_stored(editor: Client, sites: str) -
     assert page.status_code == 200
     assert 'role="alert"' in page.content.decode()
     assert not PersonaEmbed.objects.exists()
+
+
+def test_a_draft_is_deleted_with_its_embed_and_links_and_the_record_knows(admin_client: Client) -> None:
+    persona = PersonaFactory.create()
+    assert audit_statements.upgrade()
+    admin_client.post(path_of(persona), {"add_link": "1", "link-label": "Fair", "link-days": "7", "link-max_uses": "5"})
+    assert GuestLink.objects.exists()
+    admin_client.post(f"/admin/avatars/persona/{persona.pk}/delete/", {"post": "yes"})
+    assert not PersonaEmbed.objects.exists()
+    assert [fault for fault in verification.faults() if fault.table in ("persona", "persona_embed", "guest_link")] == []
 
 
 def test_staff_create_and_withdraw_a_link(editor: Client) -> None:

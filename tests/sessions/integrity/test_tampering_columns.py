@@ -40,6 +40,7 @@ from sessions.actions import deadlines, send_task
 from sessions.capacity import consent
 from sessions.capacity.notice import notice_for
 from sessions.costs import ledger, provider_record
+from sessions.embed import settings as embed_settings
 from sessions.exports import list_export, session_export
 from sessions.integrity import audit_statements, nightly_check, role_permissions, verification
 from sessions.integrity.fault import Fault
@@ -48,6 +49,7 @@ from sessions.models import (
     EndReason,
     Erasure,
     Export,
+    PersonaEmbed,
     ProviderErasure,
     Quota,
     SessionTask,
@@ -90,6 +92,7 @@ NOT_SHOWN = {
     "permission": "Django's list of permissions; statements of individual permissions say what it calls them",
     "idempotentrequest": "answers to requests of programs, kept for a day",
     "cataloguesync": "how far a sync has come",
+    "guest": "who talks without an account: the session states its guest, and its first event names site and link",
     "personacheck": "the results of nightly checks; hiding a persona is an audit entry",
 }
 COLUMNS_NOT_SHOWN = {
@@ -147,6 +150,8 @@ TABLE_OF = {
     "quota": "quota",
     "organisation": "organisation",
     "apikey": "api_key",
+    "personaembed": "persona_embed",
+    "guestlink": "guest_link",
 }
 APPS = ("avatar_sessions", "heygen_portal", "avatars", "auth")
 
@@ -241,6 +246,7 @@ def build_world() -> World:
     for _ in range(2):
         make_video(staff)
         make_api_key(staff)
+    embed_persona(persona, staff)
     for session in (one, two):
         record = list_export.request_export(
             staff.pk, "192.0.2.7", Export.What.RECORD, Export.Format.JSON, session=session
@@ -273,6 +279,21 @@ def make_api_key(staff: Any) -> None:
     key = ApiKeyFactory.build(owner=staff, created_by=staff, expires_at=timezone.now() + timedelta(days=30))
     api_keys.create(key, Actor(staff.pk))
     assert api_keys.replace(key, Actor(staff.pk))
+
+
+def embed_persona(persona: Any, staff: Any) -> None:
+    actor, embed = (
+        Actor(staff.pk),
+        PersonaEmbed(persona=persona, is_enabled=True, origins=["https://www.examplia.test"]),
+    )
+    embed_settings.save(embed, actor)
+    embed.credits_per_day, embed.bubble_text = Decimal("7.5"), "Ask Lucía"
+    embed_settings.save(embed, actor)
+    for number in range(3):
+        link = embed_settings.add_link(
+            persona, actor, label=f"Stand {number}", lifetime=timedelta(days=7), max_uses=9, is_kiosk=False
+        )
+        assert embed_settings.revoke_link(embed, link.pk, actor)
 
 
 def send_text(session: StreamingSession, text: str, failure: str = "") -> None:
