@@ -156,3 +156,57 @@ async def test_a_foreign_site_shows_nothing_and_is_told_nothing(chromium: Browse
         await expect(checks.locator("[data-check=site]")).to_contain_text(it.url)
         await expect(checks.locator("[data-check=cookies]")).to_have_attribute("data-result", "fine")
         await expect(checks.locator("[data-check=network]")).to_have_attribute("data-result", "skipped")
+
+
+@pytest.mark.proof
+async def test_the_check_finds_a_blocked_microphone_and_a_good_network(chromium: Browser, stage: Stage) -> None:
+    async with site(chromium, stage, microphone=False, path="/#avatar-chat-check", language="es") as it:
+        checks = it.frame.locator("#checks")
+        await expect(checks.locator("[data-check=network]")).to_have_attribute("data-result", "fine")
+        await expect(checks.locator("[data-check=microphone]")).to_have_attribute("data-result", "blocked")
+        await expect(checks.locator("[data-check=microphone]")).to_contain_text("Permissions-Policy")
+        assert await it.check_with_axe() == []
+
+
+@pytest.mark.proof
+async def test_a_guest_speaks_on_a_phone_in_spanish(with_microphone: Browser, stage: Stage) -> None:
+    phone: dict[str, Any] = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
+    async with site(with_microphone, stage, language="es", permissions=["microphone"], **phone) as it:
+        await it.page.get_by_role("button", name="Abrir la conversación").tap()
+        await it.told("ready")
+        await it.frame.locator("#start").tap()
+        await it.told("live")
+        await it.frame.locator("#mic").tap()
+        # What was understood depends on the emulator's recognition.
+        await expect(it.frame.locator("#lines .line--you").first).to_contain_text("por voz")
+        await it.frame.locator("#end").tap()
+        await it.told("ended")
+
+
+@pytest.mark.proof
+async def test_a_kiosk_starts_over(chromium: Browser, stage: Stage) -> None:
+    code = """
+from datetime import timedelta
+from django.utils import timezone
+from avatars.models import Persona
+from sessions.embed import admission, settings
+from heygen_portal.trail.change_log import SERVER
+persona = Persona.objects.get(slug="daniel")
+link = settings.add_link(persona, SERVER, label="Hall", lifetime=timedelta(days=1), max_uses=5, is_kiosk=True)
+print("CODE", admission.signed_code(link))
+"""
+    signed = stage.portal.manage("shell", "-v0", "-c", code).split("CODE ")[1].split()[0]
+    made = await chromium.new_context(locale="en")
+    made.set_default_timeout(WAIT_TIMEOUT_S * 1000)
+    page = await made.new_page()
+    await page.goto(f"{stage.portal.url}/embed/link/{signed}/")
+    await page.click("#attract")
+    await page.click("#start")
+    await page.wait_for_selector("body[data-state=live]")
+    await page.evaluate("document.querySelector('#end').click()")
+    await page.wait_for_selector("body[data-state=ended]")
+    await page.wait_for_selector("#attract:visible")  # after a while, on a new page
+    stored = await page.evaluate("[localStorage, sessionStorage].flatMap(Object.keys)")
+    assert [key for key in stored if not key.startswith("loglevel:")] == []  # livekit-client's own settings
+    assert {cookie["name"] for cookie in await made.cookies()} <= {"time_zone"}
+    await made.close()
