@@ -23,6 +23,7 @@ from typing import Any
 import aiohttp
 import django
 
+from bench.relay import percentile
 from tests.support import servers
 
 ANSWER_MS = 50
@@ -188,10 +189,6 @@ async def rate(work: Work, seconds: float) -> float:
 
     await asyncio.gather(*(again() for _ in range(AT_ONCE)))
     return done / (time.perf_counter() - begun)
-
-
-def percentile(values: list[float], percent: int) -> float:
-    return statistics.quantiles(values, n=100)[percent - 1]
 
 
 if __name__ == "__main__":
