@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from decimal import Decimal
 from functools import partial
 from threading import Barrier
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -18,13 +19,25 @@ from django.utils import timezone
 from heygen_portal.trail.models import AuditEntry
 from sessions import errors
 from sessions.actions import deadlines
-from sessions.capacity import queue, slots
+from sessions.capacity import guests, queue, slots
 from sessions.capacity.queue import TabAddress
+from sessions.capacity.slots import StartRequest
 from sessions.lifecycle import events, transitions
 from sessions.lifecycle.events import Entry
-from sessions.models import Conversation, EndReason, QueueEntry, ServerProcess, SessionEvent, Status, StreamingSession
+from sessions.models import (
+    Conversation,
+    EndReason,
+    Guest,
+    QueueEntry,
+    ServerProcess,
+    SessionEvent,
+    Status,
+    StreamingSession,
+)
 from sessions.presence import tabs
 from sessions.staff import stop_sessions
+from tests.sessions.capacity.test_guests import a_guest
+from tests.sessions.embed.visitors import embed_of, link_of
 from tests.support.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
 from tests.timeouts import WAIT_TIMEOUT_S
 
@@ -215,6 +228,56 @@ def test_twenty_users_get_three_slots_in_order_and_never_more_at_once() -> None:
         served += called
     assert sorted(served) == sorted(order)
     assert StreamingSession.objects.filter(user__in=people.values()).count() == 20
+
+
+def begin_as_guests(people: list[Guest]) -> list[str]:
+    """Let guests start at once. Return the codes of the refusals."""
+
+    def begin(guest: Guest) -> str:
+        try:
+            slots.open_session(guest.pk, guest.embed.persona.slug, StartRequest())
+        except errors.SessionError as refusal:
+            return refusal.code
+        return ""
+
+    return [code for code in concurrently(*[partial(begin, guest) for guest in people]) if code]
+
+
+@pytest.mark.parametrize(
+    ("limit", "code"),
+    [
+        ({"conversations_per_device": 3}, "guest_limit"),
+        ({"conversations_per_network": 3}, "guest_limit"),
+        ({"conversations_per_day": 3}, "guests_paused"),
+        ({"credits_per_day": Decimal(12), "visit_limit": timedelta(minutes=4)}, "guests_paused"),
+    ],
+    ids=["device", "network", "day", "cap"],
+)
+def test_guests_who_start_at_once_keep_their_limits(limit: dict[str, Any], code: str) -> None:
+    embed = embed_of(**limit)
+    accounts = type(embed.persona.avatar.account).objects
+    accounts.update(concurrency_limit=CONCURRENT_CALLS, credits_per_minute=Decimal(1))
+    refused = begin_as_guests([a_guest(embed) for _ in range(CONCURRENT_CALLS)])
+    assert refused == [code] * (CONCURRENT_CALLS - 3)
+    assert StreamingSession.objects.filter(guest__embed=embed).count() == 3
+
+
+def test_the_last_uses_of_a_link_are_used_once() -> None:
+    embed = embed_of(conversations_per_device=99)
+    type(embed.persona.avatar.account).objects.update(concurrency_limit=CONCURRENT_CALLS)
+    link = link_of(embed, max_uses=3)
+    refused = begin_as_guests([a_guest(embed, link=link) for _ in range(CONCURRENT_CALLS)])
+    assert refused == ["guests_paused"] * (CONCURRENT_CALLS - 3)
+    link.refresh_from_db()
+    assert link.uses == 3
+
+
+def test_one_network_opens_no_more_sessions_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guests, "OPEN_PER_NETWORK", 3)
+    embed = embed_of(conversations_per_device=99)
+    type(embed.persona.avatar.account).objects.update(concurrency_limit=CONCURRENT_CALLS)
+    refused = begin_as_guests([a_guest(embed, device=f"device {number}") for number in range(CONCURRENT_CALLS)])
+    assert refused == ["guest_limit"] * (CONCURRENT_CALLS - 3)
 
 
 def test_an_offered_slot_is_taken_once_despite_a_newcomer_and_concurrent_ticks() -> None:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from sessions import errors
@@ -72,6 +73,23 @@ def test_each_device_network_and_persona_has_conversations_a_day() -> None:
     assert refusal(a_guest(in_all, device="another", address="192.0.2.8")) == "guests_paused"
 
 
+def test_yesterdays_conversations_do_not_count() -> None:
+    embed = embed_of(conversations_per_device=1, conversations_per_network=1, conversations_per_day=1)
+    with time_machine.travel(timezone.now() - timedelta(days=1)):
+        talk(a_guest(embed))
+    talk(a_guest(embed))
+    assert refusal(a_guest(embed)) == "guest_limit"
+
+
+def test_guests_of_one_network_have_so_many_open_sessions_whatever_the_persona(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guests, "OPEN_PER_NETWORK", 1)
+    first, other = a_guest(embed_of()), a_guest(embed_of(), device="another")
+    slots.open_session(first.pk, first.embed.persona.slug, StartRequest())
+    assert refusal(other) == "guest_limit"
+    elsewhere = a_guest(other.embed, device="a third", address="192.0.2.8")
+    talk(elsewhere)
+
+
 def test_guests_of_a_persona_share_a_daily_spending_cap() -> None:
     embed = embed_of(credits_per_day=Decimal(3))
     account = embed.persona.avatar.account
@@ -80,8 +98,39 @@ def test_guests_of_a_persona_share_a_daily_spending_cap() -> None:
     assert (first.ends_at - first.created_at, first.limit_by) == (timedelta(minutes=3), LimitBy.GUEST_CAP)
     # What a running session may still cost is promised.
     assert refusal(a_guest(embed, device="another", address="192.0.2.8")) == "guests_paused"
-    users = StreamingSession.objects.filter(guest=None)
-    assert not users.exists()
+
+
+def test_what_guests_spent_yesterday_does_not_count_and_what_they_did_not_use_is_returned() -> None:
+    embed = embed_of(credits_per_day=Decimal(3))
+    type(embed.persona.avatar.account).objects.update(credits_per_minute=Decimal(1), concurrency_limit=9)
+    with time_machine.travel(timezone.now() - timedelta(days=1)):
+        slots.open_session(a_guest(embed).pk, embed.persona.slug, StartRequest())
+    talk(a_guest(embed))  # for no time
+    last = slots.open_session(a_guest(embed, device="another").pk, embed.persona.slug, StartRequest())
+    assert timedelta(minutes=2, seconds=50) < last.ends_at - last.created_at <= timedelta(minutes=3)
+
+
+def test_the_age_is_confirmed_once_for_a_guest() -> None:
+    embed = embed_of(needs_guardian=True)
+    visit = tokens.new_visit(embed.pk, SITE, None, "a-device")
+    with pytest.raises(errors.AgeNeeded):
+        guests.admit(visit, None, has_guardian=False)
+    assert not Guest.objects.exists()
+    assert guests.admit(visit, None, has_guardian=True).has_guardian
+    assert guests.admit(visit, None, has_guardian=False).has_guardian  # the same guest again
+    with pytest.raises(errors.AgeNeeded):
+        guests.admit(tokens.new_visit(embed.pk, SITE, None, "a-device"), None, has_guardian=False)
+
+
+def test_a_link_that_has_expired_starts_nothing() -> None:
+    embed = embed_of(is_enabled=False)
+    link = GuestLink.objects.create(
+        embed=embed, label="Fair", expires_at=timezone.now() + timedelta(days=1), max_uses=5
+    )
+    guest = a_guest(embed, link=link)
+    GuestLink.objects.update(expires_at=timezone.now())
+    assert refusal(guest) == "access_ended"
+    assert GuestLink.objects.get().uses == 0
 
 
 def test_a_link_is_good_for_so_many_conversations_and_a_refused_start_uses_none() -> None:

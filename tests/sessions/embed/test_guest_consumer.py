@@ -9,11 +9,12 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from heygen_portal.trail.models import AuditEntry
+from sessions.embed import admission
 from sessions.embed.guest_consumer import SUBPROTOCOL
 from sessions.integrity import verification
-from sessions.models import Guest, PersonaEmbed, SessionEvent, StreamingSession
+from sessions.models import Guest, GuestLink, PersonaEmbed, SessionEvent, StreamingSession
 from sessions.web import page_socket
-from tests.sessions.embed.visitors import SITE, GuestTab, a_token, an_embed, guest
+from tests.sessions.embed.visitors import SITE, GuestTab, a_link, a_token, an_embed, guest
 from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider")]
@@ -78,6 +79,45 @@ async def test_a_forged_replayed_expired_or_foreign_token_is_refused_on_record()
     assert reasons == ["token_used", "token_invalid", "token_expired", *["token_invalid"] * 4]
 
 
+async def test_a_token_is_worth_nothing_once_its_site_or_link_is_withdrawn() -> None:
+    """The site and the link are checked when the socket opens, not only when the token is made."""
+    embed = await an_embed()
+    link = await a_link(embed)
+    signed = admission.signed_code(link)
+    from_site, from_link, expired = await a_token(embed), *[await a_token(embed, link=signed) for _ in range(2)]
+    await PersonaEmbed.objects.filter(pk=embed.pk).aupdate(origins=["https://elsewhere.test"])
+    assert await refused_with(GuestTab(embed.public_id, from_site)) == ("origin_refused", 4403)
+    await GuestLink.objects.filter(pk=link.pk).aupdate(revoked_at=timezone.now())
+    assert await refused_with(GuestTab(embed.public_id, from_link)) == ("link_unusable", 4403)
+    await GuestLink.objects.filter(pk=link.pk).aupdate(revoked_at=None, expires_at=timezone.now())
+    assert await refused_with(GuestTab(embed.public_id, expired)) == ("link_unusable", 4403)
+    entries = AuditEntry.objects.filter(kind="guest_refused").order_by("number")
+    assert [entry.data["reason"] async for entry in entries] == ["origin_refused", "link_unusable", "link_unusable"]
+
+
+async def test_a_page_of_another_site_opens_no_guests_socket() -> None:
+    """Even with a token that was stolen from the portal's own page."""
+    embed = await an_embed()
+    tab = GuestTab(embed.public_id, await a_token(embed), origin=SITE)
+    is_open, _code = await tab.connect(timeout=WAIT_TIMEOUT_S)
+    assert not is_open
+
+
+async def test_a_guest_whose_link_expires_is_stopped() -> None:
+    embed = await an_embed(is_enabled=False)
+    link = await a_link(embed)
+    token = await a_token(embed, link=admission.signed_code(link))
+    tab = GuestTab(embed.public_id, token)
+    assert await tab.connect(timeout=WAIT_TIMEOUT_S) == (True, SUBPROTOCOL)
+    await tab.say("session.start")
+    room = await tab.hear("session.status", status="connecting")
+    await GuestLink.objects.filter(pk=link.pk).aupdate(expires_at=timezone.now())
+    await page_socket.check_access(page_socket._open_sockets)
+    assert (await tab.hear("error"))["code"] == "access_ended"
+    assert (await StreamingSession.objects.aget(pk=room["session_id"])).end_reason == "staff_stopped"
+    await tab.disconnect(timeout=WAIT_TIMEOUT_S)
+
+
 async def test_a_visit_does_not_open_a_socket() -> None:
     embed = await an_embed()
     admitted = await sync_to_async(_admit)(embed)
@@ -85,8 +125,6 @@ async def test_a_visit_does_not_open_a_socket() -> None:
 
 
 def _admit(embed: PersonaEmbed) -> str:
-    from sessions.embed import admission
-
     request = {"origin": SITE}
     return admission.admit(embed, request, device=admission.device_hash("a-device"), address=None).visit_token
 

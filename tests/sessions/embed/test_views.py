@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+import time_machine
 from django.core.files.base import ContentFile
 from django.test import Client
 from django.utils import timezone
@@ -19,16 +20,11 @@ from sessions.embed import admission, tokens
 from sessions.embed.device_cookie import NAME
 from sessions.lifecycle import end_evidence, transitions
 from sessions.models import EndReason, Erasure, GuestLink, PersonaEmbed, StreamingSession, Utterance
-from tests.sessions.embed.visitors import SITE, ask, embed_of
+from tests.sessions.embed.visitors import SITE, ask, embed_of, link_of
 
 pytestmark = pytest.mark.django_db
 
 PAGE = {"origin": "http://testserver"}
-
-
-def link_of(embed: PersonaEmbed, **fields: Any) -> GuestLink:
-    values: dict[str, Any] = {"label": "Fair", "expires_at": timezone.now() + timedelta(days=1), "max_uses": 2}
-    return GuestLink.objects.create(embed=embed, **(values | fields))
 
 
 def test_the_frame_is_for_the_allowed_sites_alone(client: Client) -> None:
@@ -49,6 +45,15 @@ def test_the_frame_is_for_the_allowed_sites_alone(client: Client) -> None:
     assert 'href="/' not in text.replace('href="/static/', "")  # no way into the portal
     other = client.get("/accounts/login/")
     assert "frame-ancestors 'none'" in other["Content-Security-Policy"]
+
+
+def test_each_frame_has_the_sites_of_its_own_persona(client: Client) -> None:
+    one, other = embed_of(), embed_of(origins=["https://other.test"])
+    policies = [client.get(f"/embed/{each.public_id}/")["Content-Security-Policy"] for each in (one, other, one)]
+    assert ["https://other.test" in policy for policy in policies] == [False, True, False]
+    assert [SITE in policy for policy in policies] == [True, False, True]
+    PersonaEmbed.objects.filter(pk=one.pk).update(origins=["https://new.test"])
+    assert SITE not in client.get(f"/embed/{one.public_id}/")["Content-Security-Policy"]  # at once
 
 
 def test_there_is_no_frame_of_a_persona_that_is_not_embedded(client: Client) -> None:
@@ -87,6 +92,40 @@ def test_the_page_gets_a_visit_and_a_token_and_comes_back_as_the_same_guest(clie
     assert ask(client, embed, visit="forged").json()["code"] == "token_invalid"
     embed.refresh_from_db()
     assert embed.seen_origin == SITE
+
+
+def test_a_visit_is_of_one_device_and_one_persona(client: Client) -> None:
+    """A visit that was copied to another browser neither talks nor erases there."""
+    embed, other = embed_of(), embed_of()
+    client.cookies[NAME] = "a-device"
+    visit = ask(client, embed).json()["visit"]
+    thief = Client()
+    thief.cookies[NAME] = "another-device"
+    for stranger in (thief, Client()):
+        assert ask(stranger, embed, visit=visit).json()["code"] == "token_invalid"
+        erased = stranger.post(
+            f"/embed/{embed.public_id}/erase",
+            json.dumps({"visit": visit}),
+            content_type="application/json",
+            headers=PAGE,
+        )
+        assert (erased.status_code, erased.json()["code"]) == (403, "token_invalid")
+    assert ask(client, other, visit=visit).json()["code"] == "token_invalid"
+    assert "token" in ask(client, embed, visit=visit).json()
+
+
+def test_a_guest_who_was_away_for_half_a_day_is_a_new_one(client: Client) -> None:
+    embed = embed_of()
+    with time_machine.travel(timezone.now() - timedelta(hours=12, minutes=1)):
+        old = ask(client, embed).json()["visit"]
+    new = ask(client, embed, visit=old).json()["visit"]
+    with time_machine.travel(timezone.now() - timedelta(hours=12)):
+        former = guests_id(embed, old)
+    assert guests_id(embed, new) != former
+    answer = client.post(
+        f"/embed/{embed.public_id}/erase", json.dumps({"visit": old}), content_type="application/json", headers=PAGE
+    )
+    assert (answer.status_code, answer.json()["code"]) == (403, "token_expired")
 
 
 def guests_id(embed: PersonaEmbed, visit: str) -> Any:
@@ -170,6 +209,24 @@ def test_a_guest_erases_what_was_said_after_the_end(client: Client) -> None:
     assert erase(body).json() == {"is_erased": True}
     assert Erasure.objects.get(session=session).cause == "person"
     assert StreamingSession.objects.get(pk=session.pk).guest == guest
+
+
+def test_a_guest_erases_the_own_conversation_alone(client: Client) -> None:
+    embed = embed_of()
+    visits, sessions = [], []
+    for word in ("Mine", "Yours"):
+        visits.append(ask(client, embed).json()["visit"])
+        guest = guests.admit(tokens.read_visit(visits[-1], embed.pk, ""), "192.0.2.7", has_guardian=False)
+        session = slots.open_session(guest.pk, embed.persona.slug, StartRequest())
+        Utterance.objects.create(session=session, who="user", by="voice", text=word, source="browser")
+        transitions.begin_stop(session, EndReason.USER_STOPPED, end_evidence.person(guest.pk))
+        transitions.end(session)
+        sessions.append(session)
+    body = json.dumps({"visit": visits[0]})
+    path = f"/embed/{embed.public_id}/erase"
+    assert client.post(path, body, content_type="application/json", headers=PAGE).json() == {"is_erased": True}
+    assert list(Erasure.objects.values_list("session", flat=True)) == [sessions[0].pk]
+    assert Utterance.objects.get(session=sessions[1]).text == "Yours"
 
 
 def test_guests_see_the_avatars_picture(client: Client) -> None:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.test import Client
+from django.utils import timezone
 
 from heygen_portal.asgi import application
 from sessions.embed import admission
 from sessions.embed.guest_consumer import SUBPROTOCOL
-from sessions.models import PersonaEmbed
-from tests.sessions.tabs import ORIGIN, Tab
+from sessions.models import GuestLink, PersonaEmbed
+from tests.sessions.tabs import Tab
 from tests.support.factories import PersonaFactory
 from tests.timeouts import WAIT_TIMEOUT_S
 
 SITE = "https://www.examplia.test"
+OWN_PAGE = "http://localhost"
 
 
 def embed_of(**fields: Any) -> PersonaEmbed:
@@ -28,7 +31,13 @@ def embed_of(**fields: Any) -> PersonaEmbed:
     return PersonaEmbed.objects.create(persona=PersonaFactory.create(published=True), **(values | fields))
 
 
-an_embed = sync_to_async(embed_of)
+def link_of(embed: PersonaEmbed, **fields: Any) -> GuestLink:
+    """Return a link to the embed's persona that is valid for a day."""
+    values: dict[str, Any] = {"label": "Fair", "expires_at": timezone.now() + timedelta(days=1), "max_uses": 2}
+    return GuestLink.objects.create(embed=embed, **(values | fields))
+
+
+an_embed, a_link = sync_to_async(embed_of), sync_to_async(link_of)
 
 
 def ask(client: Client, embed: PersonaEmbed, *, page: str = "http://testserver", **content: Any) -> Any:
@@ -48,8 +57,10 @@ def a_token(embed: PersonaEmbed, device: str = "a-device", **request: Any) -> st
 class GuestTab(Tab):
     """A guest's browser tab."""
 
-    def __init__(self, public_id: str, token: str, device: str = "a-device", address: str = "192.0.2.7") -> None:
-        headers = [ORIGIN, (b"host", b"localhost")]
+    def __init__(
+        self, public_id: str, token: str, device: str = "a-device", address: str = "192.0.2.7", origin: str = OWN_PAGE
+    ) -> None:
+        headers = [(b"origin", origin.encode()), (b"host", b"localhost")]
         headers += [(b"cookie", f"guest_device={device}".encode())] if device else []
         WebsocketCommunicator.__init__(
             self, application, f"/ws/embed/{public_id}/?lang=en", headers=headers, subprotocols=[SUBPROTOCOL, token]
