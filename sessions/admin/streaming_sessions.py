@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
 from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -106,6 +106,19 @@ class UtteranceInline(History):
     readonly_fields = ("moment", "character_count")
 
 
+class OwnerFilter(DropdownFilter):
+    """Whether guests or people with an account talked."""
+
+    title = _("user")
+    parameter_name = filters.OWNER
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("guests", _("Guests")), ("users", _("People with an account"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(filters.OWNERS[value]) if (value := self.value()) in filters.OWNERS else queryset
+
+
 class StopForm(ActionForm):
     """Form of the stop action, whose reason is recorded."""
 
@@ -124,6 +137,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
         ("status", ChoicesDropdownFilter),
         ("end_reason", ChoicesDropdownFilter),
         ("purpose", ChoicesDropdownFilter),
+        OwnerFilter,
         ("persona", RelatedDropdownFilter),
         ("account", RelatedDropdownFilter),
         search_admin.TranscriptSearchFilter,

@@ -24,6 +24,9 @@ FILTER_FIELDS = frozenset(
 ) | {f"created_at__{part}" for part in ("year", "month", "day", "gte", "lt")}
 # Parameters of the list that only order or page its rows.
 DISPLAY_PARAMETERS = frozenset({"o", "p", "all", "e"})
+# The parameter for whose sessions they are, and its values.
+OWNER = "owner"
+OWNERS: Mapping[str, Q] = {"guests": Q(guest__isnull=False), "users": Q(guest__isnull=True)}
 # The parameter of a search for spoken words. Its value is the number of the search's audit entry.
 SPEECH_SEARCH = "said"
 
@@ -65,6 +68,8 @@ def _condition(name: str, value: str) -> Q:
     if name == SPEECH_SEARCH:
         search = _searches().get(number=value)
         return Q(pk__in=sessions_with_words(words_of(search)))
+    if name == OWNER and value in OWNERS:
+        return OWNERS[value]
     if name not in FILTER_FIELDS:
         raise UnknownFilter(name)
     return Q((name, value))

@@ -23,7 +23,9 @@ from heygen_portal.providers.contract.provider import (
     StopReason,
 )
 from heygen_portal.trail.models import AuditEntry
-from sessions.models import EndReason, Status, StreamingSession
+from sessions.exports import filters as export_filters
+from sessions.models import EndReason, Guest, Status, StreamingSession
+from tests.sessions.embed.visitors import SITE, embed_of
 from tests.support.factories import StreamingSessionFactory
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +77,21 @@ def test_search_finds_sessions_by_user_persona_and_provider_id(admin_client: Cli
     session = StreamingSessionFactory.create(user__username="ana", provider_session_id="their-id")
     found = admin_client.get(SESSIONS, {"q": query}).context["cl"].queryset
     assert list(found) == ([session] if query in ("ana", "their-id", "Lucía") else [])
+
+
+def test_staff_see_the_sessions_of_guests_as_such(admin_client: Client) -> None:
+    of_user = StreamingSessionFactory.create(user__username="ana")
+    embed = embed_of()
+    guest = Guest.objects.create(embed=embed, origin=SITE, device="a", network="b")
+    of_guest = StreamingSessionFactory.create(user=None, guest=guest, persona=embed.persona)
+    for owner, sessions in (("guests", [of_guest]), ("users", [of_user])):
+        page = admin_client.get(SESSIONS, {"owner": owner}, headers={"accept-language": "en"})
+        assert list(page.context["cl"].queryset) == sessions
+        assert set(export_filters.select(export_filters.of_query_string({"owner": owner}, 0))) == set(sessions)
+        assert (f"Guest {guest.pk.hex[:8]}" in page.content.decode()) == (owner == "guests")
+    assert set(admin_client.get(SESSIONS, {"owner": "nonsense"}).context["cl"].queryset) == {of_guest, of_user}
+    with pytest.raises(export_filters.UnknownFilter):
+        export_filters.of_query_string({"owner": "nonsense"}, 0)
 
 
 def press_stop(client: Client, *sessions: StreamingSession, reason: str = "Fire drill today") -> list[tuple[str, str]]:
