@@ -43,6 +43,15 @@ LADDER, DIAGNOSIS = "sessions/static/sessions/recovery/ladder.js", "sessions/sta
 PROVISION, LEDGER = "sessions/actions/provision.py", "sessions/costs/ledger.py"
 SESSIONS_ADMIN = "sessions/admin/streaming_sessions.py"
 PROBE = "sessions/static/sessions/device-check/route-probe.js"
+GUESTS, ADMISSION, GUEST_TOKENS = (
+    "sessions/capacity/guests.py",
+    "sessions/embed/admission.py",
+    "sessions/embed/tokens.py",
+)
+GUEST_PAGE_SCRIPT, CONSENT = "sessions/static/sessions/embed/guest-page.js", "sessions/capacity/consent.py"
+CALLERS = "heygen_portal/people/api_keys/callers.py"
+DELIVERY, SENDING = "heygen_portal/webhooks/delivery.py", "heygen_portal/webhooks/sending.py"
+ADDRESSES = "heygen_portal/webhooks/addresses.py"
 ROOM, CHECKS = "sessions/static/sessions/room/room.js", "sessions/static/sessions/device-check/checks.js"
 
 TRANSITION_TESTS = ("tests/sessions/lifecycle/test_transitions.py",)
@@ -77,6 +86,13 @@ CHAIN_TESTS = ("tests/sessions/integrity/test_verification.py", "tests/attacks/r
 ERASURE_TESTS = ("tests/sessions/retention/test_erasure.py",)
 CHECKLIST_TESTS = ("tests/sessions/onboarding/test_checklist.py",)
 TEXT_TESTS = ("tests/runtime/text/test_model_fields.py::test_a_text_may_have_its_number_of_characters_of_any_script",)
+GUEST_SOCKET, GUEST_PAGES = "tests/sessions/embed/test_guest_consumer.py", "tests/sessions/embed/test_views.py"
+GUEST_TESTS = "tests/sessions/capacity/test_guests.py"
+CONSENT_TESTS = ("tests/sessions/capacity/test_consent.py",)
+KEY_TESTS = ("tests/people/test_api_keys.py::test_a_key_is_refused_once_it_is_expired_revoked_or_used_from_elsewhere",)
+IDEMPOTENCY_TESTS = ("tests/api/test_requests.py",)
+DELIVERY_TESTS = "tests/webhooks/test_delivery.py"
+JS_EMBED = ("tests/js/embed/*.test.js",)
 JS_RECOVERY = ("tests/js/recovery/*.test.js",)
 JS_ROOM = ("tests/js/room/*.test.js", "tests/js/conversation/*.test.js")
 JS_DEVICE_CHECK = ("tests/js/device-check/*.test.js",)
@@ -569,6 +585,220 @@ MUTANTS = (
         "    return sum(1 for _ in iter_graphemes(text))",
         "    return len(text)",
         TEXT_TESTS,
+    ),
+    # Guests
+    Mutant(
+        "a guest's token is valid on another device",
+        GUEST_TOKENS,
+        "visit.embed_id != embed_id or (has_cookie and visit.device != device):",
+        "visit.embed_id != embed_id:",
+        (f"{GUEST_SOCKET}::test_a_forged_replayed_expired_or_foreign_token_is_refused_on_record",),
+    ),
+    Mutant(
+        "a guest's token opens several sockets",
+        GUEST_TOKENS,
+        'cache.add(f"guest-token:{nonce}", 1,',
+        'cache.add(f"guest-token:{nonce}:{secrets.token_hex(8)}", 1,',
+        (f"{GUEST_SOCKET}::test_a_forged_replayed_expired_or_foreign_token_is_refused_on_record",),
+    ),
+    Mutant(
+        "a guest's token lives as long as the visit",
+        GUEST_TOKENS,
+        "_read(token, SOCKET, SOCKET_TOKEN_LIFETIME)",
+        "_read(token, SOCKET, VISIT_LIFETIME)",
+        (f"{GUEST_SOCKET}::test_a_forged_replayed_expired_or_foreign_token_is_refused_on_record",),
+    ),
+    Mutant(
+        "a guest's token outlives its site and link",
+        ADMISSION,
+        "        if guests.losses({GuestClaim.of(visit)}):\n",
+        "        if visit.embed_id != embed.pk:\n",
+        (f"{GUEST_SOCKET}::test_a_token_is_worth_nothing_once_its_site_or_link_is_withdrawn",),
+    ),
+    Mutant(
+        "any site may show a persona in a frame",
+        "sessions/embed/views.py",
+        '{"frame-ancestors": sites}',
+        '{"frame-ancestors": ["*"]}',
+        (f"{GUEST_PAGES}::test_the_frame_is_for_the_allowed_sites_alone",),
+    ),
+    Mutant(
+        "a guest's device may begin any number of conversations",
+        GUESTS,
+        "here.filter(guest__device=guest.device).count()",
+        "here.none().count()",
+        (f"{GUEST_TESTS}::test_each_device_network_and_persona_has_conversations_a_day",),
+    ),
+    Mutant(
+        "a guest's network may begin any number of conversations",
+        GUESTS,
+        "here.filter(guest__network=guest.network).count()",
+        "here.none().count()",
+        (f"{GUEST_TESTS}::test_each_device_network_and_persona_has_conversations_a_day",),
+    ),
+    Mutant(
+        "guests may begin one conversation a day too many",
+        GUESTS,
+        "if here.count() >= embed.conversations_per_day:",
+        "if here.count() > embed.conversations_per_day:",
+        (f"{GUEST_TESTS}::test_each_device_network_and_persona_has_conversations_a_day",),
+    ),
+    Mutant(
+        "one network may open any number of sessions of guests",
+        GUESTS,
+        "if not is_kiosk and _open_in(guest.network) >= OPEN_PER_NETWORK:",
+        "if is_kiosk and _open_in(guest.network) >= OPEN_PER_NETWORK:",
+        (f"{GUEST_TESTS}::test_guests_of_one_network_have_so_many_open_sessions_whatever_the_persona",),
+    ),
+    Mutant(
+        "guests start beyond their daily spending cap",
+        GUESTS,
+        "    if left < quotas.MIN_SESSION_TIME:\n        raise errors.GuestsPaused\n",
+        "",
+        (f"{GUEST_TESTS}::test_guests_of_a_persona_share_a_daily_spending_cap",),
+    ),
+    Mutant(
+        "a guest talks without the age check",
+        GUESTS,
+        "if embed.needs_guardian and not (has_guardian or",
+        "if embed.needs_guardian and known and not (has_guardian or",
+        (f"{GUEST_TESTS}::test_the_age_is_confirmed_once_for_a_guest",),
+    ),
+    Mutant(
+        "a link may be used too often",
+        GUESTS,
+        'filter(pk=link_id, uses__lt=F("max_uses"))',
+        "filter(pk=link_id)",
+        (f"{GUEST_TESTS}::test_a_link_is_good_for_so_many_conversations_and_a_refused_start_uses_none",),
+    ),
+    Mutant(
+        "a link never expires",
+        "sessions/models/guests.py",
+        "filter(revoked_at=None, expires_at__gt=timezone.now())",
+        "filter(revoked_at=None)",
+        (f"{GUEST_TESTS}::test_a_link_that_has_expired_starts_nothing",),
+    ),
+    Mutant(
+        "a guest erases what others said",
+        ERASURE,
+        "unreadable.ids(erasable().filter(owned_by(owner)))",
+        "unreadable.ids(erasable())",
+        (f"{GUEST_PAGES}::test_a_guest_erases_the_own_conversation_alone",),
+    ),
+    Mutant(
+        "a kiosk keeps its guest's session",
+        GUEST_PAGE_SCRIPT,
+        "    return !this.#isKiosk;",
+        "    return true;",
+        JS_EMBED,
+    ),
+    Mutant(
+        "a kiosk never starts over",
+        GUEST_PAGE_SCRIPT,
+        "if (this.#isKiosk && OVER.includes(screen))",
+        "if (!this.#isKiosk && OVER.includes(screen))",
+        JS_EMBED,
+    ),
+    # Consent
+    Mutant(
+        "any notice counts as accepted",
+        CONSENT,
+        "            if accepted != notice.fingerprint:",
+        "            if not accepted:",
+        CONSENT_TESTS,
+    ),
+    Mutant(
+        "a withdrawn acceptance counts",
+        CONSENT,
+        "    if latest and not latest.withdrawn_at and latest.fingerprint == notice.fingerprint:",
+        "    if latest and latest.fingerprint == notice.fingerprint:",
+        CONSENT_TESTS,
+    ),
+    # Keys
+    Mutant(
+        "an expired key is valid",
+        CALLERS,
+        "    if keys.is_expired(key, now):\n        raise KeyExpired\n",
+        "",
+        KEY_TESTS,
+    ),
+    Mutant(
+        "a key may be used from anywhere",
+        CALLERS,
+        "    if not _is_allowed(key, address):\n        raise AddressRefused\n",
+        "",
+        KEY_TESTS,
+    ),
+    Mutant(
+        "a key keeps scopes that its owner's role has lost",
+        "heygen_portal/people/api_keys/scopes.py",
+        "if all(permissions.get(name) for name in RULES[scope].permissions)",
+        "if RULES[scope].permissions",
+        ("tests/people/test_api_keys.py::test_a_key_does_what_its_owner_may_do_at_this_moment",),
+    ),
+    Mutant(
+        "an idempotency key answers another request",
+        "heygen_portal/rest/idempotency.py",
+        "    if row.fingerprint != fingerprint:",
+        "    if not row.fingerprint:",
+        IDEMPOTENCY_TESTS,
+    ),
+    # Webhooks
+    Mutant(
+        "a webhook follows redirects",
+        SENDING,
+        "allow_redirects=False,",
+        "allow_redirects=True,",
+        ("tests/webhooks/test_sending.py::test_a_redirect_to_this_machine_is_not_followed",),
+    ),
+    Mutant(
+        "a webhook's name leads inside if one of its addresses does not",
+        ADDRESSES,
+        "if not all(map(is_allowed, addresses)):",
+        "if not any(map(is_allowed, addresses)):",
+        ("tests/webhooks/test_sending.py::test_a_name_that_leads_inside_is_refused",),
+    ),
+    Mutant(
+        "a webhook's address in the row is not checked",
+        SENDING,
+        "            addresses.check_url(url)  # the form",
+        "            # the form",
+        ("tests/attacks/people/test_webhooks.py::test_an_address_written_into_the_row_is_refused_like_in_the_form",),
+    ),
+    Mutant(
+        "a session's messages overtake each other",
+        "heygen_portal/webhooks/outbox.py",
+        "None if key in has_earlier else max(now, message.at)",
+        "max(now, message.at)",
+        (f"{DELIVERY_TESTS}::test_a_later_message_of_a_session_waits_for_the_earlier_one",),
+    ),
+    Mutant(
+        "a webhook's former secret signs for ever",
+        DELIVERY,
+        " and at < webhook.former_secret_until:",
+        ":",
+        (f"{DELIVERY_TESTS}::test_both_secrets_sign_while_one_is_replaced",),
+    ),
+    Mutant(
+        "a receiver that is gone gets further messages",
+        DELIVERY,
+        "if any(answer.http_status == GONE for answer in failed):",
+        "if not failed:",
+        (f"{DELIVERY_TESTS}::test_a_receiver_that_says_it_is_gone_is_paused_at_once",),
+    ),
+    Mutant(
+        "a receiver's wait is ignored",
+        DELIVERY,
+        "    return bool(rest and webhook.update(resumes_at=now + rest))",
+        "    return False",
+        (f"{DELIVERY_TESTS}::test_a_receiver_gets_nothing_before_the_time_it_asked_for",),
+    ),
+    Mutant(
+        "every webhook is told what was said",
+        DELIVERY,
+        "    return webhook.includes_speech and message.event",
+        "    return message.event",
+        (f"{DELIVERY_TESTS}::test_speech_is_read_when_it_is_sent_and_only_where_chosen",),
     ),
     # The page
     Mutant(
