@@ -144,6 +144,7 @@ HEALTH_START_SECONDS = env.int("HEALTH_START_SECONDS", 120)  # for a first sign 
 HEALTH_TICK_SECONDS = env.int("HEALTH_TICK_SECONDS", 30)  # since beat and worker last worked
 HEALTH_OVERDUE_SECONDS = env.int("HEALTH_OVERDUE_SECONDS", 30)  # of a session's deadline
 HEALTH_PROVIDER_MINUTES = env.int("HEALTH_PROVIDER_MINUTES", 10)  # since the provider last answered
+HEALTH_WEBHOOK_MINUTES = env.int("HEALTH_WEBHOOK_MINUTES", 5)  # since a webhook's message could have been sent
 HEALTH_CHECK_HOURS = env.int("HEALTH_CHECK_HOURS", 48)  # since the last integrity check
 HEALTH_SYNC_HOURS = env.int("HEALTH_SYNC_HOURS", 48)  # since the last sync of the catalogue
 HEALTH_BACKUP_HOURS = env.int("HEALTH_BACKUP_HOURS", 26)  # since the last backup

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from heygen_portal.models.webhooks import EventType, Webhook, WebhookDelivery
 from heygen_portal.postgresql import clock
@@ -53,6 +54,20 @@ def replace_secret(actor: Actor, webhook_id: int) -> str:
         stated = {"is_new": False, "former_until": webhook.former_secret_until.isoformat()}
         change_log.record(actor, AuditEntry.Kind.WEBHOOK_SECRET_SET, webhook, {}, stated)
     return secret
+
+
+def end_former_secret(actor: Actor, webhook_id: int) -> bool:
+    """Let only the new secret sign from now on. Return whether a former one was still valid."""
+    with transaction.atomic():
+        webhook = Webhook.objects.select_for_update().get(pk=webhook_id)
+        if not webhook.former_secret:
+            return False
+        webhook.former_secret, webhook.former_secret_until = None, None
+        webhook.save(update_fields=["former_secret", "former_secret_until"])
+        change_log.record(
+            actor, AuditEntry.Kind.WEBHOOK_SECRET_SET, webhook, {}, {"is_new": False, "former_until": None}
+        )
+    return True
 
 
 def pause(actor: Actor, webhook_id: int) -> bool:
@@ -106,5 +121,38 @@ def delete(actor: Actor, webhook: Webhook) -> None:
 
 
 def send_test(webhook: Webhook) -> WebhookDelivery:
-    """Send an event that tells nothing, to try the receiver."""
-    return outbox.write_to(webhook, Notice(EventType.TEST, {"webhook": webhook.name}))
+    """Send an event that tells nothing, to try the receiver, at once even if it fails or rests."""
+    with transaction.atomic():
+        _end_rest(webhook.pk)
+        return outbox.write_to(webhook, Notice(EventType.TEST, {"webhook": webhook.name}))
+
+
+def resend(delivery: WebhookDelivery) -> WebhookDelivery:
+    """Send a message again at once, under the same ID."""
+    with transaction.atomic():
+        _end_rest(delivery.webhook_id)
+        return outbox.write_again(delivery)
+
+
+def resend_failed(webhook: Webhook, count: int) -> int:
+    """Send again at once what was given up, and what waits for its next attempt. Return how many messages.
+
+    What was given up is sent under the same ID, unless it was sent again before.
+    """
+    with transaction.atomic():
+        _end_rest(webhook.pk)
+        rows = WebhookDelivery.objects.filter(webhook=webhook)
+        retried = rows.waiting().exclude(outcome="").filter(due_at__gt=clock.now())
+        keys = list(retried.order_by("pk").values_list("pk", flat=True)[:count])
+        WebhookDelivery.objects.filter(pk__in=keys).waiting().update(due_at=clock.now())
+        later = rows.filter(message=OuterRef("message"), pk__gt=OuterRef("pk"))
+        given_up = rows.filter(~Exists(later), state=WebhookDelivery.State.GIVEN_UP).order_by("pk")
+        again = list(given_up[: count - len(keys)])
+        for delivery in again:
+            outbox.write_again(delivery)
+    return len(keys) + len(again)
+
+
+def _end_rest(webhook_id: int) -> None:
+    """Try a receiver that fails or rests at once."""
+    Webhook.objects.filter(pk=webhook_id, resumes_at__isnull=False).update(resumes_at=None)

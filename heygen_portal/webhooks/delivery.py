@@ -23,6 +23,7 @@ from django.db.models.functions import Coalesce
 
 from heygen_portal.models.webhooks import EventType, Webhook, WebhookDelivery, WebhookMessage
 from heygen_portal.postgresql import clock
+from heygen_portal.runtime import metrics
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.jobs import due_rows, each_row
 from heygen_portal.runtime.stored_json import DamagedObject
@@ -192,16 +193,20 @@ def _store_one(delivery: WebhookDelivery, answer: Answer, now: datetime) -> None
         row = row.filter(attempts=delivery.attempts)  # not if another run took over and tries again
     is_over = answer.is_accepted or now >= delivery.gives_up_at
     state = State.DELIVERED if answer.is_accepted else State.GIVEN_UP if is_over else State.WAITING
+    retry_at = max(_later(now, RETRY_AFTER, delivery.attempts - 1), now + answer.rest)
     is_stored = row.update(
         state=state,
-        due_at=None if is_over else min(_later(now, RETRY_AFTER, delivery.attempts - 1), delivery.gives_up_at),
+        due_at=None if is_over else min(retry_at, delivery.gives_up_at),
         finished_at=now if is_over else None,
         outcome=answer.outcome,
         http_status=answer.http_status,
         answer=answer.text,
         took=answer.took,
     )
+    metrics.webhook_attempts.labels(str(answer.outcome)).inc()
+    metrics.webhook_attempt_time.observe(answer.took.total_seconds())
     if is_stored and is_over:
+        metrics.webhook_deliveries.labels(str(state)).inc()
         _let_next_go(delivery, now)
 
 
@@ -222,12 +227,16 @@ def _later(now: datetime, waits: Sequence[timedelta], number: int) -> datetime:
 
 
 def _judge(webhook_id: int, answers: Sequence[Answer], now: datetime) -> bool:
-    """Store how a webhook fares, and pause or disable it if it fails. Return whether it may be sent more."""
+    """Store how a webhook fares, and pause or disable it if it fails or asks for it.
+
+    Return whether it may be sent more.
+    """
     row = Webhook.objects.filter(pk=webhook_id)
     failed = [answer for answer in answers if not answer.is_accepted]
+    rest = max(answer.rest for answer in answers)
     if len(failed) < len(answers):
         row.exclude(failures=0).update(failures=0, failing_since=None, resumes_at=None)
-        return True
+        return not _rest(row, rest, now)
     row.update(failures=F("failures") + len(failed), failing_since=Coalesce(F("failing_since"), now))
     webhook = row.only("failures", "failing_since").get()
     assert webhook.failing_since
@@ -236,10 +245,16 @@ def _judge(webhook_id: int, answers: Sequence[Answer], now: datetime) -> bool:
     elif now - webhook.failing_since >= FAILING_FOR:
         changes.disable(webhook_id, Webhook.DisabledBecause.FAILING, now)
     elif webhook.failures < PAUSE_AFTER_FAILURES:
-        return True
+        return not _rest(row, rest, now)
     else:
-        row.update(resumes_at=_later(now, PAUSES, webhook.failures - PAUSE_AFTER_FAILURES))
+        pause_until = _later(now, PAUSES, webhook.failures - PAUSE_AFTER_FAILURES)
+        row.update(resumes_at=max(pause_until, now + rest))
     return False
+
+
+def _rest(webhook: QuerySet[Webhook], rest: timedelta, now: datetime) -> bool:
+    """Send nothing to a receiver for as long as it asks. Return whether it asked."""
+    return bool(rest and webhook.update(resumes_at=now + rest))
 
 
 def give_up_expired(now: datetime) -> int:
@@ -251,6 +266,7 @@ def give_up_expired(now: datetime) -> int:
         WebhookDelivery.objects.filter(pk__in=[row.pk for row in rows]).update(
             state=State.GIVEN_UP, due_at=None, finished_at=now
         )
+        metrics.webhook_deliveries.labels(State.GIVEN_UP.value).inc(len(rows))
         for row in {(row.webhook_id, row.session_id): row for row in rows}.values():
             _let_next_go(row, now)
     return len(rows)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -20,13 +22,15 @@ from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.widgets import ReadOnly, confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.models import WebhookDelivery
 from heygen_portal.permissions import Permission
-from heygen_portal.webhooks import delivery, outbox
-from heygen_portal.webhooks.admin import PAUSED, may_send
+from heygen_portal.webhooks import changes, delivery
+from heygen_portal.webhooks.admin import MAX_RESENT, PAUSED, may_send
 from heygen_portal.webhooks.delivery import DamagedMessage
 
 State = WebhookDelivery.State
-MAX_RESENT = 100
-"""Of the rows chosen in the list, at once."""
+
+
+def _shown(at: datetime | None) -> str:
+    return date_format(timezone.localtime(at), "SHORT_DATETIME_FORMAT") if at else "–"
 
 
 @admin.register(WebhookDelivery)
@@ -34,7 +38,7 @@ class WebhookDeliveryAdmin(ReadOnly, UncountedList, ModelAdmin):
     """Deliveries, the newest first."""
 
     list_display = (
-        "at", "event", "webhook", "state_badge", "answer_text", "attempts", "took_text", "due_at",
+        "at", "event", "webhook", "state_badge", "answer_text", "attempts", "took_text", "next_at",
     )  # fmt: skip
     list_filter = (("webhook", RelatedDropdownFilter), ("state", ChoicesDropdownFilter))
     list_filter_submit = True
@@ -59,8 +63,12 @@ class WebhookDeliveryAdmin(ReadOnly, UncountedList, ModelAdmin):
         return request.user.has_perm(Permission.CHANGE_WEBHOOK)
 
     @display(description=_("time"), ordering="pk")
-    def at(self, row: WebhookDelivery) -> Any:
-        return row.message.at
+    def at(self, row: WebhookDelivery) -> str:
+        return _shown(row.message.at)
+
+    @display(description=_("next attempt"))
+    def next_at(self, row: WebhookDelivery) -> str:
+        return _shown(row.due_at)
 
     @display(description=_("event"))
     def event(self, row: WebhookDelivery) -> str:
@@ -85,7 +93,7 @@ class WebhookDeliveryAdmin(ReadOnly, UncountedList, ModelAdmin):
 
     @display(description=_("took"))
     def took_text(self, row: WebhookDelivery) -> str:
-        return f"{row.took.total_seconds():.1f} s" if row.took is not None else "–"
+        return f"{number_format(row.took.total_seconds(), 1)} s" if row.took is not None else "–"
 
     @display(description=_("content"))
     def payload(self, row: WebhookDelivery) -> str:
@@ -106,7 +114,7 @@ class WebhookDeliveryAdmin(ReadOnly, UncountedList, ModelAdmin):
         enabled = [row for row in rows if row.webhook.is_enabled]
         if enabled and may_send(self, request, len(enabled)):
             for row in reversed(enabled):
-                outbox.write_again(row)
+                changes.resend(row)
             words = ngettext("%(count)d message is sent again.", "%(count)d messages are sent again.", len(enabled))
             self.message_user(request, words % {"count": len(enabled)}, messages.SUCCESS)
         if len(enabled) < len(rows):
@@ -127,4 +135,4 @@ class WebhookDeliveryAdmin(ReadOnly, UncountedList, ModelAdmin):
             return redirect_to_change_page(WebhookDelivery, object_id)
         if not may_send(self, request):
             return redirect_to_change_page(WebhookDelivery, object_id)
-        return redirect("admin:heygen_portal_webhookdelivery_change", outbox.write_again(row).pk)
+        return redirect_to_change_page(WebhookDelivery, str(changes.resend(row).pk))

@@ -6,13 +6,15 @@ import asyncio
 import ssl
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import cache
 from types import TracebackType
 from typing import Self
 
 import aiohttp
+from django.utils import timezone
 from yarl import URL
 
 from heygen_portal.models.webhooks import MAX_ANSWER_CHARACTERS, WebhookDelivery
@@ -29,16 +31,26 @@ BODY_SECONDS = 2.0
 MAX_ANSWER_BYTES = 4096
 USER_AGENT = "HeyGen-Portal-Webhooks"
 GONE = 410
+REST_STATUSES = (429, 503)
+"""With these a receiver may say when to come back."""
+MAX_REST = timedelta(hours=1)
+"""After that a receiver is tried again, whatever it asked for."""
+MAX_SECONDS_DIGITS = 9
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one attempt. `text` is the beginning of the answer, without control characters."""
+    """What became of one attempt.
+
+    `text` is the beginning of the answer, without control characters; `rest` is for how long the receiver wants to get
+    nothing.
+    """
 
     outcome: Outcome
     http_status: int | None = None
     text: str = ""
     took: timedelta = timedelta(0)
+    rest: timedelta = timedelta(0)
 
     @property
     def is_accepted(self) -> bool:
@@ -90,10 +102,10 @@ class Sender:
         """Send a body. Never raises for what a receiver does."""
         loop = asyncio.get_running_loop()
         began_at = loop.time()
-        outcome, status, text = await self._try(url, body, headers)
-        return Answer(outcome, status, text, timedelta(seconds=loop.time() - began_at))
+        answer = await self._try(url, body, headers)
+        return replace(answer, took=timedelta(seconds=loop.time() - began_at))
 
-    async def _try(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[Outcome, int | None, str]:
+    async def _try(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         try:
             addresses.check_url(url)  # the form has done so, but the row may be older than a setting
             async with asyncio.timeout(self._attempt_seconds):
@@ -104,22 +116,25 @@ class Sender:
                     allow_redirects=False,
                 )
         except AddressForbidden:
-            return Outcome.FORBIDDEN_ADDRESS, None, ""
+            return Answer(Outcome.FORBIDDEN_ADDRESS)
         except TimeoutError:
-            return Outcome.TIMED_OUT, None, ""
+            return Answer(Outcome.TIMED_OUT)
         except (aiohttp.ClientSSLError, ssl.SSLError) as exc:
-            return Outcome.BAD_CERTIFICATE, None, readable(str(exc).encode())
+            return Answer(Outcome.BAD_CERTIFICATE, text=readable(str(exc).encode()))
         except aiohttp.ClientConnectorDNSError:
-            return Outcome.UNKNOWN_HOST, None, ""
+            return Answer(Outcome.UNKNOWN_HOST)
         except aiohttp.ClientConnectorError:
-            return Outcome.UNREACHABLE, None, ""
+            return Answer(Outcome.UNREACHABLE)
         except (aiohttp.ClientError, OSError, ValueError):
-            return Outcome.BROKEN_ANSWER, None, ""
+            return Answer(Outcome.BROKEN_ANSWER)
         try:
             text = readable(await self._beginning(response))
         finally:
             response.close()  # the rest of a long answer is never read
-        return _outcome_of(response.status), response.status, text
+        rest = timedelta(0)
+        if response.status in REST_STATUSES:
+            rest = rest_of(response.headers.get("Retry-After", ""), timezone.now())
+        return Answer(_outcome_of(response.status), response.status, text, rest=rest)
 
     async def _beginning(self, response: aiohttp.ClientResponse) -> bytes:
         """Return the beginning of the body, as far as it arrives in time."""
@@ -137,6 +152,23 @@ def _outcome_of(status: int) -> Outcome:
     if 200 <= status < 300:
         return Outcome.ACCEPTED
     return Outcome.REDIRECTED if 300 <= status < 400 else Outcome.REFUSED
+
+
+def rest_of(header: str, now: datetime) -> timedelta:
+    """Return the wait that a Retry-After header asks for, in seconds or as a date, at most `MAX_REST`.
+
+    Anything that is neither is no wait.
+    """
+    given = header.strip()
+    if given.isascii() and given.isdecimal():
+        seconds = given.lstrip("0")[:MAX_SECONDS_DIGITS] or "0"
+        return min(timedelta(seconds=int(seconds)), MAX_REST)
+    try:
+        until = parsedate_to_datetime(given)
+        wait = (until if until.tzinfo else until.replace(tzinfo=UTC)) - now
+    except (ValueError, OverflowError):
+        return timedelta(0)
+    return max(timedelta(0), min(wait, MAX_REST))
 
 
 def readable(content: bytes) -> str:

@@ -18,6 +18,7 @@ from heygen_portal.health.probe import Probe
 from heygen_portal.redis import marks
 from heygen_portal.runtime.jobs import queues
 from heygen_portal.runtime.metrics import snapshots
+from heygen_portal.webhooks import backlog
 from sessions.health import work
 from sessions.health.readings import State
 from sessions.models import Incident, QueueEntry, Status, StreamingSession
@@ -40,6 +41,9 @@ SHARED = {
     "portal_database_connections": ("Connections to the database on PostgreSQL, by state.", "state"),
     "portal_database_connections_max": ("Connections that PostgreSQL accepts.", ""),
     "portal_jobs_queued": ("Jobs that no worker has taken yet, by queue.", "queue"),
+    "portal_webhooks_waiting": ("Deliveries that wait for webhooks that are not paused.", ""),
+    "portal_webhooks_oldest_due_seconds": ("For how long the first of them has been due.", ""),
+    "portal_webhooks_paused": ("Paused webhooks, by reason.", "because"),
     "portal_redis_connections": ("Connections to Redis.", ""),
     "portal_redis_connections_max": ("Connections that Redis accepts.", ""),
     "portal_redis_memory_bytes": ("Memory that Redis uses.", ""),
@@ -94,7 +98,7 @@ def _as_metrics(values: dict[str, dict[str, float]]) -> Iterator[Metric]:
 
 def _database(now: datetime) -> dict[str, dict[str, float]]:
     try:
-        return {"portal_database_up": {"": 1}, **_rows(now), **_checks(now), **_connections()}
+        return {"portal_database_up": {"": 1}, **_rows(now), **_webhooks(now), **_checks(now), **_connections()}
     except DatabaseError:
         return {"portal_database_up": {"": 0}}
     except Exception:
@@ -111,6 +115,15 @@ def _rows(now: datetime) -> dict[str, dict[str, float]]:
         "portal_queue_length": {"": waiting["count"]},
         "portal_queue_oldest_wait_seconds": {"": oldest},
         "portal_incidents_open": {"": Incident.objects.current().shown().count()},
+    }
+
+
+def _webhooks(now: datetime) -> dict[str, dict[str, float]]:
+    found = backlog.read(now)
+    return {
+        "portal_webhooks_waiting": {"": found.waiting},
+        "portal_webhooks_oldest_due_seconds": {"": found.oldest_due.total_seconds()},
+        "portal_webhooks_paused": dict(found.paused),
     }
 
 

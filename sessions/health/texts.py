@@ -32,6 +32,7 @@ PROBLEMS: dict[tuple[Check, Cause], Promise] = {
     (Check.INTEGRITY_CHECK, Cause.LATE): _("The record was not verified for %(age)s."),
     (Check.INTEGRITY_CHECK, Cause.NEVER): _("The record was never verified."),
     (Check.ROWS, Cause.UNREADABLE): _("Rows of the database cannot be read. The last one was met %(age)s ago."),
+    (Check.WEBHOOKS, Cause.LATE): _("Messages for webhooks have not been sent for %(age)s."),
     (Check.BACKUP, Cause.LATE): _("No backup was made for %(age)s."),
     (Check.BACKUP, Cause.NEVER): _("No backup was made yet."),
 }
@@ -110,6 +111,13 @@ ADVICE: dict[Check, Advice] = {
         "admin:avatar_sessions_historycheck_changelist",
         Permission.VIEW_INTEGRITY_CHECK,
     ),
+    Check.WEBHOOKS: Advice(
+        _("Other systems are not told what happens here. Nothing is lost: messages are kept for three days."),
+        _("Start the worker again. If it runs, its log says why it sends nothing."),
+        "docker compose logs --tail 100 worker",
+        "admin:heygen_portal_webhook_changelist",
+        Permission.VIEW_WEBHOOK,
+    ),
     Check.BACKUP: Advice(
         _("What was stored since the last backup would be lost with the disk."),
         _("The log of the backup says why it failed."),
@@ -161,6 +169,8 @@ def status(check: Check, reading: Reading) -> str:
         return gettext("never") if reading.cause else gettext("not due yet")
     if check == Check.DEADLINES:
         return gettext("overdue for %(age)s") % {"age": rounded(reading.age)} if reading.age else gettext("all kept")
+    if check == Check.WEBHOOKS:
+        return gettext("waiting for %(age)s") % {"age": rounded(reading.age)} if reading.age else gettext("all sent")
     return gettext("%(age)s ago") % {"age": rounded(reading.age)}
 
 

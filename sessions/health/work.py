@@ -19,6 +19,7 @@ from heygen_portal.health.probe import Probe
 from heygen_portal.redis import marks
 from heygen_portal.redis.marks import Sign
 from heygen_portal.runtime.jobs import each_row
+from heygen_portal.webhooks import backlog
 from sessions.health import texts
 from sessions.health.readings import Cause, Reading, State
 from sessions.models import Check, HistoryCheck, StreamingSession
@@ -64,6 +65,8 @@ def read(now: datetime) -> dict[Check, Reading]:
     }
     if accounts:
         found[Check.CATALOGUE_SYNC] = _catalogue_sync(accounts, now)
+    if (idle := backlog.idle_time(now)) is not None:
+        found[Check.WEBHOOKS] = _judge(idle, timedelta(minutes=settings.HEALTH_WEBHOOK_MINUTES))
     if settings.BACKUP_STAMP_FILE:
         found[Check.BACKUP] = _backup(Path(settings.BACKUP_STAMP_FILE), now)
     return found

@@ -24,6 +24,7 @@ class Check(models.TextChoices):
     CATALOGUE_SYNC = "catalogue_sync", _("Catalogue sync")
     INTEGRITY_CHECK = "integrity_check", _("Integrity check")
     ROWS = "rows", _("Database rows")
+    WEBHOOKS = "webhooks", _("Webhooks")
     BACKUP = "backup", _("Backup")
 
 

@@ -173,9 +173,10 @@ BUTTONS: dict[str, str] = {
     "heygen_portal.invitation.revoke_one": "m",
     "heygen_portal.apikey.replace": "m",
     "heygen_portal.apikey.revoke_one": "m",
-    "heygen_portal.webhook.deliveries": "m",
     "heygen_portal.webhook.send_test": "m",
+    "heygen_portal.webhook.resend_failed": "m",
     "heygen_portal.webhook.replace_secret": "m",
+    "heygen_portal.webhook.end_former_secret": NO_ROLE,  # there is none
     "heygen_portal.webhook.pause": "m",
     "heygen_portal.webhook.resume": NO_ROLE,  # it is not paused
     "heygen_portal.webhookdelivery.resend_one": "m",

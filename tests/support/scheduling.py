@@ -68,6 +68,8 @@ TOGETHER = {
         "tests/sessions/test_damaged_columns.py",
         "tests/test_backups.py",
         "tests/upgrades/*",
+        "tests/webhooks/test_delivery.py",
+        "tests/webhooks/test_workers.py",
     ),
     "the web process to attack": (
         "tests/attacks/server/test_bodies.py",

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.db import connection
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from heygen_portal.models import AuditEntry, EventType, Webhook, WebhookDelivery
@@ -148,6 +150,96 @@ def test_the_log_shows_what_was_sent_and_answered_and_sends_again(client: Client
     changes.pause(SERVER, crm.pk)
     client.post(LOG, {"action": "resend", "_selected_action": [row.pk]})
     assert WebhookDelivery.objects.count() == 3
+
+
+def attempted(webhook: Webhook, outcome: WebhookDelivery.Outcome, http_status: int | None = None) -> WebhookDelivery:
+    """Write a message and store an attempt to send it."""
+    row = tell()
+    [claimed] = delivery._claim_deliveries(webhook.pk, timezone.now())
+    delivery._store(webhook.pk, [(claimed, Answer(outcome, http_status, "duplicate key"))], timezone.now())
+    row.refresh_from_db()
+    return row
+
+
+def test_a_webhooks_page_says_why_it_fails_and_when_it_is_tried_again(client: Client, crm: Webhook) -> None:
+    page = f"{PAGE}{crm.pk}/change/"
+    fresh = text(client.get(page))
+    assert "Nothing was sent yet" in fresh
+    assert "hook-why" not in fresh
+    attempted(crm, WebhookDelivery.Outcome.ACCEPTED, 204)
+    failed = attempted(crm, WebhookDelivery.Outcome.REFUSED, 500)
+    shown = text(client.get(page))
+    assert "Last answer: refused 500 <q>duplicate key</q>" in shown
+    assert "receivers should accept one that they already have" in shown
+    assert "Next attempt:" in shown
+    assert "this webhook is paused" in shown
+    assert delivery.wire_id(failed.message) in shown  # the example
+    only_failed = text(client.get(f"{page}?failed=1"))
+    assert shown.count("<code>session.ended</code>") == only_failed.count("<code>session.ended</code>") + 1
+    listed = text(client.get(PAGE))
+    assert 'class="is-ok"' in listed
+    assert 'class="is-bad"' in listed
+    assert "failing since" in listed
+
+
+@pytest.mark.parametrize(
+    ("because", "words", "remedy"),
+    [
+        ("staff", "Paused by staff on", "“Resume” sends what waits first."),
+        ("failing", "every attempt had failed for three days", "Repair the receiver, then press “Resume”"),
+        ("gone", "the receiver answered 410", "enter the receiver’s new address"),
+    ],
+)
+def test_a_webhooks_page_says_why_it_is_paused_and_how_to_resume(
+    client: Client, crm: Webhook, because: str, words: str, remedy: str
+) -> None:
+    attempted(crm, WebhookDelivery.Outcome.BAD_CERTIFICATE)
+    if because == "staff":
+        changes.pause(SERVER, crm.pk)
+    else:
+        changes.disable(crm.pk, Webhook.DisabledBecause(because), timezone.now())
+    shown = text(client.get(f"{PAGE}{crm.pk}/change/"))
+    assert words in shown
+    assert remedy in shown
+    assert "1 message waits" in shown
+    assert ("invalid certificate" in shown.partition("hook-log")[0]) == (because == "failing")
+
+
+def test_failed_messages_are_sent_again_within_a_budget(client: Client, crm: Webhook) -> None:
+    for _ in range(2):
+        attempted(crm, WebhookDelivery.Outcome.REFUSED, 500)
+    WebhookDelivery.objects.update(state="given_up", due_at=None, finished_at=timezone.now())
+    with override_settings(BUDGETS={"webhook_send.person": "1/minute"}):
+        press(client, PAGE, crm.pk, "resend-failed")
+    assert WebhookDelivery.objects.count() == 2
+    press(client, PAGE, crm.pk, "resend-failed")
+    assert WebhookDelivery.objects.waiting().count() == 2
+
+
+def test_the_former_secret_can_be_ended_while_it_is_valid(client: Client, crm: Webhook) -> None:
+    page = f"{PAGE}{crm.pk}/change/"
+    assert "end-former-secret" not in text(client.get(page))
+    changes.replace_secret(SERVER, crm.pk)
+    shown = text(client.get(page))
+    assert "end-former-secret" in shown
+    assert "both the new and the former secret" in shown
+    press(client, PAGE, crm.pk, "end-former-secret")
+    assert Webhook.objects.get().former_secret is None
+    assert press(client, PAGE, crm.pk, "end-former-secret").status_code == 403
+
+
+def test_the_list_costs_the_same_queries_however_many_webhooks_there_are(client: Client, crm: Webhook) -> None:
+    attempted(crm, WebhookDelivery.Outcome.ACCEPTED, 204)
+    client.get(PAGE)
+    with CaptureQueriesContext(connection) as one:
+        client.get(PAGE)
+    for number in range(5):
+        other = Webhook(**FORM | {"name": f"Receiver {number}"})
+        changes.create(SERVER, other)
+        attempted(other, WebhookDelivery.Outcome.ACCEPTED, 204)
+    with CaptureQueriesContext(connection) as six:
+        client.get(PAGE)
+    assert len(six) == len(one)
 
 
 def test_a_deleted_webhook_leaves_an_audit_entry(client: Client, crm: Webhook) -> None:

@@ -15,7 +15,7 @@ import trustme
 from django.test import override_settings
 
 from heygen_portal.models import WebhookDelivery
-from heygen_portal.webhooks.sending import MAX_ANSWER_BYTES, Answer, Sender, readable
+from heygen_portal.webhooks.sending import MAX_ANSWER_BYTES, Answer, Sender, readable, rest_of
 from tests.timeouts import WAIT_TIMEOUT_S
 from tests.webhooks.receiver import Receiver, Request, answering, receiver, status
 
@@ -110,6 +110,39 @@ def test_a_status_counts_even_if_the_body_never_comes(crm: Receiver) -> None:
 def test_other_answers_are_no_success(crm: Receiver, answer: bytes, outcome: str) -> None:
     crm.behaviour = answering(answer)
     assert post(crm.url).outcome == outcome
+
+
+NOW = datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.UTC)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("120", 120),
+        (" 0007 ", 7),
+        ("0", 0),
+        ("86400", 3600),
+        ("9" * 5000, 3600),
+        ("Mon, 30 Nov 2026 12:10:00 GMT", 600),
+        ("Mon, 30 Nov 2026 11:00:00 GMT", 0),
+        ("Tue, 01 Dec 2026 12:00:00 GMT", 3600),
+        ("Mon, 30 Nov 2026 12:10:00 -0000", 600),
+        ("", 0),
+        ("-5", 0),
+        ("1.5", 0),
+        ("soon", 0),
+        ("٣٠", 0),
+        ("Fri, 32 Nov 99999 12:00:00 GMT", 0),
+    ],
+)
+def test_a_wait_is_read_as_seconds_or_as_a_date_and_is_never_longer_than_an_hour(header: str, seconds: int) -> None:
+    assert rest_of(header, NOW) == datetime.timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(("code", "seconds"), [(429, 90), (503, 90), (500, 0), (404, 0), (204, 0), (301, 0)])
+def test_only_a_receiver_that_is_busy_or_away_may_ask_for_a_wait(crm: Receiver, code: int, seconds: int) -> None:
+    crm.behaviour = answering(status(code, b"", "Retry-After: 90"))
+    assert post(crm.url).rest == datetime.timedelta(seconds=seconds)
 
 
 def test_a_receiver_that_leaves_without_an_answer(crm: Receiver) -> None:

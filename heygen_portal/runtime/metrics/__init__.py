@@ -43,6 +43,11 @@ sockets = Gauge("portal_sockets", "Open sockets of pages.", registry=registry)
 provider_calls = _counter("provider_calls", "Calls of a provider, by outcome.", "provider", "call", "outcome")
 provider_call_time = _histogram("provider_call_seconds", "Time of calls of a provider.", CALLS, "provider", "call")
 
+# Webhooks: every attempt, and what became of each delivery in the end
+webhook_attempts = _counter("webhook_attempts", "Attempts to send to a webhook, by outcome.", "outcome")
+webhook_attempt_time = _histogram("webhook_attempt_seconds", "Time of these attempts.", CALLS)
+webhook_deliveries = _counter("webhook_deliveries", "Deliveries that ended, by state.", "state")
+
 # Jobs
 # The label is not called "job", which is Prometheus' own.
 jobs = _counter("jobs", "Jobs that ran, by outcome.", "name", "outcome")

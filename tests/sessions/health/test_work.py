@@ -13,11 +13,14 @@ from django.utils import timezone
 
 from avatars.models import Persona, ProviderAccount
 from heygen_portal.health import access
+from heygen_portal.models import Webhook, WebhookDelivery
 from heygen_portal.redis import marks
 from heygen_portal.runtime.jobs import job_loop
+from heygen_portal.trail.change_log import SERVER
+from heygen_portal.webhooks import changes
 from sessions import tasks
 from sessions.health import texts, work
-from sessions.models import HistoryCheck
+from sessions.models import Check, HistoryCheck
 from tests.support import servers
 from tests.support.factories import PersonaFactory, ProviderAccountFactory, StreamingSessionFactory
 
@@ -150,6 +153,21 @@ def test_a_backup_is_checked_if_it_leaves_a_file(account: ProviderAccount, setti
     old = timezone.now().timestamp() - 27 * 3600
     os.utime(tmp_path / "backup", (old, old))
     assert list(problems()) == ["backup"]
+
+
+def test_messages_for_webhooks_that_nobody_sends_are_a_problem(account: ProviderAccount) -> None:
+    assert "webhooks" not in work.read(timezone.now())
+    webhook = Webhook(name="CRM", url="https://crm.example.com/", events=["session.ended"])
+    changes.create(SERVER, webhook)
+    changes.send_test(webhook)
+    assert problems() == {}
+    assert texts.status(Check.WEBHOOKS, work.read(timezone.now())[Check.WEBHOOKS])
+    WebhookDelivery.objects.update(due_at=timezone.now() - timedelta(minutes=4))
+    assert problems() == {}
+    WebhookDelivery.objects.update(due_at=timezone.now() - timedelta(minutes=6))
+    assert list(problems()) == ["webhooks"]
+    changes.pause(SERVER, webhook.pk)
+    assert problems() == {}
 
 
 def test_a_missing_redis_is_a_problem(account: ProviderAccount, settings: Any, redis_url: str) -> None:
