@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from avatars.catalogue import voice_samples
 from avatars.models import Avatar, Persona, ProviderAccount, Voice
+from avatars.models.languages import own_name_of
 from heygen_portal.people.access import roles
 from heygen_portal.permissions import Permission
 from heygen_portal.runtime.text import limits
@@ -27,7 +28,8 @@ def gallery(request: HttpRequest) -> HttpResponse:
     found = published
     if query:
         found = found.filter(Q(name__folded=query) | Q(role__folded=query) | Q(summary__folded=query))
-    if language in Persona.Language.values:
+    languages = sorted({persona.language for persona in published}, key=own_name_of)
+    if language in languages:
         found = found.filter(language=language)
     context = {
         "personas": found,
@@ -36,7 +38,7 @@ def gallery(request: HttpRequest) -> HttpResponse:
         "takes_voice": any(persona.takes_voice for persona in published),
         "query": query,
         "language": language,
-        "languages": Persona.Language.choices,
+        "languages": [(code, own_name_of(code)) for code in languages],
     }
     return render(request, "avatars/gallery.html", context)
 

@@ -11,7 +11,7 @@ from environs import validate
 
 from heygen_portal.console import theme
 from heygen_portal.env import BASE_DIR, env, stored_secret, stored_secrets
-from heygen_portal.runtime.text import sqlite_text
+from heygen_portal.runtime.text import catalogues, sqlite_text
 
 VAR = env.path("VAR_DIR", BASE_DIR / "var")
 VAR.mkdir(parents=True, exist_ok=True)  # SQLite does not create folders
@@ -317,9 +317,11 @@ DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "") or "HeyGen Portal <portal@localho
 # Languages
 
 LANGUAGE_CODE = "es"
-LANGUAGES = [("es", _("Spanish")), ("en", _("English"))]
+# A folder with further catalogues, as fr/LC_MESSAGES/django.mo: more languages, or other words for those here.
+_MORE_TRANSLATIONS = env.path("TRANSLATIONS_DIR", None)
+LOCALE_PATHS = [*([_MORE_TRANSLATIONS] if _MORE_TRANSLATIONS else []), BASE_DIR / "locale", BASE_DIR / "locale_theme"]
+LANGUAGES = catalogues.languages_in(LOCALE_PATHS[:-1], LANGUAGE_CODE)
 FORMAT_MODULE_PATH = "heygen_portal.console.formats"
-LOCALE_PATHS = [BASE_DIR / "locale", BASE_DIR / "locale_theme"]
 TIME_ZONE = env.str("TIME_ZONE", "UTC")
 USE_TZ = True
 

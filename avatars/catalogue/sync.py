@@ -86,10 +86,15 @@ async def refresh_catalogue(account: ProviderAccount) -> None:
 
 
 async def _refresh(account: ProviderAccount, provider: Provider) -> tuple[list[CatalogueAvatar], SyncResult]:
-    avatars, voices, bases, credits_left = await asyncio.gather(
-        provider.list_avatars(), provider.list_voices(), provider.list_knowledge_bases(), _credits(provider)
+    avatars, voices, bases, credits_left, languages = await asyncio.gather(
+        provider.list_avatars(),
+        provider.list_voices(),
+        provider.list_knowledge_bases(),
+        _credits(provider),
+        _languages(provider),
     )
     account.credits_left = credits_left
+    account.languages = languages or _spoken(account, voices)
     return avatars, await in_thread(_store)(account, avatars, voices, bases)
 
 
@@ -98,6 +103,19 @@ async def _credits(provider: Provider) -> Decimal | None:
         return await provider.credits()
     except ProviderRejected:  # some plans do not include this call
         return None
+
+
+async def _languages(provider: Provider) -> list[str]:
+    try:
+        return await provider.list_languages()
+    except ProviderRejected:
+        return []
+
+
+def _spoken(account: ProviderAccount, voices: Sequence[CatalogueVoice]) -> list[str]:
+    """Return the languages of the voices. Others speak several."""
+    of_voices = {voice.language for voice in voices if voice.is_live and voice.language}
+    return sorted(of_voices | set(account.capabilities.languages))
 
 
 async def check_key(account: ProviderAccount) -> None:
@@ -121,7 +139,7 @@ def _store(
         _store_kind(account, KNOWLEDGE_BASE, "provider_knowledge_base_id", [_base(offer) for offer in bases]),
     )
     account.synced_at = timezone.now()
-    account.save(update_fields=["synced_at", "credits_left"])
+    account.save(update_fields=["synced_at", "credits_left", "languages"])
     return result
 
 

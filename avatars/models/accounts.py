@@ -19,6 +19,7 @@ from heygen_portal import livekit
 from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
 from heygen_portal.providers import KINDS, capabilities_of
 from heygen_portal.providers.contract.provider import Capabilities
+from heygen_portal.providers.http.languages import CODES
 from heygen_portal.runtime import client_address, stored_json
 from heygen_portal.runtime.generics import AnyCharField
 from heygen_portal.runtime.text.model_fields import ChoiceField, LimitedCharField
@@ -218,6 +219,8 @@ class ProviderAccount(SpeechRetention):
         blank=True,
         help_text=_("Hours:minutes:seconds. Empty: no limit."),
     )
+    # Codes of the languages that sessions can be held in, as of the last sync.
+    languages = stored_json.ListField(_("languages"), default=list, db_default=[], blank=True, editable=False)
     credits_left = models.DecimalField(
         _("credits left"), max_digits=14, decimal_places=2, null=True, blank=True, editable=False
     )
@@ -278,6 +281,12 @@ class ProviderAccount(SpeechRetention):
     def capabilities(self) -> Capabilities:
         """Return the capabilities of the account's provider."""
         return capabilities_of(self.kind)
+
+    @property
+    def persona_languages(self) -> tuple[str, ...]:
+        """Return the codes of the languages that personas may speak."""
+        synced = tuple(code for code in self.languages if isinstance(code, str) and code in CODES)
+        return synced or self.capabilities.languages
 
     @property
     def known_capabilities(self) -> Capabilities | None:

@@ -8,9 +8,9 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import get_language_info
 from django.utils.translation import gettext_lazy as _
 
+from avatars.models import languages
 from avatars.models.accounts import ProviderAccount
 from heygen_portal.runtime.text.model_fields import LimitedCharField
 
@@ -20,16 +20,6 @@ NEWS_PERIOD = timedelta(days=7)
 
 # Labels of the genders that providers state. Others are shown as stored.
 GENDERS = {"male": _("male"), "female": _("female"), "neutral": _("neutral"), "unknown": _("unknown")}
-
-
-# Languages of voices that Django has no name for, by code.
-LANGUAGE_NAMES = {
-    "am": _("Amharic"), "fil": _("Filipino"), "gu": _("Gujarati"), "ha": _("Hausa"), "ht": _("Haitian Creole"),
-    "jv": _("Javanese"), "lo": _("Lao"), "mt": _("Maltese"), "ps": _("Pashto"), "si": _("Sinhala"), "so": _("Somali"),
-    "su": _("Sundanese"), "yo": _("Yoruba"), "zh": _("Chinese"), "zu": _("Zulu"), "xh": _("Xhosa"), "sd": _("Sindhi"),
-    "mi": _("Māori"), "mg": _("Malagasy"), "sn": _("Shona"), "la": _("Latin"), "yi": _("Yiddish"),
-    "ku": _("Kurdish"), "or": _("Odia"), "as": _("Assamese"), "rw": _("Kinyarwanda"), "iu": _("Inuktitut"),
-}  # fmt: skip
 
 
 class News(models.TextChoices):
@@ -126,12 +116,7 @@ class Voice(CatalogueEntry):
     @property
     def language_label(self) -> str:
         """Return the language's name in the user's language, or as stored if unknown."""
-        if name := LANGUAGE_NAMES.get(self.language):
-            return str(name)
-        try:
-            return str(get_language_info(self.language)["name_translated"])
-        except KeyError:
-            return self.language
+        return languages.name_of(self.language)
 
     @property
     def gender_label(self) -> str:

@@ -23,6 +23,7 @@ from django.utils.translation import gettext_noop
 
 from avatars.models.accounts import SpeechRetention
 from avatars.models.catalogue import Avatar, KnowledgeBase, Voice
+from avatars.models.languages import LanguageField, direction
 from avatars.models.persona_settings import PersonaSettings
 from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
 from heygen_portal.providers.contract.provider import Capabilities
@@ -34,10 +35,6 @@ from heygen_portal.runtime.text.model_fields import ChoiceField, LimitedCharFiel
 
 class PersonaContent(SpeechRetention):
     """The versioned fields of a persona."""
-
-    class Language(models.TextChoices):
-        SPANISH = "es", "Español"
-        ENGLISH = "en", "English"
 
     class Quality(models.TextChoices):
         HIGH = ProviderQuality.HIGH.value, _("high (720p)")
@@ -51,7 +48,7 @@ class PersonaContent(SpeechRetention):
     name = LimitedCharField(_("name"), max_characters=80)
     role = LimitedCharField(_("role"), max_characters=80, blank=True)
     summary = LimitedCharField(_("summary"), max_characters=300, blank=True)
-    language = ChoiceField(_("language"), max_length=5, choices=Language, default=Language.SPANISH)
+    language = LanguageField(_("language"), max_length=5, default="es")
     avatar = models.ForeignKey(Avatar, models.PROTECT, verbose_name=_("avatar"))
     voice = models.ForeignKey(
         Voice,
@@ -124,6 +121,11 @@ class PersonaContent(SpeechRetention):
             hands_free=offered.hands_free and not holds_button,
             push_to_talk=offered.push_to_talk if can_hold else None,
         )
+
+    @property
+    def text_direction(self) -> str:
+        """The attribute `dir` of what is said and written in a conversation."""
+        return direction(self.language)
 
     @property
     def takes_text(self) -> bool:

@@ -27,6 +27,7 @@ ACCOUNT = Table(
         "slots_seen": SEEN_AT_PROVIDER,
         "slots_seen_at": SEEN_AT_PROVIDER,
         "credits_left": SEEN_AT_PROVIDER,
+        "languages": SEEN_AT_PROVIDER,
         "synced_at": SEEN_AT_PROVIDER,
     },
 )

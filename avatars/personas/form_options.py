@@ -30,7 +30,7 @@ def options_for(avatar: Avatar, voice: Voice | None) -> dict[str, Any]:
     is_off = {"breaks_silence": not capabilities.breaks_silence, "is_voice_enabled": not capabilities.takes_voice}
     return {
         "choices": {
-            "language": capabilities.languages,
+            "language": avatar.account.persona_languages,
             "quality": ["", *capabilities.qualities],
             "interactivity": interactivities,
             "voice_emotion": ["", *emotions],

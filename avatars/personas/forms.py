@@ -10,7 +10,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget
 
-from avatars.models import PersonaContent
+from avatars.models import PersonaContent, languages
 from avatars.personas import versions
 from avatars.personas.concurrent_edits import ConcurrentEditForm
 from heygen_portal.providers import KINDS
@@ -66,6 +66,9 @@ class PersonaForm(ConcurrentEditForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        language: Any = self.fields.get("language")
+        if language:
+            language.choices = [(code, languages.full_name_of(code)) for code, _own in languages.choices()]
         for name in UNVERSIONED_FIELDS & self.fields.keys():
             self.fields[name].show_hidden_initial = True  # so that unchanged fields overwrite nothing
         for setting in _setting_names():

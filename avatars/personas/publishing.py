@@ -82,7 +82,7 @@ def problems(persona: Persona) -> Problems:
     _check_avatar(persona, found)
     _check_voice(persona, capabilities, found)
     _check_knowledge(persona, found)
-    if persona.language not in capabilities.languages:
+    if persona.language not in persona.avatar.account.persona_languages:
         found["language"].append(_("The provider does not support this language. Choose another one."))
     if persona.quality and persona.quality not in capabilities.qualities:
         found["quality"].append(_("The provider does not offer this quality."))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -61,12 +60,6 @@ def refusal_response(request: HttpRequest, refusal: TooManyRequests) -> HttpResp
     response["Retry-After"] = str(refusal.wait_seconds)
     response["Cache-Control"] = "no-store"
     return response
-
-
-def socket_language(query: bytes) -> str:
-    """Return the language that a page names in the query of its socket's URL."""
-    language = query.decode("ascii", "replace").removeprefix("lang=")
-    return language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

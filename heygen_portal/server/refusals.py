@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation.trans_real import parse_accept_lang_header
 
 from heygen_portal.runtime import refusals
+from heygen_portal.runtime.text import catalogues
 from heygen_portal.server.limits import KIB, MIB
 
 PAGE = """<!doctype html>
@@ -61,14 +62,14 @@ def too_slow(accept_language: str) -> bytes:
 
 def too_many_frames(wait_seconds: int, query: bytes) -> bytes:
     """Return the last message of a socket whose page sent too many control frames."""
-    with translation.override(refusals.socket_language(query)):
+    with translation.override(catalogues.socket_language(query)):
         words = refusals.full_message(wait_seconds)
         return _error("too_many_requests", words, wait_seconds=wait_seconds, about="frames")
 
 
 def message_too_large(query: bytes) -> bytes:
     """Return the last message of a socket whose page sent a message that the server does not read."""
-    with translation.override(refusals.socket_language(query)):
+    with translation.override(catalogues.socket_language(query)):
         return _error("too_large", _("This message is too large."))
 
 
@@ -87,9 +88,4 @@ def _answer(status: HTTPStatus, title: str, words: str) -> bytes:
 
 
 def _language(accepted: str) -> str:
-    for language, _weight in parse_accept_lang_header(accepted):
-        try:
-            return translation.get_supported_language_variant(language)
-        except LookupError:
-            continue
-    return str(settings.LANGUAGE_CODE)
+    return catalogues.nearest([language for language, _weight in parse_accept_lang_header(accepted)])

@@ -16,6 +16,7 @@ from django.utils.translation import gettext, ngettext
 from avatars.models import Persona
 from heygen_portal.models import Organisation
 from heygen_portal.providers import KINDS
+from heygen_portal.runtime.text import catalogues
 from heygen_portal.trail import statements
 
 # Increase when the portal's own texts say something else, so that users accept them again.
@@ -78,8 +79,7 @@ def notice_for(persona: Persona) -> Notice:
 
 
 def _language_of(persona: Persona) -> str:
-    known = dict(settings.LANGUAGES)
-    return persona.language if persona.language in known else settings.LANGUAGE_CODE
+    return catalogues.nearest([persona.language])
 
 
 def _notice(persona: Persona, language: str) -> Notice:

@@ -12,26 +12,26 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
-from django.templatetags.static import static
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils import translation
 from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.gzip import gzip_page
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import conditional_page, require_POST, require_safe
 
 from avatars import views as avatar_views
 from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.budgets import TooManyRequests
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.runtime.text import catalogues
 from heygen_portal.server import origins as own_origins
 from sessions import errors
 from sessions.actions import stop
 from sessions.capacity import consent
 from sessions.capacity.notice import notice_for
-from sessions.embed import admission, device_cookie, origins, refusals, tokens
+from sessions.embed import admission, device_cookie, element, origins, refusals, tokens
 from sessions.models import GuestLink, PersonaEmbed, StreamingSession, owned_by
 from sessions.presence import tabs
 from sessions.retention import erasure
@@ -127,9 +127,11 @@ def preview(request: HttpRequest, public_id: str) -> HttpResponse:
 @login_not_required
 @require_safe
 @cache_control(public=True, max_age=600)
+@gzip_page
+@conditional_page
 def script(request: HttpRequest) -> HttpResponse:
-    """Lead sites to the current version of the custom element."""
-    return redirect(static("sessions/embed/avatar-chat.js"))
+    """Send the custom element to sites."""
+    return HttpResponse(element.script(), content_type="text/javascript; charset=utf-8")
 
 
 @login_not_required
@@ -155,9 +157,8 @@ def _render_refusal(request: HttpRequest, embed: PersonaEmbed, error: errors.Ses
 
 
 def _language(request: HttpRequest, embed: PersonaEmbed) -> str:
-    """Return the language that the site asks for, or the persona's."""
-    asked = request.GET.get("lang", "")
-    return asked if asked in dict(settings.LANGUAGES) else embed.persona.language
+    """Return the language that the site asks for, else the persona's, else the browser's."""
+    return catalogues.nearest([request.GET.get("lang"), embed.persona.language, translation.get_language()])
 
 
 def _from_own_page(view: Any) -> Any:

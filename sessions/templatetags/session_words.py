@@ -10,6 +10,7 @@ from django.utils import formats
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from avatars.models.languages import direction
 from heygen_portal.console import durations
 from heygen_portal.console.credits import rounded_credits
 from heygen_portal.people.preferences import time_zones
@@ -23,6 +24,7 @@ register = template.Library()
 
 register.filter("own_reason", end_evidence.own_label)
 register.filter("characters", graphemes.count)
+register.filter("direction", direction)
 
 BEFORE = 40
 """Characters of a line that are kept before the word that was searched for."""

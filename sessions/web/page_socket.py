@@ -23,9 +23,10 @@ from redis.exceptions import RedisError
 
 from heygen_portal.people.access.live_access import Claim, Loss
 from heygen_portal.people.preferences import time_zones
-from heygen_portal.runtime import background, budgets, client_address, logs, metrics, refusals, tracing
+from heygen_portal.runtime import background, budgets, client_address, logs, metrics, tracing
 from heygen_portal.runtime.budgets import TooManyRequests
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.runtime.text import catalogues
 from sessions import errors
 from sessions.capacity import persona_access
 from sessions.capacity.guests import GuestClaim
@@ -328,7 +329,7 @@ class PageSocket(AsyncWebsocketConsumer):
     def localized(self, describe: Callable[[A], T], value: A) -> T:
         """Return `describe(value)` in the page's language and time zone."""
         zone = time_zones.reported(self.scope["cookies"])
-        with translation.override(refusals.socket_language(self.scope["query_string"])), timezone.override(zone):
+        with translation.override(catalogues.socket_language(self.scope["query_string"])), timezone.override(zone):
             return describe(value)
 
     async def send_json(self, message: dict[str, Any]) -> None:
@@ -345,7 +346,7 @@ async def _send_unavailable(scope: Any, receive: Any, send: Any) -> None:
 
     A refused handshake could not give the reason.
     """
-    with translation.override(refusals.socket_language(scope["query_string"])):
+    with translation.override(catalogues.socket_language(scope["query_string"])):
         message = {"type": "error", "code": errors.PortalUnavailable.code, "words": str(errors.PortalUnavailable.words)}
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.send", "text": json.dumps(message)})

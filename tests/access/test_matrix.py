@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import nullcontext
 from copy import deepcopy
-from functools import cache
 from typing import Any
 from unittest.mock import AsyncMock, Mock, PropertyMock
 
@@ -24,18 +22,18 @@ from django.template import loader
 from django.template.response import SimpleTemplateResponse
 from django.test import Client, RequestFactory, override_settings
 from django.test.client import MULTIPART_CONTENT
-from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.urls import reverse
 
 from heygen_portal import asgi, providers
 from heygen_portal.providers.contract.provider import NotSent, Provider
 from sessions.embed.guest_consumer import SUBPROTOCOL
-from tests.access.matrix import ACTIONS, BUTTONS, MODELS, NO_ROLE, PAGES, SOCKETS, STAFF, UNANSWERED_MESSAGES, Page
+from tests.access.addresses import addresses, expected, path_of
+from tests.access.matrix import ACTIONS, MODELS, SOCKETS, UNANSWERED_MESSAGES, Page
 from tests.access.rows import SITE, Rows, make_member
 from tests.timeouts import WAIT_TIMEOUT_S
 
 ROLE_LETTERS = "sgueoam"
 WITHOUT_ACCOUNT = "sg"
-PARTS = ("changelist", "add", "history", "delete", "change")
 
 
 @pytest.fixture(autouse=True)
@@ -71,49 +69,6 @@ def full_settings() -> Iterator[None]:
 # What there is
 
 
-@cache
-def addresses() -> dict[str, set[str]]:
-    """Return the argument names of every address.
-
-    The key is the address's name or, without a name, its route.
-    """
-    found: dict[str, set[str]] = {}
-
-    def walk(resolver: URLResolver, route: str, spaces: str, names: set[str]) -> None:
-        for pattern in resolver.url_patterns:
-            here = names | set(pattern.pattern.regex.groupindex)
-            path = route + str(pattern.pattern)
-            if path == "api/v1/":
-                continue  # with a key only: test_api_matrix.py
-            if isinstance(pattern, URLResolver):
-                space = f"{spaces}{pattern.namespace}:" if pattern.namespace else spaces
-                walk(pattern, path, space, here)
-            elif isinstance(pattern, URLPattern):
-                found[f"{spaces}{pattern.name}" if pattern.name else path] = here
-
-    walk(get_resolver(), "", "", set())
-    return found
-
-
-def expected() -> dict[str, tuple[str, Page]]:
-    """Return for each line of the matrix the name of its address and who may use it."""
-    entries: dict[str, tuple[str, Page]] = {}
-    for model, (see, add, change, delete) in MODELS.items():
-        stem = f"admin:{model.replace('.', '_')}"
-        parts = zip(PARTS, (see, add, change, delete, see), strict=True)
-        entries |= {f"{stem}_{part}": (f"{stem}_{part}", Page(who)) for part, who in parts}
-        entries[f"{stem}_change · post"] = (f"{stem}_change", Page(change, "post"))
-        old = f"admin/{model.replace('.', '/')}/<path:object_id>/"
-        entries[old] = (old, Page(STAFF))  # an address of old: it leads to the row's own
-    for button, who in BUTTONS.items():
-        name = f"admin:{button.replace('.', '_')}"
-        entries[name] = (name, Page(who))
-    for line, page in PAGES.items():  # last, because these lines override the ones above
-        entries[line] = (line.partition(" · ")[0], page if isinstance(page, Page) else Page(page))
-    entries["admin/(?P<url>.*)$"] = ("admin/(?P<url>.*)$", Page(NO_ROLE))
-    return entries
-
-
 def test_the_matrix_lists_exactly_the_existing_addresses() -> None:
     entries, there = {name for name, _ in expected().values()}, set(addresses())
     assert sorted(there - entries) == []  # add a line for each to matrix.py
@@ -144,19 +99,7 @@ def is_open(response: HttpResponse) -> bool:
 
 
 def ask(client: Client, name: str, page: Page, rows: Rows) -> bool:
-    names = addresses()[name]
-    button = re.match(r"admin:(?:[a-z_]+?)_", name)
-    model = next((each for each in rows.models if button and name.startswith(f"admin:{each.replace('.', '_')}_")), "")
-    if "<path:object_id>" in name:
-        model = ".".join(name.split("/")[1:3])
-        path = f"/{name.replace('<path:object_id>', str(rows.of(model)))}"
-    elif name.startswith("admin/(?P"):
-        path = "/admin/no-such-page/"
-    else:
-        args = rows.args(names, model) | page.args
-        path = reverse(
-            name, kwargs={key: rows.another.pk if value == "another" else value for key, value in args.items()}
-        )
+    path = path_of(name, page, rows)
     data: Any = page.data
     if name.startswith("sessions:guest_") and page.method == "post":  # a guest's page sends JSON
         data = json.dumps({"visit": rows.visit, "origin": SITE})

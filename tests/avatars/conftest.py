@@ -53,6 +53,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
     stand_in.list_knowledge_bases = AsyncMock(
         return_value=[CatalogueKnowledgeBase("K1", "Recepción", "Hola", "Somos…")]
     )
+    stand_in.list_languages = AsyncMock(return_value=[])
     stand_in.credits = AsyncMock(return_value=Decimal(100))
     stand_in.download = AsyncMock(return_value=picture())
     stand_in.voice_sample = AsyncMock(return_value=b"RIFF\x24\0\0\0WAVEfmt ")

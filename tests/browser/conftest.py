@@ -12,7 +12,7 @@ from playwright.async_api import Browser
 
 from tests.browser import microphone_sounds
 from tests.browser.room_page import Person, RoomPage, Stage
-from tests.support import servers
+from tests.support import pseudo_locale, servers
 from tests.support.browsing import ALLOW_SOUND, browser, password
 
 SPOKEN_TEXT = "What is the weather today?"  # in a synthetic voice, which the emulator's ear understands
@@ -64,8 +64,12 @@ async def with_microphone(tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def stage(livekit: servers.LiveKit, emulator: servers.Emulator, chromium: Browser) -> AsyncIterator[Stage]:
-    with servers.portal(emulator, livekit) as portal:
+async def stage(
+    livekit: servers.LiveKit, emulator: servers.Emulator, chromium: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
+    translations = tmp_path_factory.mktemp("translations")
+    pseudo_locale.write(translations)
+    with servers.portal(emulator, livekit, env={"TRANSLATIONS_DIR": str(translations)}) as portal:
         portal.manage("shell", "-v0", "-c", PERSONAS)
         portal.manage("shell", "-v0", "-c", LIVEAVATAR_PERSONAS)
         if not os.environ.get("PICTURES"):

@@ -28,7 +28,8 @@ async def test_switching_the_language_stays_on_the_page_and_signing_out_leads_to
     async with RoomPage.opened(chromium, stage, locale="en", storage_state=None) as room:
         await stage.person.sign_in(room.page, stage.portal)
         await room.page.goto(f"{stage.portal.url}/personas/lucia/")
-        await room.page.click("form.wide button[value=es]")
+        await room.page.click("[popovertarget=languages].wide")
+        await room.page.click("#languages button[value=es]")
         await expect(room.page.locator("#start")).to_contain_text("Empezar")
         assert room.page.url.endswith("/personas/lucia/")
         assert await room.page.get_attribute("html", "lang") == "es"

@@ -67,7 +67,7 @@ EVENTS: Final = "agent-response"
 
 LANGUAGES: Final = {
     "en": "English", "es": "Spanish", "fr": "French", "de": "German", "it": "Italian", "pt": "Portuguese",
-    "nl": "Dutch", "pl": "Polish", "ru": "Russian", "tr": "Turkish",
+    "nl": "Dutch", "pl": "Polish", "ru": "Russian", "tr": "Turkish", "ar": "Arabic", "he": "Hebrew", "ja": "Japanese",
 }  # fmt: skip
 SOCKETS: Final = "/v1/ws/liveavatar/"  # sockets of LITE sessions, followed by a secret key
 PATHS: Final = ("avatars", "contexts", "languages", "sessions", "users", "voices")  # below /v1/

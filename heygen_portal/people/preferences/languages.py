@@ -16,9 +16,9 @@ def remember(user_id: int, code: str | None) -> None:
 
 
 def of(user: User, default: str = settings.LANGUAGE_CODE) -> str:
-    """Return a user's language, or the default before their first sign-in."""
+    """Return a user's language, or the default before their first sign-in, or if their language was removed."""
     stored = PreferredLanguage.objects.filter(user=user).values_list("code", flat=True).first()
-    return stored or default
+    return stored if stored in dict(settings.LANGUAGES) else default
 
 
 def for_change_by(user: User, by_id: int | None) -> str:

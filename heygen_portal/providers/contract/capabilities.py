@@ -80,6 +80,7 @@ class Capabilities:
     interrupts: bool
     # The browser publishes commands in the room, after the portal has checked and recorded them.
     commands_in_room: bool
+    # Those of an account that was never synced. Afterwards its own list, or its voices, tell.
     languages: tuple[str, ...]
     emotions: tuple[str, ...]
     qualities: tuple[Quality, ...]

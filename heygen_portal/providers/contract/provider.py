@@ -304,6 +304,10 @@ class Provider(ABC):
     async def list_voices(self) -> list[CatalogueVoice]:
         """Return the voices of the catalogue."""
 
+    async def list_languages(self) -> list[str]:
+        """Return the codes of the languages that sessions can be held in, or nothing if only the voices tell."""
+        return []
+
     @abstractmethod
     async def list_knowledge_bases(self) -> list[CatalogueKnowledgeBase]:
         """Return the account's knowledge bases."""

@@ -42,6 +42,7 @@ from heygen_portal.providers.contract.provider import (
 )
 from heygen_portal.providers.http import parsing
 from heygen_portal.providers.http.client import SLOW_ANSWER_SECONDS, ApiClient
+from heygen_portal.providers.http.languages import language_code
 from heygen_portal.providers.http.transcript_times import parse_times
 from heygen_portal.providers.liveavatar import wire
 
@@ -194,6 +195,12 @@ class LiveAvatar(Provider):
             self._pages("/v1/voices", voice_type="public"), self._pages("/v1/voices", voice_type="private")
         )
         return [wire.voice(row, is_own=is_own) for row, is_own in _merge(public, own)]
+
+    async def list_languages(self) -> list[str]:
+        rows = parsing.rows(await self._client.get("/v1/languages"), key="code")
+        codes = [parsing.text(row["code"]) for row in rows]
+        # A code that the portal writes otherwise would be refused when it is sent back.
+        return [code for code in dict.fromkeys(codes) if language_code(code) == code]
 
     async def list_knowledge_bases(self) -> list[CatalogueKnowledgeBase]:
         listed = await self._pages("/v1/contexts")

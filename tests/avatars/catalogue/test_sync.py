@@ -14,7 +14,7 @@ from PIL import Image
 
 from avatars.catalogue.sync import Changes, SyncResult, sync_catalogue
 from avatars.models import Avatar, KnowledgeBase, ProviderAccount, Voice
-from heygen_portal.providers.contract.provider import CatalogueAvatar, ProviderUnreachable
+from heygen_portal.providers.contract.provider import CatalogueAvatar, ProviderRejected, ProviderUnreachable
 from tests.avatars.conftest import picture
 from tests.support.factories import AvatarFactory, ProviderAccountFactory
 
@@ -73,6 +73,30 @@ def test_an_unlisted_entry_is_gone_until_listed_again(account: ProviderAccount, 
     provider.list_avatars.return_value = [replace(offers[0], name="Lucía nueva")]
     sync(account)
     assert (Avatar.objects.get().gone_at, Avatar.objects.get().name) == (None, "Lucía nueva")
+
+
+def test_personas_may_speak_the_languages_that_the_provider_lists(account: ProviderAccount, provider: Mock) -> None:
+    assert list(account.persona_languages) == ["es", "en"]  # before the first sync
+    provider.list_languages.return_value = ["es", "en", "ar", "he"]
+    sync(account)
+    account.refresh_from_db()
+    assert list(account.persona_languages) == ["es", "en", "ar", "he"]
+
+
+@pytest.mark.parametrize("refusal", [None, ProviderRejected("/v1/languages: no", code="4", status=404)])
+def test_without_such_a_list_personas_may_speak_the_languages_of_live_voices(
+    account: ProviderAccount, provider: Mock, refusal: ProviderRejected | None
+) -> None:
+    provider.list_languages.side_effect = refusal
+    [clara] = provider.list_voices.return_value
+    spoken = {"V2": ("ar", True), "V3": ("", True), "V4": ("fr", False)}
+    provider.list_voices.return_value += [
+        replace(clara, provider_voice_id=key, language=language, is_live=is_live)
+        for key, (language, is_live) in spoken.items()
+    ]
+    sync(account)
+    account.refresh_from_db()
+    assert set(account.persona_languages) == {"ar", "en", "es"}
 
 
 def test_another_accounts_catalogue_is_not_changed(account: ProviderAccount, provider: Mock) -> None:

@@ -123,6 +123,18 @@ def test_what_the_provider_takes_is_published(changes: dict[str, Any]) -> None:
     publish(change(PersonaFactory.create(), **changes))
 
 
+@pytest.mark.parametrize("language", ["ar", "he", "pt"])
+def test_a_persona_speaks_whatever_its_provider_and_voice_do(language: str) -> None:
+    persona = change(PersonaFactory.create(), language=language, voice__language=language)
+    with pytest.raises(ValidationError) as refusal:
+        publish(persona)
+    assert list(refusal.value.message_dict) == ["language"]
+    publish(change(persona, avatar__account__languages=["es", language]))
+    with pytest.raises(ValidationError) as refusal:
+        publish(change(persona, voice__language="es"))
+    assert list(refusal.value.message_dict) == ["voice"]
+
+
 def test_without_a_voice_of_its_own_the_avatars_voice_must_speak_the_language() -> None:
     """Complaint 15: no Spanish in an English voice."""
     persona = PersonaFactory.create(voice=None, language="es")

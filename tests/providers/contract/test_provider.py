@@ -110,6 +110,8 @@ async def test_the_catalogue_lists_avatars_voices_and_knowledge_bases(provider: 
     avatars, voices = await provider.list_avatars(), await provider.list_voices()
     assert any(avatar.is_active for avatar in avatars)
     assert {"es", "en"} <= {voice.language for voice in voices}
+    languages = await provider.list_languages()
+    assert not languages or {"es", "en"} <= set(languages)
     assert isinstance(await provider.list_knowledge_bases(), list)
     assert await provider.download(next(avatar.preview_url for avatar in avatars if avatar.preview_url))
 

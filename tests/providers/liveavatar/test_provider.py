@@ -341,6 +341,12 @@ async def test_the_catalogue_merges_public_and_own_entries(provider: LiveAvatar,
     assert await provider.list_knowledge_bases() == [CatalogueKnowledgeBase("C1", "Recepción", "Hola", "Somos…")]
 
 
+async def test_languages_that_the_portal_writes_otherwise_are_left_out(provider: LiveAvatar, wire: Wire) -> None:
+    codes = ("en", "ar", "zh", "en", "pt-BR", "tl", "multi", None)
+    wire.answers["/v1/languages"] = ok([{"language": "…", "code": code} for code in codes])
+    assert await provider.list_languages() == ["en", "ar", "zh"]
+
+
 async def test_a_knowledge_base_is_stored_as_a_context(provider: LiveAvatar, wire: Wire) -> None:
     wire.answers["/v1/contexts"] = ok({"id": "C9"})
     assert await provider.create_knowledge_base(name="Recepción", opening="", prompt="Somos…") == "C9"

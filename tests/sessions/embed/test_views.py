@@ -235,4 +235,3 @@ def test_guests_see_the_avatars_picture(client: Client) -> None:
     embed.persona.avatar.preview.save("a.webp", ContentFile(b"RIFF"))
     picture = client.get(f"/embed/{embed.public_id}/preview")
     assert picture.status_code == 200
-    assert client.get("/embed.js").status_code == 302

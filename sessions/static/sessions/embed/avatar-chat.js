@@ -13,26 +13,12 @@
   const CHECK = "#avatar-chat-check";
   const CHECK_MS = 8_000;
   const ALLOW = "microphone; autoplay; fullscreen; picture-in-picture; screen-wake-lock; clipboard-write";
-  const TEXTS = {
-    en: {
-      ask: "Ask",
-      open: "Open the conversation",
-      close: "Close the conversation",
-      minimise: "Minimise",
-      frame: "Conversation with an AI avatar",
-      blocked:
-        "The portal’s frame does not load. Add “frame-src {portal}” to this page’s Content-Security-Policy, and check that the persona’s ID is right and {portal} can be reached.",
-    },
-    es: {
-      ask: "Pregunta",
-      open: "Abrir la conversación",
-      close: "Cerrar la conversación",
-      minimise: "Minimizar",
-      frame: "Conversación con un avatar de IA",
-      blocked:
-        "El marco del portal no se carga. Añade «frame-src {portal}» a la Content-Security-Policy de esta página y comprueba que el identificador sea correcto y que se pueda acceder a {portal}.",
-    },
-  };
+  /**
+   * In every language that the portal has. The portal fills them in: sessions/embed/element.py.
+   *
+   * @type {Record<string, Record<"ask" | "open" | "close" | "minimise" | "frame" | "blocked", string>>}
+   */
+  const TEXTS = {};
   const CSS = `
     :host { display: block; font: 600 1rem/1.25 var(--avatar-chat-font, system-ui, sans-serif); }
     :host([hidden]) { display: none; }
@@ -79,7 +65,7 @@
       super();
       this.#root.adoptedStyleSheets = [sheet];
       this.#box = create("div");
-      this.#panel = create("div", { class: "panel", role: "dialog" });
+      this.#panel = create("div", { class: "panel" });
       const bar = create("div", { class: "bar" });
       const close = create("button", { type: "button" });
       close.append(icon("M6 12h12"));
@@ -128,13 +114,19 @@
       return !this.#panel.hidden;
     }
 
+    /** The element's own language, or the page's, or the browser's: the first that the portal has, if any. */
     get #language() {
-      const asked = this.lang || document.documentElement.lang || navigator.language;
-      return asked.toLowerCase().split("-")[0] ?? "";
+      for (const asked of [this.lang, document.documentElement.lang, ...navigator.languages]) {
+        const code = asked.toLowerCase();
+        const base = code.split("-")[0] ?? "";
+        const known = [code, base, ...Object.keys(TEXTS)].find((it) => it in TEXTS && it.split("-")[0] === base);
+        if (known) return known;
+      }
+      return "";
     }
 
     get #texts() {
-      return TEXTS[/** @type {"en" | "es"} */ (this.#language)] ?? TEXTS.en;
+      return TEXTS[this.#language || "en"] ?? /** @type {typeof TEXTS[string]} */ (Object.values(TEXTS)[0]);
     }
 
     /** Show the conversation. The portal is asked for it when this is first called. */
@@ -186,6 +178,7 @@
 
     #drawForm() {
       this.#box.className = { bubble: "floating", inline: "inline", page: "page" }[this.form] ?? "floating";
+      this.#panel.setAttribute("role", this.form === "inline" ? "region" : "dialog");
       this.#drawLauncher();
     }
 
@@ -207,6 +200,7 @@
       if (data?.source !== "avatar-chat") return;
       this.#isHeard = true;
       if (data.type === "hello") return this.#tell({ type: "hello" });
+      if (data.type === "escape") return this.form === "bubble" ? this.close() : undefined;
       if (!["ready", "live", "ended", "line"].includes(data.type)) return;
       const { source: _source, type, ...detail } = data;
       if (type === "ready") {

@@ -33,6 +33,11 @@ export class GuestPage {
     const storage = this.#isKiosk ? NO_STORAGE : storageOr(() => sessionStorage);
     this.#access = new GuestAccess({ url: guest, link, storage, site: () => this.#site.origin() });
     if (this.#isKiosk) on("#attract", "click", () => this.#begin());
+    // The site around the frame does not hear its keys. An open menu takes Escape for itself.
+    document.addEventListener("keydown", ({ key, defaultPrevented }) => {
+      if (key !== "Escape" || defaultPrevented || document.fullscreenElement) return;
+      if (!document.querySelector(":popover-open")) this.#site.tell({ type: "escape" });
+    });
     // Not on the box itself: a changed notice replaces it.
     document.addEventListener("change", ({ target }) => {
       if (target instanceof HTMLInputElement && target.id === "age") {
