@@ -92,6 +92,18 @@ def test_only_a_superuser_creates_a_key_for_a_superuser() -> None:
     assert not ApiKey.objects.exists()
 
 
+def test_only_a_superuser_replaces_a_key_of_a_superuser() -> None:
+    client, superuser = Client(), User.objects.create_superuser("root")
+    key, _secret = new_key(owner=superuser)
+    client.force_login(in_role(roles.ADMINISTRATOR))
+    for send in (client.get, client.post):
+        assert send(f"{PAGE}{key.pk}/replace/").status_code == 403
+    assert ApiKey.objects.count() == 1
+    client.force_login(superuser)
+    assert client.post(f"{PAGE}{key.pk}/replace/").status_code == 200
+    assert ApiKey.objects.count() == 2
+
+
 def test_a_key_is_refused_once_it_is_expired_revoked_or_used_from_elsewhere() -> None:
     key, secret = new_key(addresses="203.0.113.0/28 2001:db8::/32")
     assert callers.identify(secret, ADDRESS) == key

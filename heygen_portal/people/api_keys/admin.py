@@ -90,8 +90,7 @@ class ApiKeyAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: ApiKeyForm, change: bool) -> None:
         assert isinstance(request.user, User)  # the admin requires a login
-        if obj.owner.is_superuser and not request.user.is_superuser:
-            raise PermissionDenied  # such a key would grant the superuser's access
+        _require_may_hold(request, obj)
         obj.created_by = request.user
         vars(request)[SHOWN_ONCE] = keys.create(obj, Actor.of(request))
 
@@ -111,6 +110,7 @@ class ApiKeyAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
     def replace(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask before the key is replaced, and show the new secret."""
         key: ApiKey = object_or_404(self, request, object_id)
+        _require_may_hold(request, key)
         if request.method == "POST":
             if done := keys.replace(key, Actor.of(request)):
                 key.refresh_from_db()
@@ -162,6 +162,12 @@ class ApiKeyAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
         if key.revoked_at:
             return gettext("revoked")
         return gettext("expired") if keys.is_expired(key, timezone.now()) else gettext("active")
+
+
+def _require_may_hold(request: HttpRequest, key: ApiKey) -> None:
+    """Raise PermissionDenied if the secret of this key would grant a superuser's access to somebody else."""
+    if key.owner.is_superuser and not request.user.is_superuser:
+        raise PermissionDenied
 
 
 def _moment(moment: Any) -> str:
