@@ -89,6 +89,11 @@ class TokenUsed(GuestRefused):
     words = _("The access of this page was already used. Reload the page.")
 
 
+class VisitOver(SessionError):
+    code = "visit_over"
+    words = TokenExpired.words
+
+
 class ChallengeNeeded(SessionError):
     code = "challenge_needed"
     words = _("Your browser is asked to prove that you are not an automated guest.")

@@ -165,7 +165,7 @@ def within_limits(
     """Return the limits of a guest's session, reduced to what the daily cap for guests leaves.
 
     With `is_new`, a conversation begins, which counts for device, network, persona and link. The caller has locked the
-    account's row, so no two starts take the last one. Raises GuestLimit, GuestsPaused.
+    account's row, so no two starts take the last one. Raises VisitOver, GuestLimit, GuestsPaused.
     """
     is_kiosk = guest.link is not None and guest.link.is_kiosk  # one device for many guests
     if not is_kiosk and _open_in(guest.network) >= OPEN_PER_NETWORK:
@@ -184,6 +184,8 @@ def _open_in(network: str) -> int:
 
 def _require_conversation(guest: Guest, now: datetime, *, counts_device: bool) -> None:
     embed, day = guest.embed, quotas.day_of(now)
+    if guest.created_at + VISIT_LIFETIME <= now:  # the page was left open for long
+        raise errors.VisitOver
     # Indexed by the guest's time, which is at most a visit before the conversation's.
     begun = Conversation.objects.filter(started_at__gte=day, guest__created_at__gte=day - VISIT_LIFETIME)
     here = begun.filter(guest__embed=embed)

@@ -81,12 +81,14 @@ def admit(embed: PersonaEmbed, request: Mapping[str, Any], *, device: str, addre
     except errors.GuestRefused as exc:
         refusals.record(embed, exc, site, address)
         raise
+    visit_token = str(request.get("visit"))  # never signed again: a visit ends after its lifetime
     if visit is None or (visit.origin, visit.link_id) != ("" if link_id else site, link_id):
         _require_answer(embed, request, address)
         visit = tokens.new_visit(embed.pk, "" if link_id else site, link_id, device or _new_device())
+        visit_token = tokens.sign_visit(visit)
     if link_id is None:
         _note_seen(embed, site)
-    return Admission(visit, tokens.sign_visit(visit), tokens.sign_socket_token(visit))
+    return Admission(visit, visit_token, tokens.sign_socket_token(visit))
 
 
 def _new_device() -> str:

@@ -90,6 +90,17 @@ def test_guests_of_one_network_have_so_many_open_sessions_whatever_the_persona(m
     talk(elsewhere)
 
 
+def test_a_visit_is_over_after_half_a_day_so_that_its_conversations_count() -> None:
+    embed = embed_of(conversations_per_device=1)
+    guest = a_guest(embed)
+    Guest.objects.update(created_at=timezone.now() - timedelta(hours=11, minutes=59))
+    session = talk(guest)
+    Guest.objects.update(created_at=timezone.now() - timedelta(hours=12))
+    assert refusal(guest) == "visit_over"
+    again = slots.open_session(guest.pk, embed.persona.slug, StartRequest(continues=session.pk), checks_access=True)
+    assert again.conversation_id == session.conversation_id
+
+
 def test_guests_of_a_persona_share_a_daily_spending_cap() -> None:
     embed = embed_of(credits_per_day=Decimal(3))
     account = embed.persona.avatar.account

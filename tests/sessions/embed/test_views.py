@@ -114,6 +114,16 @@ def test_a_visit_is_of_one_device_and_one_persona(client: Client) -> None:
     assert "token" in ask(client, embed, visit=visit).json()
 
 
+def test_a_visit_ends_after_half_a_day_however_often_the_page_comes_back(client: Client) -> None:
+    embed, began = embed_of(), timezone.now() - timedelta(hours=12, minutes=1)
+    with time_machine.travel(began):
+        first = ask(client, embed).json()["visit"]
+    with time_machine.travel(began + timedelta(hours=11)):
+        renewed = ask(client, embed, visit=first).json()["visit"]
+        guest_id = guests_id(embed, renewed)
+    assert guests_id(embed, ask(client, embed, visit=renewed).json()["visit"]) != guest_id
+
+
 def test_a_guest_who_was_away_for_half_a_day_is_a_new_one(client: Client) -> None:
     embed = embed_of()
     with time_machine.travel(timezone.now() - timedelta(hours=12, minutes=1)):
