@@ -98,6 +98,8 @@ async def change_knowledge_base(request: ApiRequest, base_id: Path[Key], body: N
 
 def _save(caller: Caller, base_id: int, body: NewTexts) -> KnowledgeTexts:
     base = _base(base_id)
+    if caller.is_test and not base.account.is_emulated:
+        raise problems.test_key()
     if base.gone_at or base.version != body.version:
         raise Problem(409, "version_conflict", _("The knowledge base was changed meanwhile."), version=base.version)
     base.name, base.opening, base.prompt = body.name, body.opening, body.prompt

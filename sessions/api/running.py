@@ -173,20 +173,23 @@ async def stop_session(request: ApiRequest, session_id: UUID, body: StopRequest)
 async def _own_running(request: ApiRequest, session_id: UUID, budget: str = "act") -> Caller:
     """Charge a request about the owner's running session, and count it as a sign of the program.
 
-    Raises Problem for a session that is not the owner's, and NotLive for one that has ended.
+    Raises Problem for a session that is not the owner's or costs money and the key is for tests, and NotLive for one
+    that has ended.
     """
     caller = request.caller
+    await in_thread(_require_own)(caller, session_id)  # first: strangers must not use up the session's budget
     await budgets.spend(budget, session=session_id, person=caller.user_id, address=caller.address)
-    if not await in_thread(_renew)(caller, session_id):
+    if not await in_thread(programs.renew)(session_id):
         raise errors.NotLive
     return caller
 
 
-def _renew(caller: Caller, session_id: UUID) -> bool:
-    session = _find(session_id)
+def _require_own(caller: Caller, session_id: UUID) -> None:
+    session = StreamingSession.objects.select_related("account").filter(pk=session_id).first()
     if session is None or session.user_id != caller.user_id or session.purpose != Purpose.TALK:
         raise problems.not_found()
-    return programs.renew(session_id)
+    if caller.is_test and not session.account.is_emulated:
+        raise problems.test_key()
 
 
 def _require_allowed_persona(caller: Caller, slug: str) -> None:

@@ -18,7 +18,7 @@ from heygen_portal.people.api_keys.scopes import Scope
 from sessions.actions import stop
 from sessions.models import ServerProcess, SessionEvent, StreamingSession
 from tests.support.api import client, client_of
-from tests.support.factories import PersonaFactory, StreamingSessionFactory
+from tests.support.factories import KnowledgeBaseFactory, PersonaFactory, StreamingSessionFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -109,6 +109,37 @@ async def test_a_test_key_starts_nothing_that_costs_money(provider: Mock) -> Non
         refused = await api.post("sessions", json={"persona": "lucia"})
         assert (refused.status_code, refused.json()["code"]) == (403, "test_key")
     provider.new_session.assert_not_awaited()
+
+
+async def test_a_test_key_neither_continues_nor_changes_what_costs_money(provider: Mock) -> None:
+    """The owner started a session in a browser, on a paid account."""
+    knowledge: Any = await sync_to_async(KnowledgeBaseFactory.create)()
+    async with client_of(roles.EDITOR, *OWN, Scope.KNOWLEDGE_WRITE, is_test=True) as (api, owner):
+        session = await sync_to_async(StreamingSessionFactory.create)(user=owner)
+        address = f"sessions/{session.pk}"
+        texts = {"name": "Other", "prompt": "Be rude.", "version": 0}
+        answers = [
+            await api.post(f"{address}/start"),
+            await api.post(f"{address}/tasks", json={"kind": "talk", "text": "Hola"}),
+            await api.post(f"{address}/interrupt", json={}),
+            await api.post(f"{address}/keep-alive"),
+            await api.post(f"{address}/stay"),
+            await api.post(f"{address}/room"),
+            await api.put(f"knowledge-bases/{knowledge.pk}", json=texts),
+        ]
+        assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(403, "test_key")}
+        assert not await ServerProcess.objects.aexists()  # no lease keeps it open
+        assert not provider.method_calls
+        assert (await api.post(f"{address}/stop", json={})).status_code == 200  # which only saves money
+
+
+async def test_a_stranger_does_not_use_up_the_budget_of_a_session(provider: Mock) -> None:
+    with override_settings(BUDGETS={"act.session": "3/hour"}):
+        async with client_of(roles.END_USER, *OWN) as (stranger, _), client_of(roles.END_USER, *OWN) as (api, owner):
+            session = await sync_to_async(StreamingSessionFactory.create)(user=owner)
+            for _attempt in range(4):
+                assert (await stranger.post(f"sessions/{session.pk}/keep-alive")).status_code == 404
+            assert (await api.post(f"sessions/{session.pk}/keep-alive")).status_code == 200
 
 
 async def test_guessing_keys_uses_up_a_budget() -> None:
