@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 from avatars.catalogue import voice_samples
 from avatars.models import Avatar, Persona, ProviderAccount, Voice
 from avatars.models.languages import own_name_of
+from heygen_portal.branding.current import current
 from heygen_portal.people.access import roles
 from heygen_portal.permissions import Permission
 from heygen_portal.runtime.text import limits
@@ -21,7 +22,7 @@ QUERY_MAX_CHARACTERS = 100
 
 @require_safe
 def gallery(request: HttpRequest) -> HttpResponse:
-    """List the personas that the user may talk with, filtered by `q` and `lang`."""
+    """List the personas that the user may talk with, filtered by `q` and `lang`. The default one is first."""
     published = _published(request.user)
     query = limits.shortened(request.GET.get("q", "").strip(), QUERY_MAX_CHARACTERS)
     language = request.GET.get("lang", "")
@@ -31,8 +32,10 @@ def gallery(request: HttpRequest) -> HttpResponse:
     languages = sorted({persona.language for persona in published}, key=own_name_of)
     if language in languages:
         found = found.filter(language=language)
+    default = current().default_persona_id
     context = {
-        "personas": found,
+        "personas": sorted(found, key=lambda persona: persona.pk != default),
+        "default_persona_id": default,
         "may_talk": request.user.has_perm(roles.START_SESSION),
         "has_anybody": bool(published),
         "takes_voice": any(persona.takes_voice for persona in published),

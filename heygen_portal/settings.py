@@ -57,7 +57,7 @@ MIDDLEWARE = [
     "heygen_portal.runtime.static_files.StaticFilesMiddleware",
     "heygen_portal.runtime.csp.PortalCSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "heygen_portal.branding.languages.OfferedLanguagesMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -85,6 +85,7 @@ TEMPLATES = [
                 "django.template.context_processors.i18n",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "heygen_portal.branding.context.languages",
             ],
         },
     },
@@ -309,7 +310,6 @@ EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", "")
 EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", True)
 EMAIL_TIMEOUT = 10
-EMAIL_SUBJECT_PREFIX = "HeyGen Portal · "
 # Address of the portal for links in mail that no request caused. Empty: from ALLOWED_HOSTS and HTTPS.
 PORTAL_URL = env.str("PORTAL_URL", "").rstrip("/")
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "") or "HeyGen Portal <portal@localhost>"

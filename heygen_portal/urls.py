@@ -23,6 +23,7 @@ def moved(old: str, new: str) -> URLPattern:
 
 urlpatterns = [
     path("health", health, name="health"),
+    path("", include("heygen_portal.branding.urls")),
     path("accounts/", include("heygen_portal.people.urls")),
     path("language/", set_language, name="set_language"),
     moved("avatars/provideraccount/first-hour/", "avatars/provideraccount/setup-checklist/"),

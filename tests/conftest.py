@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from xdist.remote import Producer
 from xdist.scheduler import Scheduling
 from xdist.workermanage import NodeManager
 
+from heygen_portal.branding import current
 from heygen_portal.redis import cache
 from heygen_portal.runtime import budgets
 from local.processes import end_as_on_ctrl_c
@@ -164,6 +166,16 @@ def redis_for_all(redis_url: str) -> Iterator[None]:
 def full_budgets(redis_for_all: None) -> None:
     """Reset all budgets, because users of different tests have the same IDs."""
     budgets.clear_all()
+
+
+@pytest.fixture(autouse=True)
+def brand_of_a_new_portal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Know the brand that the database of a test begins with, so that no page needs a query for it.
+
+    A test that changes it calls `current.forget`.
+    """
+    monkeypatch.setattr(current, "_brand", current.Brand())
+    monkeypatch.setattr(current, "_read_again_at", math.inf)
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ from django.db.models import Model
 from django.http import QueryDict
 from django.utils.translation import gettext
 
+from heygen_portal.branding.current import current
 from heygen_portal.runtime.generics import AnyModelForm
 
 
@@ -65,7 +66,7 @@ class ConcurrentEditForm(AnyModelForm):
             "the new values. Fields you both changed keep your value, with the other value below. Review "
             "them and save again."
         )
-        self.add_error(None, words % {"who": last.saved_by or "HeyGen Portal", "number": last.number})
+        self.add_error(None, words % {"who": last.saved_by or current().name, "number": last.number})
         before = stored.versions.filter(number=base).first() or last
         for name in self.versioned_fields():
             self._merge_field(name, before, last, data)

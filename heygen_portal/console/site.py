@@ -13,8 +13,11 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import get_language_info
+from unfold.dataclasses import Favicon
 from unfold.sites import UnfoldAdminSite
 
+from heygen_portal.branding.current import current
 from heygen_portal.runtime import budgets, client_address, refusals
 from heygen_portal.runtime.budgets import TooManyRequests
 
@@ -46,6 +49,19 @@ class PortalAdminSite(UnfoldAdminSite):
         if request.user.is_authenticated:
             raise Http404
         return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Add the brand: name, icon, colours, and the languages offered."""
+        context: dict[str, Any] = super().each_context(request)
+        brand = current()
+        context["site_title"] = context["site_header"] = brand.name
+        context["languages_list"] = [get_language_info(code) for code, _name in brand.languages]
+        if brand.icon:
+            context["site_icon"] = brand.icon.url
+            context["site_favicons"] = [Favicon(href=brand.icon.url, rel="icon", type="image/png")]
+        if brand.admin_palette:
+            context["colors"] = {**context["colors"], "primary": brand.admin_palette}
+        return context
 
     def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
         """Remove empty badges, which the theme would still draw."""

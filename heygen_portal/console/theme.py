@@ -44,8 +44,6 @@ def zone_of_times(request: HttpRequest) -> str:
 
 
 UNFOLD = {
-    "SITE_TITLE": "HeyGen Portal",
-    "SITE_HEADER": "HeyGen Portal",
     # Beside every list and form, because nearly all of them show moments.
     "SITE_SUBHEADER": "heygen_portal.console.theme.zone_of_times",
     "SITE_SYMBOL": "forum",

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
-from django.conf import settings
 from django.utils import translation
 from django.utils.html import escape
 from django.utils.translation import gettext as _
-from django.utils.translation.trans_real import parse_accept_lang_header
 
+from heygen_portal.branding.current import known
+from heygen_portal.branding.languages import preferred
 from heygen_portal.runtime import refusals
 from heygen_portal.runtime.text import catalogues
 from heygen_portal.server.limits import KIB, MIB
 
 PAGE = """<!doctype html>
-<html lang="{language}"><meta charset="utf-8"><title>{title}</title>
+<html lang="{language}"><meta charset="utf-8"><title>{title} · {portal}</title>
 <h1>{title}</h1><p>{words}</p></html>
 """
 
@@ -48,7 +48,7 @@ def too_large(limit: int, accept_language: str) -> bytes:
 
 def headers_too_large() -> bytes:
     """Return the response to oversized headers, in the default language."""
-    with translation.override(settings.LANGUAGE_CODE):
+    with translation.override(known().default_language):
         words = _("The address or cookies of this request are too long. Delete the cookies of this site and try again.")
         return _answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _("Too large"), words)
 
@@ -78,8 +78,10 @@ def _error(code: str, words: str, **details: str | int) -> bytes:
 
 
 def _answer(status: HTTPStatus, title: str, words: str) -> bytes:
-    language = translation.get_language() or settings.LANGUAGE_CODE
-    body = PAGE.format(language=language, title=escape(title), words=escape(words)).encode()
+    language = translation.get_language() or known().default_language
+    body = PAGE.format(
+        language=language, title=escape(title), words=escape(words), portal=escape(known().name)
+    ).encode()
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/html; charset=utf-8\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\nCache-Control: no-store\r\n\r\n"
@@ -88,4 +90,4 @@ def _answer(status: HTTPStatus, title: str, words: str) -> bytes:
 
 
 def _language(accepted: str) -> str:
-    return catalogues.nearest([language for language, _weight in parse_accept_lang_header(accepted)])
+    return preferred(known(), accepted)

@@ -65,6 +65,7 @@ LABELS: Mapping[str, Any] = {
     "faults": _("problems"),
     "count": _("number"),
     "hash": _("hash"),
+    "bytes": _("bytes"),
     "sessions": _("sessions"),
     "version": _("version"),
     "is_new": _("first one"),

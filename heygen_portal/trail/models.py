@@ -44,7 +44,7 @@ class AuditEntry(models.Model):
         EXPORT_STATE = "export_state", _("export state changed")
         RECORD_CHECKED = "record_checked", _("integrity checked")
         RECORD_UPGRADED = "record_upgraded", _("rows of an earlier version covered")
-        ORGANISATION_CHANGED = "organisation_changed", _("organisation renamed")
+        ORGANISATION_CHANGED = "organisation_changed", _("organisation changed")
         KNOWLEDGE_EXPORTED = "knowledge_exported", _("knowledge bases exported")
         ACCOUNT_CLOSED = "account_closed", _("account closed")
         VERSION_SAVED = "version_saved", _("persona version saved")
@@ -62,6 +62,7 @@ class AuditEntry(models.Model):
         EMBED_CHANGED = "embed_changed", _("embedding of a persona changed")
         GUEST_LINK_CHANGED = "guest_link_changed", _("guest link changed")
         GUEST_REFUSED = "guest_refused", _("guest refused")
+        PICTURE_REFUSED = "picture_refused", _("picture of the brand refused")
 
     number = models.PositiveIntegerField(_("number"), unique=True)
     at = models.DateTimeField(_("time"), default=timezone.now)

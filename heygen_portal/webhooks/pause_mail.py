@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from django.conf import settings
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -44,7 +43,7 @@ def _send(webhook: Webhook) -> bool:
         zone = time_zones.of(user.pk)
         with translation.override(languages.of(user)), timezone.override(zone):
             name = bidi.isolated(webhook.name)
-            subject = f"{settings.EMAIL_SUBJECT_PREFIX}{_('Webhook paused: %(name)s') % {'name': name}}"
+            subject = outgoing.subject(_("Webhook paused: %(name)s") % {"name": name})
             page = outgoing.link(reverse("admin:heygen_portal_webhook_change", args=[webhook.pk]))
             context = {"webhook": webhook, "name": name, "page": page, "zone": time_zones.label(zone)}
             body = render_to_string("people/webhook_letter.txt", context).strip()

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext, ngettext
 
@@ -84,7 +83,7 @@ def _language_of(persona: Persona) -> str:
 
 def _notice(persona: Persona, language: str) -> Notice:
     organisation = persona.organisation
-    privacy_url = privacy_notice_url(organisation)
+    privacy_url = organisation.privacy_notice_url
     return Notice(
         language=language,
         version=organisation.consent_version,
@@ -135,20 +134,12 @@ def _fingerprint(persona: Persona, language: str) -> str:
             "version": organisation.consent_version,
             "language": language,
             "organisation": organisation.name,
-            "privacy": privacy_notice_url(organisation),
+            "privacy": organisation.privacy_notice_url,
             "kept_days": persona.speech_kept_days,
             "provider": persona.avatar.account.kind,
             "is_observable": persona.avatar.account.has_own_rooms,
         }
     )
-
-
-def privacy_notice_url(organisation: Organisation) -> str:
-    """Return the address of the privacy notice, or an empty string.
-
-    The organisation's own replaces that of the environment.
-    """
-    return organisation.privacy_url or settings.PRIVACY_NOTICE_URL
 
 
 def provider_label(persona: Persona) -> str:
@@ -186,6 +177,6 @@ def _statement(organisation: Organisation, language: str) -> str:
     own = organisation.consent_texts.get(language)
     if isinstance(own, str) and own.strip():
         return own
-    if privacy_notice_url(organisation):
+    if organisation.privacy_notice_url:
         return gettext("I have read the privacy notice and agree that this conversation is kept in writing.")
     return gettext("I have read this notice and agree that this conversation is kept in writing.")

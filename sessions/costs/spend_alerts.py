@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from smtplib import SMTPException
 
-from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
 from django.utils import translation
 from django.utils.translation import gettext as _
 
 from avatars.models import ProviderAccount
+from heygen_portal.branding.current import current
 from heygen_portal.models import EventType
-from heygen_portal.people.mail import holders
+from heygen_portal.people.mail import holders, outgoing
 from heygen_portal.people.preferences import time_zones
 from heygen_portal.permissions import Permission
 from heygen_portal.runtime.jobs import each_row
@@ -121,7 +121,7 @@ def _mail(alarm: SpendAlarm, row: CappedAccount) -> None:
     if not addresses:
         logger.warning("account %s has spent %s %% of its cap, but no account manager has a mail address", *who)
         return
-    with translation.override(settings.LANGUAGE_CODE):
+    with translation.override(current().default_language):
         figures = {
             "account": bidi.isolated(str(row.account)),
             "percent": row.percent,
@@ -133,7 +133,7 @@ def _mail(alarm: SpendAlarm, row: CappedAccount) -> None:
         months = _("Days and months are counted in %(zone)s.") % {"zone": time_zones.portal_label()}
         consequence = _("At the cap, no new sessions start on this account, and running sessions are ended in time.")
         try:
-            send_mail(subject, f"{summary}\n{consequence}\n{months}\n", None, addresses)
+            send_mail(outgoing.subject(subject), f"{summary}\n{consequence}\n{months}\n", outgoing.sender(), addresses)
         except (SMTPException, OSError):
             logger.exception("the alert for account %s could not be mailed; the next run tries again", row.account.pk)
             SpendAlarm.objects.filter(pk=alarm.pk).update(mailed_at=None)

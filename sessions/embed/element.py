@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import lru_cache
 
 from django.conf import settings
 from django.utils import translation
@@ -14,15 +14,22 @@ SOURCE = settings.BASE_DIR / "sessions" / "static" / "sessions" / "embed" / "ava
 NO_TEXTS = "const TEXTS = {};"
 
 
-@cache
-def script() -> str:
-    """Return the element's whole script."""
+# The colour of the bubble, unless the site or the portal's brand has another one.
+ACCENT = "#0b6b82"
+# So many brands that replace each other are kept.
+BRANDS = 4
+
+
+@lru_cache(BRANDS)
+def script(accent: str) -> str:
+    """Return the element's whole script, with a bubble in the brand's colour if it has one."""
     texts = {}
     for code, _name in settings.LANGUAGES:
         with translation.override(code):
             texts[code] = _texts()
     found = json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
-    return SOURCE.read_text(encoding="utf-8").replace(NO_TEXTS, f"const TEXTS = {found};")
+    source = SOURCE.read_text(encoding="utf-8").replace(ACCENT, accent or ACCENT)
+    return source.replace(NO_TEXTS, f"const TEXTS = {found};")
 
 
 def _texts() -> dict[str, str]:

@@ -22,6 +22,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import conditional_page, require_POST, require_safe
 
 from avatars import views as avatar_views
+from heygen_portal.branding.current import current
 from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.budgets import TooManyRequests
 from heygen_portal.runtime.in_thread import in_thread
@@ -131,7 +132,7 @@ def preview(request: HttpRequest, public_id: str) -> HttpResponse:
 @conditional_page
 def script(request: HttpRequest) -> HttpResponse:
     """Send the custom element to sites."""
-    return HttpResponse(element.script(), content_type="text/javascript; charset=utf-8")
+    return HttpResponse(element.script(current().own_accent), content_type="text/javascript; charset=utf-8")
 
 
 @login_not_required
@@ -157,8 +158,9 @@ def _render_refusal(request: HttpRequest, embed: PersonaEmbed, error: errors.Ses
 
 
 def _language(request: HttpRequest, embed: PersonaEmbed) -> str:
-    """Return the language that the site asks for, else the persona's, else the browser's."""
-    return catalogues.nearest([request.GET.get("lang"), embed.persona.language, translation.get_language()])
+    """Return the first language that pages offer: that which the site asks for, the persona's, the browser's."""
+    asked = [request.GET.get("lang"), embed.persona.language, translation.get_language()]
+    return catalogues.nearest(asked, current().language_codes)
 
 
 def _from_own_page(view: Any) -> Any:

@@ -104,16 +104,22 @@ def _json_cell(value: Any) -> str:
     return _JSON_TEXT.sub(escaped, to_json(value))
 
 
-def write_workbook(file: IO[bytes], scratch: Path, columns: Sequence[str], pages: Iterable[Iterable[Row]]) -> None:
+def write_workbook(
+    file: IO[bytes], scratch: Path, columns: Sequence[str], pages: Iterable[Iterable[Row]], portal: str = ""
+) -> None:
     """Write an Excel workbook with one sheet in bounded memory.
 
-    Texts are never formulas, links or numbers.
+    Texts are never formulas, links or numbers. Properties and printed pages name the portal, if it has a name.
 
     `scratch` is an empty folder for unencrypted temporary files; the caller removes it.
     """
     options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     book = Workbook(file, {"constant_memory": True, "tmpdir": str(scratch), **options})
     sheet = book.add_worksheet()
+    if portal:
+        book.set_properties({"author": portal, "company": portal})
+        sheet.set_header(f"&L{portal.replace('&', '&&')}&R&D")
+        sheet.set_footer("&C&P / &N")
     try:
         _fill(sheet, columns, pages, book.add_format({"bold": True}))
         book.close()
@@ -162,12 +168,16 @@ class Caption:
     note: str = ""
 
 
-def captions(lines: Iterable[Caption], began_at: datetime, title: str) -> Iterator[str]:
+def captions(lines: Iterable[Caption], began_at: datetime, title: str, portal: str = "") -> Iterator[str]:
     """Yield the lines as WebVTT, one by one, with times since `began_at`.
+
+    A note names the portal, if it has a name.
 
     A caption lasts until the next one, or as long as it takes to read. Lines from before `began_at` start at zero.
     """
     yield f"WEBVTT - {_in_caption(title)}\n"
+    if portal:
+        yield f"\nNOTE {_in_caption(portal)}\n"
     for number, (line, following) in enumerate(pairwise(chain(lines, [None])), start=1):
         assert line is not None  # only the last `following` is None
         start = max(line.at - began_at, timedelta(0))

@@ -25,6 +25,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, transacti
 from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
+from heygen_portal.branding.current import current
 from heygen_portal.models import EventType
 from heygen_portal.people.preferences import time_zones
 from heygen_portal.trail import audit_log, statements
@@ -192,7 +193,7 @@ def _workbook(export: Export, pages: Iterator[list[Row]]) -> Iterator[bytes]:
     Its temporary file has no name and is deleted with the response.
     """
     with TemporaryDirectory(dir=_folder(), prefix="answer-") as scratch, TemporaryFile(dir=scratch) as file:
-        formats.write_workbook(file, Path(scratch), _columns(export), pages)
+        formats.write_workbook(file, Path(scratch), _columns(export), pages, current().own_name)
         file.seek(0)
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
@@ -262,7 +263,7 @@ def _write_workbook(export: Export) -> bool:
 
     export.written = 0
     with suppress(_Abandoned), _new_scratch(export) as scratch, _open_file(export) as file:
-        formats.write_workbook(file, scratch, _columns(export), pages())
+        formats.write_workbook(file, scratch, _columns(export), pages(), current().own_name)
         return _update_progress(export, written=file.seek(0, os.SEEK_END))
     return False
 

@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import Q
 from django.utils import timezone
 
+from heygen_portal.branding.current import current
 from heygen_portal.people.preferences import time_zones
 from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.text import bidi, graphemes
@@ -117,7 +118,7 @@ def as_captions(session: StreamingSession) -> Iterator[bytes]:
     began_at = session.live_at or session.created_at
     zone = timezone.get_current_timezone()
     began = f"{began_at.astimezone(zone).isoformat()} ({time_zones.label(zone)})"
-    pieces = formats.captions(captions, began_at, f"{bidi.isolated(session.persona.name)}, {began}")
+    pieces = formats.captions(captions, began_at, f"{bidi.isolated(session.persona.name)}, {began}", current().own_name)
     return _encoded(pieces)
 
 
@@ -151,7 +152,7 @@ def print_context(export: Export, session: StreamingSession) -> dict[str, Any]:
 def _export_data(export: Export) -> dict[str, Any]:
     who = export.asked_by.get_username()
     data = {"id": str(export.pk), "by": who, "at": json_value(export.asked_at), "reason": export.reason or None}
-    return data | {"time_zone": "UTC"}
+    return data | {"time_zone": "UTC", "portal": current().name}
 
 
 def _session(session: StreamingSession) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -82,4 +81,4 @@ def _letter(incident: Incident, user: User) -> tuple[str, str]:
         }
         subject = _("Over: %(problem)s") % {"problem": what} if incident.over_at else what
         body = render_to_string("sessions/incident_letter.txt", context).strip()
-    return f"{settings.EMAIL_SUBJECT_PREFIX}{subject}", body
+    return outgoing.subject(subject), body

@@ -146,7 +146,8 @@ AUDIT_FORMAT_WITH_MEANINGS = 5  # what individual permissions allow
 AUDIT_FORMAT_WITH_API_KEYS = 6
 AUDIT_FORMAT_WITH_NOTICE = 7  # the columns of the notice that users accept, of organisation and personas
 AUDIT_FORMAT_WITH_EMBEDS = 8  # and links for guests
-AUDIT_FORMAT = AUDIT_FORMAT_WITH_EMBEDS
+AUDIT_FORMAT_WITH_BRAND = 9  # the organisation's columns of its brand
+AUDIT_FORMAT = AUDIT_FORMAT_WITH_BRAND
 AUDITED_SINCE = {
     **{table.name: 1 for table in (EXPORT, CHECK)},
     **{table.name: AUDIT_FORMAT_WITH_NAMED for table in NAMED},

@@ -28,6 +28,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models import CatalogueSync, KnowledgeVersion, PersonaVersion, Video
+from heygen_portal.branding.current import current
 from heygen_portal.models import ApiKey, IdempotentRequest, Invitation, Membership
 from heygen_portal.people.access import logins
 from heygen_portal.people.preferences import languages, time_zones
@@ -121,7 +122,12 @@ def as_json(user: User) -> Iterator[bytes]:
 
 
 def _json(user: User) -> Iterator[bytes]:
-    header = {"schema": SCHEMA, "made_at": json_value(timezone.now()), "person": user.get_username()}
+    header = {
+        "schema": SCHEMA,
+        "portal": current().name,
+        "made_at": json_value(timezone.now()),
+        "person": user.get_username(),
+    }
     yield to_json(header)[:-1].encode()
     for section in SECTIONS:
         yield f",{to_json(section.name)}:".encode()

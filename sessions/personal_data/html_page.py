@@ -19,6 +19,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.branding.current import current
 from heygen_portal.console.durations import readable_duration
 from heygen_portal.trail import audit_labels
 from heygen_portal.trail.models import AuditEntry
@@ -146,7 +147,7 @@ def label(model: type[Model] | None, name: str) -> str:
 
 
 def _page(user: User, language: str) -> Iterator[SafeString]:
-    title = gettext("Personal data of %(name)s") % {"name": user.get_username()}
+    title = current().titled(gettext("Personal data of %(name)s") % {"name": user.get_username()})
     zone = timezone.get_current_timezone_name()
     yield format_html(
         '<!doctype html><html lang="{}"><head><meta charset="utf-8">'

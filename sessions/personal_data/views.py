@@ -24,6 +24,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
+from heygen_portal.branding.current import current
 from heygen_portal.people.access import sudo
 from heygen_portal.people.closing import LastAdministratorError, is_closed, is_last_administrator
 from heygen_portal.runtime import budgets, client_address
@@ -57,7 +58,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "erasable": erasure.erasable().filter(user_id=user_id).count(),
         "held": closing.held_conversations_of(user_id),
         "sign_in_log_days": settings.SIGN_IN_LOG_DAYS,
-        "privacy_notice": settings.PRIVACY_NOTICE_URL,
+        "privacy_notice": current().privacy_url,
         "is_confirmed": sudo.is_confirmed(request),
     }
     return render(request, "sessions/personal_data.html", context)

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from itertools import chain
 from smtplib import SMTPException
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.mail import send_mail
 from django.db import transaction
@@ -24,8 +23,9 @@ from avatars.catalogue.sync import refresh_catalogue
 from avatars.models import Persona, PersonaCheck, ProviderAccount
 from avatars.models.stated import PERSONA
 from avatars.personas import publishing
+from heygen_portal.branding.current import current
 from heygen_portal.models import EventType
-from heygen_portal.people.mail import holders
+from heygen_portal.people.mail import holders, outgoing
 from heygen_portal.permissions import Permission
 from heygen_portal.providers.contract.provider import LimitReached, ProviderError, RoomAccess
 from heygen_portal.runtime.in_thread import in_thread
@@ -173,7 +173,7 @@ def _summary(evidence: end_evidence.Evidence) -> str:
 
 def _notify_publishers(hidden: Iterable[PersonaCheck]) -> None:
     addresses = holders.addresses(PUBLISH)
-    with translation.override(settings.LANGUAGE_CODE):
+    with translation.override(current().default_language):
         lines = [_mail_line(check) for check in hidden]
         logger.warning("hidden, as they no longer work: %s", "; ".join(lines))
         if not addresses:
@@ -181,7 +181,7 @@ def _notify_publishers(hidden: Iterable[PersonaCheck]) -> None:
         subject = _("Personas that no longer work were hidden")
         then = _("They stay hidden until a check succeeds or they are published again.")
         try:
-            send_mail(subject, "\n".join([*lines, "", then, ""]), None, addresses)
+            send_mail(outgoing.subject(subject), "\n".join([*lines, "", then, ""]), outgoing.sender(), addresses)
         except (SMTPException, OSError):
             logger.exception("who publishes personas could not be notified by mail; the admin shows the result")
 

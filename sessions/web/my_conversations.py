@@ -19,6 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from avatars.models import Persona
+from heygen_portal.branding.current import current
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.people.preferences import time_zones
 from heygen_portal.runtime import budgets, client_address, stored_json
@@ -114,7 +115,8 @@ def transcript(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
     names: dict[str, str] = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: _("You")}
     language, zone = translation.get_language() or settings.LANGUAGE_CODE, timezone.get_current_timezone()
     pieces = _transcript_parts(session.pk, names, language, zone)
-    title = _("Times are in %(zone)s.") % {"zone": time_zones.label(zone)}
+    times = _("Times are in %(zone)s.") % {"zone": time_zones.label(zone)}
+    title = current().titled(times)
     body = [f"{title}\n\n".encode(), next(pieces, b"")]
     response: HttpResponseBase
     if queries.lines_to_read(session.pk)[queries.LINES_PER_BATCH : queries.LINES_PER_BATCH + 1].exists():

@@ -19,6 +19,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_POST, require_safe
 
 from avatars.models import Persona
+from heygen_portal.branding.current import current
 from heygen_portal.providers.contract.provider import Quality
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
@@ -212,7 +213,7 @@ def page_texts(name: str) -> dict[str, dict[str, str]]:
             "": _("The avatar service reports that the session is not live yet."),
         },
         "transcript": {
-            "title": _("Conversation with %(name)s") % {"name": name},
+            "title": current().titled(_("Conversation with %(name)s") % {"name": name}),
             "you": _("You"),
             "voice": _("by voice"),
             "read": _("to be read aloud"),

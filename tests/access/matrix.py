@@ -34,6 +34,11 @@ def post(who: str, **data: Any) -> Page:
 PAGES: dict[str, str | Page] = {
     "health": ALL,
     "set_language": post(ALL, language="en"),
+    # The brand. Pages of guests and the sign-in page show it.
+    "brand_stylesheet": ALL,
+    "brand_picture": ALL,
+    "brand_manifest": ALL,
+    "about": SIGNED_IN,
     # Signing in. All signed-in users can open their own pages.
     "account_login": ALL,
     "account_logout": post(SIGNED_IN),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from django.core.files.base import ContentFile
 from django.db.models import Model
 from django.utils import timezone
 
-from heygen_portal.models import ApiKey, Invitation, Organisation, Webhook
+from heygen_portal.models import ApiKey, BrandPicture, Invitation, Organisation, Webhook
 from heygen_portal.people.access import roles
 from heygen_portal.people.api_keys import keys
 from heygen_portal.people.invitations import joining
@@ -93,6 +94,10 @@ class Rows:
         by = {"session": self.another, "by": other_user}
         group = Group.objects.get(name=roles.END_USER.group)
         incident_times = ("first_failed_at", "last_failed_at", "opened_at")
+        content = b"a picture"
+        self.picture = BrandPicture.objects.create(
+            sha256=hashlib.sha256(content).hexdigest(), content=content, width=1, height=1
+        )
         webhook = Webhook.objects.create(name="CRM", url="https://crm.test/", secret=signatures.new_secret())
         delivery = changes.send_test(webhook)
         rows: list[Any] = [
@@ -160,6 +165,7 @@ class Rows:
             "export_id": self.of("avatar_sessions.export"),
             "slug": "lucia",
             "public_id": self.embed.public_id,
+            "sha256": self.picture.sha256,
             "signed": self.signed,
             "token": joining.token_of(invitation),
             "provider_id": "sso",

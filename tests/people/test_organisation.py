@@ -54,7 +54,7 @@ def test_an_administrator_renames_the_organisation_on_record() -> None:
     client.force_login(administrator)
     organisation = Organisation.objects.get()
     assert audit_statements.upgrade()
-    response = client.post(f"{PAGE}{organisation.pk}/change/", {"name": "Ayuntamiento"})
+    response = client.post(f"{PAGE}{organisation.pk}/change/", {"name": "Ayuntamiento", "offered": ["es", "en"]})
     assert response.status_code == 302
     assert Organisation.objects.get().name == "Ayuntamiento"
     assert list(verification.faults()) == []

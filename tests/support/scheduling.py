@@ -10,7 +10,7 @@ from xdist.scheduler import LoadFileScheduling
 # Files that share servers with a long start. Each process starts its own. The longest unit comes first, so that it does
 # not end last.
 TOGETHER = {
-    "the admin's portal": ("tests/browser/test_admin.py",),  # only proofs
+    "the admin's portal": ("tests/browser/test_admin.py", "tests/browser/test_brand.py"),  # only proofs
     "LiveKit, and the emulator with media": (
         "tests/browser/*",
         "tests/attacks/sessions/test_observers_without_access.py",

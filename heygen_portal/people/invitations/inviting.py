@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from heygen_portal.branding.current import current
 from heygen_portal.models import Invitation
 from heygen_portal.people.invitations import joining
 from heygen_portal.people.mail import outgoing
@@ -71,7 +72,13 @@ def send_mail(request: HttpRequest, invitation: Invitation) -> bool:
         return False
     by = invitation.invited_by.get_full_name() or invitation.invited_by.get_username()
     zone = timezone.get_default_timezone()  # the portal does not know the invited person's yet
-    context = {"invitation": invitation, "link": link(request, invitation), "by": bidi.isolated(by)}
+    portal = current().name
+    context = {
+        "invitation": invitation,
+        "link": link(request, invitation),
+        "by": bidi.isolated(by),
+        "portal": bidi.isolated(portal),
+    }
     with timezone.override(zone):
         letter = render_to_string("people/invitation_letter.txt", context | {"zone": time_zones.label(zone)}).strip()
-    return outgoing.send(invitation.email, _("Invitation to HeyGen Portal"), letter)
+    return outgoing.send(invitation.email, _("Invitation to %(portal)s") % {"portal": portal}, letter)

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from email.utils import formataddr, parseaddr
 
 from django.conf import settings
 from django.core.mail import EmailMessage
 
+from heygen_portal.branding.current import current
 from heygen_portal.runtime.client_address import is_loopback
 
 
 def is_set_up() -> bool:
     return bool(settings.EMAIL_HOST)
+
+
+def sender() -> str:
+    """Return name and address of the sender: those of the organisation's brand, or of EMAIL_FROM."""
+    brand = current()
+    name, address = parseaddr(settings.DEFAULT_FROM_EMAIL)
+    return formataddr((brand.mail_name or brand.own_name or name, brand.mail_address or address))
+
+
+def subject(about: str) -> str:
+    """Return the subject of a mail, which begins with the portal's name."""
+    return f"{current().name} · {about}"
 
 
 def link(path: str) -> str:
@@ -33,6 +47,6 @@ def mailbox_key(address: str) -> str:
 def send(to: str, subject: str, body: str) -> bool:
     """Send a message. Return whether the server accepted it."""
     try:
-        return bool(EmailMessage(subject, body, to=[to]).send())
+        return bool(EmailMessage(subject, body, sender(), [to]).send())
     except OSError:  # includes SMTPException
         return False

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final, Literal
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import HttpRequest
@@ -61,7 +60,7 @@ def send(request: HttpRequest, user: User, change: Change, *, addresses: Iterabl
         "page": request.build_absolute_uri(reverse("mfa_index")),
     }
     with translation.override(languages.for_change_by(user, by_id)), timezone.override(zone):
-        subject = f"{settings.EMAIL_SUBJECT_PREFIX}{SUBJECTS[change]}"
+        subject = outgoing.subject(str(SUBJECTS[change]))
         body = render_to_string("people/security_letter.txt", context).strip()
     for address in to:
         transaction.on_commit(partial(_send, user.pk, address, subject, body), robust=True)

@@ -1,10 +1,11 @@
-"""The organisation in the admin: its name, and the notice that users accept."""
+"""The organisation in the admin: its name, its brand, and the notice that users accept."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
-from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.console.model_admin import ModelAdmin
@@ -25,6 +26,15 @@ class OrganisationAdmin(NoDelete, ModelAdmin):
     fieldsets = (
         (None, {"fields": ("name", "created_at")}),
         (
+            _("Brand"),
+            {
+                "description": _("On every page, in mail and in exports. A change takes effect within seconds."),
+                "fields": ("portal_name", "logo_file", "icon_file", "accent", "accent_dark"),
+            },
+        ),
+        (_("Mail"), {"fields": ("mail_name", "mail_address")}),
+        (_("Start page"), {"fields": ("offered", "default_persona")}),
+        (
             _("Notice before conversations"),
             {
                 "fields": (
@@ -42,5 +52,16 @@ class OrganisationAdmin(NoDelete, ModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def save_model(self, request: HttpRequest, obj: Organisation, form: ModelForm[Organisation], change: bool) -> None:
-        changes.store(obj, Actor.of(request))
+    def save_model(self, request: HttpRequest, obj: Organisation, form: Any, change: bool) -> None:
+        changes.store(obj, Actor.of(request), *form.pictures)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Record the pictures that the form has refused, and show it again."""
+        form = context["adminform"].form
+        for refused in form.refused:
+            changes.record_refused_picture(
+                form.instance, Actor.of(request), refused.purpose, refused.why, refused.content
+            )
+        return super().render_change_form(request, context, *args, **kwargs)

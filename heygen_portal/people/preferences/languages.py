@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import translation
 
+from heygen_portal.branding.current import current
+from heygen_portal.branding.languages import offered_or_default
 from heygen_portal.models import PreferredLanguage
 
 
 def remember(user_id: int, code: str | None) -> None:
-    """Store a user's language. Unsupported codes are ignored."""
-    if code in dict(settings.LANGUAGES):
+    """Store a user's language. Codes of languages that are not offered are ignored."""
+    if code and code in current().language_codes:
         PreferredLanguage.objects.update_or_create(user_id=user_id, defaults={"code": code})
 
 
-def of(user: User, default: str = settings.LANGUAGE_CODE) -> str:
-    """Return a user's language, or the default before their first sign-in, or if their language was removed."""
+def of(user: User) -> str:
+    """Return a user's language, or the default before their first sign-in or if theirs is no longer offered."""
     stored = PreferredLanguage.objects.filter(user=user).values_list("code", flat=True).first()
-    return stored if stored in dict(settings.LANGUAGES) else default
+    return offered_or_default(stored)
 
 
 def for_change_by(user: User, by_id: int | None) -> str:

@@ -20,9 +20,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from encrypted_fields.fields import EncryptedTextField
 
+from heygen_portal.branding.current import current
 from heygen_portal.people.access import sudo
 from heygen_portal.people.invitations import joining
-from heygen_portal.people.mail import security_mail
+from heygen_portal.people.mail import outgoing, security_mail
 from heygen_portal.people.preferences import languages
 from heygen_portal.people.sign_in import directory, throttle
 from heygen_portal.runtime import client_address
@@ -66,7 +67,10 @@ class AccountAdapter(DefaultAccountAdapter):
         """Add none: the portal's own pages show the outcome."""
 
     def format_email_subject(self, subject: str) -> str:
-        return f"HeyGen Portal · {subject}"
+        return outgoing.subject(subject)
+
+    def get_from_email(self) -> str:
+        return outgoing.sender()
 
     def get_reauthentication_methods(self, user: User) -> list[dict[str, str]]:
         """Add the directory for users who sign in with it."""
@@ -162,7 +166,7 @@ class SecondFactorAdapter(DefaultMFAAdapter):
     error_messages = {**DefaultMFAAdapter.error_messages, "incorrect_code": _("This code is wrong or has expired.")}
 
     def get_totp_issuer(self) -> str:
-        return "HeyGen Portal"
+        return current().name
 
     def encrypt(self, text: str) -> str:
         sealed: bytes = ENCRYPTION.f.encrypt(text.encode())

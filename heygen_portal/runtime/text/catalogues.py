@@ -27,14 +27,19 @@ def languages_in(folders: Iterable[Path], default: str) -> list[tuple[str, Any]]
     return [(code, gettext_lazy(str(LANG_INFO[code]["name"]))) for code in codes if "name" in LANG_INFO.get(code, {})]
 
 
-def nearest(asked: Sequence[str | None]) -> str:
-    """Return the first of these languages that pages have, as pt for pt-BR, or the portal's default."""
+def nearest(asked: Sequence[str | None], offered: Sequence[str] = ()) -> str:
+    """Return the first of these languages that pages have, as pt for pt-BR, or the portal's default.
+
+    With `offered`, only those count. The first of them is the default if the portal's own is not offered.
+    """
     for code in asked:
         try:
-            return translation.get_supported_language_variant((code or "").lower())
+            found = translation.get_supported_language_variant((code or "").lower())
         except LookupError:
             continue
-    return str(settings.LANGUAGE_CODE)
+        if not offered or found in offered:
+            return found
+    return str(settings.LANGUAGE_CODE) if not offered or settings.LANGUAGE_CODE in offered else offered[0]
 
 
 def socket_language(query: bytes) -> str:

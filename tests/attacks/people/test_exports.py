@@ -328,7 +328,7 @@ def test_a_workbook_holds_texts_and_no_formulas(auditor: User, is_large: bool, t
 @pytest.mark.parametrize("value", ["ñ" * 40_000, {"a": "=" * 40_000}, ["\ud800" * 40_000]])
 def test_a_workbook_says_where_a_text_is_too_long_for_a_cell(tmp_path: Path, value: Any) -> None:
     book = io.BytesIO()
-    formats.write_workbook(book, tmp_path, ["text"], [[{"text": value}], [{"text": "next"}]])
+    formats.write_workbook(book, tmp_path, ["text"], [[{"text": value}], [{"text": "next"}]], "Aurora & Söhne")
     rows, _ = sheet_of(book.getvalue())
     assert (len(rows[1][0]), rows[1][0][-1], rows[2]) == (32_767, "…", ["next"])
 

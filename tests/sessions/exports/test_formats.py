@@ -76,8 +76,11 @@ def test_captions_are_valid_webvtt(spoken: list[tuple[int, str, str]]) -> None:
     Blocks are between empty lines, times do not run backwards, and the only tag is `<v>`.
     """
     lines = [Caption(START + timedelta(milliseconds=ms), who, text) for ms, who, text in sorted(spoken)]
-    head, *blocks = "".join(formats.captions(lines, START, "Lucía\n\n-->")).rstrip("\n").split("\n\n")
+    head, note, *blocks = (
+        "".join(formats.captions(lines, START, "Lucía\n\n-->", "Aurora\n\n-->")).rstrip("\n").split("\n\n")
+    )
     assert re.fullmatch(r"WEBVTT - [^\n]*", head)
+    assert note == "NOTE Aurora --&gt;"
     assert len(blocks) == len(lines)
     for number, block in enumerate(blocks, 1):
         cue = CUE.fullmatch(block)

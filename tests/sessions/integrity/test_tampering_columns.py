@@ -93,6 +93,7 @@ NOT_SHOWN = {
     "idempotentrequest": "answers to requests of programs, kept for a day",
     "cataloguesync": "how far a sync has come",
     "guest": "who talks without an account: the session states its guest, and its first event names site and link",
+    "brandpicture": "the organisation's row states its SHA-256, and a picture with another one is not served",
     "personacheck": "the results of nightly checks; hiding a persona is an audit entry",
 }
 COLUMNS_NOT_SHOWN = {
