@@ -169,6 +169,10 @@ class SessionConsumer(PageSocket):
         """
         await budgets.spend(budget, session=self.current_session_id(), person=self.owner, address=self.address)
 
+    async def take_in_advance(self, budget: str) -> None:
+        """Save the first message of a budget the round trips to Redis."""
+        await budgets.take_in_advance(budget, session=self.session_id, person=self.owner, address=self.address)
+
     async def on_start(self, content: dict[str, Any]) -> None:
         request = replace(incoming.start_request(content), purpose=self.purpose)
         if self.waiting_start:
@@ -348,6 +352,8 @@ class SessionConsumer(PageSocket):
         # A session that becomes live is greeted, and the greeting must precede texts that wait for the lock.
         may_go_live = page_reports.kind_of(content) in (EventKind.FIRST_FRAME, EventKind.LADDER)
         task_lock = send_task.session_lock(session_id) if may_go_live else nullcontext()
+        if may_go_live:
+            background.spawn(self.take_in_advance("task"))
         async with task_lock:
             async with self.report_lock:
                 if not await self.report_gate.admit(session_id, self.owner, content, self.address):

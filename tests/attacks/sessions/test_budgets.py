@@ -65,6 +65,23 @@ def test_units_reserved_in_advance_are_all_granted_and_no_more() -> None:
     assert granted == TASKS_A_MINUTE
 
 
+async def test_units_taken_before_the_first_message_are_all_granted_and_no_more() -> None:
+    who = {"session": "s", "person": 1}
+    for _ in range(TASKS_A_MINUTE):  # nor can they be piled up
+        await budgets.take_in_advance("task", **who)
+    granted, _ = await sync_to_async(spent_until_refused)("task", **who)
+    assert granted == TASKS_A_MINUTE
+
+
+async def test_a_message_paid_in_advance_does_not_ask_redis(caplog: pytest.LogCaptureFixture) -> None:
+    await budgets.take_in_advance("task", session="s", person=1)
+    with override_settings(REDIS_URL="redis://127.0.0.1:1/0"):
+        await budgets.spend("task", session="s", person=1)
+        assert not caplog.records
+        await budgets.spend("task", session="s", person=2)
+        assert caplog.records  # as without the advance
+
+
 @override_settings(BUDGETS={"check_room.person": "2/minute"}, BUDGET_FACTOR=3.0)
 def test_settings_replace_and_multiply_budgets() -> None:
     assert spent_until_refused("check_room", person=1)[0] == 6

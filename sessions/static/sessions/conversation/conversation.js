@@ -282,8 +282,9 @@ export class Conversation {
    * @param {string} text
    */
   say(kind, text) {
+    const item = this.outbox.add(kind, text);
     if (this.#sendsTasks) this.firstSound.textSent(performance.now());
-    this.transcript.written(this.outbox.add(kind, text), this.now());
+    else this.transcript.written(item, this.now());
     this.flush();
   }
 
@@ -301,10 +302,10 @@ export class Conversation {
   /** Send the texts that wait, if the session takes them now. */
   flush() {
     if (this.#sendsTasks) {
-      for (const item of this.outbox.take()) {
-        this.send({ type: "task.send", ref: item.ref, kind: item.kind, text: item.text });
-        this.transcript.written(item, this.now());
-      }
+      const leaving = this.outbox.take();
+      for (const { ref, kind, text } of leaving) this.send({ type: "task.send", ref, kind, text });
+      // Drawn after they have left, because drawing takes the browser a few milliseconds.
+      for (const item of leaving) this.transcript.written(item, this.now());
     }
     this.save();
     this.#onChange();
