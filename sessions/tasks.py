@@ -26,7 +26,7 @@ from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.jobs import each_row, job_loop, queues
 from heygen_portal.runtime.jobs.scheduler import PortalTask
 from heygen_portal.webhooks import delivery, pause_mail
-from sessions.actions import deadlines, stop
+from sessions.actions import deadlines, program_access, stop
 from sessions.costs import ledger, provider_costs, provider_record, spend_alerts
 from sessions.exports import list_export
 from sessions.health import watch
@@ -137,6 +137,12 @@ def check_observers() -> None:
     """Remove observers who lost their access. Scheduled every 20 seconds."""
     if livekit.is_set_up():
         job_loop.run(observers.check_access(), TICK_TIMEOUT)
+
+
+@shared_task
+def check_programs() -> None:
+    """End the leases of programs whose access was lost. Scheduled every 20 seconds."""
+    program_access.release_without_access()
 
 
 @shared_task(time_limit=queues.LONG_TIME_LIMIT_S)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from unittest.mock import AsyncMock, Mock
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from avatars.models import Persona
+from heygen_portal.models import ApiKey
 from heygen_portal.people.access import roles
+from heygen_portal.people.api_keys import keys
 from heygen_portal.people.api_keys.scopes import Scope
 from heygen_portal.providers.contract.provider import LimitReached, ProviderRejected, RoomCommand
+from heygen_portal.trail.change_log import Actor
+from sessions import tasks
 from sessions.actions import stop
 from sessions.models import EndReason, QueueEntry, ServerProcess, SessionEvent, Status, StreamingSession, Tab
 from sessions.presence import programs
@@ -94,6 +100,49 @@ async def test_a_program_that_falls_silent_loses_its_session() -> None:
         await stop.enforce_due(timezone.now() + timedelta(seconds=11))
         ended = (await api.get(f"sessions/{session['id']}")).json()
         assert (ended["status"], ended["end_reason"]) == ("ended", EndReason.TAB_CLOSED)
+
+
+def revoke_key(owner: User) -> None:
+    keys.revoke(ApiKey.objects.get(owner=owner), Actor(owner.pk))
+
+
+def deactivate(owner: User) -> None:
+    User.objects.filter(pk=owner.pk).update(is_active=False)
+
+
+def take_role(owner: User) -> None:
+    owner.groups.clear()
+
+
+def withdraw_persona(_owner: User) -> None:
+    Persona.objects.update(status=Persona.Status.DRAFT)
+
+
+@pytest.mark.parametrize("lose", [revoke_key, deactivate, take_role, withdraw_persona])
+async def test_the_session_of_a_program_ends_within_seconds_of_its_lost_access(lose: Callable[[User], None]) -> None:
+    await published()
+    async with client_of(roles.END_USER, *START) as (api, owner):
+        session = (await api.post("sessions", json={"persona": "lucia"})).json()
+        await api.post(f"sessions/{session['id']}/start")
+        await sync_to_async(tasks.check_programs)()
+        assert not (await only_session()).abandoned_at
+        await sync_to_async(lose)(owner)
+        await sync_to_async(tasks.check_programs)()
+        await stop.enforce_due(timezone.now() + timedelta(seconds=11))
+    assert (await only_session()).end_reason == EndReason.TAB_CLOSED
+
+
+async def test_a_replaced_key_may_be_revoked_while_its_session_goes_on() -> None:
+    await published()
+    async with client_of(roles.END_USER, *START) as (api, owner):
+        await api.post("sessions", json={"persona": "lucia"})
+        await sync_to_async(lambda: keys.replace(ApiKey.objects.get(), Actor(owner.pk)))()
+        await sync_to_async(lambda: keys.revoke(ApiKey.objects.exclude(replaced_by=None).get(), Actor(owner.pk)))()
+        await sync_to_async(tasks.check_programs)()
+        assert not (await only_session()).abandoned_at
+        await sync_to_async(lambda: keys.revoke(ApiKey.objects.get(replaced_by=None), Actor(owner.pk)))()
+        await sync_to_async(tasks.check_programs)()
+        assert (await only_session()).abandoned_at
 
 
 async def test_keeping_a_session_alive_does_not_extend_its_idle_limit() -> None:
