@@ -158,8 +158,8 @@ async def _run_to_its_end(work: Coroutine[Any, Any, HttpResponseBase]) -> HttpRe
 async def _run_once(request: ApiRequest, run: Callable[[], Awaitable[HttpResponseBase]]) -> HttpResponseBase:
     """Run an operation that costs money, unless its `Idempotency-Key` was used before.
 
-    A refusal is forgotten, so that the request can be repeated. After an unexpected error nobody knows what was done:
-    the key stays used.
+    A refusal is forgotten, so that the request can be repeated. After an unexpected error, or if the database went
+    away, nobody knows what was done: the key stays used.
     """
     begun = await in_thread(idempotency.begin)(request, request.caller)
     if not isinstance(begun, Attempt):
@@ -167,7 +167,7 @@ async def _run_once(request: ApiRequest, run: Callable[[], Awaitable[HttpRespons
     answer = await run()
     if isinstance(answer, HttpResponse) and answer.status_code < 300:
         await in_thread(begun.finish)(answer)
-    elif answer.status_code != 500:
+    elif not problems.is_unclear(answer):
         await in_thread(begun.forget)()
     return answer
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -17,6 +18,8 @@ from heygen_portal.runtime.budgets import TooManyRequests
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:heygen-portal:problem:"
 CHALLENGE = "Bearer"
+# After these, nobody knows what the request has done.
+UNCLEAR_CODES = frozenset({"internal", "storage_away"})
 
 
 class Problem(Exception):
@@ -40,7 +43,18 @@ class Problem(Exception):
         self.headers, self.more = dict(headers or {}), more
 
 
-def response(problem: Problem) -> HttpResponse:
+class ProblemResponse(HttpResponse):
+    """An answer that describes a problem."""
+
+    code = ""
+
+
+def is_unclear(answer: HttpResponseBase) -> bool:
+    """Whether the request may have done something although its answer describes a problem."""
+    return isinstance(answer, ProblemResponse) and answer.code in UNCLEAR_CODES
+
+
+def response(problem: Problem) -> ProblemResponse:
     """Return the answer that describes a problem in the active language."""
     content = {
         "type": f"{TYPE_PREFIX}{problem.code}",
@@ -51,7 +65,9 @@ def response(problem: Problem) -> HttpResponse:
         **problem.more,
     }
     headers = {"Cache-Control": "no-store", **problem.headers}
-    return HttpResponse(json.dumps(content), status=problem.status, content_type=CONTENT_TYPE, headers=headers)
+    answer = ProblemResponse(json.dumps(content), status=problem.status, content_type=CONTENT_TYPE, headers=headers)
+    answer.code = problem.code
+    return answer
 
 
 def not_found() -> Problem:

@@ -20,9 +20,10 @@ from heygen_portal.models import ApiKey, IdempotentRequest
 from heygen_portal.people.access import roles
 from heygen_portal.people.api_keys.scopes import Scope
 from heygen_portal.rest import idempotency
+from sessions.api.schemas import TaskOut
 from sessions.models import SessionTask, StreamingSession
 from tests.sessions.conftest import provider
-from tests.support.api import client, client_of
+from tests.support.api import client, client_of, new_secret
 from tests.support.factories import PersonaFactory, StreamingSessionFactory
 
 __all__ = ["provider"]
@@ -167,6 +168,35 @@ async def test_a_refused_request_may_be_repeated_and_a_lost_one_is_named(provide
         assert (await api.post("sessions", **send)).json()["code"] == "session_running"  # a day later it runs again
     assert provider.new_session.await_count == 1
     assert await StreamingSession.objects.acount() == 1
+
+
+async def test_a_text_is_not_sent_again_after_the_database_went_away(
+    provider: Mock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It did so when the provider had accepted the text already."""
+    async with client_of(roles.END_USER, *START) as (api, owner):
+        session = await sync_to_async(StreamingSessionFactory.create)(user=owner)
+        send: Any = {"json": {"kind": "repeat", "text": "Hola"}, "headers": {"Idempotency-Key": "text 1"}}
+        with monkeypatch.context() as away:
+            away.setattr(TaskOut, "of", Mock(side_effect=OperationalError("the connection is lost")))
+            failed = await api.post(f"sessions/{session.pk}/tasks", **send)
+        assert (failed.status_code, failed.json()["code"]) == (503, "storage_away")
+        again = await api.post(f"sessions/{session.pk}/tasks", **send)
+        assert (again.status_code, again.json()["code"]) == (409, "idempotent_request_in_progress")
+        await IdempotentRequest.objects.aupdate(created_at=timezone.now() - timedelta(minutes=3))
+        later = await api.post(f"sessions/{session.pk}/tasks", **send)
+        assert (later.status_code, later.json()["code"]) == (409, "idempotent_request_lost")
+    assert provider.send_task.await_count == 1
+
+
+async def test_a_test_key_does_not_get_the_answer_that_a_live_key_got(provider: Mock) -> None:
+    await sync_to_async(PersonaFactory.create)(published=True, slug="lucia")
+    send: Any = {"json": {"persona": "lucia"}, "headers": {"Idempotency-Key": "order 1"}}
+    async with client_of(roles.END_USER, *START) as (api, owner):
+        assert (await api.post("sessions", **send)).status_code == 201
+        async with client(await sync_to_async(new_secret)(owner, START, is_test=True)) as tests:
+            refused = await tests.post("sessions", **send)
+    assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
 
 
 def test_the_schema_is_published_and_readable_without_a_script() -> None:
