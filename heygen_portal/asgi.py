@@ -107,7 +107,7 @@ route: Any = path  # Django's stubs do not accept Channels' applications
 routes = [
     route("ws/personas/<slug:persona>/", SessionConsumer.as_asgi()),
     route("ws/personas/<slug:persona>/trial/", trial),
-    route("ws/embed/<str:public_id>/", GuestConsumer.as_asgi()),
+    route("ws/embed/<slug:public_id>/", GuestConsumer.as_asgi()),
     route("ws/board/", BoardConsumer.as_asgi()),
 ]
 websocket = URLRouter(routes)

@@ -18,7 +18,7 @@ from sessions import errors
 from sessions.capacity import guests
 from sessions.capacity.guests import GuestClaim, Visit
 from sessions.embed import challenge, refusals, tokens
-from sessions.models import GuestLink, PersonaEmbed
+from sessions.models import Guest, GuestLink, PersonaEmbed
 
 # How often the time is stored at which a site last showed the persona.
 SEEN_INTERVAL = timedelta(minutes=1)
@@ -134,6 +134,22 @@ def _note_seen(embed: PersonaEmbed, site: str) -> None:
     now = clock.now()
     is_recent = Q(seen_origin=site, seen_at__gt=now - SEEN_INTERVAL)
     PersonaEmbed.objects.filter(pk=embed.pk).exclude(is_recent).update(seen_origin=site, seen_at=now)
+
+
+def own_visit(embed: PersonaEmbed, token: str, device: str) -> Visit:
+    """Return the visit of a guest who leaves, or erases what they said.
+
+    It is valid for a whole visit from their first Start: a kiosk's page may have waited for long before. Raises
+    GuestRefused.
+    """
+    try:
+        return tokens.read_visit(token, embed.pk, device)
+    except errors.TokenExpired:
+        visit = tokens.read_visit(token, embed.pk, device, lifetime=None)
+        began = Q(pk=visit.guest_id, created_at__gt=clock.now() - guests.VISIT_LIFETIME)
+        if not Guest.objects.filter(began).exists():
+            raise
+        return visit
 
 
 def open_socket(embed: PersonaEmbed, token: str, *, device: str, address: str | None) -> Visit:

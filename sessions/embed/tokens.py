@@ -34,9 +34,9 @@ def sign_visit(visit: Visit) -> str:
     return _sign(visit, VISIT)
 
 
-def read_visit(token: str, embed_id: int, device: str) -> Visit:
-    """Return the visit of a token. Raises TokenInvalid, TokenExpired."""
-    visit, _nonce = _read(token, VISIT, VISIT_LIFETIME)
+def read_visit(token: str, embed_id: int, device: str, lifetime: timedelta | None = VISIT_LIFETIME) -> Visit:
+    """Return the visit of a token. Raises TokenInvalid, and TokenExpired after `lifetime`."""
+    visit, _nonce = _read(token, VISIT, lifetime)
     return _bound(visit, embed_id, device)
 
 
@@ -63,7 +63,7 @@ def _sign(visit: Visit, purpose: str) -> str:
     return signing.dumps(content, salt=purpose).translate(SEPARATORS[0])
 
 
-def _read(token: str, purpose: str, lifetime: timedelta) -> tuple[Visit, str]:
+def _read(token: str, purpose: str, lifetime: timedelta | None) -> tuple[Visit, str]:
     if len(token) > MAX_TOKEN_CHARACTERS:
         raise errors.TokenInvalid
     try:

@@ -32,7 +32,7 @@ from sessions import errors
 from sessions.actions import stop
 from sessions.capacity import consent
 from sessions.capacity.notice import notice_for
-from sessions.embed import admission, device_cookie, element, origins, refusals, tokens
+from sessions.embed import admission, device_cookie, element, origins, refusals
 from sessions.models import GuestLink, PersonaEmbed, StreamingSession, owned_by
 from sessions.presence import tabs
 from sessions.retention import erasure
@@ -209,7 +209,7 @@ def visit(request: HttpRequest, embed: PersonaEmbed) -> HttpResponse:
 @_from_own_page
 def erase(request: HttpRequest, embed: PersonaEmbed) -> HttpResponse:
     """Erase what the guest has said, once the conversation has ended."""
-    guest_id = tokens.read_visit(str(_body(request).get("visit", "")), embed.pk, _device(request)).guest_id
+    guest_id = admission.own_visit(embed, str(_body(request).get("visit", "")), _device(request)).guest_id
     if StreamingSession.objects.open().filter(owned_by(guest_id)).exists():
         return JsonResponse({"is_erased": False}, status=409)
     erasure.erase_own(guest_id, client_address.of(request))
@@ -242,7 +242,7 @@ def _close_tab(request: HttpRequest, public_id: str, session_id: UUID) -> bool:
     if embed is None or not own_origins.is_own_page(request):
         return False
     try:
-        visit = tokens.read_visit(request.POST.get("visit", ""), embed.pk, _device(request))
+        visit = admission.own_visit(embed, request.POST.get("visit", ""), _device(request))
     except errors.GuestRefused:
         return False
     return tabs.close_tab(visit.guest_id, session_id, request.POST.get("tab", ""))

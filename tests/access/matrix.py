@@ -239,7 +239,7 @@ def room_messages(who: str) -> tuple[str, dict[str, Message]]:
 SOCKETS: dict[str, tuple[str, dict[str, Message]]] = {
     "ws/personas/<slug:persona>/": room_messages(MAY_TALK),
     "ws/personas/<slug:persona>/trial/": room_messages("em"),
-    "ws/embed/<str:public_id>/": room_messages("g"),
+    "ws/embed/<slug:public_id>/": room_messages("g"),
     "ws/board/": (
         "oam",
         {

@@ -166,7 +166,7 @@ async def test_each_role_may_send_exactly_its_messages(letter: str) -> None:
     headers, own, protocols = await sync_to_async(_credentials)(letter)
     wrong = []
     for route, (who, messages) in SOCKETS.items():
-        path = "/" + route.replace("<slug:persona>", "lucia").replace("<str:public_id>", "lucias-embed")
+        path = "/" + route.replace("<slug:persona>", "lucia").replace("<slug:public_id>", "lucias-embed")
         tab = WebsocketCommunicator(asgi.application, path, headers=headers, subprotocols=protocols)
         is_let_in, _ = await tab.connect(timeout=WAIT_TIMEOUT_S)
         if is_let_in != (letter in who):

@@ -10,6 +10,7 @@ import pytest
 import time_machine
 from django.core.files.base import ContentFile
 from django.test import Client
+from django.urls import Resolver404, resolve
 from django.utils import timezone
 
 from avatars.models import Persona
@@ -219,6 +220,31 @@ def test_a_guest_erases_what_was_said_after_the_end(client: Client) -> None:
     assert erase(body).json() == {"is_erased": True}
     assert Erasure.objects.get(session=session).cause == "person"
     assert StreamingSession.objects.get(pk=session.pk).guest == guest
+
+
+def test_the_first_guest_of_a_kiosk_that_waited_all_night_can_erase(client: Client) -> None:
+    embed, now = embed_of(), timezone.now()
+    with time_machine.travel(now - timedelta(hours=14)):
+        visit = ask(client, embed).json()["visit"]
+        admitted = tokens.read_visit(visit, embed.pk, "")
+    path, body = f"/embed/{embed.public_id}/erase", json.dumps({"visit": visit})
+    assert client.post(path, body, content_type="application/json", headers=PAGE).status_code == 403  # nobody yet
+    guest = guests.admit(admitted, "192.0.2.7", has_guardian=False)
+    session = slots.open_session(guest.pk, embed.persona.slug, StartRequest())
+    Utterance.objects.create(session=session, who="user", by="voice", text="My secret", source="browser")
+    transitions.begin_stop(session, EndReason.USER_STOPPED, end_evidence.person(guest.pk))
+    transitions.end(session)
+    with time_machine.travel(now + timedelta(hours=12, minutes=1)):
+        assert client.post(path, body, content_type="application/json", headers=PAGE).status_code == 403
+    erased = client.post(path, body, content_type="application/json", headers=PAGE)
+    assert erased.json() == {"is_erased": True}
+
+
+@pytest.mark.parametrize("path", ["/embed/\0/", "/embed/\0/preview", "/embed/\0/visit", "/embed/%D8/check/"])
+def test_an_id_that_no_embed_has_is_not_looked_for(path: str) -> None:
+    """PostgreSQL refuses some of these letters, which would be an error of the portal."""
+    with pytest.raises(Resolver404):
+        resolve(path)
 
 
 def test_a_guest_erases_the_own_conversation_alone(client: Client) -> None:
