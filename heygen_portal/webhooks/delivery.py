@@ -13,6 +13,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -142,7 +143,8 @@ async def _attempt(
         if is_told_speech(webhook, message) and message.session_id:
             speech = await in_thread(speech_of)(message.session_id)
         body = body_of(message, speech)
-        return await http.post(webhook.url, body, signed_headers(webhook, message, body, now()))
+        answer = await http.post(webhook.url, body, signed_headers(webhook, message, body, now()))
+        return replace(answer, text="") if speech else answer  # the receiver may have repeated what it was sent
     except SecretUnreadable:
         return Answer(Outcome.NO_SECRET)
     except Exception:

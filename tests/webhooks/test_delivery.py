@@ -584,6 +584,23 @@ def test_speech_is_read_when_it_is_sent_and_only_where_chosen(crm: Receiver, clo
     assert "My secret" not in str(stored)
 
 
+def test_speech_that_a_receiver_sends_back_is_not_stored(crm: Receiver, clock: Clock) -> None:
+    """As a web framework does on its error page, and services for trying webhooks. Erasure would not reach it."""
+
+    async def repeat(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(status(500, request.body))
+        await writer.drain()
+
+    crm.behaviour = repeat
+    a_webhook(crm, EventType.TRANSCRIPT_READY, includes_speech=True)
+    a_webhook(crm, EventType.TRANSCRIPT_READY, name="Counts")
+    tell(EventType.TRANSCRIPT_READY, session=uuid4(), persona="lucia")
+    run(clock, lambda session_id: {"lines": [{"who": "user", "text": "My secret"}], "is_complete": True})
+    stored = WebhookDelivery.objects.order_by("webhook").values_list("http_status", "answer")
+    assert [(code, "lucia" in text) for code, text in stored] == [(500, False), (500, True)]
+    assert "My secret" not in str(list(stored))
+
+
 def test_old_deliveries_are_deleted_and_waiting_ones_are_kept(crm: Receiver, clock: Clock) -> None:
     a_webhook(crm)
     tell(EventType.SESSION_LIVE)
