@@ -2,7 +2,7 @@
 (() => {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const secure = location.protocol === "https:" ? "; secure" : "";
+  if (!zone || document.body?.hasAttribute("data-kiosk")) return;
   // biome-ignore lint/suspicious/noDocumentCookie: not every supported browser has the Cookie Store API
-  if (zone && !document.body?.hasAttribute("data-kiosk"))
-    document.cookie = `time_zone=${zone}; path=/; max-age=31536000; samesite=lax${secure}`;
+  document.cookie = `time_zone=${zone}; path=/; max-age=31536000; samesite=lax${secure}`;
 })();
