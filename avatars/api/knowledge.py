@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ValidationError
@@ -19,12 +18,11 @@ from heygen_portal.rest import pages, problems
 from heygen_portal.rest.operations import ApiRequest, Operations
 from heygen_portal.rest.pages import Page, PageQuery
 from heygen_portal.rest.problems import Problem
-from heygen_portal.rest.schemas import Input, Text
+from heygen_portal.rest.schemas import Input, Key, Text
 from heygen_portal.runtime import budgets
 from heygen_portal.runtime.in_thread import in_thread
 
 operations = Operations("Knowledge bases")
-Key = Annotated[int, Field(ge=1, le=2**31 - 1)]
 # More than any provider takes.
 MAX_TEXT_CHARACTERS = 100_000
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path as FilePath
-from typing import Annotated
 from uuid import UUID
 
 from django.http import HttpResponseBase
@@ -21,13 +20,11 @@ from heygen_portal.people.api_keys.scopes import Scope
 from heygen_portal.rest import pages, problems
 from heygen_portal.rest.operations import ApiRequest, Operations
 from heygen_portal.rest.pages import Page, PageQuery
-from heygen_portal.rest.problems import Problem
-from heygen_portal.rest.schemas import Input, Text
+from heygen_portal.rest.schemas import Input, Key, Text
 from heygen_portal.runtime import budgets, file_responses
 from heygen_portal.runtime.in_thread import in_thread
 
 operations = Operations("Videos")
-Key = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class VideoOut(Schema):
@@ -91,8 +88,7 @@ async def order_video(request: ApiRequest, body: NewVideo) -> Answer[VideoOut]:
 def _order(caller: Caller, body: NewVideo) -> VideoOut:
     form = VideoForm(body.model_dump())
     if not form.is_valid():
-        words = " ".join(str(message) for messages in form.errors.values() for message in messages)
-        raise Problem(409, "video_refused", _("This video is not possible."), detail=words)
+        raise problems.refused_form("video_refused", _("This video is not possible."), form.errors)
     video: Video = form.save(commit=False)
     if caller.is_test and not video.avatar.account.is_emulated:
         raise problems.test_key()

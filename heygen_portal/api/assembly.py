@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, cast
 
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, RawPostDataException
 from django.http.response import HttpResponseBase
@@ -19,7 +21,7 @@ from ninja.errors import HttpError, ValidationError
 from ninja.parser import Parser
 
 from avatars.api import knowledge, personas, videos
-from heygen_portal.api import people
+from heygen_portal.api import people, webhooks
 from heygen_portal.rest import problems
 from heygen_portal.rest.operations import Operations
 from heygen_portal.rest.problems import Problem
@@ -32,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 VERSION = "1"
 PREFIX = f"api/v{VERSION}/"
+JSON = "application/json"
 # The order of the reference. Operations of a new subject are added here.
 SUBJECTS: tuple[Operations, ...] = (
     personas.operations,
@@ -44,6 +47,7 @@ SUBJECTS: tuple[Operations, ...] = (
     people.operations,
     knowledge.operations,
     videos.operations,
+    webhooks.operations,
 )
 
 
@@ -51,11 +55,21 @@ class StrictParser(Parser):
     """Reads bodies as JSON objects of finite numbers in UTF-8. Raises Problem."""
 
     def parse_body(self, request: HttpRequest) -> dict[str, Any]:
+        if request.content_type != JSON:
+            raise problems.wrong_content_type()
         try:
-            parsed = json.loads(request.body, parse_constant=_refuse_constant)
+            parsed = json.loads(request.body, parse_constant=_refuse_constant, parse_float=_number)
         except (ValueError, RecursionError, RawPostDataException) as exc:
             raise problems.unreadable_body() from exc
         return cast(dict[str, Any], parsed)
+
+
+def _number(written: str) -> int | float:
+    """Read a number with a fraction or an exponent. JSON Schema counts 5.0 as an integer, strict types do not."""
+    number = float(written)
+    if not math.isfinite(number):
+        raise ValueError(written)
+    return int(number) if number.is_integer() else number
 
 
 def _refuse_constant(name: str) -> None:
@@ -75,10 +89,12 @@ def _problem_of(exc: Exception) -> Problem:
             return problems.too_many_requests(exc)
         case ValidationError():
             return problems.invalid(exc.errors)
+        case RequestDataTooBig():
+            return problems.body_too_large()
         case Http404():
             return problems.not_found()
-        case HttpError():
-            return problems.unreadable_body()
+        case HttpError():  # ninja wraps what the parser raises
+            return exc.__cause__ if isinstance(exc.__cause__, Problem) else problems.unreadable_body()
         case OperationalError() | InterfaceError():
             return problems.storage_away()
     logger.error("an operation failed", exc_info=exc)

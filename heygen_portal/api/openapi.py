@@ -23,16 +23,21 @@ day, the same key gives the same answer.
 """
 # Problems that each operation may answer with.
 COMMON = {
-    400: "The body is not JSON",
     401: "No valid API key",
     403: "The key lacks a scope, or a limit forbids it",
     404: "Nothing there, or the key's owner may not see it",
     409: "The state of the session, or of an earlier request, does not allow it",
-    422: "The request does not match the schema",
+    422: "The request does not match the schema, or its `Idempotency-Key` belongs to another request",
     429: "Too many requests",
     500: "An error of the portal",
     502: "An error of the provider",
     503: "No free slot, or the portal is not available",
+}
+# Problems of operations that take a body.
+OF_BODIES = {
+    400: "The body is not JSON",
+    413: "The body is too large",
+    415: "The body is not declared as `application/json`",
 }
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -104,7 +109,8 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
         answer["headers"] = headers
     if method == "get":
         operation["responses"]["304"] = {"description": "Not changed since the ETag of `If-None-Match`"}
-    for status, words in COMMON.items():
+    expected = COMMON | (OF_BODIES if "requestBody" in operation else {})
+    for status, words in sorted(expected.items()):
         described = {problems.CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
         operation["responses"].setdefault(str(status), {"description": words, "content": described})
 

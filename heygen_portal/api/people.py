@@ -9,7 +9,7 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group, User
 from django.utils.translation import gettext_lazy as _
-from ninja import Field, Path, Query, Schema
+from ninja import Path, Query, Schema
 from ninja.responses import Status as Answer
 from pydantic import StringConstraints
 
@@ -21,12 +21,10 @@ from heygen_portal.people.invitations.admin import InvitationForm
 from heygen_portal.rest import pages, problems
 from heygen_portal.rest.operations import ApiRequest, Operations
 from heygen_portal.rest.pages import Page, PageQuery
-from heygen_portal.rest.problems import Problem
-from heygen_portal.rest.schemas import Input
+from heygen_portal.rest.schemas import Input, Key
 from heygen_portal.runtime.in_thread import in_thread
 
 operations = Operations("Users")
-Key = Annotated[int, Field(ge=1, le=2**31 - 1)]
 RoleName = Literal["end_user", "editor", "operator", "auditor", "administrator"]
 ROLES: dict[str, roles.Role] = {
     "end_user": roles.END_USER,
@@ -158,8 +156,7 @@ def _invite(request: ApiRequest, body: NewInvitation) -> SentInvitation:
     group = Group.objects.get(name=ROLES[body.role].group)
     form = InvitationForm({"email": body.email, "group": group.pk})
     if not form.is_valid():
-        words = " ".join(str(message) for messages in form.errors.values() for message in messages)
-        raise Problem(409, "invitation_refused", _("This invitation is not possible."), detail=words)
+        raise problems.refused_form("invitation_refused", _("This invitation is not possible."), form.errors)
     invitation: Invitation = form.save(commit=False)
     inviting.invite(request, invitation)
     described = InvitationOut.of(invitation).model_dump()

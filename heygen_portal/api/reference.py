@@ -9,6 +9,8 @@ from typing import Any
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
@@ -59,8 +61,21 @@ def page(request: HttpRequest) -> HttpResponse:
     subjects: dict[str, list[Operation]] = {}
     for subject, operation in _operations(document):
         subjects.setdefault(subject, []).append(operation)
-    context = {"subjects": subjects, "problems": openapi.COMMON, "description": openapi.DESCRIPTION.split("\n\n")}
+    problems = sorted((openapi.COMMON | openapi.OF_BODIES).items())
+    context = {
+        "subjects": subjects,
+        "problems": [(status, with_code(words)) for status, words in problems],
+        "description": map(with_code, openapi.DESCRIPTION.split("\n\n")),
+    }
     return render(request, "api/reference.html", context)
+
+
+def with_code(text: str) -> SafeString:
+    """Return a description as HTML: what stands between backticks is code."""
+    parts = enumerate(text.split("`"))
+    return format_html_join(
+        "", "{}", ((format_html("<code>{}</code>", part) if odd % 2 else part,) for odd, part in parts)
+    )
 
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, Operation]]:
@@ -78,7 +93,7 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, Operation]]:
                     method=method.upper(),
                     path=path,
                     summary=described["summary"],
-                    description=described.get("description", ""),
+                    description=with_code(described.get("description", "")),
                     scopes=described[SCOPES_KEY],
                     fields=fields + list(_members(document, body, "body")),
                     status=status,
@@ -105,7 +120,7 @@ def _resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any
 
 
 def _field(name: str, place: str, described: dict[str, Any], is_required: bool) -> Field:
-    return Field(name, place, _type(described["schema"]), is_required, described.get("description", ""))
+    return Field(name, place, _type(described["schema"]), is_required, with_code(described.get("description", "")))
 
 
 def _type(schema: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 from functools import wraps
 from typing import Any, TypeVar, cast
 
+from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -124,6 +125,8 @@ async def _serve(
         answer = problems.response(problems.of_scope(exc))
     except TooManyRequests as exc:
         answer = problems.response(problems.too_many_requests(exc))
+    except RequestDataTooBig:
+        answer = problems.response(problems.body_too_large())
     except (OperationalError, InterfaceError):
         answer = problems.response(problems.storage_away())
     if allowance:

@@ -19,13 +19,15 @@ T = TypeVar("T")
 MAX_ROWS, DEFAULT_ROWS = 200, 50
 
 
+# Letters of base64url, see _encode().
+Cursor = Annotated[str, StringConstraints(max_length=400, pattern=r"^[-_A-Za-z0-9]*$")]
+
+
 class PageQuery(Schema):
     """The query parameters of every list."""
 
     limit: int = Field(DEFAULT_ROWS, ge=1, le=MAX_ROWS, description="Rows on the page.")
-    cursor: Annotated[str, StringConstraints(max_length=400)] = Field(
-        "", description="The `next_cursor` of the page before. Empty for the first page."
-    )
+    cursor: Cursor = Field("", description="The `next_cursor` of the page before. Empty for the first page.")
 
 
 class Page(Schema, Generic[T]):
@@ -71,4 +73,4 @@ def _decode(cursor: str, rows: QuerySet[Any], by: str) -> tuple[Any, Any]:
         field = rows.model._meta.pk if by == "pk" else rows.model._meta.get_field(by)
         return field.to_python(value), rows.model._meta.pk.to_python(pk)
     except Exception as exc:  # whatever is wrong with it, no answer contained it
-        raise Problem(422, "invalid_cursor", _("This is not a cursor that the portal has returned.")) from exc
+        raise Problem(404, "invalid_cursor", _("This is not a cursor that the portal has returned.")) from exc

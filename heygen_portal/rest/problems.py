@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.http import HttpResponse
@@ -80,12 +80,32 @@ def invalid(errors: list[dict[str, Any]]) -> Problem:
 
     Values are left out: they may be speech.
     """
-    listed = [{"at": ".".join(map(str, error["loc"])), "message": str(error["msg"])} for error in errors]
+    listed = [{"at": _place(error["loc"]), "message": str(error["msg"])} for error in errors]
     return Problem(422, "invalid_request", _("The request does not match the schema."), errors=listed)
+
+
+def _place(location: Sequence[str | int]) -> str:
+    """Return a place such as `query.limit` or `body.persona`. Ninja adds the name of the operation's argument."""
+    steps = [str(step) for step in location]
+    return ".".join(steps[:1] + steps[2:] if steps[:2] == ["body", "body"] else steps)
+
+
+def refused_form(code: str, title: Promise, errors: Mapping[str, Iterable[object]]) -> Problem:
+    """Return the problem of content that the form of the admin's page refuses, too."""
+    words = " ".join(str(message) for messages in errors.values() for message in messages)
+    return Problem(409, code, title, detail=words)
 
 
 def unreadable_body() -> Problem:
     return Problem(400, "unreadable_body", _("The body is not valid JSON."))
+
+
+def wrong_content_type() -> Problem:
+    return Problem(415, "wrong_content_type", _("Send the body as application/json."))
+
+
+def body_too_large() -> Problem:
+    return Problem(413, "body_too_large", _("The body is too large."))
 
 
 def too_many_requests(refusal: TooManyRequests) -> Problem:

@@ -32,6 +32,7 @@ from heygen_portal.runtime.refusals import full_message
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.webhooks import addresses, changes, overview
 from heygen_portal.webhooks.addresses import AddressForbidden
+from heygen_portal.webhooks.changes import WebhookPaused
 
 SHOWN_SECRET_CHARACTERS = 4
 RECENT = timedelta(days=1)
@@ -53,7 +54,7 @@ class WebhookForm(AnyModelForm):
 
     class Meta:
         model = Webhook
-        fields = ("name", "url", "events", "includes_speech")
+        fields = changes.EDITABLE
         help_texts = {
             "url": _("HTTPS only. Addresses inside your network must be allowed by an operator."),
         }
@@ -86,7 +87,7 @@ class WebhookAdmin(sudo.SudoToSave, ModelAdmin):
     change_form_outer_after_template = "admin/webhook_deliveries.html"
 
     def get_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
-        return self.fields if obj else WebhookForm.Meta.fields
+        return self.fields if obj else changes.EDITABLE
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Webhook]:
         """Annotate how many deliveries wait, and how those of the last day ended."""
@@ -166,9 +167,7 @@ class WebhookAdmin(sudo.SudoToSave, ModelAdmin):
         if not change:
             vars(obj)[SHOWN_ONCE] = changes.create(Actor.of(request), obj)
             return
-        stored = Webhook.objects.select_for_update().filter(pk=obj.pk).first()
-        obj.save(update_fields=WebhookForm.Meta.fields)  # others belong to the worker
-        changes.record(Actor.of(request), stored, obj)
+        changes.change(Actor.of(request), obj)
 
     def response_add(self, request: HttpRequest, obj: Webhook, *args: Any, **kwargs: Any) -> HttpResponse:
         return self._secret_page(request, obj, vars(obj)[SHOWN_ONCE])
@@ -255,11 +254,13 @@ class WebhookAdmin(sudo.SudoToSave, ModelAdmin):
     )
     def send_test(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         webhook: Webhook = object_or_404(self, request, object_id)
-        if not webhook.is_enabled:
-            self.message_user(request, PAUSED, messages.WARNING)
-        if not webhook.is_enabled or not may_send(self, request):
+        if not may_send(self, request):
             return redirect_to_change_page(Webhook, object_id)
-        sent = changes.send_test(webhook)
+        try:
+            sent = changes.send_test(webhook)
+        except WebhookPaused:
+            self.message_user(request, PAUSED, messages.WARNING)
+            return redirect_to_change_page(Webhook, object_id)
         self.message_user(request, gettext("The test event is on its way. Reload this page to see the answer."))
         return redirect_to_change_page(WebhookDelivery, str(sent.pk))
 

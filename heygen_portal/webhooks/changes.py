@@ -20,7 +20,13 @@ from heygen_portal.webhooks.outbox import Notice
 logger = logging.getLogger(__name__)
 
 FORMER_SECRET_LIFETIME = timedelta(days=1)
+# What staff and programs set. The other columns belong to the worker.
+EDITABLE = ("name", "url", "events", "includes_speech")
 Because = Webhook.DisabledBecause
+
+
+class WebhookPaused(Exception):
+    """Nothing is sent to a paused webhook."""
 
 
 def record(actor: Actor, before: Webhook | None, after: Webhook | None) -> None:
@@ -38,6 +44,14 @@ def create(actor: Actor, webhook: Webhook) -> str:
         record(actor, None, webhook)
         change_log.record(actor, AuditEntry.Kind.WEBHOOK_SECRET_SET, webhook, {}, {"is_new": True})
     return secret
+
+
+def change(actor: Actor, webhook: Webhook) -> None:
+    """Store the columns of `EDITABLE`."""
+    with transaction.atomic():
+        stored = Webhook.objects.select_for_update().filter(pk=webhook.pk).first()
+        webhook.save(update_fields=EDITABLE)
+        record(actor, stored, webhook)
 
 
 def replace_secret(actor: Actor, webhook_id: int) -> str:
@@ -121,14 +135,19 @@ def delete(actor: Actor, webhook: Webhook) -> None:
 
 
 def send_test(webhook: Webhook) -> WebhookDelivery:
-    """Send an event that tells nothing, to try the receiver, at once even if it fails or rests."""
+    """Send an event that tells nothing, to try the receiver, at once even if it fails or rests.
+
+    Raises WebhookPaused.
+    """
+    _require_enabled(webhook)
     with transaction.atomic():
         _end_rest(webhook.pk)
         return outbox.write_to(webhook, Notice(EventType.TEST, {"webhook": webhook.name}))
 
 
 def resend(delivery: WebhookDelivery) -> WebhookDelivery:
-    """Send a message again at once, under the same ID."""
+    """Send a message again at once, under the same ID. Raises WebhookPaused."""
+    _require_enabled(delivery.webhook)
     with transaction.atomic():
         _end_rest(delivery.webhook_id)
         return outbox.write_again(delivery)
@@ -156,3 +175,8 @@ def resend_failed(webhook: Webhook, count: int) -> int:
 def _end_rest(webhook_id: int) -> None:
     """Try a receiver that fails or rests at once."""
     Webhook.objects.filter(pk=webhook_id, resumes_at__isnull=False).update(resumes_at=None)
+
+
+def _require_enabled(webhook: Webhook) -> None:
+    if not webhook.is_enabled:
+        raise WebhookPaused

@@ -24,6 +24,7 @@ from heygen_portal.models import WebhookDelivery
 from heygen_portal.permissions import Permission
 from heygen_portal.webhooks import changes, delivery
 from heygen_portal.webhooks.admin import MAX_RESENT, PAUSED, may_send
+from heygen_portal.webhooks.changes import WebhookPaused
 from heygen_portal.webhooks.delivery import DamagedMessage
 
 State = WebhookDelivery.State
@@ -130,9 +131,11 @@ class WebhookDeliveryAdmin(ReadOnly, UncountedList, ModelAdmin):
     )
     def resend_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         row: WebhookDelivery = object_or_404(self, request, object_id)
-        if not row.webhook.is_enabled:
-            self.message_user(request, PAUSED, messages.WARNING)
-            return redirect_to_change_page(WebhookDelivery, object_id)
         if not may_send(self, request):
             return redirect_to_change_page(WebhookDelivery, object_id)
-        return redirect_to_change_page(WebhookDelivery, str(changes.resend(row).pk))
+        try:
+            again = changes.resend(row)
+        except WebhookPaused:
+            self.message_user(request, PAUSED, messages.WARNING)
+            return redirect_to_change_page(WebhookDelivery, object_id)
+        return redirect_to_change_page(WebhookDelivery, str(again.pk))

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from ninja import Field, Query
-from pydantic import AwareDatetime
 
 from heygen_portal.people.api_keys.callers import Caller
 from heygen_portal.people.api_keys.scopes import Scope
 from heygen_portal.rest import pages, problems
 from heygen_portal.rest.operations import ApiRequest, Operations
 from heygen_portal.rest.pages import Page, PageQuery
+from heygen_portal.rest.schemas import Key, Moment
 from heygen_portal.runtime import budgets
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.trail import statements
@@ -41,11 +41,9 @@ class SessionQuery(PageQuery):
     status: StatusName | None = None
     persona: Slug | None = None
     end_reason: Annotated[str, Field(max_length=20, pattern="^[a-z_]*$")] | None = None
-    user: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(
-        None, description="ID of the user. Other users need the scope `records:read`."
-    )
-    created_since: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
+    user: Key | None = Field(None, description="ID of the user. Other users need the scope `records:read`.")
+    created_since: Moment | None = None
+    created_before: Moment | None = None
 
 
 @operations.get("/sessions", scopes=READ, response=Page[SessionOut])

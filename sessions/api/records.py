@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from kombu.exceptions import OperationalError as BrokerError
 from ninja import Field, Path, Query, Schema
 from ninja.responses import Status as Answer
-from pydantic import StringConstraints
+from pydantic import ConfigDict, StringConstraints
 
 from avatars.models import Persona
 from heygen_portal.people.api_keys.callers import Caller
@@ -25,12 +25,12 @@ from heygen_portal.rest import pages, problems
 from heygen_portal.rest.operations import ApiRequest, Operations
 from heygen_portal.rest.pages import Page, PageQuery
 from heygen_portal.rest.problems import Problem
-from heygen_portal.rest.schemas import Input, Text
+from heygen_portal.rest.schemas import Input, Key
 from heygen_portal.runtime import budgets
 from heygen_portal.runtime.in_thread import in_thread, iterate_in_thread
 from sessions import tasks
 from sessions.actions import staff_reasons
-from sessions.api.schemas import Slug, StatusName
+from sessions.api.schemas import REASON_PATTERN, OptionalReason, Slug, StatusName
 from sessions.capacity import quotas
 from sessions.costs import report
 from sessions.exports import list_export
@@ -40,8 +40,6 @@ from sessions.models import Export, Quota, SessionTotal
 costs = Operations("Costs")
 quota = Operations("Quotas")
 exports = Operations("Exports")
-MAX_KEY = 2**31 - 1
-Key = Annotated[int, Field(ge=1, le=MAX_KEY)]
 Month = Annotated[str, StringConstraints(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")]
 
 
@@ -280,9 +278,16 @@ async def _spend_staff_action(caller: Caller) -> None:
 class NewExport(Input):
     """An export of the sessions that match, written to a file by the worker."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"required": ["what"], "properties": {"what": {"const": "lines"}}},
+            "then": {"required": ["reason"], "properties": {"reason": {"pattern": REASON_PATTERN}}},
+        }
+    )
+
     what: Literal["sessions", "events", "lines"] = Field(description="`lines` are transcripts, and need a reason.")
     format: Literal["csv", "csv2", "jsonl", "xlsx"] = "csv"
-    reason: Text = Field("", max_length=staff_reasons.MAX_REASON_CHARACTERS)
+    reason: OptionalReason = ""
     status: StatusName | None = None
     year: Annotated[int, Field(ge=2000, le=2100)] | None = Field(None, description="Of the sessions' start.")
     month: Annotated[int, Field(ge=1, le=12)] | None = None

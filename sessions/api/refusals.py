@@ -20,7 +20,6 @@ STATUS: Mapping[type[SessionError], int] = {
     errors.NotFound: 404,
     errors.TextEmpty: 422,
     errors.TextTooLong: 422,
-    errors.ReasonNeeded: 422,
     errors.QuotaUsed: 403,
     errors.SpendCap: 403,
     errors.TooManyTasks: 429,

@@ -10,6 +10,7 @@ from ninja import Field, Schema
 from pydantic import StringConstraints
 
 from heygen_portal.providers.contract.provider import RoomAccess, RoomCommand
+from heygen_portal.rest.pages import Cursor
 from heygen_portal.rest.schemas import Input, JsonUUID, Person, Text
 from sessions import errors
 from sessions.actions import staff_reasons
@@ -19,15 +20,12 @@ from sessions.models import Conversation, EndReason, Purpose, SessionTask, Statu
 
 MAX_WAIT_SECONDS = 30
 Slug = Annotated[str, StringConstraints(pattern=r"^[-a-zA-Z0-9_]{1,50}$")]
-# It begins and ends with a printing character, so that spaces alone are refused.
-Reason = Annotated[
-    str,
-    StringConstraints(
-        min_length=staff_reasons.MIN_REASON_CHARACTERS,
-        max_length=staff_reasons.MAX_REASON_CHARACTERS,
-        pattern=r"^[!-~]([^\x00]*[!-~])?$",
-    ),
-]
+# A reason begins and ends with a visible character, because surrounding spaces do not count.
+_VISIBLE = r"[^\s\x00-\x1f\x7f-\x9f]"
+_REASON_MIDDLE = f"[^\\x00]{{{staff_reasons.MIN_REASON_CHARACTERS - 2},{staff_reasons.MAX_REASON_CHARACTERS - 2}}}"
+REASON_PATTERN = f"^{_VISIBLE}{_REASON_MIDDLE}{_VISIBLE}$"
+Reason = Annotated[str, StringConstraints(pattern=REASON_PATTERN)]
+OptionalReason = Annotated[str, StringConstraints(pattern=f"^({REASON_PATTERN.strip('^$')})?$")]
 StatusName = Literal["requested", "creating", "connecting", "live", "stopping", "ended"]
 TaskStatusName = Literal["sending", "sent", "failed"]
 
@@ -80,7 +78,7 @@ class TranscriptRequest(Input):
 
     reason: Reason
     limit: int = Field(50, ge=1, le=200)
-    cursor: Annotated[str, StringConstraints(max_length=400)] = ""
+    cursor: Cursor = ""
 
 
 class RoomOut(Schema):

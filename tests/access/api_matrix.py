@@ -27,6 +27,8 @@ ROLES: dict[Scope, str] = {
     Scope.KNOWLEDGE_WRITE: "em",
     Scope.VIDEOS_READ: STAFF,
     Scope.VIDEOS_ORDER: "em",
+    Scope.WEBHOOKS_READ: "m",
+    Scope.WEBHOOKS_WRITE: "m",
 }
 # By the name of the operation: its method, and the scopes of which any suffices.
 OPERATIONS: dict[str, tuple[str, str]] = {
@@ -71,4 +73,16 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "get_video": ("GET", "videos:read"),
     "fetch_video": ("POST", "videos:read"),
     "get_video_file": ("GET", "videos:read"),
+    "list_webhooks": ("GET", "webhooks:read"),
+    "create_webhook": ("POST", "webhooks:write"),
+    "get_webhook": ("GET", "webhooks:read"),
+    "change_webhook": ("PUT", "webhooks:write"),
+    "delete_webhook": ("DELETE", "webhooks:write"),
+    "replace_webhook_secret": ("POST", "webhooks:write"),
+    "pause_webhook": ("POST", "webhooks:write"),
+    "resume_webhook": ("POST", "webhooks:write"),
+    "send_test_event": ("POST", "webhooks:write"),
+    "list_deliveries": ("GET", "webhooks:read"),
+    "get_delivery": ("GET", "webhooks:read"),
+    "resend_delivery": ("POST", "webhooks:write"),
 }

@@ -25,11 +25,13 @@ from django.test.client import MULTIPART_CONTENT
 from django.urls import reverse
 
 from heygen_portal import asgi, providers
+from heygen_portal.people.api_keys.scopes import Scope
 from heygen_portal.providers.contract.provider import NotSent, Provider
 from sessions.embed.guest_consumer import SUBPROTOCOL
 from tests.access.addresses import addresses, expected, path_of
 from tests.access.matrix import ACTIONS, MODELS, SOCKETS, UNANSWERED_MESSAGES, Page
 from tests.access.rows import SITE, Rows, make_member
+from tests.support.api import new_secret
 from tests.timeouts import WAIT_TIMEOUT_S
 
 ROLE_LETTERS = "sgueoam"
@@ -122,6 +124,8 @@ def test_each_role_opens_exactly_its_addresses(letter: str) -> None:
     # As a browser sends it from the portal's own pages.
     client, wrong = Client(headers={"origin": "http://testserver"}), []
     rows = Rows(user, is_guest=letter == "g")
+    if letter == "s":  # an API key opens no page
+        client.defaults["HTTP_AUTHORIZATION"] = f"Bearer {key_of_an_administrator()}"
     if user:
         client.force_login(user, backend=settings.AUTHENTICATION_BACKENDS[-1])
     signed_in = client.cookies
@@ -130,6 +134,10 @@ def test_each_role_opens_exactly_its_addresses(letter: str) -> None:
         if ask(client, name, page, rows) != (letter in page.who):
             wrong.append(f"{line}: {'shut' if letter in page.who else 'open'}")
     assert wrong == []
+
+
+def key_of_an_administrator() -> str:
+    return new_secret(make_member("m"), Scope)
 
 
 @pytest.mark.django_db
@@ -190,6 +198,8 @@ def _credentials(letter: str) -> tuple[list[tuple[bytes, bytes]], str, list[str]
         client = Client()
         client.force_login(user, backend=settings.AUTHENTICATION_BACKENDS[-1])
         headers.append((b"cookie", f"sessionid={client.cookies['sessionid'].value}".encode()))
+    elif letter == "s":  # an API key opens no socket
+        headers.append((b"authorization", f"Bearer {key_of_an_administrator()}".encode()))
     return headers, str(rows.own.pk), [SUBPROTOCOL, rows.socket_token] if letter == "g" else None
 
 

@@ -49,26 +49,39 @@ async def test_a_problem_is_described_in_the_callers_language() -> None:
 
 async def test_addresses_methods_and_bodies_that_are_wrong_are_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     async with client_of(roles.END_USER, *START) as (api, _owner):
+        json_type = {"Content-Type": "application/json; charset=utf-8"}
         found = [
             await api.get("nothing"),
             await api.patch("sessions"),
-            await api.post("sessions", content=b"{"),
-            await api.post("sessions", content=b'{"persona": NaN}'),
-            await api.post("sessions", content=b"\xff"),
+            await api.post("sessions", content=b"{", headers=json_type),
+            await api.post("sessions", content=b'{"persona": NaN}', headers=json_type),
+            await api.post("sessions", content=b'{"persona": 1e999}', headers=json_type),
+            await api.post("sessions", content=b"\xff", headers=json_type),
+            await api.post("sessions", content=b"[" * 100_000, headers=json_type),
+            await api.post("sessions", content=b'"' + b"x" * 1024 * 1024 + b'"', headers=json_type),
+            await api.post("sessions", content=b"{}", headers={"Content-Type": "text/plain"}),
             await api.post("sessions", json=[1]),
+            await api.post("sessions", json={"persona": "nobody", "wait_seconds": 1.5}),
+            await api.post("sessions", content=b'{"persona": "nobody", "wait_seconds": 1.0}', headers=json_type),
             await api.get("sessions", params={"limit": 0}),
             await api.get("sessions", params={"cursor": "bm8"}),
             await api.get("sessions", params={"created_since": "2026-01-01"}),
+            await api.get("sessions", params={"created_since": "0.5"}),
+            await api.get("sessions", params={"created_since": "0001-01-01T00:00:00+23:59"}),
         ]
-        codes = [(answer.status_code, answer.json()["code"]) for answer in found]
+        codes = [(answer.status_code, answer.json().get("code", "")) for answer in found]
         invalid = (422, "invalid_request")
         unreadable = (400, "unreadable_body")
         assert codes == [
-            (404, "not_found"), (405, "method_not_allowed"), unreadable, unreadable, unreadable, invalid, invalid,
-            (422, "invalid_cursor"), invalid,
+            (404, "not_found"), (405, "method_not_allowed"), *[unreadable] * 5, (413, "body_too_large"),
+            (415, "wrong_content_type"), invalid, invalid, (404, "not_found"), invalid, (404, "invalid_cursor"),
+            invalid, invalid, (200, ""),
         ]  # fmt: skip
         assert found[1].headers["Allow"]
-        assert found[6].json()["errors"][0]["at"] == "query.limit"
+        assert [answer.json()["errors"][0]["at"] for answer in (found[10], found[12])] == [
+            "body.wait_seconds",
+            "query.limit",
+        ]
         monkeypatch.setattr("sessions.api.history._sessions", Mock(side_effect=OperationalError("away")))
         assert (await api.get("sessions")).json()["code"] == "storage_away"
         monkeypatch.setattr("sessions.api.history._sessions", Mock(side_effect=RuntimeError("a secret")))

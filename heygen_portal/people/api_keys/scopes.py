@@ -32,6 +32,8 @@ class Scope(StrEnum):
     KNOWLEDGE_WRITE = "knowledge:write"
     VIDEOS_READ = "videos:read"
     VIDEOS_ORDER = "videos:order"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
 
 
 class Rule(NamedTuple):
@@ -69,6 +71,11 @@ RULES: Mapping[Scope, Rule] = {
     Scope.KNOWLEDGE_WRITE: Rule((Permission.CHANGE_KNOWLEDGE,), _("Change knowledge bases")),
     Scope.VIDEOS_READ: Rule((Permission.VIEW_VIDEO,), _("See recorded videos")),
     Scope.VIDEOS_ORDER: Rule((Permission.ADD_VIDEO,), _("Order recorded videos, which costs credits")),
+    Scope.WEBHOOKS_READ: Rule((Permission.VIEW_WEBHOOK,), _("See webhooks and what was sent to them")),
+    Scope.WEBHOOKS_WRITE: Rule(
+        (Permission.ADD_WEBHOOK, Permission.CHANGE_WEBHOOK, Permission.DELETE_WEBHOOK),
+        _("Set up and delete webhooks, replace their secrets, send again"),
+    ),
 }
 
 _BY_NAME: Mapping[str, Scope] = {scope.value: scope for scope in Scope}

@@ -53,7 +53,7 @@ async def test_staff_stop_and_read_a_session_of_another_person_for_a_recorded_re
     address = f"sessions/{session.pk}"
     async with client_of(roles.ADMINISTRATOR, Scope.SESSIONS_STOP, Scope.TRANSCRIPTS_READ) as (api, owner):
         for body in ({}, {"reason": "no"}):
-            assert (await api.post(f"{address}/stop", json=body)).status_code == 422
+            assert (await api.post(f"{address}/stop", json=body)).json()["code"] == "reason_needed"
             assert (await api.post(f"{address}/transcript", json=body)).status_code == 422
         assert (await api.post(f"{address}/transcript", json={"reason": "A complaint"})).status_code == 200
         stopped = await api.post(f"{address}/stop", json={"reason": "A complaint"})
