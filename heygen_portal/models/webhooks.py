@@ -209,4 +209,4 @@ class WebhookDelivery(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.message_id} {self.webhook_id}"
+        return f"#{self.pk}"

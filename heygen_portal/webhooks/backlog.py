@@ -27,7 +27,10 @@ def read(now: datetime) -> Backlog:
     found = waiting.aggregate(count=Count("pk"), since=Min("due_at"))
     oldest = max(NO_TIME, now - found["since"]) if found["since"] else NO_TIME
     paused = Webhook.objects.filter(is_enabled=False).order_by().values_list("disabled_because").annotate(Count("pk"))
-    return Backlog(found["count"], oldest, dict.fromkeys(Webhook.DisabledBecause.values, 0) | dict(paused))
+    counts = dict(paused)
+    return Backlog(
+        found["count"], oldest, {because: counts.get(because, 0) for because in Webhook.DisabledBecause.values}
+    )
 
 
 def idle_time(now: datetime) -> timedelta | None:

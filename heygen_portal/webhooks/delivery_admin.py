@@ -47,10 +47,10 @@ class WebhookDeliveryAdmin(ReadOnly, UncountedList, ModelAdmin):
     list_per_page = 50
     ordering = ("-pk",)
     fields = (
-        "webhook", "event", "at", "wire_id", "session_id", "state_badge", "attempts", "attempted_at", "due_at",
+        "webhook", "event", "at", "wire_id", "session", "state_text", "attempts", "attempted_at", "due_at",
         "answer_text", "took_text", "finished_at", "payload",
     )  # fmt: skip
-    readonly_fields = ("event", "at", "wire_id", "session_id", "state_badge", "answer_text", "took_text", "payload")
+    readonly_fields = ("event", "at", "wire_id", "session", "state_text", "answer_text", "took_text", "payload")
     actions = ("resend",)
     actions_detail = ("resend_one",)
 
@@ -86,6 +86,14 @@ class WebhookDeliveryAdmin(ReadOnly, UncountedList, ModelAdmin):
         if row.state == State.WAITING and row.due_at is None:
             return "waiting", gettext("waits for an earlier message of the session")
         return str(row.state), row.get_state_display()
+
+    @display(description=_("status"))
+    def state_text(self, row: WebhookDelivery) -> str:
+        return self.state_badge(row)[1]
+
+    @display(description=_("session"))
+    def session(self, row: WebhookDelivery) -> str:
+        return str(row.session_id or "–")
 
     @display(description=_("answer"))
     def answer_text(self, row: WebhookDelivery) -> str:

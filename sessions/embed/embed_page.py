@@ -179,5 +179,5 @@ def _links(embed: PersonaEmbed) -> list[GuestLink]:
 def _shown(link: GuestLink, portal: str) -> dict[str, Any]:
     url = f"{portal}{reverse('sessions:guest_link', args=[admission.signed_code(link)])}"
     is_usable = link.revoked_at is None and link.expires_at > timezone.now() and link.uses < link.max_uses
-    qr = segno.make(url, error="m").svg_data_uri(scale=QR_SCALE) if is_usable else ""
+    qr = segno.make(url, error="m").svg_data_uri(scale=QR_SCALE, light="#fff") if is_usable else ""
     return {"row": link, "url": url, "is_usable": is_usable, "qr": qr}

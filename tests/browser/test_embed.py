@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, FrameLocator, Page, expect
 
 from tests.browser.host_page import host
-from tests.browser.page_checks import RUN_AXE, axe_source
+from tests.browser.outside_seed import SEED, seeded
+from tests.browser.page_checks import RUN_AXE, WIDE, PageChecks, axe_source
 from tests.browser.room_page import Stage, until
 from tests.timeouts import WAIT_TIMEOUT_S
 
@@ -209,4 +211,28 @@ print("CODE", admission.signed_code(link))
     stored = await page.evaluate("[localStorage, sessionStorage].flatMap(Object.keys)")
     assert stored == []
     assert await made.cookies() == []
+    await made.close()
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("language", ["es", "en"])
+async def test_the_pages_of_guests_are_accessible(
+    chromium: Browser, stage: Stage, language: str, pictures: Path
+) -> None:
+    seed = stage.portal.manage("shell", "-v0", "-c", SEED)
+    _failing, _gone, _persona, public_id, fair, hall, withdrawn = seeded(seed)
+    made = await chromium.new_context(locale=language, viewport=WIDE)
+    page = await made.new_page()
+    page_checks = PageChecks(page, language, pictures)
+    for name, path in {
+        "guest-frame": f"embed/{public_id}/",
+        "guest-check": f"embed/{public_id}/check/",
+        "guest-link": f"embed/link/{fair}/",
+        "guest-kiosk": f"embed/link/{hall}/",
+        "guest-refused": f"embed/link/{withdrawn}/",
+    }.items():
+        await page.goto(f"{stage.portal.url}/{path}?lang={language}", wait_until="networkidle")
+        assert await page.evaluate("document.documentElement.lang") == language
+        await page_checks.check(name, picture="light")
+    assert page_checks.problems == []
     await made.close()
