@@ -52,6 +52,7 @@ GUEST_PAGE_SCRIPT, CONSENT = "sessions/static/sessions/embed/guest-page.js", "se
 CALLERS = "heygen_portal/people/api_keys/callers.py"
 DELIVERY, SENDING = "heygen_portal/webhooks/delivery.py", "heygen_portal/webhooks/sending.py"
 ADDRESSES = "heygen_portal/webhooks/addresses.py"
+BRAND_VIEWS = "heygen_portal/branding/views.py"
 ROOM, CHECKS = "sessions/static/sessions/room/room.js", "sessions/static/sessions/device-check/checks.js"
 
 TRANSITION_TESTS = ("tests/sessions/lifecycle/test_transitions.py",)
@@ -925,5 +926,47 @@ MUTANTS = (
         "    if not webhook.is_enabled:\n        raise WebhookPaused\n",
         "    pass\n",
         ("tests/api/test_webhooks.py::test_deliveries_are_listed_and_sent_again_unless_the_webhook_is_paused",),
+    ),
+    Mutant(
+        "a brand's colour needs the contrast of large text only",
+        "heygen_portal/branding/colours.py",
+        "MIN_CONTRAST = 4.5\n",
+        "MIN_CONTRAST = 3.0\n",
+        ("tests/branding/test_colours.py",),
+    ),
+    Mutant(
+        "a logo that was changed in the database is sent",
+        BRAND_VIEWS,
+        "if hashlib.sha256(content).hexdigest() != sha256:",
+        "if not content:",
+        ("tests/branding/test_views.py",),
+    ),
+    Mutant(
+        "a style sheet of another version is kept for a year",
+        BRAND_VIEWS,
+        'UNCHANGING if asked == brand.stylesheet_version else "no-cache"',
+        "UNCHANGING",
+        ("tests/branding/test_views.py",),
+    ),
+    Mutant(
+        "a refused picture leaves no entry in the audit log",
+        "heygen_portal/people/organisation/admin.py",
+        "for refused in form.refused:",
+        "for refused in ():",
+        ("tests/people/test_brand.py",),
+    ),
+    Mutant(
+        "a change of the brand takes effect when it is read again",
+        "heygen_portal/people/organisation/changes.py",
+        "    transaction.on_commit(brands.forget)\n",
+        "",
+        ("tests/people/test_brand.py",),
+    ),
+    Mutant(
+        "browsers get languages that are not offered",
+        "heygen_portal/branding/languages.py",
+        "if translation.get_language() not in brand.language_codes:",
+        "if False:",
+        ("tests/people/test_brand.py",),
     ),
 )

@@ -84,9 +84,11 @@ def schema() -> dict[str, Any]:
     return document
 
 
-def content() -> bytes:
-    """Return the document as JSON."""
-    return json.dumps(schema(), ensure_ascii=False, indent=1).encode()
+def content(title: str) -> bytes:
+    """Return the document as JSON, under the portal's name."""
+    document = schema()
+    named = document | {"info": document["info"] | {"title": title}}
+    return json.dumps(named, ensure_ascii=False, indent=1).encode()
 
 
 def _renamed(text: str) -> str:

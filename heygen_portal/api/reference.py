@@ -15,6 +15,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from heygen_portal.api import openapi
+from heygen_portal.branding.current import current
 from heygen_portal.rest.operations import SCOPES_KEY
 
 MAX_AGE_SECONDS = 300
@@ -50,7 +51,7 @@ class Operation:
 @cache_control(public=True, max_age=MAX_AGE_SECONDS)
 def schema(request: HttpRequest) -> HttpResponse:
     """Send the OpenAPI document."""
-    return HttpResponse(openapi.content(), content_type="application/json")
+    return HttpResponse(openapi.content(current().name), content_type="application/json")
 
 
 @login_not_required

@@ -118,6 +118,19 @@ def test_the_style_sheet_is_kept_until_the_colours_change(client: Client) -> Non
     assert unknown["Cache-Control"] == "no-cache"
 
 
+@pytest.mark.usefixtures("branded")
+def test_the_element_for_sites_has_the_brands_colour(client: Client) -> None:
+    assert "var(--avatar-chat-accent, #8a1f5c)" in client.get("/embed.js").content.decode()
+    Organisation.objects.update(accent="")
+    brands.forget()
+    assert "var(--avatar-chat-accent, #0b6b82)" in client.get("/embed.js").content.decode()
+
+
+@pytest.mark.usefixtures("branded")
+def test_the_schema_of_the_api_has_the_portals_name(client: Client) -> None:
+    assert client.get("/api/v1/openapi.json").json()["info"]["title"] == "Aurora <habla>"
+
+
 def test_a_picture_is_served_as_png_to_everybody(client: Client, branded: Organisation) -> None:
     response = client.get(f"/brand/{branded.logo}.png")
     assert (response["Content-Type"], response["X-Content-Type-Options"]) == ("image/png", "nosniff")

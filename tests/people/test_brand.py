@@ -20,7 +20,9 @@ from heygen_portal.branding import current as brands
 from heygen_portal.models import Organisation
 from heygen_portal.people.access import roles
 from heygen_portal.people.mail import outgoing
+from heygen_portal.people.organisation import changes
 from heygen_portal.people.preferences import languages
+from heygen_portal.trail.change_log import SERVER
 from heygen_portal.trail.models import AuditEntry
 from sessions.exports import list_export, session_export
 from sessions.integrity import audit_statements, verification
@@ -88,6 +90,17 @@ def test_the_whole_brand_is_saved_on_record_and_shown(admin_client: Client, clie
     assert choose(admin_client, **{"logo_file-clear": "on"}).status_code == 302
     assert (Organisation.objects.get().logo, Organisation.objects.get().icon) == ("", organisation.icon)
     assert client.get(f"/brand/{organisation.logo}.png").status_code == 404
+
+
+def test_the_process_that_stores_a_change_shows_it_at_once(
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    organisation = Organisation.objects.get()
+    organisation.portal_name = "Aurora"
+    with django_capture_on_commit_callbacks(execute=True):
+        changes.store(organisation, SERVER)
+        assert brands.current().name == "HeyGen Portal"
+    assert brands.current().name == "Aurora"
 
 
 def test_a_brand_that_sql_changed_is_named() -> None:
