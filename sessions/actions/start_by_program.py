@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,10 @@ from sessions.capacity.queue import TabAddress
 from sessions.capacity.slots import StartRequest
 from sessions.models import StreamingSession
 from sessions.presence import programs
+
+# After a wait in the queue: stopping the session that is taken over, and a slow provider. Nothing renews the lease
+# meanwhile. A session whose start was cut off ends earlier, because its first frame is not reported.
+START_TIMEOUT = timedelta(minutes=3)
 
 
 class StartFailed(Exception):
@@ -81,7 +86,7 @@ async def start(
     Without a free slot, wait in the queue for up to `wait_seconds`. Raises SessionError, and StartFailed if the
     provider failed.
     """
-    lease_id = await in_thread(programs.open_lease)()
+    lease_id = await in_thread(programs.open_lease)(timedelta(seconds=wait_seconds) + START_TIMEOUT)
     tab = _ProgramTab()
     address = TabAddress(lease_id, programs.channel_of(lease_id))
     attempt = StartAttempt(user_id, persona_slug, request, address, tab)

@@ -26,6 +26,7 @@ class GuestConsumer(SessionConsumer):
     """One browser tab of a guest."""
 
     visit: Visit
+    subprotocol = SUBPROTOCOL
     ACCESS_ERRORS: ClassVar[Mapping[Loss, type[errors.AccessLost]]] = dict.fromkeys(Loss, errors.GuestAccessEnded)
 
     def __init__(self) -> None:
@@ -36,7 +37,6 @@ class GuestConsumer(SessionConsumer):
         if SUBPROTOCOL not in offered:
             await self.close(code=CLOSE_SIGNED_OUT)  # no guest's page
             return
-        self.subprotocol = SUBPROTOCOL
         embed = await in_thread(admission.find_embed)(self.scope["url_route"]["kwargs"]["public_id"])
         if embed is None:
             await self.close(code=CLOSE_NOT_FOUND)

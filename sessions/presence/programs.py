@@ -22,10 +22,10 @@ LEASE_DURATION = timedelta(seconds=60)
 CHANNEL_PREFIX = "program."
 
 
-def open_lease() -> UUID:
-    """Return the ID of a new lease, for a session that is about to be started."""
+def open_lease(duration: timedelta = LEASE_DURATION) -> UUID:
+    """Return the ID of a new lease."""
     lease_id = uuid4()
-    ServerProcess.objects.create(pk=lease_id, lease_ends_at=clock.now() + LEASE_DURATION)
+    ServerProcess.objects.create(pk=lease_id, lease_ends_at=clock.now() + duration)
     return lease_id
 
 

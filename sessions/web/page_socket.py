@@ -146,7 +146,7 @@ class PageSocket(AsyncWebsocketConsumer):
             if self.is_open:
                 raise  # the page opens another socket and joins again
             logger.exception("a page's socket could not be opened")
-            await _send_unavailable(*args)
+            await _send_unavailable(self.subprotocol, *args)
         except asyncio.CancelledError:
             await self.close_for_shutdown()
             raise
@@ -341,14 +341,14 @@ class PageSocket(AsyncWebsocketConsumer):
                 self.is_open = False  # `disconnect` follows
 
 
-async def _send_unavailable(scope: Any, receive: Any, send: Any) -> None:
+async def _send_unavailable(subprotocol: str | None, scope: Any, receive: Any, send: Any) -> None:
     """Accept the socket, send the error `unwell` and close.
 
     A refused handshake could not give the reason.
     """
     with translation.override(catalogues.socket_language(scope["query_string"])):
         message = {"type": "error", "code": errors.PortalUnavailable.code, "words": str(errors.PortalUnavailable.words)}
-    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.accept", "subprotocol": subprotocol})
     await send({"type": "websocket.send", "text": json.dumps(message)})
     await send({"type": "websocket.close", "code": CLOSE_TRY_LATER})
 

@@ -180,8 +180,12 @@ async def test_a_program_that_waits_gets_the_slot_that_becomes_free() -> None:
         waiting = asyncio.create_task(api.post("sessions", json={"persona": "lucia", "wait_seconds": 30}))
         while not await QueueEntry.objects.aexists():
             await asyncio.sleep(0.01)
+        lease = await ServerProcess.objects.aget(pk=(await QueueEntry.objects.aget()).process_id)
+        assert lease.lease_ends_at - timezone.now() > timedelta(seconds=30) + programs.LEASE_DURATION
         await stop.stop(other, EndReason.USER_STOPPED, {"code": "person", "user": other.user_id})
         assert (await waiting).status_code == 201
+        lease = await ServerProcess.objects.aget(pk=lease.pk)
+        assert lease.lease_ends_at - timezone.now() <= programs.LEASE_DURATION
 
 
 async def test_the_refusals_of_a_start_are_those_of_the_page(provider: Mock) -> None:

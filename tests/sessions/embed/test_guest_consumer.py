@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -49,6 +50,14 @@ async def refused_with(tab: GuestTab) -> tuple[str, int]:
     error = await tab.hear("error")
     closed = await tab.receive_output(timeout=WAIT_TIMEOUT_S)
     return error["code"], closed["code"]
+
+
+async def test_a_guest_learns_that_the_portal_has_no_redis(settings: Any) -> None:
+    embed = await an_embed()
+    layer = {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": ["redis://127.0.0.1:1"]}}
+    settings.CHANNEL_LAYERS = {"default": layer}
+    # Browsers drop a socket that does not accept the protocol they offered, and its error with it.
+    assert await refused_with(GuestTab(embed.public_id, await a_token(embed))) == ("unwell", 4503)
 
 
 async def test_a_forged_replayed_expired_or_foreign_token_is_refused_on_record() -> None:
