@@ -9,6 +9,7 @@ from pathlib import Path
 import dj_database_url
 from django.core.management import call_command
 from django.db import connection, connections, transaction
+from django.db.backends.utils import CursorWrapper
 
 from heygen_portal.people.access import roles
 from heygen_portal.trail import audit_log
@@ -54,7 +55,20 @@ def server() -> Iterator[str]:
     with ExitStack() as stack:
         with migrated.cluster(postgres.folder() or Path(), make) as made:
             url = stack.enter_context(servers.postgres(cluster=made))
+        with as_default(url), connection.cursor() as cursor:
+            _checks[url] = _check_constraints(cursor)
         yield url
+
+
+# The check constraints of each migrated database.
+_checks: dict[str, dict[tuple[str, str], str]] = {}
+
+
+def _check_constraints(cursor: CursorWrapper) -> dict[tuple[str, str], str]:
+    """Return the definitions by table and name."""
+    columns = "conrelid::regclass::text, conname, pg_get_constraintdef(oid)"
+    cursor.execute(f"SELECT {columns} FROM pg_constraint WHERE contype = 'c' AND conrelid > 0")
+    return {(table, name): definition for table, name, definition in cursor.fetchall()}
 
 
 # Permissions and their content types are the same in every test and take long to create.
@@ -62,7 +76,7 @@ KEPT = ("auth_permission", "django_content_type")
 
 
 def flush(url: str) -> None:
-    """Delete all rows except permissions and those the portal requires.
+    """Delete all rows except permissions and those the portal requires, and put back constraints that a test dropped.
 
     Django's flush truncates every table, which recreates hundreds of files.
     """
@@ -81,5 +95,8 @@ def flush(url: str) -> None:
                 " FROM pg_sequences WHERE last_value IS NOT NULL AND sequencename <> ALL (%s)",
                 [kept_sequences],
             )
+        with connection.cursor() as cursor:
+            for table, name in _checks[url].keys() - _check_constraints(cursor).keys():
+                cursor.execute(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {_checks[url][table, name]}')
         audit_log.lock_head()
         roles.ensure_organisation()
