@@ -113,9 +113,11 @@ async def _serve(
     allowance: Allowance | None = None
     try:
         address = client_address.of(request)
-        key = await _identify(request, address)
+        key, admitted = await _enter(request, address, wanted)
         allowance = await _spend(key, address)
-        request.caller = await in_thread(callers.admit)(key, address, wanted)
+        if isinstance(admitted, ScopeMissing):
+            raise admitted
+        request.caller = admitted
         answer = await (_run_to_its_end(_run_once(request, run)) if costs_money else run())
     except Problem as exc:
         answer = problems.response(exc)
@@ -134,13 +136,18 @@ async def _serve(
     return _conditional(request, answer)
 
 
-async def _identify(request: HttpRequest, address: str | None) -> ApiKey:
-    """Return the request's key. Cookies count for nothing. Raises Problem, KeyRefused, TooManyRequests."""
+async def _enter(
+    request: HttpRequest, address: str | None, wanted: frozenset[Scope]
+) -> tuple[ApiKey, Caller | ScopeMissing]:
+    """Return the request's key, and whether it is admitted. Cookies count for nothing.
+
+    Raises Problem, KeyRefused, TooManyRequests.
+    """
     given = request.headers.get("Authorization", "")
     try:
         if not given.lower().startswith(SCHEME):
             raise problems.key_missing()
-        return await in_thread(callers.identify)(given[len(SCHEME) :].strip(), address)
+        return await in_thread(callers.enter)(given[len(SCHEME) :].strip(), address, wanted)
     except (Problem, KeyRefused):
         await budgets.spend("api_refused", address=address)
         raise

@@ -11,6 +11,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
+
 from heygen_portal.providers.contract.provider import RoomAccess
 from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
@@ -36,7 +38,7 @@ class StartFailed(Exception):
 
 @dataclass(frozen=True)
 class Started:
-    session_id: UUID
+    session: StreamingSession
     room: RoomAccess
 
 
@@ -107,9 +109,9 @@ async def start(
         assert session_id is not None  # it has a room, or the attempt succeeded
         if not tab.room.done():
             raise StartFailed(await in_thread(StreamingSession.objects.select_related("persona").get)(pk=session_id))
-        await in_thread(_hold)(session_id, key_prefix)
+        session = await in_thread(_hold)(session_id, key_prefix)
         is_started = True
-        return Started(session_id, tab.room.result())
+        return Started(session, tab.room.result())
     finally:
         if not is_started:
             if not running.done():  # the server cancelled this request
@@ -123,6 +125,9 @@ def _take_exception(running: asyncio.Future[bool]) -> None:
         running.exception()
 
 
-def _hold(session_id: UUID, key_prefix: str) -> None:
+@transaction.atomic
+def _hold(session_id: UUID, key_prefix: str) -> StreamingSession:
+    """Give the program a whole lease, and return the session with its persona."""
     programs.record_joined(session_id, key_prefix)
     programs.renew(session_id)
+    return StreamingSession.objects.select_related("persona").get(pk=session_id)

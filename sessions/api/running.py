@@ -59,8 +59,7 @@ async def create_session(request: ApiRequest, body: NewSession) -> Answer[Starte
     started = await start_by_program.start(
         caller.user_id, body.persona, wanted, caller.key_prefix, float(body.wait_seconds)
     )
-    session = await in_thread(_read)(started.session_id)
-    described = SessionOut.of(session)
+    described = SessionOut.of(started.session)
     return Answer(
         201,
         StartedSession(

@@ -72,6 +72,18 @@ def identify(token: str, address: str | None) -> ApiKey:
     return key
 
 
+def enter(token: str, address: str | None, wanted: Collection[Scope]) -> tuple[ApiKey, Caller | ScopeMissing]:
+    """Identify and admit a program. Return the key, and the caller or why it may not use the operation.
+
+    Raises KeyRefused, KeyExpired, AddressRefused.
+    """
+    key = identify(token, address)
+    try:
+        return key, admit(key, address, wanted)
+    except ScopeMissing as exc:
+        return key, exc
+
+
 def admit(key: ApiKey, address: str | None, wanted: Collection[Scope]) -> Caller:
     """Return the caller if the key may use an operation that accepts any of the scopes `wanted`.
 
