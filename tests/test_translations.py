@@ -24,7 +24,7 @@ MARKERS = dict.fromkeys(
 TEXT = r"""u?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 LOCALE, LOCALE_THEME = settings.BASE_DIR / "locale", settings.BASE_DIR / "locale_theme"
 LANGUAGES = sorted(path.name for path in LOCALE.iterdir())
-PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[a-z]|\{\w*\}")
+PLACEHOLDER = re.compile(r"%\(\w+\)[.\d]*[a-z]|%[.\d]*[a-z]|\{\w*\}")
 TAG = re.compile(r"</?[a-z][^>]*>")
 # Forms of a counted text, and numbers that take each of them.
 PLURALS = {

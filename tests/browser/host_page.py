@@ -17,6 +17,8 @@ document.addEventListener("securitypolicyviolation", ({ effectiveDirective, bloc
   told.push({ type: "violation", effectiveDirective, blockedURI }));
 """
 
+STYLE = "avatar-chat { --avatar-chat-accent: rgb(120, 20, 60) }"
+
 
 @dataclass
 class Host:
@@ -27,27 +29,30 @@ class Host:
 
 
 @contextmanager
-def host(portal: str, *, language: str = "en", microphone: bool = True) -> Iterator[Host]:
+def host(portal: str, *, language: str = "en", microphone: bool = True, frames: bool = True) -> Iterator[Host]:
     """Serve a page that embeds a persona of the portal.
 
     The site's name is `localhost`, the portal's a number: for browsers they are different sites.
     """
-    policy = f"default-src 'none'; script-src 'self' {portal}; frame-src {portal}"
+    policy = f"default-src 'none'; script-src 'self' {portal}; style-src 'self'; img-src 'self'"
+    policy += f"; frame-src {portal}" if frames else ""
     head = f"""<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>Your bill</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<script src="/told.js"></script><script async src="{portal}/embed.js"></script></head>
+<link rel="stylesheet" href="/site.css"><script src="/told.js"></script>
+<script async src="{portal}/embed.js"></script></head>
 <body><main><h1>Your bill</h1><p>It has three parts.</p></main>"""
+    files = {"/told.js": ("text/javascript", SCRIPT), "/site.css": ("text/css", STYLE)}
     allowed = f'microphone=(self "{portal}")' if microphone else "microphone=()"
 
     class Site(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            is_script = self.path == "/told.js"
+            kind, content = files.get(self.path, ("text/html", f"{head}{served.element}</body></html>"))
             self.send_response(200)
-            self.send_header("Content-Type", "text/javascript" if is_script else "text/html")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Security-Policy", policy)
             self.send_header("Permissions-Policy", allowed)
             self.end_headers()
-            self.wfile.write((SCRIPT if is_script else f"{head}{served.element}</body></html>").encode())
+            self.wfile.write(content.encode())
 
         def log_message(self, format: str, *args: object) -> None:
             """Print nothing."""

@@ -3,105 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, FrameLocator, Page, expect
+import pytest_asyncio
+from django.utils.translation import gettext, override
+from playwright.async_api import Browser, expect
 
-from tests.browser.host_page import host
+from tests.browser.embedded_site import site, talk
 from tests.browser.outside_seed import SEED, seeded
-from tests.browser.page_checks import RUN_AXE, WIDE, PageChecks, axe_source
-from tests.browser.room_page import Stage, until
+from tests.browser.page_checks import WIDE, PageChecks
+from tests.browser.room_page import Stage
+from tests.support.browsing import ALLOW_SOUND, browser
 from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 expect.set_options(timeout=WAIT_TIMEOUT_S * 1000)
 
-EMBED = """
-from avatars.models import Persona
-from sessions.models import PersonaEmbed
-embed, _ = PersonaEmbed.objects.update_or_create(
-    persona=Persona.objects.get(slug="daniel"),
-    defaults=dict(is_enabled=True, origins=[{site!r}], is_page_trusted={is_trusted}, challenge={challenge!r}),
-)
-print("ID", embed.public_id)
-"""
-
-
-@dataclass
-class Site:
-    page: Page
-    frame: FrameLocator
-    url: str
-
-    async def told(self, kind: str) -> list[dict[str, Any]]:
-        """Return what the element has told the page, once there is something."""
-
-        async def found() -> list[dict[str, Any]]:
-            told: list[dict[str, Any]] = await self.page.evaluate(
-                "kind => told.filter(({ type }) => type === kind)", kind
-            )
-            return told
-
-        async def has_some() -> bool:
-            return bool(await found())
-
-        await until(has_some)
-        return await found()
-
-    async def answers(self) -> list[str]:
-        """Return what the element has told the page of the avatar's lines, once there is one."""
-
-        async def found() -> list[str]:
-            return [line["text"] for line in await self.told("line") if line["who"] == "avatar"]
-
-        async def has_some() -> bool:
-            return bool(await found())
-
-        await until(has_some)
-        return await found()
-
-    async def check_with_axe(self) -> list[str]:
-        """Return axe's findings in the site's page and in the frame."""
-        problems: list[str] = []
-        for frame in self.page.frames:
-            await frame.evaluate(axe_source())
-            problems += await frame.evaluate(RUN_AXE, [[], ""])
-        return problems
-
-
-def embed(stage: Stage, site: str, *, is_trusted: bool = True, challenge: str = "never") -> str:
-    code = EMBED.format(site=site, is_trusted=is_trusted, challenge=challenge)
-    return stage.portal.manage("shell", "-v0", "-c", code).split("ID ")[1].split()[0]
-
-
-@asynccontextmanager
-async def site(
-    browser: Browser,
-    stage: Stage,
-    *,
-    attributes: str = "",
-    language: str = "en",
-    path: str = "/",
-    microphone: bool = True,
-    challenge: str = "never",
-    **context: Any,
-) -> AsyncIterator[Site]:
-    """Open a site that embeds Daniel."""
-    with host(stage.portal.url, language=language, microphone=microphone) as served:
-        public_id = embed(stage, served.origin, challenge=challenge)
-        served.element = f'<avatar-chat persona="{public_id}" {attributes}></avatar-chat>'
-        made = await browser.new_context(**({"locale": language, "viewport": {"width": 1280, "height": 800}} | context))
-        made.set_default_timeout(WAIT_TIMEOUT_S * 1000)
-        page = await made.new_page()
-        await page.goto(f"{served.origin}{path}")
-        try:
-            yield Site(page, page.frame_locator("avatar-chat iframe"), served.origin)
-        finally:
-            await made.close()
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
+# What of the site has the focus, and what of the element.
+FOCUSED = "[document.activeElement.localName, document.activeElement.shadowRoot?.activeElement?.localName]"
+SIX = ["es", "en", "pt", "fr", "de", "it"]
 
 
 async def test_a_guest_talks_on_a_site_and_deletes_what_was_said(chromium: Browser, stage: Stage) -> None:
@@ -118,7 +41,10 @@ async def test_a_guest_talks_on_a_site_and_deletes_what_was_said(chromium: Brows
         await expect(it.frame.locator("#lines .line--you")).to_contain_text("What is two plus two?")
         await expect(it.frame.locator("#lines .line:not(.line--you)").nth(1)).to_be_visible()
         assert all(await it.answers())
-        await it.page.keyboard.press("Escape")
+        await expect(it.frame.locator("#announcer[aria-live=polite] p").first).not_to_be_empty()
+        await it.page.keyboard.press("Escape")  # the conversation goes on
+        await expect(it.page.get_by_role("dialog")).to_be_hidden()
+        await it.call("open")
         await it.frame.locator("#end").dispatch_event("click")
         ended = await it.told("ended")
         assert ended[0]["reason"] in ("", "user_stopped")
@@ -183,6 +109,118 @@ async def test_a_guest_speaks_on_a_phone_in_spanish(with_microphone: Browser, st
         await expect(it.frame.locator("#lines .line--you").first).to_contain_text("por voz")
         await it.frame.locator("#end").tap()
         await it.told("ended")
+
+
+async def test_the_keyboard_goes_into_the_conversation_and_back(chromium: Browser, stage: Stage) -> None:
+    async with site(chromium, stage, attributes='label="Ask Daniel"') as it:
+        dialog = it.page.get_by_role("dialog", name="Ask Daniel")
+        await expect(it.launcher).to_have_attribute("aria-expanded", "false")
+        assert await it.launcher.evaluate("it => getComputedStyle(it).backgroundColor") == "rgb(120, 20, 60)"
+        await it.launcher.focus()
+        await it.page.keyboard.press("Enter")
+        await expect(dialog).to_be_visible()
+        await expect(it.launcher).to_have_attribute("aria-expanded", "true")
+        assert await it.page.evaluate(FOCUSED) == ["avatar-chat", "iframe"]
+        await it.told("ready")
+        await it.frame.locator("#start").focus()
+        await it.page.keyboard.press("Escape")  # heard by the portal's page only
+        await expect(dialog).to_be_hidden()
+        await expect(it.launcher).to_have_attribute("aria-expanded", "false")
+        await expect(it.launcher).to_be_focused()
+        for _ in range(2):
+            await it.call("open")
+            await expect(dialog).to_be_visible()
+            await it.page.get_by_role("button", name="Minimise").click()
+            await expect(dialog).to_be_hidden()
+            await expect(it.launcher).to_be_focused()
+        assert len(it.page.frames) == 2  # it was loaded once
+        assert await it.page.evaluate("told.map(({ type }) => type)") == ["ready"]
+
+
+@pytest.mark.proof
+async def test_an_inline_conversation_stays_open_and_leaves_the_focus(chromium: Browser, stage: Stage) -> None:
+    async with site(chromium, stage, attributes='form="inline"') as it:
+        await it.told("ready")
+        region = it.page.get_by_role("region", name="Ask")
+        await it.frame.locator("#start").focus()
+        await it.page.keyboard.press("Escape")
+        await it.call("close")
+        await expect(region).to_be_visible()
+        await expect(it.launcher).to_be_hidden()
+        assert await it.check_with_axe() == []
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("language", SIX)
+async def test_the_widget_speaks_the_sites_language(chromium: Browser, stage: Stage, language: str) -> None:
+    with override(language):
+        words = {text: gettext(text) for text in ("Open the conversation", "Minimise", "Start")}
+    # The browser's language is another one.
+    async with site(chromium, stage, language=language, locale="sv") as it:
+        await expect(it.launcher).to_have_attribute(
+            "aria-label", f"{await it.launcher.inner_text()}: {words['Open the conversation']}"
+        )
+        await it.launcher.click()
+        await it.told("ready")
+        await expect(it.frame.locator("html")).to_have_attribute("lang", language)
+        await expect(it.frame.locator("#start")).to_contain_text(words["Start"])
+        await expect(it.page.get_by_role("button", name=words["Minimise"])).to_be_visible()
+        assert await it.check_with_axe() == []
+        await it.page.set_viewport_size({"width": 390, "height": 780})
+        overflowing = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        assert not await it.frame.locator("html").evaluate(f"() => {overflowing}")
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("language", ["fr", "de"])
+@pytest.mark.parametrize("context", [{}, PHONE], ids=["desk", "phone"])
+async def test_a_whole_conversation_in_another_language(
+    chromium: Browser, stage: Stage, language: str, context: dict[str, Any]
+) -> None:
+    with override(language):
+        erased = gettext("Deleted. Only when and how long you talked is kept.")
+        over = gettext("You ended the conversation")
+    async with site(chromium, stage, language=language, **context) as it:
+        await talk(it)
+        await expect(it.frame.locator("#over")).to_have_text(over)
+        await expect(it.frame.locator("#erased")).to_have_text(erased)
+        assert await it.check_with_axe() == []
+        assert await it.page.evaluate("told.filter(({ type }) => type === 'violation')") == []
+
+
+@pytest.mark.proof
+async def test_a_guest_speaks_at_a_desk_in_english(with_microphone: Browser, stage: Stage) -> None:
+    async with site(with_microphone, stage, permissions=["microphone"]) as it:
+        await it.launcher.click()
+        await it.told("ready")
+        await it.frame.locator("#start").click()
+        await it.told("live")
+        await it.frame.locator("#mic").click()
+        await expect(it.frame.locator("#lines .line--you").first).to_contain_text("by voice")
+        await it.frame.locator("#end").dispatch_event("click")
+        await it.told("ended")
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def without_foreign_cookies() -> AsyncIterator[Browser]:
+    async with browser(ALLOW_SOUND, "--test-third-party-cookie-phaseout") as blocking:
+        yield blocking
+
+
+@pytest.mark.proof
+async def test_a_guest_talks_where_the_browser_blocks_third_party_cookies(
+    without_foreign_cookies: Browser, stage: Stage
+) -> None:
+    async with site(without_foreign_cookies, stage, language="es") as it:
+        await talk(it, says="¿Cuánto es dos más dos?")
+        await expect(it.frame.locator("#erased")).to_contain_text("Borrad")
+
+
+@pytest.mark.proof
+async def test_the_check_says_when_the_site_blocks_the_frame(chromium: Browser, stage: Stage) -> None:
+    async with site(chromium, stage, frames=False, language="fr", path="/#avatar-chat-check") as it:
+        problem = it.page.locator("avatar-chat").get_by_role("alert")
+        await expect(problem).to_contain_text(f"« frame-src {stage.portal.url} »")
 
 
 @pytest.mark.proof

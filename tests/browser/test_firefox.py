@@ -15,6 +15,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from local import ports
+from tests.browser.embedded_site import site
 from tests.browser.injected_faults import inject_fault
 from tests.browser.room_page import Person, RoomPage, Stage, until
 from tests.support import servers
@@ -241,3 +242,28 @@ async def test_debug_panel_and_downloads_work(firefox_browser: Browser, stage: S
         await page.click("#end")
         await room.state("ended")
         assert room.console_errors == []
+
+
+async def test_a_foreign_site_shows_nothing_and_is_told_what_to_change(firefox_browser: Browser, stage: Stage) -> None:
+    async with site(firefox_browser, stage, attributes='form="inline"') as it:
+        await it.told("ready")
+        stage.portal.manage(
+            "shell", "-v0", "-c", "from sessions.models import *; PersonaEmbed.objects.update(origins=['https://a.test'])"
+        )  # fmt: skip
+        await it.page.reload()
+        await it.page.wait_for_function("document.querySelector('avatar-chat').shadowRoot.querySelector('iframe')")
+        await it.page.goto(f"{it.url}/?again#avatar-chat-check")
+        checks = it.frame.locator("#checks")
+        await expect(checks.locator("[data-check=site]")).to_have_attribute("data-result", "unlisted")
+        await expect(checks.locator("[data-check=site]")).to_contain_text(it.url)
+        await expect(checks.locator("[data-check=network]")).to_have_attribute("data-result", "skipped")
+        assert await it.page.evaluate("told") == []
+
+
+async def test_the_check_is_true_here(firefox_browser: Browser, stage: Stage) -> None:
+    """This browser does not tell pages about the microphone policy, and the check says so."""
+    async with site(firefox_browser, stage, path="/#avatar-chat-check", language="de") as it:
+        checks = it.frame.locator("#checks")
+        await expect(checks.locator("[data-check=network]")).to_have_attribute("data-result", "fine")
+        for name, result in {"frame": "fine", "site": "fine", "microphone": "unknown", "cookies": "fine"}.items():
+            await expect(checks.locator(f"[data-check={name}]")).to_have_attribute("data-result", result)

@@ -16,7 +16,7 @@ from local.paths import ROOT
 
 LONG, RIGHT_TO_LEFT = "eo", "he"
 # Placeholders, tags, entities and escapes stay as they are.
-KEPT = re.compile(r"(%\(\w+\)[a-z]|%[a-z%]|\{\w*\}|</?[a-z][^>]*>|&\w+;|\n)")
+KEPT = re.compile(r"(%\(\w+\)[.\d]*[a-z]|%[.\d]*[a-z%]|\{\w*\}|</?[a-z][^>]*>|&\w+;|\n)")
 ACCENTED = str.maketrans(
     "aceginorsuyzACEDGINORSTUYZ",
     "âçéĝïñöŕšûýžÂÇÉĎĜÏÑÖŔŠŤÛÝŽ",
