@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from heygen_portal.models import ApiKey
 from heygen_portal.people.access import roles
-from heygen_portal.people.api_keys import callers, keys
+from heygen_portal.people.api_keys import callers, keys, scopes
 from heygen_portal.people.api_keys.callers import AddressRefused, KeyExpired, KeyRefused, ScopeMissing
 from heygen_portal.people.api_keys.scopes import Scope
 from heygen_portal.people.invitations import joining
@@ -75,6 +75,13 @@ def test_an_administrator_creates_replaces_and_revokes_a_key_on_record() -> None
     changes = ["api_key_created", "api_key_created", "api_key_replaced", "api_key_revoked"]
     assert list(kinds) == [(kind, administrator.pk) for kind in changes]
     assert [fault for fault in verification.faults() if fault.table == "api_key"] == []
+
+
+def test_the_list_shows_a_few_scopes_and_the_keys_page_all(admin_client: Client) -> None:
+    key, _secret = new_key(scopes=scopes.as_stored(Scope))
+    listed, shown = (admin_client.get(path).content.decode() for path in (PAGE, f"{PAGE}{key.pk}/change/"))
+    assert f"<code>+{len(Scope) - 3}</code>" in listed
+    assert ("webhooks:write" in listed, "webhooks:write" in shown) == (False, True)
 
 
 def test_a_key_gets_no_scope_that_its_owners_role_lacks(admin_client: Client) -> None:

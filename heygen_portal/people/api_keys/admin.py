@@ -30,6 +30,7 @@ from heygen_portal.trail.change_log import Actor
 SHOWN_ONCE = "new_api_key"  # attribute of a request, from save_model to response_add
 # A key that expires within this time is marked.
 EXPIRES_SOON = timedelta(days=14)
+SCOPES_IN_LIST = 3
 NEW_FIELDS = ("name", "owner", "scopes", "lifetime", "per_minute", "addresses", "is_test")
 SHOWN_FIELDS = (
     "name", "shown_prefix", "owner", "scope_list", "state_text", "addresses", "per_minute", "is_test", "created_by",
@@ -64,7 +65,7 @@ class StateFilter(admin.SimpleListFilter):
 @admin.register(ApiKey)
 class ApiKeyAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
     form = ApiKeyForm
-    list_display = ("name", "shown_prefix", "scope_list", "owner", "last_use", "expiry")
+    list_display = ("name", "shown_prefix", "first_scopes", "owner", "last_use", "expiry")
     list_filter = (StateFilter,)
     list_select_related = ("owner",)
     search_fields = ("name__folded", "prefix", "owner__username__folded")
@@ -141,7 +142,14 @@ class ApiKeyAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
 
     @display(description=_("scopes"))
     def scope_list(self, key: ApiKey) -> str:
-        return format_html_join(mark_safe("<br>"), "<code>{}</code>", ((name,) for name in key.scopes.split()))
+        return _scopes(key.scopes.split())
+
+    @display(description=_("scopes"))
+    def first_scopes(self, key: ApiKey) -> str:
+        """Show a few scopes, and how many more there are."""
+        names = key.scopes.split()
+        more = len(names) - SCOPES_IN_LIST
+        return _scopes([*names[:SCOPES_IN_LIST], *([f"+{more}"] if more > 0 else [])])
 
     @display(description=_("last used"), ordering="last_used_at")
     def last_use(self, key: ApiKey) -> str:
@@ -168,6 +176,11 @@ def _require_may_hold(request: HttpRequest, key: ApiKey) -> None:
     """Raise PermissionDenied if the secret of this key would grant a superuser's access to somebody else."""
     if key.owner.is_superuser and not request.user.is_superuser:
         raise PermissionDenied
+
+
+def _scopes(names: list[str]) -> str:
+    """Return one element, which phones show as one."""
+    return format_html("<div>{}</div>", format_html_join(mark_safe("<br>"), "<code>{}</code>", ((it,) for it in names)))
 
 
 def _moment(moment: Any) -> str:
