@@ -6,16 +6,17 @@ Here it plays no H.264 and gathers no loopback candidates.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from local import ports
-from tests.browser.embedded_site import site
+from tests.browser.embedded_site import Site, site
 from tests.browser.injected_faults import inject_fault
 from tests.browser.room_page import Person, RoomPage, Stage, until
 from tests.support import servers
@@ -42,6 +43,10 @@ from django.contrib.auth.models import Group, User
 pathfinder = User.objects.create_user("pathfinder", password="a-word-for-tests", is_staff=True)
 pathfinder.groups.add(Group.objects.get(name="End users"))
 """
+WIDTHS: dict[str, ViewportSize] = {
+    "desk": {"width": 1280, "height": 800},
+    "phone": {"width": 390, "height": 780},
+}
 LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen."
 # Firefox reports these only in its own console.
 FORBIDDEN = """addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) =>
@@ -267,3 +272,47 @@ async def test_the_check_is_true_here(firefox_browser: Browser, stage: Stage) ->
         await expect(checks.locator("[data-check=network]")).to_have_attribute("data-result", "fine")
         for name, result in {"frame": "fine", "site": "fine", "microphone": "unknown", "cookies": "fine"}.items():
             await expect(checks.locator(f"[data-check={name}]")).to_have_attribute("data-result", result)
+
+
+async def start_as_guest(it: Site) -> None:
+    """Playwright's clicks and keys do not reach a frame of another site in this browser, so events are dispatched."""
+    await it.launcher.focus()
+    await it.page.keyboard.press("Enter")
+    await it.told("ready")
+    await it.frame.locator("#start").dispatch_event("click")
+    await it.told("live")
+
+
+@pytest.mark.parametrize(("language", "width"), [("es", "desk"), ("en", "phone")])
+async def test_a_guest_writes_and_speaks_on_another_site(
+    firefox_browser: Browser, stage: Stage, language: str, width: str
+) -> None:
+    async with site(firefox_browser, stage, language=language, viewport=WIDTHS[width]) as it:
+        await start_as_guest(it)
+        assert await it.check_with_axe() == []
+        await it.call("say", "What is two plus two?")
+        assert all(await it.answers())
+        await it.frame.locator("#mic").dispatch_event("click")
+        await it.frame.locator("#hold").dispatch_event("pointerdown", {"button": 0, "pointerId": 1})
+        await expect(it.frame.locator("#hold")).to_have_attribute("aria-pressed", "true")
+        await expect(it.frame.locator("#mic .level")).to_have_attribute("data-level", re.compile("[1-9]"))
+        await it.frame.locator("#hold").dispatch_event("pointerup", {"button": 0, "pointerId": 1})
+        await it.frame.locator("#end").dispatch_event("click")
+        assert (await it.told("ended"))[0]["reason"] in ("", "user_stopped")
+        await it.frame.locator("#erase").dispatch_event("click")
+        await expect(it.frame.locator("#erased")).not_to_be_empty()
+        await it.frame.locator("#erase").dispatch_event("keydown", {"key": "Escape", "bubbles": True})
+        await expect(it.launcher).to_be_focused()
+
+
+async def test_a_guest_talks_where_third_party_cookies_are_blocked(stage: Stage, downloads: Path) -> None:
+    """Neither cookies nor storage: each visit then counts as another device."""
+    async with firefox(downloads, {"network.cookie.cookieBehavior": 1}) as blocking:
+        async with site(blocking, stage, path="/#avatar-chat-check") as it:
+            cookies = it.frame.locator("#checks [data-check=cookies]")
+            await expect(cookies).to_have_attribute("data-result", "blocked")
+        async with site(blocking, stage) as it:
+            await start_as_guest(it)
+            await it.call("say", "What is two plus two?")
+            assert all(await it.answers())
+            assert await it.page.context.cookies() == []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from playwright.async_api import Browser, async_playwright
 
@@ -27,7 +28,9 @@ def missing_packages() -> str:
 
 
 @asynccontextmanager
-async def firefox(downloads: Path) -> AsyncIterator[Browser]:
+async def firefox(
+    downloads: Path, preferences: Mapping[str, str | float | bool] = MappingProxyType({})
+) -> AsyncIterator[Browser]:
     """Run the installed Firefox, headless."""
     with _loudspeaker() as address:
         async with async_playwright() as playwright:
@@ -36,7 +39,7 @@ async def firefox(downloads: Path) -> AsyncIterator[Browser]:
                 executable_path=_which(PROGRAMS["firefox-esr"]),
                 downloads_path=downloads,
                 env={**os.environ, "PULSE_SERVER": address},
-                firefox_user_prefs=PREFERENCES,
+                firefox_user_prefs={**PREFERENCES, **preferences},
             )
             try:
                 yield browser
