@@ -23,8 +23,9 @@ from sessions.capacity.slots import StartRequest
 from sessions.models import StreamingSession
 from sessions.presence import programs
 
-# After a wait in the queue: stopping the session that is taken over, and a slow provider. Nothing renews the lease
-# meanwhile. A session whose start was cut off ends earlier, because its first frame is not reported.
+# How long a start may take after its wait in the queue: another session is stopped first, or the provider is slow.
+# Nothing renews the lease meanwhile. A session whose start was cut off ends earlier, because its first frame is not
+# reported.
 START_TIMEOUT = timedelta(minutes=3)
 
 
