@@ -1,0 +1,54 @@
+"""Guardrails hold whatever the model says."""
+
+from __future__ import annotations
+
+import pytest
+
+from sessions.brain.guardrails import Guardrails, Topic, topics_of, words_of
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The codename is BlueFinch.",
+        "It is b-l-u-e-f-i-n-c-h",
+        "B l u e f i n c h!",
+        "BLUÉFINCH",
+        "blue\u00adfinch",
+        "ｂｌｕｅｆｉｎｃｈ",
+    ],
+)
+def test_a_forbidden_word_does_not_leave(sentence: str) -> None:
+    assert not Guardrails(forbidden=["bluefinch"]).lets_out(sentence)
+
+
+def test_a_forbidden_phrase_may_not_be_spread_over_two_sentences() -> None:
+    guardrails = Guardrails(forbidden=["project alpha"])
+    assert guardrails.lets_out("It is the Project.")
+    assert not guardrails.lets_out("Alpha is its name.")
+
+
+def test_parts_of_words_are_not_forbidden() -> None:
+    guardrails = Guardrails(forbidden=["rapist", "cura*", "禁止"])
+    assert guardrails.lets_out("The therapist is in.")
+    assert not guardrails.lets_out("Una curación")
+    assert not guardrails.lets_out("これは禁止です")
+
+
+def test_topics_are_recognised_in_questions_and_answers() -> None:
+    guardrails = Guardrails(topics=topics_of("Medical advice: dose, diagnos*\n\nPolitics\n"))
+    assert guardrails.topics == (Topic("Medical advice", ("dose", "diagnos*")), Topic("Politics", ("Politics",)))
+    assert guardrails.refused_topic("What DOSE should I take?") == guardrails.topics[0]
+    assert guardrails.refused_topic("Tell me about politics") == guardrails.topics[1]
+    assert guardrails.refused_topic("When do you open?") is None
+    assert not guardrails.lets_out("The diagnosis is clear.")
+
+
+def test_the_answer_ends_before_it_is_too_long() -> None:
+    guardrails = Guardrails(longest_answer=20)
+    assert not guardrails.is_too_long_with("A first sentence always fits.")
+    assert guardrails.is_too_long_with("No more.")
+
+
+def test_lists_are_read_line_by_line() -> None:
+    assert words_of(" one \n\ntwo words\n") == ("one", "two words")

@@ -1,0 +1,30 @@
+"""Personal data of users does not leave for a model."""
+
+from __future__ import annotations
+
+import pytest
+
+from sessions.brain.masking import mask
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Soy ana.gil+x@correo.example.", "Soy [e-mail]."),
+        ("Call +34 600 123 456 or (020) 7946-0958.", "Call [phone] or [phone]."),
+        ("Card 4111 1111 1111 1111, please", "Card [card], please"),
+        ("4111-1111-1111-1112", "[phone]"),
+        ("Mi DNI es 12345678Z y el NIE X1234567L", "Mi DNI es [ID] y el NIE [ID]"),
+        ("IBAN ES91 2100 0418 4502 0005 1332", "IBAN [ID]"),
+        ("SSN 078-05-1120", "SSN [ID]"),
+    ],
+)
+def test_personal_data_is_masked(text: str, masked: str) -> None:
+    assert mask(text) == masked
+
+
+@pytest.mark.parametrize(
+    "text", ["Invoice 20391 of 17/10/2026", "On 2026-10-17", "It costs 1.250,50 €", "Room 12, floor 3", "a @ b", "24/7"]
+)
+def test_other_numbers_stay(text: str) -> None:
+    assert mask(text) == text
