@@ -20,17 +20,16 @@ _LAST_WORD = re.compile(r"(?:[^\W_]+\.)*[^\W_]+\Z")
 _LIST_NUMBER = re.compile(r"(?:^|\n)\s*\d+\Z")
 _PAUSE = re.compile(r"[,;:—–،、，；：](?=\s|[^\x00-\x7f])|\s")
 
-_ABBREVIATIONS = frozenset(
-    """
+# Written as text for readability: English, Spanish, Portuguese, Italian, French, German.
+_ABBREVIATIONS_TEXT = """
     mr mrs ms dr prof st no vs e.g i.e approx inc ltd dept fig vol jr
-    sr sra srta sres dra d dña ud uds vd vds av avda c núm num pág págs p.ej ej art tel tfno depto ee aprox gral
-    exmo exma lic ing
-    sra. exa dr dra eng
-    sig sig.ra dott dott.ssa avv ecc
+    sr sra srta sres dra d dña ud uds vd vds av avda c núm num pág págs p.ej ej art tel tfno depto ee aprox gral lic ing
+    exmo exma exa eng
+    sig sig.ra dott dott.ssa avv
     m mme mlle mgr
-    hr fr ca bzw z.b d.h u.a usw str nr inkl ggf evtl
-    """.split()
-)
+    hr fr ca bzw z.b d.h u.a nr inkl ggf evtl
+"""
+_ABBREVIATIONS = frozenset(_ABBREVIATIONS_TEXT.split())
 
 
 class SentenceCutter:
@@ -105,7 +104,7 @@ class SentenceCutter:
 
     def _pause(self, text: str) -> int:
         """Return where to cut a text without an end: at its last pause, else between two words."""
-        pauses = [match for match in _PAUSE.finditer(text[: self._longest])]
+        pauses = list(_PAUSE.finditer(text[: self._longest]))
         marks = [match.end() for match in pauses if not match[0].isspace()]
         spaces = [match.end() for match in pauses if match[0].isspace()]
         for found in (marks, spaces):

@@ -1,0 +1,267 @@
+"""Answer one line of a user: a written answer, or the model's sentences, each as soon as it is whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+from sessions.brain import prompt
+from sessions.brain.citations import NO_ANSWER, take_out
+from sessions.brain.guardrails import Guardrails, Topic
+from sessions.brain.interfaces import FindWritten, Finished, Message, ModelFailure, Passage, Search, Stream, Usage
+from sessions.brain.masking import mask
+from sessions.brain.sentences import SentenceCutter, is_whole
+
+MAX_RETRY_WAIT_S = 2.0
+ATTEMPTS = 2
+EMPTY = "empty"  # code of a model's answer without words
+
+
+class Outcome(StrEnum):
+    """How an answer ended that was not interrupted."""
+
+    ANSWERED = "answered"
+    WRITTEN = "written"  # by staff
+    NO_ANSWER = "no_answer"  # the passages have none
+    REFUSED = "refused"  # a topic to refuse
+    WITHHELD = "withheld"  # the rest had words that never leave
+    TOO_LONG = "too_long"  # the rest was left out
+    FALLBACK = "fallback"  # the model failed
+
+
+@dataclass(frozen=True)
+class Brain:
+    """How a persona answers. Sentences are in its language."""
+
+    language: str
+    fallback: str
+    refusal: str
+    unknown: str
+    instructions: str = ""
+    filler: str = ""
+    filler_after_s: float = 0
+    topics: Sequence[Topic] = ()
+    forbidden: Sequence[str] = ()
+    longest_answer: int = 0
+    is_masking: bool = True
+    has_documents: bool = False
+
+    @property
+    def in_prompt(self) -> prompt.Persona:
+        return prompt.Persona(self.instructions, self.language, self.topics, self.refusal, self.has_documents)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The passages that were found. A sentence cites the first one as 1."""
+
+    passages: Sequence[Passage]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The model is asked, for the second time after a failure."""
+
+    prompt_version: str
+    characters: int
+    after: str = ""  # the failure's code
+
+
+@dataclass(frozen=True)
+class Filler:
+    """Words to say while the answer takes its time."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence to say, and the numbers of the passages that it cites."""
+
+    text: str
+    citations: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The end of an answer. `reason` is for staff: the failure's code, or the topic's name."""
+
+    outcome: Outcome
+    reason: str = ""
+    usage: Usage = field(default_factory=Usage)
+
+
+Part = Searched | Asked | Filler | Sentence | Ended
+
+
+async def answer(
+    question: str,
+    said: Sequence[Message],
+    brain: Brain,
+    *,
+    stream: Stream,
+    search: Search,
+    find_written: FindWritten,
+    today: date,
+) -> AsyncGenerator[Part, None]:
+    """Yield the parts of an answer; the last one is `Ended`.
+
+    At least one sentence is said, and each has an end. Closing the generator closes the request to the model.
+    """
+    parts = _answer(question, said, brain, stream, search, find_written, today)
+    async with aclosing(_with_filler(parts, brain)) as timed:
+        async for part in timed:
+            yield part
+
+
+async def _answer(
+    question: str,
+    said: Sequence[Message],
+    brain: Brain,
+    stream: Stream,
+    search: Search,
+    find_written: FindWritten,
+    today: date,
+) -> AsyncGenerator[Part, None]:
+    guardrails = Guardrails(brain.forbidden, brain.topics, brain.longest_answer)
+    if topic := guardrails.refused_topic(question):
+        yield Sentence(brain.refusal)
+        yield Ended(Outcome.REFUSED, topic.name)
+        return
+    if brain.is_masking:
+        question, said = mask(question), [Message(line.role, mask(line.text)) for line in said]
+    if written := await find_written(question):
+        cutter = SentenceCutter(brain.language)
+        for sentence in [*cutter.feed(written.text), *cutter.end()]:
+            yield Sentence(sentence)
+        yield Ended(Outcome.WRITTEN)
+        return
+    passages = await search(question) if brain.has_documents else ()
+    yield Searched(passages)
+    messages = prompt.messages(brain.in_prompt, question, said, passages, today)
+    async with aclosing(_from_model(messages, brain, guardrails, stream, len(passages))) as parts:
+        async for part in parts:
+            yield part
+
+
+async def _from_model(
+    messages: Sequence[Message], brain: Brain, guardrails: Guardrails, stream: Stream, passages: int
+) -> AsyncGenerator[Part, None]:
+    version, characters = prompt.version(brain.in_prompt), sum(len(message.text) for message in messages)
+    used, failed, attempt = Usage(), "", 0
+    while True:
+        attempt += 1
+        yield Asked(version, characters, after=failed)
+        reading = _Reading(brain, guardrails, passages, characters)
+        try:
+            async with aclosing(reading.sentences(stream(messages))) as sentences:
+                async for sentence in sentences:
+                    yield sentence
+        except ModelFailure as exc:
+            used += reading.usage
+            failed = exc.code
+            if not reading.has_spoken and exc.can_retry and attempt < ATTEMPTS:
+                await asyncio.sleep(min(exc.retry_after_s, MAX_RETRY_WAIT_S))
+                continue
+            yield Sentence(brain.fallback)
+            yield Ended(Outcome.FALLBACK, failed, used)
+        else:
+            yield Ended(reading.outcome, reading.reason, used + reading.usage)
+        return
+
+
+class _Reading:
+    """Reads one stream of the model."""
+
+    def __init__(self, brain: Brain, guardrails: Guardrails, passages: int, characters: int) -> None:
+        self._brain, self._guardrails, self._passages = brain, guardrails, passages
+        self._characters_asked, self._characters_read = characters, 0
+        self._finished: Finished | None = None
+        self._is_unanswered = False
+        self.has_spoken = False
+        self.outcome, self.reason = Outcome.ANSWERED, ""
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens that the model told, else an estimate."""
+        if self._finished:
+            return self._finished.usage
+        asked, read = map(prompt.estimated_tokens, (self._characters_asked, self._characters_read))
+        return Usage(asked, read, is_estimated=True)
+
+    async def sentences(self, stream: AsyncGenerator[str | Finished, None]) -> AsyncGenerator[Sentence, None]:
+        """Yield what may be said. Raises ModelFailure."""
+        async with aclosing(self._whole_sentences(stream)) as found:
+            async for each in found:
+                cited = take_out(each, self._passages)
+                self._is_unanswered = self._is_unanswered or NO_ANSWER in cited.citations
+                if not any(sign.isalnum() for sign in cited.text):
+                    continue
+                if not self._guardrails.lets_out(cited.text):
+                    self.outcome = Outcome.WITHHELD
+                    yield self._spoken(self._brain.refusal)
+                    return
+                if self._guardrails.is_too_long_with(cited.text):
+                    self.outcome = Outcome.TOO_LONG
+                    return
+                yield self._spoken(cited.text, tuple(number for number in cited.citations if number != NO_ANSWER))
+                if cited.text == self._brain.refusal.strip():
+                    self.outcome = Outcome.REFUSED
+                    return
+        if not self.has_spoken:
+            if not self._is_unanswered:
+                raise ModelFailure(EMPTY)
+            yield self._spoken(self._brain.unknown)
+        if self._is_unanswered:
+            self.outcome = Outcome.NO_ANSWER
+
+    def _spoken(self, text: str, citations: tuple[int, ...] = ()) -> Sentence:
+        self.has_spoken = True
+        return Sentence(text, citations)
+
+    async def _whole_sentences(self, stream: AsyncGenerator[str | Finished, None]) -> AsyncGenerator[str, None]:
+        """Yield sentences. A last one that the model did not finish is left out."""
+        cutter = SentenceCutter(self._brain.language)
+        async with aclosing(stream):
+            async for delta in stream:
+                if isinstance(delta, Finished):
+                    self._finished = delta
+                    break
+                self._characters_read += len(delta)
+                for sentence in cutter.feed(delta):
+                    yield sentence
+        is_cut = self._finished is None or self._finished.reason == "length"
+        for sentence in cutter.end():
+            if is_whole(sentence) or not is_cut:
+                yield sentence
+
+
+async def _with_filler(parts: AsyncGenerator[Part, None], brain: Brain) -> AsyncGenerator[Part, None]:
+    """Add the filler if the first sentence takes longer than the persona's bound."""
+    loop = asyncio.get_running_loop()
+    filler_at = loop.time() + brain.filler_after_s if brain.filler else None
+    try:
+        while True:
+            following = asyncio.ensure_future(anext(parts, None))
+            try:
+                if filler_at is not None:
+                    done, _ = await asyncio.wait({following}, timeout=max(0, filler_at - loop.time()))
+                    if not done:
+                        filler_at = None
+                        yield Filler(brain.filler)
+                part = await following
+            finally:
+                if not following.done():
+                    following.cancel()
+                    await asyncio.wait({following})
+            if part is None:
+                return
+            if isinstance(part, Sentence):
+                filler_at = None
+            yield part
+    finally:
+        await parts.aclose()
