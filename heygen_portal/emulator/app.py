@@ -29,6 +29,8 @@ from heygen_portal.emulator.liveavatar import lite_socket
 from heygen_portal.emulator.liveavatar import session_routes as live_session_routes
 from heygen_portal.emulator.liveavatar.service import LIVEAVATAR, LiveAvatarService
 from heygen_portal.emulator.liveavatar.states import is_liveavatar
+from heygen_portal.emulator.openai import routes as openai_routes
+from heygen_portal.emulator.openai.errors import is_openai
 from heygen_portal.emulator.sessions.interfaces import PerformerFactory
 from heygen_portal.emulator.sessions.rooms import LiveKit, Rooms
 from heygen_portal.emulator.sessions.rules import Rules
@@ -92,6 +94,7 @@ def create_app(config: Config, performer_factory: PerformerFactory) -> web.Appli
         live_session_routes,
         live_account,
         lite_socket,
+        openai_routes,
     ):
         app.router.add_routes(module.routes)
     if config.has_control:
@@ -174,6 +177,8 @@ def _credentials(config: Config) -> Middleware:
         path = request.path
         if is_liveavatar(path):
             liveavatar_access.authorize(request, config.liveavatar_key or config.api_key)
+        elif is_openai(path):
+            openai_routes.authorize(request, config.api_key)
         elif path.startswith(("/v1/", "/v2/")) and not path.startswith("/v1/ws/"):
             request[CALLER] = caller = _caller(request, config)
             if not caller.is_account and (not path.startswith(TOKEN_PATHS) or path in KEY_ONLY_PATHS):

@@ -18,6 +18,8 @@ _FORWARDED_ENTRY = re.compile(r'"?(?:\[(?P<bracketed>[^\]]*)\](?::\d*)?|(?P<v4>[
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _BASE_URL = re.compile(rf"https?://(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|{_LABEL}(?:\.{_LABEL})*\.?)(?::[0-9]{{1,5}})?")
 
+_API_URL = re.compile(r"(?P<origin>https?://[^/?#]+)(?:/[A-Za-z0-9._~-]+)*/?")
+
 
 def of(request: HttpRequest) -> str | None:
     """Return the client's address behind PROXY_COUNT proxies.
@@ -129,10 +131,17 @@ def is_base_url(address: str) -> bool:
         return False
 
 
+def is_api_url(address: str) -> bool:
+    """Return whether an address is a base URL with or without a plain path, as https://api.example.com/v1."""
+    match = _API_URL.fullmatch(address)
+    return bool(match and is_base_url(match["origin"]) and not {".", ".."} & set(address.split("/")))
+
+
 def is_safe_for_keys(address: str) -> bool:
-    """Return whether a key may be sent to this base URL.
+    """Return whether a key may be sent to this address.
 
     It uses https, or is this machine or the configured emulator.
     """
     parts = urlsplit(address)
-    return parts.scheme == "https" or is_loopback(parts.hostname) or address == settings.EMULATOR_URL
+    is_emulator = settings.EMULATOR_URL in (address, f"{parts.scheme}://{parts.netloc}")
+    return parts.scheme == "https" or is_loopback(parts.hostname) or is_emulator

@@ -10,11 +10,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from heygen_portal.emulator.control.faults import Fault, Faults
-from heygen_portal.emulator.error_responses import refused
+from heygen_portal.emulator.error_responses import errors_of, refused
 from heygen_portal.emulator.heygen.service import HEYGEN
-from heygen_portal.emulator.liveavatar.states import LIVEAVATAR_ERRORS, is_liveavatar
+from heygen_portal.emulator.openai.streaming import FAULTS
 from heygen_portal.emulator.sessions.rules import Rules
-from heygen_portal.emulator.sessions.states import ERRORS, Refusal
+from heygen_portal.emulator.sessions.states import Refusal
 
 MAX_LOGGED_REQUESTS: Final = 1000
 MAX_LOGGED_BODY_BYTES: Final = 8192  # longer request bodies are not logged
@@ -61,7 +61,7 @@ async def inject_faults(request: web.Request, handler: Handler) -> web.StreamRes
 
 async def _respond(request: web.Request, handler: Handler, faults: list[Fault]) -> web.StreamResponse:
     """Handle a call with the faults that apply before and after its effect."""
-    by_kind = {fault.kind: fault.with_ for fault in faults}
+    request[FAULTS] = by_kind = {fault.kind: fault.with_ for fault in faults}
     for kind in ("cut", "silence"):
         if by_kind.get(kind, {}).get("when") == "before":
             return await _abandon(request, kind)
@@ -80,8 +80,7 @@ async def _respond(request: web.Request, handler: Handler, faults: list[Fault]) 
 
 def _answer(path: str, values: dict[str, Any]) -> web.Response:
     if error := values["error"]:
-        errors = LIVEAVATAR_ERRORS if is_liveavatar(path) else ERRORS
-        return refused(path, Refusal(error if error in errors else "bad_request"))
+        return refused(path, Refusal(error if error in errors_of(path) else "bad_request"))
     body = values["body"]
     if isinstance(body, str):
         return web.Response(status=values["status"], text=body, content_type="application/json")

@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any, Final
 
 from heygen_portal.emulator.liveavatar.states import LIVEAVATAR_ERRORS
+from heygen_portal.emulator.openai.errors import COMPLETIONS, OPENAI_ERRORS
 from heygen_portal.emulator.sessions.runner import SessionRuntime
 from heygen_portal.emulator.sessions.states import ERRORS
 from heygen_portal.emulator.sessions.store import Session
@@ -18,6 +19,16 @@ CALL_KINDS: Final[dict[str, dict[str, Any]]] = {
     "cut": {"when": "after"},  # cut the connection before or after the effect
     "html": {"status": 502},
     "silence": {"when": "after"},  # never respond, before or after the effect
+}
+# Of chat completions. `after` counts the tokens that are sent before.
+MODEL_KINDS: Final[dict[str, dict[str, Any]]] = {
+    "stream_slow": {"seconds": 0.2},  # before each token
+    "stream_stall": {"after": 0.0},  # the rest never comes
+    "stream_cut": {"after": 3.0},  # the connection is cut
+    "stream_end": {"after": 3.0},  # the response ends as if it were whole
+    "stream_error": {"after": 3.0},  # an error comes instead of the rest
+    "stream_garbled": {"after": 3.0},  # a chunk is no JSON
+    "wrong_arguments": {"arguments": "garbled"},  # of a tool's call: no JSON, or of no such parameter
 }
 SESSION_KINDS: Final[dict[str, dict[str, Any]]] = {
     "never_connects": {},
@@ -37,11 +48,12 @@ ACCOUNT_KINDS: Final[dict[str, dict[str, Any]]] = {
     "quota_gone": {},  # until the fault is removed
     "limit_reached": {},  # until the fault is removed
 }
-KINDS: Final = CALL_KINDS | SESSION_KINDS | ACCOUNT_KINDS
+KINDS: Final = CALL_KINDS | MODEL_KINDS | SESSION_KINDS | ACCOUNT_KINDS
 CHOICES: Final = {
     "when": ("before", "after"),
     "packets": ("lost", "doubled", "reordered"),
-    "error": tuple(ERRORS | LIVEAVATAR_ERRORS),
+    "error": tuple(ERRORS | LIVEAVATAR_ERRORS | OPENAI_ERRORS),
+    "arguments": ("garbled", "unknown"),
 }
 MAX_SECONDS: Final = 3600
 MAX_FAULTS: Final = 1000
@@ -96,10 +108,11 @@ class Faults:
 
     def on_call(self, path: str, session_id: str) -> list[Fault]:
         """Return the faults that affect this call, and count them."""
+        kinds = CALL_KINDS | MODEL_KINDS if path == COMPLETIONS else CALL_KINDS
         return self._triggered(
             fault
             for fault in self.active.values()
-            if fault.kind in CALL_KINDS and path.endswith(fault.on) and fault.session in ("", session_id)
+            if fault.kind in kinds and path.endswith(fault.on) and fault.session in ("", session_id)
         )
 
     def on_new_session(self, session: Session, runtime: SessionRuntime) -> None:

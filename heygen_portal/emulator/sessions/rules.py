@@ -25,6 +25,8 @@ class Rules:
     live_full_credits: float = 2.0  # per minute of FULL mode; LITE costs half
     live_rate: int = 100  # calls per second, LiveAvatar endpoint and credential
     sandbox_s: float = 60.0  # limit of a LiveAvatar sandbox session
+    model_first_token_s: float = 0.0  # before the first token of a streamed completion
+    model_token_s: float = 0.0  # before each further token
 
     def liveavatar(self) -> Self:
         """Return the same rules with LiveAvatar's values."""

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from math import log
 from typing import Final
 
@@ -78,57 +79,75 @@ def answer(question: str, *, knowledge: str, opening: str, language: str) -> str
 
     Greetings are answered with the opening, unknown topics with a fixed phrase.
     """
-    words = _words(question)
-    if words and all(word in _GREETINGS or word in _STOP_WORDS for word in words) and _GREETINGS & set(words):
-        return opening or _phrase(_HELLO, language)
-    found = _best(_stems(question), _sentences(knowledge))
-    return " ".join(found) if found else _phrase(_UNKNOWN, language)
+    if is_greeting(question):
+        return opening or hello(language)
+    known = sentences(knowledge)
+    return " ".join(known[index] for index in matching(question, known)) or unknown(language)
+
+
+def is_greeting(text: str) -> bool:
+    found = words(text)
+    return bool(_GREETINGS & set(found)) and all(word in _GREETINGS or word in _STOP_WORDS for word in found)
+
+
+def hello(language: str) -> str:
+    return _phrase(_HELLO, language)
+
+
+def unknown(language: str) -> str:
+    """Return the phrase that says that the knowledge base has no answer."""
+    return _phrase(_UNKNOWN, language)
 
 
 def _phrase(phrases: dict[str, str], language: str) -> str:
     return phrases.get(language[:2].lower(), phrases["en"])
 
 
-def _best(asked: frozenset[str], sentences: list[str]) -> list[str]:
-    stems = [_stems(sentence) for sentence in sentences]
-    known = {stem: sum(stem in other for other in stems) for stem in asked}
+def matching(question: str, known: Sequence[str]) -> list[int]:
+    """Return the indices of the sentences that answer the question, at most two."""
+    asked, by_sentence = stems(question), [stems(sentence) for sentence in known]
+    found_in = {stem: sum(stem in other for other in by_sentence) for stem in asked}
     # Rare words weigh more than frequent ones; unknown words weigh as much as the rarest.
-    weights = {stem: log(1 + len(sentences) / max(1, count)) for stem, count in known.items()}
+    weights = {stem: log(1 + len(known) / max(1, count)) for stem, count in found_in.items()}
     total = sum(weights.values())
     if not total:
         return []
-    common = len(sentences) * _COMMON_SHARE
-    strong = frozenset(stem for stem in asked if stem not in _WEAK_STEMS and known[stem] <= max(1, common))
+    common = len(known) * _COMMON_SHARE
+    strong = frozenset(stem for stem in asked if stem not in _WEAK_STEMS and found_in[stem] <= max(1, common))
     scores = [
         sum(weights[stem] for stem in asked & other) / total if _is_match(asked & other, other, strong) else 0.0
-        for other in stems
+        for other in by_sentence
     ]
     best = max(scores, default=0.0)
     if best < _MIN_SCORE:
         return []
-    good = [index for index, score in enumerate(scores) if score > best * 0.9][:_MAX_SENTENCES]
-    return [sentences[index] for index in good]
+    return [index for index, score in enumerate(scores) if score > best * 0.9][:_MAX_SENTENCES]
 
 
 def _is_match(matched: frozenset[str], sentence: frozenset[str], strong: frozenset[str]) -> bool:
     """Return whether the matched words show that the sentence is on topic."""
-    topic = [stem for stem in sentence if stem not in _AMOUNT_STEMS and not stem.isdigit()]
-    return bool(matched & strong) or len(matched) >= max(1.0, _MIN_WEAK_SHARE * len(topic))
+    about = [stem for stem in sentence if stem not in _AMOUNT_STEMS and not stem.isdigit()]
+    return bool(matched & strong) or len(matched) >= max(1.0, _MIN_WEAK_SHARE * len(about))
 
 
-def _sentences(text: str) -> list[str]:
+def sentences(text: str) -> list[str]:
     """Split the text into sentences by line and full stop, without list markers."""
     lines = (line.strip().lstrip("-*• ") for line in text.splitlines())
     return [part.strip() for line in lines for part in re.split(r"(?<=[.!?])\s+", line) if part.strip()]
 
 
-def _words(text: str) -> list[str]:
+def words(text: str) -> list[str]:
     plain = unicodedata.normalize("NFD", text.lower())
     return re.findall(r"[a-z0-9]+", "".join(char for char in plain if not unicodedata.combining(char)))
 
 
-def _stems(text: str) -> frozenset[str]:
-    return frozenset(_stem(word) for word in _words(text) if word not in _STOP_WORDS)
+def stems(text: str) -> frozenset[str]:
+    return frozenset(topic(text))
+
+
+def topic(text: str) -> list[str]:
+    """Return the words that carry the topic, without accents and endings."""
+    return [_stem(word) for word in words(text) if word not in _STOP_WORDS]
 
 
 def _stem(word: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
+from heygen_portal.providers.contract.model_errors import ModelError, ModelRefused
 from heygen_portal.providers.contract.provider import NotSent, ProviderRejected, ProviderUnreachable, SessionGone
 from heygen_portal.runtime import metrics, tracing
 
@@ -46,8 +47,8 @@ def name_of(method: str, path: str) -> str:
 def _outcome(exc: BaseException) -> str:
     if isinstance(exc, SessionGone):
         return "gone"
-    if isinstance(exc, ProviderRejected):
+    if isinstance(exc, ProviderRejected | ModelRefused):
         return "rejected"
     if isinstance(exc, NotSent):
         return "not_sent"
-    return "unreachable" if isinstance(exc, ProviderUnreachable) else "cancelled"
+    return "unreachable" if isinstance(exc, ProviderUnreachable | ModelError) else "cancelled"

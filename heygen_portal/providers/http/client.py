@@ -24,7 +24,7 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024  # a list can hold thousands of voices
 
 
 @cache
-def _tls_context() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """Return the process's TLS context. Reading the certificates takes about 20 ms."""
     return httpx.create_ssl_context()
 
@@ -54,7 +54,7 @@ class ApiClient:
         self._is_refused = not (
             client_address.is_base_url(base_url.rstrip("/")) and client_address.is_safe_for_keys(base_url)
         )
-        self._transport = transport or AiohttpTransport(_tls_context())
+        self._transport = transport or AiohttpTransport(tls_context())
         self._http = httpx.AsyncClient(base_url="" if self._is_refused else base_url, transport=self._transport)
 
     async def post(

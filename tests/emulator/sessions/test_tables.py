@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from heygen_portal.emulator.control.faults import KINDS
+from heygen_portal.emulator.openai.errors import OPENAI_ERRORS
 from heygen_portal.emulator.sessions.rules import Rules
 from heygen_portal.emulator.sessions.states import ACTIONS, ERRORS, TRANSITIONS, State
 from tests.emulator.providers_doc import cases, table
@@ -37,6 +38,11 @@ def test_the_documented_rules_match_the_code() -> None:
 def test_the_documented_faults_match_the_code() -> None:
     quoted = {row["kind"]: row["takes"] for row in table("kind")}
     assert quoted == {kind: ", ".join(takes) or "nothing" for kind, takes in KINDS.items()}
+
+
+def test_the_documented_refusals_of_models_match_the_code() -> None:
+    quoted = {row["refusal"]: (int(row["status"]), row["type"], row["coded"] == "yes") for row in table("refusal")}
+    assert quoted == {key: (error.status, error.kind, error.is_coded) for key, error in OPENAI_ERRORS.items()}
 
 
 def test_every_refusal_except_in_closing_has_a_case() -> None:

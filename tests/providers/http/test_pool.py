@@ -44,7 +44,7 @@ async def test_closing_providers_closes_the_shared_provider() -> None:
 
 
 async def test_a_provider_unused_for_long_is_closed_when_another_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heygen_portal.providers.UNUSED_SECONDS", -1)
+    monkeypatch.setattr("heygen_portal.providers.http.pool.UNUSED_SECONDS", -1)
     async with providers.closing_providers():
         unused = providers.for_account(Account(api_key="sk-old"))
         providers.for_account(Account())
