@@ -43,7 +43,9 @@ class AddressForbidden(Exception):
 
 MALFORMED = _("An address like https://crm.example.com/hooks/portal, without user name, password and #.")
 NOT_HTTPS = _("Use https. With http, messages could be read and changed on the way.")
-INTERNAL = _("This address is not on the public Internet. An operator can allow it: WEBHOOK_INTERNAL_NETWORKS.")
+INTERNAL = _(
+    "This address is not on the public Internet. It can be allowed in the server’s settings: WEBHOOK_INTERNAL_NETWORKS."
+)
 
 
 def check_url(url: str) -> None:

@@ -37,7 +37,9 @@ ADVICE: Mapping[WebhookDelivery.Outcome, Promise] = {
     Outcome.TIMED_OUT: _("The receiver must answer within 15 seconds, and do the work afterwards."),
     Outcome.UNREACHABLE: _("Nothing listens at this address, or a firewall keeps the portal out."),
     Outcome.UNKNOWN_HOST: _("Check the address, and the DNS of this server."),
-    Outcome.FORBIDDEN_ADDRESS: _("An operator can allow addresses inside your network: WEBHOOK_INTERNAL_NETWORKS."),
+    Outcome.FORBIDDEN_ADDRESS: _(
+        "Addresses inside your network can be allowed in the server’s settings: WEBHOOK_INTERNAL_NETWORKS."
+    ),
     Outcome.BAD_CERTIFICATE: _("Renew the receiver’s certificate. It must be valid for the name in the address."),
     Outcome.BROKEN_ANSWER: _("The receiver closed the connection, or does not speak HTTP."),
     Outcome.NO_SECRET: _("FIELD_ENCRYPTION_KEY was changed. Restore the former key, or replace the secret."),

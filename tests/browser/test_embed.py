@@ -52,7 +52,7 @@ async def test_a_guest_talks_on_a_site_and_deletes_what_was_said(chromium: Brows
         told = [(line["who"], line["text"]) for line in await it.told("line")]
         assert len(told) == len(set(told))  # once, although the portal confirms each line
         await it.frame.locator("#erase").click()
-        await expect(it.frame.locator("#erased")).to_have_text("Deleted. Only when and how long you talked is kept.")
+        await expect(it.frame.locator("#erased")).to_have_text("Erased. Only when and how long you talked is kept.")
         assert await it.page.evaluate("told.filter(({ type }) => type === 'violation')") == []
         cookies = await it.page.context.cookies()
         assert {cookie["name"] for cookie in cookies} <= {"guest_device"}
@@ -178,7 +178,7 @@ async def test_a_whole_conversation_in_another_language(
     chromium: Browser, stage: Stage, language: str, context: dict[str, Any]
 ) -> None:
     with override(language):
-        erased = gettext("Deleted. Only when and how long you talked is kept.")
+        erased = gettext("Erased. Only when and how long you talked is kept.")
         over = gettext("You ended the conversation")
     async with site(chromium, stage, language=language, **context) as it:
         await talk(it)
