@@ -48,12 +48,14 @@ class _ProgramTab:
 
     is_open = True
 
-    def __init__(self) -> None:
+    def __init__(self, key_prefix: str) -> None:
         loop = asyncio.get_running_loop()
+        self.key_prefix = key_prefix
         self.session_id: UUID | None = None
         self.room: asyncio.Future[RoomAccess] = loop.create_future()
         self.queued: asyncio.Future[None] = loop.create_future()
         self.position: dict[str, Any] = {}
+        self._joining = dict[UUID, asyncio.Future[None]]()
 
     async def send_json(self, message: dict[str, Any], /) -> None:
         if message["type"] == "queue.place":
@@ -66,6 +68,10 @@ class _ProgramTab:
 
     async def follow(self, session_id: UUID, /) -> None:
         self.session_id = session_id
+        if session_id not in self._joining:
+            joining = in_thread(programs.record_joined)(session_id, self.key_prefix)
+            self._joining[session_id] = asyncio.ensure_future(joining)
+        await self._joining[session_id]
 
     async def unfollow(self) -> None:
         self.session_id = None
@@ -74,6 +80,8 @@ class _ProgramTab:
         """Do nothing: the program reads the transcript if it needs it."""
 
     async def give_room(self, room: RoomAccess, /) -> None:
+        assert self.session_id is not None  # recorded while the provider made the session
+        await self._joining[self.session_id]
         if not self.room.done():
             self.room.set_result(room)
 
@@ -90,7 +98,7 @@ async def start(
     provider failed.
     """
     lease_id = await in_thread(programs.open_lease)(timedelta(seconds=wait_seconds) + START_TIMEOUT)
-    tab = _ProgramTab()
+    tab = _ProgramTab(key_prefix)
     address = TabAddress(lease_id, programs.channel_of(lease_id))
     attempt = StartAttempt(user_id, persona_slug, request, address, tab)
     running: asyncio.Future[bool] = asyncio.ensure_future(attempt.run())
@@ -110,7 +118,7 @@ async def start(
         assert session_id is not None  # it has a room, or the attempt succeeded
         if not tab.room.done():
             raise StartFailed(await in_thread(StreamingSession.objects.select_related("persona").get)(pk=session_id))
-        session = await in_thread(_hold)(session_id, key_prefix)
+        session = await in_thread(_hold)(session_id)
         is_started = True
         return Started(session, tab.room.result())
     finally:
@@ -127,8 +135,7 @@ def _take_exception(running: asyncio.Future[bool]) -> None:
 
 
 @transaction.atomic
-def _hold(session_id: UUID, key_prefix: str) -> StreamingSession:
+def _hold(session_id: UUID) -> StreamingSession:
     """Give the program a whole lease, and return the session with its persona."""
-    programs.record_joined(session_id, key_prefix)
     programs.renew(session_id)
     return StreamingSession.objects.select_related("persona").get(pk=session_id)

@@ -13,9 +13,10 @@ from heygen_portal.trail import db_triggers
 from sessions.integrity import nightly_check, verification
 from sessions.models import Conversation, SessionEvent, SessionHead, SessionSeal, StreamingSession
 from tests.sessions.tampering import ended_session, running_session
+from tests.support.databases import BOTH
 
 
-@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+@pytest.fixture(autouse=True, params=BOTH)
 def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
     if request.param == "postgres":
         request.getfixturevalue("postgres")

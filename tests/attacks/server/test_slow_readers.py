@@ -22,6 +22,7 @@ from tests.timeouts import WAIT_TIMEOUT_S
 WHOLE, FROM_THE_MIDDLE, NEARLY_ALL = (), ("Range: bytes=1000-",), ("Range: bytes=0-299999999",)
 
 
+@pytest.mark.proof
 def test_clients_that_read_nothing_use_little_memory_and_are_cut_off(web: Web, staff: Staff) -> None:
     # Warm up.
     assert httpx.head(f"{web.url}{staff.video}", headers={"Cookie": staff.cookie}, trust_env=False).is_success

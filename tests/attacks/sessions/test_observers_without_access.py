@@ -102,7 +102,13 @@ def change_password(operator: User) -> None:
     operator.save()
 
 
-LOSSES = [(deactivate, "deactivated"), (demote, "role"), (sign_out, "signed_out"), (change_password, "signed_out")]
+LOSSES = [
+    (deactivate, "deactivated"),
+    *(
+        pytest.param(lose_access, loss, marks=pytest.mark.proof)
+        for lose_access, loss in ((demote, "role"), (sign_out, "signed_out"), (change_password, "signed_out"))
+    ),
+]
 
 
 @pytest.mark.parametrize(("lose_access", "loss"), LOSSES)

@@ -51,6 +51,7 @@ def mail_server() -> Iterator[tuple[int, Queue[str]]]:
             server.shutdown()
 
 
+@pytest.mark.proof
 def test_a_web_process_reports_that_neither_workers_nor_beat_run_and_enforces_limits() -> None:
     with mail_server() as (port, messages):
         env = {
