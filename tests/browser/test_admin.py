@@ -235,7 +235,7 @@ DESK = {
 
 
 # What the theme's own frame lacks; and its menu and its wide tables are scrollable regions of the same name.
-OF_THE_THEME = ("landmark-one-main", "region:", "landmark-unique: #nav-sidebar-apps")
+OF_THE_THEME = ("landmark-unique: #nav-sidebar-apps",)
 
 
 async def test_webhooks_and_embedding_are_accessible_and_send_again(
