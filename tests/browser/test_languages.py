@@ -20,6 +20,40 @@ for slug, works in zip(("ines", "ines-en"), starters.STARTERS):
     starters.publish_starter(account, works | {"slug": slug, "name": "Inés"})
 """
 
+GREETING, QUESTION = "مرحبًا، أنا سلمى. كيف يمكنني مساعدتك؟", "متى تفتحون أبوابكم غدًا؟"
+IN_ARABIC = f"""
+from avatars.models import Persona
+persona = Persona.objects.get(slug="daniel")
+persona.pk, persona.current, persona.slug = None, None, "salma"
+persona.name, persona.language, persona.greeting = "سلمى", "ar", "{GREETING}"
+persona.save()
+"""
+DIRECTION = "element => getComputedStyle(element).direction"
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_a_conversation_in_arabic_is_written_from_right_to_left(
+    chromium: Browser, stage: Stage, pictures: Path, width: int
+) -> None:
+    """The page's own language stays as it is, so its controls keep their sides."""
+    if width == 1280:
+        stage.portal.manage("shell", "-v0", "-c", IN_ARABIC)
+    async with RoomPage.opened(chromium, stage, slug="salma", viewport={"width": width, "height": 800}) as room:
+        page_checks = PageChecks(room.page, f"arabic-{width}", pictures)
+        await room.start()
+        await room.wait_for_line(GREETING)
+        caption = room.page.locator("#caption")
+        await room.write(QUESTION, "repeat")
+        await room.wait_for_line(QUESTION)
+        for line in (room.lines("avatar").first, room.lines("user").last, room.lines("avatar").last, caption):
+            assert await line.evaluate(DIRECTION) == "rtl"
+        assert await room.page.evaluate("document.documentElement.dir") in ("", "ltr")
+        await page_checks.check("live", picture="light")
+        await room.page.click("#end")
+        await room.state("ended")
+        assert (page_checks.problems, room.console_errors) == ([], [])
+
 
 @pytest.mark.proof
 async def test_a_conversation_continues_in_another_language_and_quality(
