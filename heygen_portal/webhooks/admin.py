@@ -56,7 +56,7 @@ class WebhookForm(AnyModelForm):
         model = Webhook
         fields = changes.EDITABLE
         help_texts = {
-            "url": _("HTTPS only. Addresses inside your network must be allowed by an operator."),
+            "url": _("HTTPS only. Addresses inside your network must be allowed in the server’s settings."),
         }
 
     def clean_url(self) -> str:

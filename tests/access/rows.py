@@ -90,7 +90,7 @@ class Rows:
         published.voice.save()
         video = VideoFactory.create(avatar=published.avatar)
         video.file.save("a.mp4", ContentFile(b"film"))
-        process = ServerProcess.objects.create(lease_ends_at=timezone.now())
+        process = ServerProcess.objects.create(lease_ends_at=timezone.now() + timedelta(days=1))
         by = {"session": self.another, "by": other_user}
         group = Group.objects.get(name=roles.END_USER.group)
         incident_times = ("first_failed_at", "last_failed_at", "opened_at")
