@@ -46,7 +46,7 @@ print("PATHS", json.dumps(paths))
 NO_PAGES = {
     "health", "avatars:preview", "avatars:sample", "avatars:video_file", "sessions:embed_script",
     "sessions:guest_preview", "sessions:transcript", "admin:autocomplete", "admin:jsi18n", "admin:search",
-    "admin:avatars_persona_offers",
+    "admin:avatars_persona_offers", "brand_manifest", "brand_picture", "brand_stylesheet",
 }  # fmt: skip
 
 
