@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import Queue
 
+import pytest
+
 from tests.support import servers
 from tests.timeouts import WAIT_TIMEOUT_S
 
