@@ -1,5 +1,6 @@
 """Models of sessions, conversations, guests, records, tabs, the queue, and quotas."""
 
+from sessions.models.answers import Answer
 from sessions.models.conversations import (
     RUNNING,
     Conversation,
@@ -24,6 +25,7 @@ from sessions.models.totals import DayTotal, SessionTotal, SpendAlarm
 
 __all__ = [
     "RUNNING",
+    "Answer",
     "Check",
     "Consent",
     "Conversation",

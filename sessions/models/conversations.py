@@ -340,6 +340,10 @@ class StreamingSession(Owned):
         return max(self.ended_at - self.billed_from, timedelta(0))  # the provider's answer may come after the end
 
 
+# The beginning of the reference of an answer's sentence. No page's reference has a colon.
+ANSWER_REF = "answer:"
+
+
 class SessionTask(Spoken):
     """One text sent to the avatar, exactly as sent, and its outcome."""
 
@@ -396,6 +400,11 @@ class SessionTask(Spoken):
     def is_greeting(self) -> bool:
         """Whether the portal itself sent it. A guest's text always has a reference."""
         return self.sent_by_id is None and not self.ref
+
+    @property
+    def is_of_answer(self) -> bool:
+        """Whether it is a sentence of an answer by the organisation's own model."""
+        return self.ref.startswith(ANSWER_REF)
 
 
 class SessionEvent(models.Model):
