@@ -32,7 +32,6 @@ from heygen_portal.providers.contract.provider import Quality as ProviderQuality
 from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.text.model_fields import ChoiceField, LimitedCharField, LimitedTextField
 
-
 # The default of the longest answer, in characters: about a minute of speech.
 LONGEST_ANSWER = 800
 

@@ -16,8 +16,8 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from heygen_portal.providers.contract.provider import Delivered, ProviderUnreachable, TaskKind
-from sessions.actions import answer_text, control, send_task
-from sessions.brain import record, running, sources
+from sessions.actions import control, send_task
+from sessions.brain import answering, record, running, sources
 from sessions.brain.interfaces import Finished, Message, ModelFailure, Passage, Usage, Written
 from sessions.brain.sources import Sources
 from sessions.integrity import verification
@@ -270,7 +270,7 @@ async def test_an_error_of_the_portal_is_answered_with_words(
     model: Model, sent: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(tab: Tab, session_id: UUID) -> None:
-        monkeypatch.setattr(answer_text.timezone, "localdate", Mock(side_effect=ZeroDivisionError))
+        monkeypatch.setattr(answering, "answer", Mock(side_effect=ZeroDivisionError))
         await ask(tab)
         await tab.hear("answer.ended", state="fallback")
         assert [text for _kind, text in sent] == ["Ahora no, perdona."]
