@@ -24,8 +24,9 @@ from heygen_portal.providers.contract.provider import (
 from heygen_portal.runtime import metrics
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
-from sessions.actions import answer_text, deadlines
+from sessions.actions import deadlines
 from sessions.actions.stop import stop
+from sessions.brain import turn
 from sessions.lifecycle import broadcast, end_evidence, events
 from sessions.models import EndReason, SessionTask, StreamingSession
 from sessions.speech import speech_sql
@@ -79,7 +80,7 @@ async def send_task(
     task, is_new = await in_thread(accept)()
     if is_new:
         if kind == TaskKind.TALK and task.session.started_with.has_own_brain:
-            await answer_text.begin(task, lambda sentence: deliver(task.session, sentence, give_command))
+            await turn.begin(task, lambda sentence: deliver(task.session, sentence, give_command))
         else:
             await deliver(task.session, task, give_command)
         return None

@@ -1,8 +1,8 @@
 """Models of sessions, conversations, guests, records, tabs, the queue, and quotas."""
 
-from sessions.models.answers import Answer
 from sessions.models.conversations import (
     RUNNING,
+    Answer,
     Conversation,
     EndReason,
     LimitBy,

@@ -24,9 +24,9 @@ from heygen_portal.providers.contract.provider import RoomAccess, RoomCommand, T
 from heygen_portal.runtime import background, budgets, client_address
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
-from sessions.actions import answer_text, control, queries, send_task, stop
+from sessions.actions import control, queries, send_task, stop
 from sessions.actions.start import StartAttempt
-from sessions.brain import running
+from sessions.brain import running, turn
 from sessions.capacity import slots
 from sessions.capacity.leases import this_process
 from sessions.capacity.queue import TabAddress
@@ -120,7 +120,7 @@ class SessionConsumer(PageSocket):
         """
         session_id = self.session_id
         if session_id:
-            await answer_text.interrupt(session_id, running.ACCESS)
+            await turn.interrupt(session_id, running.ACCESS)
         await super().access_lost(loss)
         evidence = end_evidence.access_lost(self.owner, loss)
         lost = {session_id} if session_id and loss == Loss.PERSONA else set()
