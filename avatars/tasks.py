@@ -15,10 +15,13 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from avatars.catalogue import sync_runs
+from avatars.documents import jobs as document_jobs
 from avatars.models import ProviderAccount, Video
 from avatars.videos import orders
 from heygen_portal.runtime.jobs import each_row, job_loop, queues
 from heygen_portal.runtime.jobs.scheduler import PortalTask
+
+__all__ = ["document_jobs", "process_videos", "sync_catalogues", "sync_runs"]  # modules with tasks of their own
 
 LOCK_KEY, LOCK_SECONDS = "videos-are-looked-after", 20
 VIDEOS_TIMEOUT = timedelta(hours=1)

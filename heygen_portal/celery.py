@@ -36,6 +36,7 @@ app.conf.task_default_queue = queues.DEFAULT
 app.conf.task_routes = {
     "sessions.tasks.enforce_limits": {"queue": queues.LIMITS},
     "avatars.tasks.look_after_videos": {"queue": queues.LONG},
+    "avatars.tasks.read_document": {"queue": queues.LONG},
     "avatars.tasks.sync_account": {"queue": queues.LONG},
     "sessions.tasks.erase_old_speech": {"queue": queues.LONG},
     "sessions.tasks.read_bills": {"queue": queues.LONG},
@@ -49,6 +50,8 @@ app.conf.beat_scheduler = "heygen_portal.runtime.jobs.scheduler:SteadyScheduler"
 app.conf.beat_schedule = {
     "enforce-limits": {"task": "sessions.tasks.enforce_limits", "schedule": 0.5},
     "look-after-videos": {"task": "avatars.tasks.look_after_videos", "schedule": 3.0},
+    "maintain-documents": {"task": "avatars.tasks.maintain_documents", "schedule": 30.0},
+    "forget-questions": {"task": "avatars.tasks.forget_questions", "schedule": crontab(hour="2", minute="45")},
     "sync-catalogues": {"task": "avatars.tasks.sync_all", "schedule": crontab(hour="1", minute="30")},
     "read-records": {"task": "sessions.tasks.read_records", "schedule": 10.0},
     "erase-old-speech": {"task": "sessions.tasks.erase_old_speech", "schedule": crontab(hour="2", minute="40")},

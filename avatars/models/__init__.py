@@ -1,7 +1,16 @@
-"""Models of the catalogue, personas and recorded videos."""
+"""Models of the catalogue, documents, personas and recorded videos."""
 
 from avatars.models.accounts import ProviderAccount
 from avatars.models.catalogue import MAX_NAME_CHARACTERS, Avatar, CatalogueEntry, KnowledgeBase, News, Voice, with_news
+from avatars.models.documents import (
+    Chunk,
+    Document,
+    DocumentVersion,
+    Library,
+    LibraryWord,
+    UnansweredQuestion,
+    WrittenAnswer,
+)
 from avatars.models.knowledge import KnowledgeVersion
 from avatars.models.personas import Persona, PersonaCheck, PersonaContent, PersonaQuerySet, PersonaVersion
 from avatars.models.syncs import CatalogueSync
@@ -12,8 +21,13 @@ __all__ = [
     "Avatar",
     "CatalogueEntry",
     "CatalogueSync",
+    "Chunk",
+    "Document",
+    "DocumentVersion",
     "KnowledgeBase",
     "KnowledgeVersion",
+    "Library",
+    "LibraryWord",
     "News",
     "Persona",
     "PersonaCheck",
@@ -21,7 +35,9 @@ __all__ = [
     "PersonaQuerySet",
     "PersonaVersion",
     "ProviderAccount",
+    "UnansweredQuestion",
     "Video",
     "Voice",
+    "WrittenAnswer",
     "with_news",
 ]

@@ -1,9 +1,10 @@
-"""Tables of personas, accounts and catalogues, stated in the audit log by row."""
+"""Tables of personas, accounts, catalogues and documents, stated in the audit log by row."""
 
 from __future__ import annotations
 
 from avatars.models.accounts import ProviderAccount
 from avatars.models.catalogue import Avatar, KnowledgeBase, Voice
+from avatars.models.documents import Document, DocumentVersion, Library, WrittenAnswer
 from avatars.models.knowledge import KnowledgeVersion
 from avatars.models.personas import Persona, PersonaVersion
 from avatars.models.videos import Video
@@ -72,3 +73,32 @@ VIDEO = Table(
         frozenset({Video.Status.WAITING, Video.Status.ORDERING, Video.Status.MAKING, Video.Status.FETCHING}),
     ),
 )
+LIBRARY = Table("library", Library, "pk")
+DOCUMENT = Table("document", Document, "pk")
+DOCUMENT_VERSION = Table(
+    "document_version",
+    DocumentVersion,
+    "pk",
+    uncovered={
+        "file": f"{NOT_SHOWN}: the name of a file that is deleted once it was read",
+        "moved_at": f"{NOT_SHOWN}: for the worker's time-outs",
+    },
+    progress=Progress(
+        frozenset(
+            {
+                "state",
+                "failure",
+                "language",
+                "pages",
+                "unread",
+                "chunk_count",
+                "chunks_fingerprint",
+                "from_version",
+                "until_version",
+            }
+        ),
+        "state",
+        frozenset({DocumentVersion.State.WAITING, DocumentVersion.State.READING}),
+    ),
+)
+WRITTEN_ANSWER = Table("written_answer", WrittenAnswer, "pk")

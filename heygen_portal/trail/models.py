@@ -62,6 +62,7 @@ class AuditEntry(models.Model):
         EMBED_CHANGED = "embed_changed", _("embedding of a persona changed")
         GUEST_LINK_CHANGED = "guest_link_changed", _("guest link changed")
         GUEST_REFUSED = "guest_refused", _("guest refused")
+        LIBRARY_CHANGED = "library_changed", _("library changed")
         PICTURE_REFUSED = "picture_refused", _("picture of the brand refused")
 
     number = models.PositiveIntegerField(_("number"), unique=True)

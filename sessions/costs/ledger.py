@@ -173,9 +173,7 @@ def _moments_of(sessions: Iterable[StreamingSession]) -> Mapping[UUID, list[Mome
 def task_moment(task: SessionTask) -> Moment:
     """Return a task as a moment of the session's timeline."""
     data = {"kind": task.kind, "status": task.status, "failure": task.failure, "task_id": task.provider_task_id}
-    return Moment(
-        task.created_at, PORTAL, TASK, data | {"is_greeting": task.is_greeting, "is_answer": task.is_of_answer}
-    )
+    return Moment(task.created_at, PORTAL, TASK, data | {"is_greeting": task.is_greeting})
 
 
 def _total(session: StreamingSession, moments: list[Moment]) -> SessionTotal:

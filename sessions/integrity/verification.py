@@ -41,7 +41,6 @@ from sessions.integrity.fault import Fault, FaultKind, compared
 from sessions.integrity.scope import BATCH_ROWS, DEFAULT_LIMITS, MAX_FAULTS, CheckCounts, MemoryLimits, is_in_share
 from sessions.lifecycle import coverage
 from sessions.lifecycle.coverage import (
-    ANSWER,
     CONVERSATION,
     ERASURE,
     LINE,
@@ -54,7 +53,6 @@ from sessions.lifecycle.coverage import (
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import digest_of
 from sessions.models import (
-    Answer,
     Conversation,
     DayTotal,
     Erasure,
@@ -73,8 +71,6 @@ logger = logging.getLogger(__name__)
 
 # A text that is being sent must have its event by then.
 SENDING_TIMEOUT = timedelta(minutes=2)
-# The same for an answer by the organisation's own model.
-ANSWERING_TIMEOUT = timedelta(minutes=6)
 # How far another process's clock may be ahead of this one's.
 CLOCK_TOLERANCE = timedelta(seconds=5)
 UNKNOWN_CHAIN_FAULT: diagnosis.ChainFault = ("changed", None, "event", "")
@@ -401,8 +397,6 @@ class SessionPass:
                         has_unproved_text = has_unproved_text or not is_proved
                     if not is_settled:
                         continue
-                elif table is ANSWER and not is_stated and self._is_being_answered(found):
-                    continue
                 if not self._is_in_share(table.name, key):
                     continue
                 for name in table.wrong_derived_columns(row):
@@ -473,11 +467,6 @@ class SessionPass:
             return True
         is_typed = table is LINE and (found["by"], found["source"]) == ("text", "portal")
         return is_typed and found["at"] in sending
-
-    def _is_being_answered(self, found: Mapping[str, Any]) -> bool:
-        """Whether this answer is still being given: its event follows its end."""
-        began_after = (timezone.now() - ANSWERING_TIMEOUT).isoformat()
-        return found["state"] == Answer.State.ANSWERING and str(found["created_at"]) > began_after
 
     @property
     def _sent_after(self) -> str:

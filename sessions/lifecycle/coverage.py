@@ -8,20 +8,23 @@ from __future__ import annotations
 from avatars.models.stated import (
     ACCOUNT,
     AVATAR,
+    DOCUMENT,
+    DOCUMENT_VERSION,
     KNOWLEDGE_BASE,
     KNOWLEDGE_VERSION,
+    LIBRARY,
     PERSONA,
     PERSONA_GROUP,
     PERSONA_VERSION,
     VIDEO,
     VOICE,
+    WRITTEN_ANSWER,
 )
 from heygen_portal.models.api_keys import API_KEY
 from heygen_portal.models.organisation import ORGANISATION
 from heygen_portal.trail.statements import NOT_SHOWN, Progress, Table
 from heygen_portal.trail.user_rows import GROUP, ROLE, USER, USER_PERMISSION
 from sessions.models import (
-    Answer,
     Consent,
     Conversation,
     Erasure,
@@ -76,12 +79,6 @@ LINE = Table(
     since=FORMAT_WITH_ALL_ROWS,
     uncovered={"words_signature": "changes with the portal's key: compared with the word index"},
 )
-ANSWER = Table(
-    "answer",
-    Answer,
-    since=FORMAT_WITH_ALL_ROWS,
-    uncovered={"deadline_at": f"{NOT_SHOWN}: when the worker closes it"},
-)
 TOTAL = Table("total", SessionTotal, since=FORMAT_WITH_ALL_ROWS, is_single=True)
 CONSENT = Table("consent", Consent, since=FORMAT_WITH_ALL_ROWS, is_single=True)
 HOLD = Table("hold", LegalHold, since=FORMAT_WITH_ALL_ROWS)
@@ -108,7 +105,7 @@ EXPORT = Table(
     ),
 )
 # Tables whose rows belong to a session.
-SESSION_TABLES = (CONVERSATION, TASK, LINE, ANSWER, TOTAL, CONSENT, HOLD, ERASURE, PROVIDER_ERASURE, EXPORT)
+SESSION_TABLES = (CONVERSATION, TASK, LINE, TOTAL, CONSENT, HOLD, ERASURE, PROVIDER_ERASURE, EXPORT)
 TABLES = {table.name: table for table in (SESSION, *SESSION_TABLES)}
 
 CHECK = Table("check", HistoryCheck, "pk")
@@ -127,6 +124,7 @@ GUEST_LINK = Table(
     "pk",
     uncovered={"uses": "changes with each conversation, whose first event names the link"},
 )
+LIBRARIES = (LIBRARY, DOCUMENT, DOCUMENT_VERSION, WRITTEN_ANSWER)
 ACCESS = (ROLE, USER_PERMISSION, PERSONA_GROUP, QUOTA, ORGANISATION)
 NAMED = (
     USER,
@@ -143,6 +141,7 @@ NAMED = (
     API_KEY,
     EMBED,
     GUEST_LINK,
+    *LIBRARIES,
 )
 AUDITED = {table.name: table for table in (EXPORT, CHECK, *NAMED)}
 # Formats of the audit log from which on it states every row of these tables.
@@ -154,8 +153,8 @@ AUDIT_FORMAT_WITH_API_KEYS = 6
 AUDIT_FORMAT_WITH_NOTICE = 7  # the columns of the notice that users accept, of organisation and personas
 AUDIT_FORMAT_WITH_EMBEDS = 8  # and links for guests
 AUDIT_FORMAT_WITH_BRAND = 9  # the organisation's columns of its brand
-AUDIT_FORMAT_WITH_BRAIN = 10  # the columns of personas with the organisation's own model
-AUDIT_FORMAT = AUDIT_FORMAT_WITH_BRAIN
+AUDIT_FORMAT_WITH_LIBRARIES = 10  # documents and written answers
+AUDIT_FORMAT = AUDIT_FORMAT_WITH_LIBRARIES
 AUDITED_SINCE = {
     **{table.name: 1 for table in (EXPORT, CHECK)},
     **{table.name: AUDIT_FORMAT_WITH_NAMED for table in NAMED},
@@ -163,4 +162,5 @@ AUDITED_SINCE = {
     **{table.name: AUDIT_FORMAT_WITH_VIDEOS for table in (GROUP, VIDEO)},
     API_KEY.name: AUDIT_FORMAT_WITH_API_KEYS,
     **{table.name: AUDIT_FORMAT_WITH_EMBEDS for table in (EMBED, GUEST_LINK)},
+    **{table.name: AUDIT_FORMAT_WITH_LIBRARIES for table in LIBRARIES},
 }

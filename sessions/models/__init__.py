@@ -2,7 +2,6 @@
 
 from sessions.models.conversations import (
     RUNNING,
-    Answer,
     Conversation,
     EndReason,
     LimitBy,
@@ -25,7 +24,6 @@ from sessions.models.totals import DayTotal, SessionTotal, SpendAlarm
 
 __all__ = [
     "RUNNING",
-    "Answer",
     "Check",
     "Consent",
     "Conversation",

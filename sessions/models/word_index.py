@@ -11,13 +11,13 @@ from __future__ import annotations
 import hmac
 import re
 import struct
-import unicodedata
 from collections.abc import Collection, Iterable, Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 from hashlib import blake2s
 from itertools import islice
 
 from heygen_portal.runtime.accents import fold_accents
+from heygen_portal.runtime.text.tokens import pairs, tokens
 from heygen_portal.trail import signing
 
 PURPOSE = "words"
@@ -36,17 +36,6 @@ CACHED_PERSON_KEYS = 50_000
 FORMAT = 3
 SIGNED_AS = "marks of a line"
 WORD = re.compile(r"\w+")
-# Thai, Lao, Myanmar, Khmer; kana; Han.
-UNSPACED = (
-    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u1000-\u103f\u1050-\u108f\u1780-\u17d3"
-    "\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
-)
-# Without skin tones, so that a search finds all of them.
-EMOJI = "\u2600-\u27bf\U0001f300-\U0001f3fa\U0001f400-\U0001faff"
-FLAG_LETTERS = "\U0001f1e6-\U0001f1ff"  # two are a flag
-# Combining marks of the scripts in use. A set with more of them would be searched range by range.
-FIRST_MARK, END_OF_MARKS = "\u0300", 0x10000
 
 
 def words(text: str) -> Iterator[str]:
@@ -55,9 +44,9 @@ def words(text: str) -> Iterator[str]:
     Scripts without spaces between words are indexed by pairs of characters and by single ones, and emoji by
     themselves.
     """
-    for word, is_run in _tokens(text[:MAX_TEXT_CHARACTERS]):
+    for word, is_run in tokens(text[:MAX_TEXT_CHARACTERS]):
         if is_run:
-            yield from _pairs(word)
+            yield from pairs(word)
             yield from (word if len(word) > 1 else ())
         else:
             yield word[:MAX_WORD_LETTERS]
@@ -66,8 +55,8 @@ def words(text: str) -> Iterator[str]:
 def search_words(query: str) -> list[str]:
     """Return the words that a search uses: the longest, because they are rarest."""
     found: set[str] = set()
-    for word, is_run in _tokens(query[:MAX_TEXT_CHARACTERS]):
-        found.update(_pairs(word) if is_run else [word[:MAX_WORD_LETTERS]])
+    for word, is_run in tokens(query[:MAX_TEXT_CHARACTERS]):
+        found.update(pairs(word) if is_run else [word[:MAX_WORD_LETTERS]])
     return sorted(found, key=lambda word: (-len(word), word))[:MAX_WORDS_PER_QUERY]
 
 
@@ -126,28 +115,6 @@ def shared_marks_of_line(text: str) -> list[int]:
 
 def _prefixes(word: str) -> set[str]:
     return {word[:length] for length in (*range(MIN_PREFIX_LETTERS, len(word)), len(word))}
-
-
-def _tokens(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield words and emoji, and runs of characters of a script without spaces, marked as such."""
-    folded = fold_accents(text)
-    if max(folded, default="") < FIRST_MARK:  # European languages, several times as fast
-        yield from ((found[0], False) for found in WORD.finditer(folded))
-        return
-    for found in _token_pattern().finditer(folded):
-        yield found[0], found.lastgroup == "run"
-
-
-def _pairs(run: str) -> list[str]:
-    return [run[at : at + 2] for at in range(max(len(run) - 1, 1))]
-
-
-@cache
-def _token_pattern() -> re.Pattern[str]:
-    codes = range(ord(FIRST_MARK), END_OF_MARKS)
-    marks = "".join(chr(code) for code in codes if unicodedata.category(chr(code))[0] == "M")
-    flag = f"[{FLAG_LETTERS}]{{2}}"
-    return re.compile(f"(?P<run>[{UNSPACED}]+)|(?P<emoji>{flag}|[{EMOJI}])|(?P<word>(?:(?![{UNSPACED}])[\\w{marks}])+)")
 
 
 def _whole_words(text: str) -> Iterator[str]:

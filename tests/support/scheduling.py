@@ -37,6 +37,7 @@ TOGETHER = {
         "tests/attacks/sessions/test_access_at_use.py",
         "tests/attacks/sessions/test_texts_on_their_way.py",
         "tests/attacks/sessions/test_unreadable_rows.py",
+        "tests/avatars/documents/*",
         "tests/emulator/control/*",
         "tests/emulator/heygen/*",
         "tests/emulator/liveavatar/*",

@@ -7,6 +7,7 @@ below with the reason why it is not shown.
 from __future__ import annotations
 
 import asyncio
+import io
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection, models, transaction
 from django.utils import timezone
 
-from avatars.models import KnowledgeVersion, Video
+from avatars.documents import intake, libraries, written_answers
+from avatars.models import KnowledgeVersion, Library, Video, WrittenAnswer
 from avatars.videos import orders
 from heygen_portal.people.access import roles
 from heygen_portal.people.api_keys import keys as api_keys
@@ -37,9 +39,6 @@ from heygen_portal.trail import audit_log, db_triggers
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 from sessions.actions import deadlines, send_task
-from sessions.brain import record
-from sessions.brain.interfaces import Usage
-from sessions.brain.record import Figures
 from sessions.capacity import consent
 from sessions.capacity.notice import notice_for
 from sessions.costs import ledger, provider_record
@@ -49,7 +48,6 @@ from sessions.integrity import audit_statements, nightly_check, role_permissions
 from sessions.integrity.fault import Fault
 from sessions.lifecycle import coverage, events, transitions
 from sessions.models import (
-    Answer,
     EndReason,
     Erasure,
     Export,
@@ -95,6 +93,9 @@ NOT_SHOWN = {
     "preferredtimezone": "the time zone in which a person reads times",
     "permission": "Django's list of permissions; statements of individual permissions say what it calls them",
     "idempotentrequest": "answers to requests of programs, kept for a day",
+    "chunk": "its version states a hash of the hashes of its passages",
+    "libraryword": "an index of words",
+    "unansweredquestion": "counts of questions, deleted after a while",
     "cataloguesync": "how far a sync has come",
     "guest": "who talks without an account: the session states its guest, and its first event names site and link",
     "brandpicture": "the organisation's row states its SHA-256, and a picture with another one is not served",
@@ -121,7 +122,6 @@ del COLUMNS_NOT_SHOWN["utterance"]["words_signature"]
 TABLE_OF = {
     "conversation": "conversation",
     "streamingsession": "session",
-    "answer": "answer",
     "sessionevent": "event",
     "sessionhead": "head",
     "sessionseal": "seal",
@@ -145,6 +145,10 @@ TABLE_OF = {
     "voice": "voice",
     "knowledgebase": "knowledge_base",
     "knowledgeversion": "knowledge_version",
+    "library": "library",
+    "document": "document",
+    "documentversion": "document_version",
+    "writtenanswer": "written_answer",
     "persona": "persona",
     "personaversion": "persona_version",
     "video": "video",
@@ -236,7 +240,6 @@ def build_world() -> World:
         consent.withdraw(persona.pk, session.owner_id)
         send_text(session, "¿Cuánto cuesta?")
         send_text(session, "No llega.", "provider_refused")
-        answer_text(session)
         report_avatar_line(session, "Son 20 €")
         transitions.begin_stop(session, EndReason.USER_STOPPED, {"code": "person", "user": session.user_id})
         transitions.end(session)
@@ -253,12 +256,13 @@ def build_world() -> World:
     for _ in range(2):
         make_video(staff)
         make_api_key(staff)
+        make_library(staff)
     embed_persona(persona, staff)
     for session in (one, two):
-        exported = list_export.request_export(
+        record = list_export.request_export(
             staff.pk, "192.0.2.7", Export.What.RECORD, Export.Format.JSON, session=session
         )
-        assert b"".join(session_export.as_json(exported, session))
+        assert b"".join(session_export.as_json(record, session))
     listed = list_export.request_export(
         staff.pk, "192.0.2.7", Export.What.EVENTS, Export.Format.CSV, filters={"status__exact": "ended"}
     )
@@ -288,6 +292,18 @@ def make_api_key(staff: Any) -> None:
     assert api_keys.replace(key, Actor(staff.pk))
 
 
+def make_library(staff: Any) -> None:
+    actor, library = Actor(staff.pk), Library(name=f"Library {Library.objects.count()}", language="en")
+    libraries.save(library, actor)
+    broken = intake.add_file(library, io.BytesIO(b"%PDF-"), "Terms.pdf", actor)
+    intake.read(broken.pk)
+    version = intake.replace_file(broken.document, io.BytesIO(b"The deposit is 100 euros."), "Terms.txt", actor)
+    intake.read(version.pk)
+    answer = WrittenAnswer(library=library, language="en", wordings=["Is it returned?"], answer="Yes.")
+    answer.chunk = version.chunks.get()
+    written_answers.save(answer, actor)
+
+
 def embed_persona(persona: Any, staff: Any) -> None:
     actor, embed = (
         Actor(staff.pk),
@@ -309,21 +325,6 @@ def send_text(session: StreamingSession, text: str, failure: str = "") -> None:
     task.status = SessionTask.Status.FAILED if failure else SessionTask.Status.SENT
     task.failure, task.latency = failure, timedelta(milliseconds=120)
     send_task._record_outcome(task)
-
-
-def answer_text(session: StreamingSession) -> None:
-    """Answer two texts with the organisation's own model; the second answer is interrupted."""
-    for number, state in ((1, Answer.State.ANSWERED), (2, Answer.State.INTERRUPTED)):
-        task, _ = deadlines.accept_task(
-            session.pk, text="¿Y?", kind=SessionTask.Kind.TALK, user_id=session.user_id, ref=f"answered-{number}"
-        )
-        answer = record.begin(task)
-        sentence = record.store_sentence(answer, "Son 20 €.", [1])
-        assert sentence
-        sentence.status, sentence.provider_task_id = SessionTask.Status.SENT, f"sentence-{number}"
-        send_task._record_outcome(sentence)
-        figures = Figures("Ours", "gpt", "abc", [], Usage(90, 10), Decimal("0.001"), timedelta(milliseconds=300))
-        assert record.end(answer, state, "interrupt", figures)
 
 
 def report_avatar_line(session: StreamingSession, text: str) -> None:

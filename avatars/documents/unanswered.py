@@ -1,0 +1,55 @@
+"""Questions for which nothing was found, grouped by their words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from avatars.documents import words
+from avatars.documents.search import Passage
+from avatars.models import UnansweredQuestion
+from heygen_portal.runtime.text import limits
+from heygen_portal.trail import signing
+
+# What people said is deleted so long after it was last asked.
+KEPT = timedelta(days=60)
+MAX_QUESTIONS = 2000
+MAX_WORDING_CHARACTERS = 300
+
+
+def record(library_id: int, question: str, language: str, closest: Sequence[Passage] = ()) -> None:
+    """Count a question that found no answer. `closest` are the passages that were not good enough, the best first."""
+    terms = words.of_query(question, [language])
+    if not terms:
+        return
+    mark = signing.sign("unanswered", library_id, *sorted(min(term) for term in terms))
+    passage = closest[0] if closest else None
+    found = {"closest_id": passage.chunk_id if passage else None, "closest_score": passage.score if passage else 0.0}
+    now = timezone.now()
+    with transaction.atomic():
+        known = UnansweredQuestion.objects.filter(library=library_id, mark=mark)
+        if known.update(times=F("times") + 1, last_asked_at=now, **found):
+            return
+        # Strangers ask, and must not fill the table.
+        if UnansweredQuestion.objects.filter(library=library_id).count() >= MAX_QUESTIONS:
+            return
+        UnansweredQuestion.objects.get_or_create(
+            library_id=library_id,
+            mark=mark,
+            defaults={
+                "wording": limits.shortened(" ".join(question.split()), MAX_WORDING_CHARACTERS),
+                "language": language,
+                "first_asked_at": now,
+                "last_asked_at": now,
+                **found,
+            },
+        )
+
+
+def forget(now: datetime) -> None:
+    """Delete questions that were not asked for a while."""
+    UnansweredQuestion.objects.filter(last_asked_at__lt=now - KEPT).delete()
