@@ -197,6 +197,11 @@ class TextTooLong(SessionError):
     words = _("The text is longer than 2,000 characters.")
 
 
+class ReadsAloudOff(SessionError):
+    code = "reads_aloud_off"
+    words = _("Texts are not read aloud here.")
+
+
 class TooManyTasks(SessionError):
     code = "too_many_tasks"
     words = _("Too many messages at once. Wait until the avatar has received them.")

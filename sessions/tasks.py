@@ -27,6 +27,7 @@ from heygen_portal.runtime.jobs import each_row, job_loop, queues
 from heygen_portal.runtime.jobs.scheduler import PortalTask
 from heygen_portal.webhooks import delivery, pause_mail
 from sessions.actions import deadlines, program_access, stop
+from sessions.brain import record
 from sessions.costs import ledger, provider_costs, provider_record, spend_alerts
 from sessions.exports import list_export
 from sessions.health import watch
@@ -72,13 +73,15 @@ def read_records() -> None:
 
 
 def _bookings_are_due() -> bool:
-    return ledger.has_unbooked() or deadlines.has_stale_tasks(timezone.now())
+    now = timezone.now()
+    return ledger.has_unbooked() or deadlines.has_stale_tasks(now) or record.has_abandoned(now)
 
 
 @shared_task(name="sessions.tasks.keep_books", base=PortalTask, has_work=staticmethod(_bookings_are_due))
 def book_ended_sessions() -> None:
     """Add ended sessions to the totals. Checked every five seconds."""
     deadlines.fail_stale_tasks(timezone.now())
+    record.close_abandoned(timezone.now())
     ledger.book_all()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from django.db.models import QuerySet
 from ninja import Field, Path, Query, Schema
@@ -30,6 +30,8 @@ class PersonaOut(Schema):
     version: int
     takes_text: bool
     takes_voice: bool
+    reads_aloud: bool = Field(description="Whether texts may be sent to be said word for word.")
+    brain: Literal["provider", "own"] = Field(description="Whose model answers: the provider’s or the organisation’s.")
     duration_limit_seconds: int
     idle_timeout_seconds: int
 
@@ -44,6 +46,8 @@ class PersonaOut(Schema):
             version=row.version,
             takes_text=row.takes_text,
             takes_voice=row.takes_voice,
+            reads_aloud=row.may_read_aloud,
+            brain="own" if row.has_own_brain else "provider",
             duration_limit_seconds=int(row.duration_limit.total_seconds()),
             idle_timeout_seconds=int(row.idle_timeout.total_seconds()),
         )

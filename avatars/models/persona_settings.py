@@ -14,6 +14,9 @@ from typing import Any, Self
 FORMAT = 1
 
 
+# Values of `brain`: whose model answers.
+PROVIDER, OWN = "provider", "own"
+
 MAX_SECONDS = 10 * 365 * 86_400  # no limit is longer
 
 
@@ -45,6 +48,9 @@ class PersonaSettings:
     interactivity: str = "hands_free"
     breaks_silence: bool = False
     encoding: str = ""
+    # Who answers. With `own`, the session's version has the instructions.
+    brain: str = PROVIDER
+    reads_aloud: bool = True
     format: int = FORMAT
 
     @classmethod
@@ -67,9 +73,14 @@ class PersonaSettings:
     def as_stored(self) -> dict[str, Any]:
         """Return the JSON that is stored and hashed.
 
-        An encoding is stored only if the page asked for one.
+        What is as in every session before the setting existed is left out.
         """
-        return {name: value for name, value in asdict(self).items() if name != "encoding" or value}
+        return {name: value for name, value in asdict(self).items() if LEFT_OUT.get(name) != value}
+
+    @property
+    def has_own_brain(self) -> bool:
+        """Whether the organisation's own model answers."""
+        return self.brain == OWN
 
     @property
     def duration_limit(self) -> timedelta:
@@ -86,3 +97,5 @@ TYPES: Mapping[str, Any] = {
     for each in fields(PersonaSettings)
 }
 SECONDS = ("duration_limit_s", "idle_timeout_s")
+# Values that are not stored.
+LEFT_OUT: Mapping[str, Any] = {"encoding": "", "brain": PROVIDER, "reads_aloud": True}

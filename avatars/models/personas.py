@@ -32,9 +32,16 @@ from heygen_portal.providers.contract.provider import Quality as ProviderQuality
 from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.text.model_fields import ChoiceField, LimitedCharField, LimitedTextField
 
+# The default of the longest answer, in characters: about a minute of speech.
+LONGEST_ANSWER = 800
+
 
 class PersonaContent(SpeechRetention):
     """The versioned fields of a persona."""
+
+    class BrainKind(models.TextChoices):
+        PROVIDER = "provider", _("the provider’s model")
+        OWN = "own", _("the organisation’s own model")
 
     class Quality(models.TextChoices):
         HIGH = ProviderQuality.HIGH.value, _("high (720p)")
@@ -97,6 +104,97 @@ class PersonaContent(SpeechRetention):
     )
     duration_limit = models.DurationField(_("maximum session length"), default=timedelta(minutes=20))
     idle_timeout = models.DurationField(_("idle limit"), default=timedelta(minutes=3))
+    reads_aloud = models.BooleanField(
+        _("reading aloud allowed"),
+        default=True,
+        db_default=True,
+        help_text=_("Users can have a text read aloud. Always off with the organisation’s own model."),
+    )
+
+    # Answers by the organisation's own model.
+    brain = ChoiceField(
+        _("answers come from"),
+        max_length=10,
+        choices=BrainKind,
+        default=BrainKind.PROVIDER,
+        db_default=BrainKind.PROVIDER.value,
+    )
+    instructions = LimitedTextField(
+        _("instructions"),
+        max_characters=6000,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("For the model: who it is, whom it helps with what, and how it speaks. Users do not see them."),
+    )
+    longest_answer = models.PositiveIntegerField(
+        _("longest answer"),
+        default=LONGEST_ANSWER,
+        db_default=LONGEST_ANSWER,
+        validators=[MinValueValidator(100), MaxValueValidator(5000)],
+        help_text=_("In characters. An answer ends with the last sentence that fits."),
+    )
+    filler_sentence = LimitedCharField(
+        _("sentence while it thinks"),
+        max_characters=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Said if an answer takes its time. Empty: none."),
+    )
+    filler_after_seconds = models.DecimalField(
+        _("said after"),
+        max_digits=3,
+        decimal_places=1,
+        default=Decimal(2),
+        db_default=Decimal(2),
+        validators=[MinValueValidator(Decimal("0.5")), MaxValueValidator(Decimal(20))],
+        help_text=_("Seconds without a first sentence."),
+    )
+    fallback_sentence = LimitedCharField(
+        _("sentence for failures"),
+        max_characters=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Said if the model does not answer. Empty: a sentence of the portal."),
+    )
+    refused_topics = LimitedTextField(
+        _("topics to refuse"),
+        max_characters=2000,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_(
+            "One per line: the topic, a colon, and the words that tell of it, with commas between them. "
+            "An asterisk means any ending."
+        ),
+    )
+    refusal_sentence = LimitedCharField(
+        _("sentence for refusals"),
+        max_characters=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Said instead of an answer. Empty: a sentence of the portal."),
+    )
+    forbidden_words = LimitedTextField(
+        _("words that are never said"),
+        max_characters=2000,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("One word or phrase per line. A sentence that has one is replaced with the refusal."),
+    )
+    is_masking = models.BooleanField(
+        _("personal data masked"),
+        default=True,
+        db_default=True,
+        help_text=_(
+            "E-mail addresses and phone, card and identity numbers are replaced before a user’s text leaves for the "
+            "model."
+        ),
+    )
 
     class Meta:
         abstract = True
@@ -121,6 +219,16 @@ class PersonaContent(SpeechRetention):
             hands_free=offered.hands_free and not holds_button,
             push_to_talk=offered.push_to_talk if can_hold else None,
         )
+
+    @property
+    def has_own_brain(self) -> bool:
+        """Whether the organisation's own model answers."""
+        return self.brain == self.BrainKind.OWN
+
+    @property
+    def may_read_aloud(self) -> bool:
+        """Whether users can have a text read aloud."""
+        return self.reads_aloud and not self.has_own_brain
 
     @property
     def text_direction(self) -> str:
@@ -154,6 +262,8 @@ class PersonaContent(SpeechRetention):
             greeting=self.greeting,
             duration_limit_s=int(self.duration_limit.total_seconds()),
             idle_timeout_s=int(self.idle_timeout.total_seconds()),
+            brain=self.brain,
+            reads_aloud=self.may_read_aloud,
         )
 
     def snapshot(self) -> dict[str, Any]:

@@ -36,7 +36,26 @@ from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 
 VOICE_FIELDS = ("voice", "voice_rate", "voice_emotion", "voice_stability", "voice_similarity_boost", "voice_style")
-LISTENING_FIELDS = ("knowledge_base", "is_improvising", "is_voice_enabled", "interactivity", "breaks_silence")
+LISTENING_FIELDS = (
+    "knowledge_base",
+    "is_improvising",
+    "is_voice_enabled",
+    "interactivity",
+    "breaks_silence",
+    "reads_aloud",
+)
+BRAIN_FIELDS = (
+    "brain",
+    "instructions",
+    "longest_answer",
+    "filler_sentence",
+    "filler_after_seconds",
+    "fallback_sentence",
+    "refused_topics",
+    "refusal_sentence",
+    "forbidden_words",
+    "is_masking",
+)
 LABELS = {_("published"): "success", _("draft"): "warning", _("hidden"): "danger"}
 # Columns that are not versioned and take effect when saved.
 UNVERSIONED_COLUMNS = ("slug", "requires_consent")
@@ -71,6 +90,7 @@ class PersonaAdmin(ModelAdmin):
         ),
         (_("Video and voice"), {"fields": ("avatar", "quality", *VOICE_FIELDS)}),
         (_("Knowledge and listening"), {"fields": LISTENING_FIELDS}),
+        (_("Answers"), {"fields": BRAIN_FIELDS}),
         (_("Limits"), {"fields": ("duration_limit", "idle_timeout", "speech_days")}),
     )
     actions = ("publish", "unpublish")

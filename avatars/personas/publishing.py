@@ -81,7 +81,10 @@ def problems(persona: Persona) -> Problems:
     capabilities = persona.avatar.account.capabilities
     _check_avatar(persona, found)
     _check_voice(persona, capabilities, found)
-    _check_knowledge(persona, found)
+    if persona.has_own_brain:
+        _check_brain(persona, found)
+    else:
+        _check_knowledge(persona, found)
     if persona.language not in persona.avatar.account.persona_languages:
         found["language"].append(_("The provider does not support this language. Choose another one."))
     if persona.quality and persona.quality not in capabilities.qualities:
@@ -189,6 +192,13 @@ def _check_knowledge(persona: Persona, found: Problems) -> None:
         _check_offered(persona, persona.knowledge_base, "knowledge_base", found)
     elif not persona.is_improvising:
         found["knowledge_base"].append(_("Choose a knowledge base or allow answers without one."))
+
+
+def _check_brain(persona: Persona, found: Problems) -> None:
+    if not persona.instructions.strip():
+        found["instructions"].append(_("Write instructions for the model."))
+    if not persona.takes_text:
+        found["brain"].append(_("The provider takes no texts, so the organisation’s own model cannot answer here."))
 
 
 def _check_offered(persona: Persona, offered: CatalogueEntry, field: str, found: Problems) -> None:

@@ -14,6 +14,7 @@ from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.actions import deadlines, queries, send_task
 from sessions.actions.send_task import GiveCommand
+from sessions.brain import record, running
 from sessions.lifecycle import transitions
 from sessions.models import SessionTask, SpeechErased, StreamingSession
 
@@ -47,13 +48,29 @@ async def interrupt(session_id: UUID, give_command: GiveCommand | None = None) -
 
     Raises NotLive, ProviderRefused, ProviderSilent, and NotPublished if only the page can do it and does not.
     """
-    session = await in_thread(queries.find_live)(session_id)
+    here = running.interrupt(session_id, running.INTERRUPT)  # before any query
+    session = await in_thread(_interrupted)(session_id)
     assert session.provider_session_id is not None
-    delivery = await _with_user_errors(providers.for_account(session.account).interrupt(session.provider_session_id))
+    provider = providers.for_account(session.account)
+    delivery = await _with_user_errors(provider.interrupt(session.provider_session_id))
     is_accepted = not isinstance(delivery, RoomCommand)
     if isinstance(delivery, RoomCommand) and not (give_command and await give_command(delivery)):
         raise errors.NotPublished
     await in_thread(deadlines.record_interrupted)(session_id, is_accepted=is_accepted)
+    if here:
+        await here.ended()
+        if here.has_sent_late and is_accepted:
+            await _with_user_errors(provider.interrupt(session.provider_session_id))
+    elif session.started_with.has_own_brain:
+        await in_thread(record.cut_last)(session_id)
+
+
+def _interrupted(session_id: UUID) -> StreamingSession:
+    """Return a live session, whose answer no process continues. Raises NotLive."""
+    session = queries.find_live(session_id)
+    if session.started_with.has_own_brain:
+        record.interrupt(session_id, running.INTERRUPT)
+    return session
 
 
 async def stay(session_id: UUID) -> None:

@@ -79,7 +79,7 @@ def accept_task(
     """Store a text before it is sent, and count it as activity.
 
     Return the task and whether it is new. If the session has a task with this `ref`, that task is returned
-    unchanged, even after the session's end. Raises TextEmpty, TextTooLong, NotLive.
+    unchanged, even after the session's end. Raises TextEmpty, TextTooLong, NotLive, ReadsAloudOff.
     """
     if not text.strip():
         raise errors.TextEmpty
@@ -102,16 +102,24 @@ def _store_text(session_id: UUID, text: str, kind: SessionTask.Kind, user_id: in
     """Store a text and its line. Raises NotLive, and IntegrityError for a known `ref`."""
     # Two statements without a transaction on PostgreSQL: each further one costs a round trip.
     if connection.vendor == "postgresql" and not connection.in_atomic_block:
-        session = _live_session(session_id, is_locked=False, for_text=True)
+        session = _session_for_text(session_id, kind, is_locked=False)
         wrapped = vars(session)["wrapped_key"]
         if wrapped and (task := _insert_text(session, wrapped, text, kind, user_id, ref)):
             return task
     with transaction.atomic():
-        session = _live_session(session_id, is_locked=True, for_text=True)
+        session = _session_for_text(session_id, kind, is_locked=True)
         wrapped = vars(session)["wrapped_key"] or SpeechKey.wrapped_for(session_id)
         stored = _insert_text(session, wrapped, text, kind, user_id, ref)
         assert stored is not None  # the row is locked
         return stored
+
+
+def _session_for_text(session_id: UUID, kind: SessionTask.Kind, *, is_locked: bool) -> StreamingSession:
+    """Return a live session that takes a text of this kind. Raises NotLive, ReadsAloudOff."""
+    session = _live_session(session_id, is_locked=is_locked, for_text=True)
+    if kind == SessionTask.Kind.REPEAT and not session.started_with.reads_aloud:
+        raise errors.ReadsAloudOff
+    return session
 
 
 def _insert_text(

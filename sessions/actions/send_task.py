@@ -26,6 +26,7 @@ from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.actions import deadlines
 from sessions.actions.stop import stop
+from sessions.brain import turn
 from sessions.lifecycle import broadcast, end_evidence, events
 from sessions.models import EndReason, SessionTask, StreamingSession
 from sessions.speech import speech_sql
@@ -60,6 +61,8 @@ async def send_task(
 ) -> broadcast.TaskSent | None:
     """Have the avatar answer a text or say it verbatim.
 
+    A text to answer with the organisation's own model counts as sent at once, and its answer follows.
+
     `user_id` is None for a guest's text, which then needs a `ref`. `require_access` runs in the thread that stores the
     text, before it is stored; what it raises is passed on.
 
@@ -76,7 +79,10 @@ async def send_task(
 
     task, is_new = await in_thread(accept)()
     if is_new:
-        await deliver(task.session, task, give_command)
+        if kind == TaskKind.TALK and task.session.started_with.has_own_brain:
+            await turn.begin(task, lambda sentence: deliver(task.session, sentence, give_command))
+        else:
+            await deliver(task.session, task, give_command)
         return None
     return broadcast.TaskSent.of(await _wait_for_outcome(task))
 
@@ -139,5 +145,5 @@ def _task_failure(exc: ProviderError) -> str:
 
 def _record_outcome(task: SessionTask) -> None:
     events.record_with(task.session_id, events.task_entry(task), speech_sql.outcome_of(task))
-    if not task.is_greeting:  # no tab waits for its outcome
+    if not (task.is_greeting or task.is_of_answer):  # no tab waits for its outcome
         broadcast.publish(task.session_id, broadcast.TaskSent.of(task))

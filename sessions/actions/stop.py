@@ -25,6 +25,7 @@ from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.jobs import each_row
 from heygen_portal.runtime.jobs.worker_shutdown import this_worker
 from sessions.actions import deadlines
+from sessions.brain import running
 from sessions.capacity import claims, queue
 from sessions.capacity.claims import Claim
 from sessions.lifecycle import end_evidence, transitions, unreadable
@@ -68,6 +69,7 @@ async def stop(session: StreamingSession, reason: EndReason, evidence: Evidence)
 
     If the provider cannot be reached, the row stays STOPPING with a deadline and the worker retries on its tick.
     """
+    running.interrupt(session.pk, running.STOP)
     if not await in_thread(transitions.begin_stop)(session, reason, evidence):
         return  # another caller is stopping it
     if session.provider_session_id:

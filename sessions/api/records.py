@@ -80,6 +80,8 @@ class SessionCostOut(Schema):
     session_id: UUID
     seconds: float
     credits: float
+    model_credits: float = Field(description="Of answers by the organisation’s own model, beside `credits`.")
+    model_tokens: int
     provider_credits: float | None = Field(description="According to the provider; null until it reports.")
 
 
@@ -117,6 +119,8 @@ def _session_cost(session_id: UUID) -> SessionCostOut:
         session_id=session_id,
         seconds=total.time.total_seconds(),
         credits=float(total.estimated),
+        model_credits=float(total.model_credits),
+        model_tokens=total.model_tokens,
         provider_credits=None if billed is None else float(billed),
     )
 

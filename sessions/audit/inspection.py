@@ -18,7 +18,7 @@ from sessions.costs import ledger
 from sessions.lifecycle import events, line_standing
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
-from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
+from sessions.models import Answer, SessionEvent, SessionTask, StreamingSession, Utterance
 from sessions.timeline.moments import PROVIDER, Moment
 from sessions.timeline.page_clock import PAGE_AT
 from sessions.timeline.timeline import Timeline
@@ -27,6 +27,7 @@ from sessions.timeline.timeline import build as build_timeline
 # The timeline and its figures are computed from the first events of the record.
 MAX_ANALYSED_EVENTS = 5000
 EVENTS_PER_PAGE = 500
+MAX_ANSWERS = 200
 # The last words heard of an interrupted line.
 CUT_OFF_WORDS = 3
 OPENED, STOP_ASKED = EventKind.TRANSCRIPT_OPENED, EventKind.STOP_ASKED
@@ -66,6 +67,24 @@ class Line:
     text: str = ""
     # The last words of an interrupted line that the browser says it heard.
     cut_at: str = ""
+
+
+@dataclass(frozen=True)
+class AnswerGiven:
+    """An answer by the organisation's own model, and on what it rests."""
+
+    row: Answer
+    # Each sentence with the numbers of the passages that it cites, and whether it was spoken. Texts are empty unless a
+    # reason for reading was given.
+    sentences: Sequence[tuple[str, Sequence[int], bool]]
+
+    @property
+    def tokens(self) -> int:
+        return self.row.prompt_tokens + self.row.completion_tokens
+
+    @property
+    def unspoken(self) -> int:
+        return sum(not is_spoken for _text, _citations, is_spoken in self.sentences)
 
 
 @dataclass(frozen=True)
@@ -149,6 +168,25 @@ def _line(row: Utterance, is_open: bool) -> Line:
         row.who, row.by, row.kind, row.source, row.at, row.interruption, graphemes.count(text), row.standing,
         row.is_unreported, text if is_open else "", cut_at,
     )  # fmt: skip
+
+
+def answers_of(session: StreamingSession, *, is_open: bool) -> list[AnswerGiven]:
+    """Return the answers by the organisation's own model, up to MAX_ANSWERS. Two queries."""
+    rows = list(Answer.objects.filter(session=session).order_by("created_at", "pk")[:MAX_ANSWERS])
+    keys = [key for row in rows for key, _citations in _sentences(row)]
+    texts = {task.pk: task.shown for task in SessionTask.objects.filter(pk__in=keys)} if is_open and keys else {}
+    return [
+        AnswerGiven(row, [(texts.get(key, ""), cited, key not in row.unspoken) for key, cited in _sentences(row)])
+        for row in rows
+    ]
+
+
+def _sentences(row: Answer) -> Iterator[tuple[int, list[int]]]:
+    """Yield task and citations of each sentence, without damaged ones."""
+    for each in row.sentences:
+        if isinstance(each, dict) and (key := stored_json.row_key(each, "task")):
+            cited = each.get("citations")
+            yield key, [number for number in cited if isinstance(number, int)] if isinstance(cited, list) else []
 
 
 def staff_actions(session: StreamingSession) -> list[StaffAction]:

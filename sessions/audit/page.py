@@ -108,6 +108,7 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         "reason_error": reason_error,
         "reason_limits": flatatt(staff_reasons.field_attributes()),
         "lines": lines,
+        "answers": inspection.answers_of(session, is_open=is_open),
         "added": sum(one.is_unreported for one in lines),
         "reported": any(one.standing == line_standing.Standing.BROWSER for one in lines),
         "contradicted": sum(one.standing == line_standing.Standing.CONTRADICTED for one in lines),

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import Group
 from django.db import transaction
-from django.db.models import DateTimeField, Exists, F, OuterRef, Q, Sum, Value
+from django.db.models import DateTimeField, Exists, F, OuterRef, Q, Subquery, Sum, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -25,7 +25,17 @@ from heygen_portal.trail.models import AuditEntry
 from sessions import errors
 from sessions.lifecycle.coverage import QUOTA
 from sessions.lifecycle.transitions import SessionLimits
-from sessions.models import Conversation, DayTotal, LimitBy, OwnerId, PersonaEmbed, Quota, Status, StreamingSession
+from sessions.models import (
+    Answer,
+    Conversation,
+    DayTotal,
+    LimitBy,
+    OwnerId,
+    PersonaEmbed,
+    Quota,
+    Status,
+    StreamingSession,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -188,20 +198,26 @@ def _computed(
     """Return the spending of these accounts from the rows `which`, or all rows."""
     which = which or Q()
     days = DayTotal.objects.filter(which, day__gte=since.date())
-    totals = dict(days.values("account").annotate(credits=Sum("estimated")).values_list("account", "credits"))
+    credits_of_day = Sum(F("estimated") + F("model_credits"))
+    totals = dict(days.values("account").annotate(credits=credits_of_day).values_list("account", "credits"))
     times = {row["account"]: row for row in _not_booked(which, since, now)}
     return {account.pk: _spending(account, totals.get(account.pk), times.get(account.pk)) for account in accounts}
 
 
 def _not_booked(which: Q, since: datetime, now: datetime) -> Iterable[Mapping[str, Any]]:
-    """Return per account the time of unbooked sessions, so far and to their limits."""
+    """Return per account the time of unbooked sessions, so far and to their limits, and the cost of their answers."""
     rows = StreamingSession.objects.filter(which, booked_at=None, created_at__gte=since)
     rows = rows.exclude(status=Status.ENDED, provider_session_id=None)  # the provider never created those
+    answers = Answer.objects.filter(session=OuterRef("pk")).order_by()
     rows = rows.exclude(ended_at__lt=F("opened_at"))  # the provider's answer came after the end
     return (
         rows.order_by()
         .values("account")
-        .annotate(so_far=Sum(span_until(Value(now))), in_all=Sum(span_until(F("ends_at"))))
+        .annotate(
+            so_far=Sum(span_until(Value(now))),
+            in_all=Sum(span_until(F("ends_at"))),
+            model=Sum(Subquery(answers.values("session").annotate(cost=Sum("cost")).values("cost"))),
+        )
     )
 
 
@@ -212,7 +228,7 @@ def span_until(end_of_running: Value | F) -> Combinable:
 
 def _spending(account: ProviderAccount, booked: Decimal | None, times: Mapping[str, Any] | None) -> Spending:
     so_far, in_all = ((times or {}).get(name) or timedelta(0) for name in ("so_far", "in_all"))
-    spent = (booked or Decimal(0)) + credits_for(account, so_far)
+    spent = (booked or Decimal(0)) + credits_for(account, so_far) + Decimal((times or {}).get("model") or 0)
     promised = max(credits_for(account, in_all - so_far), Decimal(0))
     left = None if account.monthly_cap is None else max(account.monthly_cap - spent - promised, Decimal(0))
     if not all(amount.is_finite() for amount in (spent, promised, left or Decimal(0))):

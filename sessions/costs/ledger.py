@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 from django.utils import timezone
 
 from heygen_portal.models import EventType
@@ -30,7 +30,7 @@ from sessions.capacity import quotas
 from sessions.lifecycle import coverage, events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
-from sessions.models import DayTotal, SessionEvent, SessionTask, SessionTotal, Status, StreamingSession
+from sessions.models import Answer, DayTotal, SessionEvent, SessionTask, SessionTotal, Status, StreamingSession
 from sessions.timeline.moments import PORTAL, TASK, Moment, in_order
 from sessions.timeline.turns import SPEECH, turns_of
 
@@ -66,7 +66,12 @@ def has_unbooked() -> bool:
 
 
 def _unbooked() -> QuerySet[StreamingSession]:
-    return StreamingSession.objects.filter(status=Status.ENDED, booked_at=None)
+    """Return ended sessions that have no total yet.
+
+    One with an answer that is not over waits, because it is still to be charged.
+    """
+    answering = Answer.objects.filter(session=OuterRef("pk"), state=Answer.State.ANSWERING)
+    return StreamingSession.objects.filter(~Exists(answering), status=Status.ENDED, booked_at=None)
 
 
 def book_all() -> int:
@@ -114,7 +119,12 @@ def _book(session_ids: Sequence[UUID]) -> int:
             return 0
         known = set(SessionTotal.objects.filter(pk__in=[session.pk for session in ended]).values_list("pk", flat=True))
         moments = _moments_of(ended)
-        totals = [_total(session, moments[session.pk]) for session in ended if session.pk not in known]
+        used = _used_of_models(ended)
+        totals = [
+            _total(session, moments[session.pk], *used.get(session.pk, (0, Decimal(0))))
+            for session in ended
+            if session.pk not in known
+        ]
         SessionTotal.objects.bulk_create(totals)
         _add_to_days(totals)
         booked = {
@@ -173,10 +183,19 @@ def _moments_of(sessions: Iterable[StreamingSession]) -> Mapping[UUID, list[Mome
 def task_moment(task: SessionTask) -> Moment:
     """Return a task as a moment of the session's timeline."""
     data = {"kind": task.kind, "status": task.status, "failure": task.failure, "task_id": task.provider_task_id}
-    return Moment(task.created_at, PORTAL, TASK, data | {"is_greeting": task.is_greeting})
+    return Moment(
+        task.created_at, PORTAL, TASK, data | {"is_greeting": task.is_greeting, "is_answer": task.is_of_answer}
+    )
 
 
-def _total(session: StreamingSession, moments: list[Moment]) -> SessionTotal:
+def _used_of_models(sessions: Iterable[StreamingSession]) -> dict[UUID, tuple[int, Decimal]]:
+    """Return the tokens and credits of each session's answers by the organisation's own model."""
+    rows = Answer.objects.filter(session__in=sessions).order_by().values("session")
+    sums = rows.annotate(tokens=Sum(F("prompt_tokens") + F("completion_tokens")), credits=Sum("cost"))
+    return {row["session"]: (row["tokens"], row["credits"]) for row in sums}
+
+
+def _total(session: StreamingSession, moments: list[Moment], tokens: int, model_credits: Decimal) -> SessionTotal:
     assert session.ended_at  # guaranteed by a constraint
     open_for = session.duration or timedelta(0)
     total = SessionTotal(
@@ -186,6 +205,8 @@ def _total(session: StreamingSession, moments: list[Moment]) -> SessionTotal:
         day=timezone.localdate(session.created_at, timezone.get_default_timezone()),
         time=open_for,
         estimated=_rounded(quotas.credits_for(session.account, open_for)),
+        model_tokens=tokens,
+        model_credits=_rounded(model_credits),
         wasted=unattended_time(moments, session.ended_at) if open_for else timedelta(0),
         answers_ms=[round(turn.latency / _MS) for turn in turns_of(in_order(moments)) if turn.latency],
     )
@@ -229,7 +250,7 @@ def _add_to_days(totals: Iterable[SessionTotal]) -> None:
     sums: dict[tuple[date, int, int], dict[str, Any]] = {}
     for total in totals:
         key = (total.day, total.account_id, total.persona_id)
-        added = {"sessions": 1, "time": total.time, "wasted": total.wasted, "estimated": total.estimated}
+        added = {name: getattr(total, name) for name in DayTotal.SUM_FIELDS[1:]} | {"sessions": 1}
         known = sums.get(key)
         sums[key] = {name: known[name] + added[name] for name in added} if known else added
     for (day, account, persona), added in sorted(sums.items()):  # in a fixed order, so that two workers do not deadlock

@@ -41,6 +41,7 @@ from sessions.integrity.fault import Fault, FaultKind, compared
 from sessions.integrity.scope import BATCH_ROWS, DEFAULT_LIMITS, MAX_FAULTS, CheckCounts, MemoryLimits, is_in_share
 from sessions.lifecycle import coverage
 from sessions.lifecycle.coverage import (
+    ANSWER,
     CONVERSATION,
     ERASURE,
     LINE,
@@ -53,6 +54,7 @@ from sessions.lifecycle.coverage import (
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import digest_of
 from sessions.models import (
+    Answer,
     Conversation,
     DayTotal,
     Erasure,
@@ -71,6 +73,8 @@ logger = logging.getLogger(__name__)
 
 # A text that is being sent must have its event by then.
 SENDING_TIMEOUT = timedelta(minutes=2)
+# The same for an answer by the organisation's own model.
+ANSWERING_TIMEOUT = timedelta(minutes=6)
 # How far another process's clock may be ahead of this one's.
 CLOCK_TOLERANCE = timedelta(seconds=5)
 UNKNOWN_CHAIN_FAULT: diagnosis.ChainFault = ("changed", None, "event", "")
@@ -397,6 +401,8 @@ class SessionPass:
                         has_unproved_text = has_unproved_text or not is_proved
                     if not is_settled:
                         continue
+                elif table is ANSWER and not is_stated and self._is_being_answered(found):
+                    continue
                 if not self._is_in_share(table.name, key):
                     continue
                 for name in table.wrong_derived_columns(row):
@@ -467,6 +473,11 @@ class SessionPass:
             return True
         is_typed = table is LINE and (found["by"], found["source"]) == ("text", "portal")
         return is_typed and found["at"] in sending
+
+    def _is_being_answered(self, found: Mapping[str, Any]) -> bool:
+        """Whether this answer is still being given: its event follows its end."""
+        began_after = (timezone.now() - ANSWERING_TIMEOUT).isoformat()
+        return found["state"] == Answer.State.ANSWERING and str(found["created_at"]) > began_after
 
     @property
     def _sent_after(self) -> str:
@@ -626,7 +637,7 @@ KEY_ROWS = CompiledQuery(partial(_rows_by_session, SpeechKey, (), ("wrapped", Is
 ROWS_BELOW = {table.name: CompiledQuery(partial(rows_of, table)) for table in SESSION_TABLES}
 
 
-SUM_COLUMNS = ("sessions", "time", "wasted", "estimated")
+SUM_COLUMNS = ("sessions", "time", "wasted", "estimated", "model_tokens", "model_credits")
 DAY_KEY = ("day", "account_id", "persona_id")
 # Used in place of a column: the sums of a day are missing, or no session contributes to them.
 MISSING_SUMS, SURPLUS_SUMS = "-", "+"
@@ -711,8 +722,9 @@ def _sort_key(row: tuple[DayKey, tuple[Any, ...]]) -> list[tuple[int, Any]]:
 
 
 def _sums_by_day(rows: QuerySet[Any], sums: Mapping[str, Any]) -> Iterator[tuple[DayKey, tuple[Any, ...]]]:
-    count, time, wasted, estimated = (sums[name] for name in SUM_COLUMNS)
-    columns = (count, MicrosecondsText(time), MicrosecondsText(wasted), DecimalText(estimated, places=4))
+    count, time, wasted, estimated, tokens, model_credits = (sums[name] for name in SUM_COLUMNS)
+    times = MicrosecondsText(time), MicrosecondsText(wasted)
+    columns = (count, *times, DecimalText(estimated, places=4), tokens, DecimalText(model_credits, places=4))
     rows = rows.values(*DAY_KEY).annotate(
         **{f"its_{name}": each for name, each in zip(SUM_COLUMNS, columns, strict=True)}
     )

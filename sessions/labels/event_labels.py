@@ -67,6 +67,8 @@ TITLES: dict[str, Words] = {
     EventKind.MICROPHONE: _("Microphone"),
     EventKind.TEXT_SENT: _("Text for the avatar"),
     EventKind.TASK: _("Provider responded to the text"),
+    EventKind.ANSWER: _("Answer by the organisation’s own model"),
+    EventKind.ANSWER_CUT: _("Rest of the answer not spoken"),
     EventKind.INTERRUPTED: _("Interruption sent"),
     EventKind.USER_START: _("User started speaking"),
     EventKind.USER_STOP: _("User stopped speaking"),

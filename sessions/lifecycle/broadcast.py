@@ -6,7 +6,7 @@ docs/websocket-protocol.md lists them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -22,7 +22,7 @@ from heygen_portal.runtime import background
 from heygen_portal.runtime.background import Send
 from heygen_portal.runtime.in_thread import call_after_return
 from sessions.lifecycle.event_kinds import EventKind
-from sessions.models import EndReason, SessionEvent, SessionTask, StreamingSession, Utterance
+from sessions.models import Answer, EndReason, SessionEvent, SessionTask, StreamingSession, Utterance
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +111,34 @@ class TaskSent(Event):
             code=task.failure,
             at=task.created_at.isoformat(),
         )
+
+
+@dataclass(frozen=True)
+class AnswerSentence(Event):
+    """The provider accepted a sentence of an answer by the organisation's own model.
+
+    `ref` is that of the text that it answers. `sources` has `number`, `title`, `page` and `url` of each passage that
+    the sentence cites.
+    """
+
+    type: ClassVar[str] = "answer.sentence"
+    ref: str
+    text: str
+    provider_task_id: str
+    sources: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class AnswerEnded(Event):
+    """An answer by the organisation's own model has ended. `state` says how."""
+
+    type: ClassVar[str] = "answer.ended"
+    ref: str
+    state: str
+
+    @classmethod
+    def of(cls, answer: Answer) -> AnswerEnded:
+        return cls(ref=answer.task.ref, state=answer.state)
 
 
 @dataclass(frozen=True)
@@ -254,6 +282,16 @@ def notify_board(kinds: Iterable[str]) -> None:
 
     if not BOARD_EVENT_KINDS.isdisjoint(kinds):
         _on_commit(send)
+
+
+def interrupt_answers(session_id: UUID, answers: Sequence[int], reason: str) -> None:
+    """Have the process that gives these answers close its request to the model, after commit."""
+
+    async def send() -> None:
+        message = {"type": "answers.interrupted", "answers": list(answers), "reason": reason}
+        await _layer().group_send(group_name(session_id), message)
+
+    _on_commit(send)
 
 
 def publish_status(session: StreamingSession) -> None:

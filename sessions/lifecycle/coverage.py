@@ -25,6 +25,7 @@ from heygen_portal.models.organisation import ORGANISATION
 from heygen_portal.trail.statements import NOT_SHOWN, Progress, Table
 from heygen_portal.trail.user_rows import GROUP, ROLE, USER, USER_PERMISSION
 from sessions.models import (
+    Answer,
     Consent,
     Conversation,
     Erasure,
@@ -79,6 +80,12 @@ LINE = Table(
     since=FORMAT_WITH_ALL_ROWS,
     uncovered={"words_signature": "changes with the portal's key: compared with the word index"},
 )
+ANSWER = Table(
+    "answer",
+    Answer,
+    since=FORMAT_WITH_ALL_ROWS,
+    uncovered={"deadline_at": f"{NOT_SHOWN}: when the worker closes it"},
+)
 TOTAL = Table("total", SessionTotal, since=FORMAT_WITH_ALL_ROWS, is_single=True)
 CONSENT = Table("consent", Consent, since=FORMAT_WITH_ALL_ROWS, is_single=True)
 HOLD = Table("hold", LegalHold, since=FORMAT_WITH_ALL_ROWS)
@@ -105,7 +112,7 @@ EXPORT = Table(
     ),
 )
 # Tables whose rows belong to a session.
-SESSION_TABLES = (CONVERSATION, TASK, LINE, TOTAL, CONSENT, HOLD, ERASURE, PROVIDER_ERASURE, EXPORT)
+SESSION_TABLES = (CONVERSATION, TASK, LINE, ANSWER, TOTAL, CONSENT, HOLD, ERASURE, PROVIDER_ERASURE, EXPORT)
 TABLES = {table.name: table for table in (SESSION, *SESSION_TABLES)}
 
 CHECK = Table("check", HistoryCheck, "pk")
@@ -154,7 +161,8 @@ AUDIT_FORMAT_WITH_NOTICE = 7  # the columns of the notice that users accept, of 
 AUDIT_FORMAT_WITH_EMBEDS = 8  # and links for guests
 AUDIT_FORMAT_WITH_BRAND = 9  # the organisation's columns of its brand
 AUDIT_FORMAT_WITH_LIBRARIES = 10  # documents and written answers
-AUDIT_FORMAT = AUDIT_FORMAT_WITH_LIBRARIES
+AUDIT_FORMAT_WITH_BRAIN = 11  # the columns of personas with the organisation's own model
+AUDIT_FORMAT = AUDIT_FORMAT_WITH_BRAIN
 AUDITED_SINCE = {
     **{table.name: 1 for table in (EXPORT, CHECK)},
     **{table.name: AUDIT_FORMAT_WITH_NAMED for table in NAMED},

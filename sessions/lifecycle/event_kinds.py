@@ -29,6 +29,8 @@ class EventKind(StrEnum):
     ROOM_ACCESS_RENEWED = "room_access_renewed"
     TEXT_SENT = "text_sent"
     TASK = "task"
+    ANSWER = "answer"
+    ANSWER_CUT = "answer_cut"
     INTERRUPTED = "interrupted"
     DEADLINE_REPAIRED = "deadline_repaired"
     STAYED = "stayed"

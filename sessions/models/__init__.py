@@ -2,6 +2,7 @@
 
 from sessions.models.conversations import (
     RUNNING,
+    Answer,
     Conversation,
     EndReason,
     LimitBy,
@@ -24,6 +25,7 @@ from sessions.models.totals import DayTotal, SessionTotal, SpendAlarm
 
 __all__ = [
     "RUNNING",
+    "Answer",
     "Check",
     "Consent",
     "Conversation",

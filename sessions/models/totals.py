@@ -32,6 +32,11 @@ class SessionTotal(models.Model):
     provider_credits = models.DecimalField(
         _("provider’s figure"), max_digits=12, decimal_places=4, null=True, blank=True, help_text=_("Credits.")
     )
+    # Of answers by the organisation's own model.
+    model_tokens = models.PositiveBigIntegerField(_("tokens of the model"), default=0, db_default=0)
+    model_credits = models.DecimalField(
+        _("cost of the model"), max_digits=12, decimal_places=4, default=Decimal(0), db_default=Decimal(0)
+    )
     wasted = models.DurationField(_("unattended time"), default=timedelta)
     # Per turn, from the end of the user's utterance to the avatar's first sound.
     answers_ms = stored_json.ListField(_("response times, in ms"), default=list, blank=True)
@@ -66,8 +71,10 @@ class DayTotal(models.Model):
     time = models.DurationField(default=timedelta)
     wasted = models.DurationField(default=timedelta)
     estimated = models.DecimalField(max_digits=14, decimal_places=4, default=Decimal(0))
+    model_tokens = models.PositiveBigIntegerField(default=0, db_default=0)
+    model_credits = models.DecimalField(max_digits=14, decimal_places=4, default=Decimal(0), db_default=Decimal(0))
 
-    SUM_FIELDS: ClassVar = ("sessions", "time", "wasted", "estimated")
+    SUM_FIELDS: ClassVar = ("sessions", "time", "wasted", "estimated", "model_tokens", "model_credits")
 
     class Meta:
         constraints = (models.UniqueConstraint("day", "account", "persona", name="total_once_per_day"),)

@@ -77,7 +77,7 @@ def turns_of(moments: Sequence[Moment]) -> Iterator[Turn]:
             if ended_by in ("", moment.kind):
                 ended_by = moment.kind
                 waiting.append((Turn("voice", moment.at, is_cancelled=is_text_only), ""))
-        elif moment.kind == TASK and not moment.data.get("is_greeting"):
+        elif moment.kind == TASK and not moment.data.get("is_greeting") and not moment.data.get("is_answer"):
             is_cancelled = is_text_only or moment.text("status") == "failed"
             waiting.append((Turn("text", moment.at, is_cancelled=is_cancelled), task_id))
         elif moment.kind == EventKind.INTERRUPTED:

@@ -26,6 +26,7 @@ from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.actions import control, queries, send_task, stop
 from sessions.actions.start import StartAttempt
+from sessions.brain import running, turn
 from sessions.capacity import slots
 from sessions.capacity.leases import this_process
 from sessions.capacity.queue import TabAddress
@@ -118,6 +119,8 @@ class SessionConsumer(PageSocket):
         After a sign-out the grace period applies.
         """
         session_id = self.session_id
+        if session_id:
+            await turn.interrupt(session_id, running.ACCESS)
         await super().access_lost(loss)
         evidence = end_evidence.access_lost(self.owner, loss)
         lost = {session_id} if session_id and loss == Loss.PERSONA else set()
@@ -409,11 +412,19 @@ class SessionConsumer(PageSocket):
                 "tab": tabs.tab_key(self.channel_name),
                 "words": self.localized(end_evidence.own_label, event["reason"]),
             }
+            if self.session_id and event["status"] in (Status.STOPPING, Status.ENDED):
+                running.interrupt(UUID(event["session_id"]), running.STOP)
             if event["status"] == Status.ENDED and event["session_id"] == str(self.session_id):
                 background.spawn(self._record_dropped_reports(UUID(event["session_id"])))
         elif event["type"] == broadcast.TaskSent.type and event["code"]:
             event |= {"words": self.localized(errors.failure_words, event["code"])}
         await self.send_json(event)
+
+    async def answers_interrupted(self, message: dict[str, Any]) -> None:
+        """Close this process's request to the model: another process has interrupted the answer."""
+        for answer_id in message["answers"]:
+            if self.session_id:
+                running.interrupt(self.session_id, message["reason"], answer_id)
 
     async def events_missed(self, message: dict[str, Any]) -> None:
         """Send the state again after an outage of Redis. The page ignores lines that it has."""

@@ -23,7 +23,7 @@ def test_settings_of_the_first_format_can_be_read() -> None:
 
 
 def test_unknown_keys_are_ignored() -> None:
-    assert PersonaSettings.of(OLDEST | {"brain": "portal"}) == PersonaSettings.of(OLDEST)
+    assert PersonaSettings.of(OLDEST | {"mood": "good"}) == PersonaSettings.of(OLDEST)
 
 
 @pytest.mark.django_db
@@ -33,3 +33,12 @@ def test_stored_settings_have_stable_keys_and_a_format() -> None:
     assert set(stored) == {*OLDEST, *later, "format"}
     assert stored["format"] == FORMAT
     assert PersonaSettings.of(json.loads(json.dumps(stored))).as_stored() == stored
+
+
+@pytest.mark.django_db
+def test_whose_model_answers_is_stored_only_if_it_is_the_organisations() -> None:
+    own = PersonaFactory.create(brain="own")
+    assert own.snapshot()["brain"] == "own"
+    assert own.snapshot()["reads_aloud"] is False
+    assert not PersonaFactory.create(reads_aloud=False).settings().reads_aloud
+    assert PersonaSettings.of(own.snapshot()).has_own_brain

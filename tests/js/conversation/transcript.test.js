@@ -129,3 +129,18 @@ test("a typed line follows earlier lines even if the clocks differ", () => {
   transcript.written(item({ ref: "r2", text: "Dos." }), 1_400);
   assert.deepEqual(texts(), ["Uno.", "Dos."]);
 });
+
+test("a sentence of an answer has its sources, whether they or its words arrive first", () => {
+  const sources = [{ number: 1, title: "Hours", page: 4, url: "/s/1" }];
+  transcript.sentence("t1", "r1", sources);
+  transcript.spoken("t1", "At nine.", 1_000);
+  transcript.spoken("t2", "Until six.", 2_000);
+  transcript.sentence("t2", "r1", []);
+  assert.deepEqual(
+    transcript.lines.map(({ answerTo, sources: shown }) => [answerTo, shown]),
+    [
+      ["r1", sources],
+      ["r1", []],
+    ],
+  );
+});

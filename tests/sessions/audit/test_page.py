@@ -16,7 +16,7 @@ from heygen_portal.providers.contract.provider import SessionRecord
 from sessions.costs import ledger, provider_record
 from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry
-from sessions.models import EndReason, Status, StreamingSession
+from sessions.models import Answer, EndReason, SessionTask, Status, StreamingSession
 from tests.support.factories import StreamingSessionFactory
 
 pytestmark = pytest.mark.django_db
@@ -184,5 +184,26 @@ def test_the_admin_page_never_shows_speech(session: StreamingSession) -> None:
 def test_a_long_session_needs_no_more_queries(session: StreamingSession, django_assert_max_num_queries: Any) -> None:
     events.record(session.pk, *(Entry("frozen", {}, events.Source.BROWSER) for _ in range(300)))
     client, _ = signed_in(roles.AUDITOR)
-    with django_assert_max_num_queries(32):
+    with django_assert_max_num_queries(34):
         assert client.get(page_of(session)).status_code == 200
+
+
+def test_an_answer_is_shown_with_what_it_rests_on_and_its_words_only_for_a_reason() -> None:
+    session = StreamingSessionFactory.create(status=Status.LIVE)
+    asked = session.tasks.create(kind="talk", text="¿Cuándo?", ref="r1", status=SessionTask.Status.SENT)
+    spoken = session.tasks.create(kind="repeat", text="A las nueve.", ref="answer:1:1", status=SessionTask.Status.SENT)
+    unsaid = session.tasks.create(kind="repeat", text="Hasta las seis.", ref="answer:1:2", status="sent")
+    sentences = [{"task": spoken.pk, "citations": [2]}, {"task": unsaid.pk, "citations": []}, "damaged"]
+    Answer.objects.create(
+        session=session, task=asked, state="interrupted", reason="new_text", model="gpt-own", service="Ours",
+        prompt_version="abc123", passages=[{"chunk": 71, "fingerprint": "f" * 64}], sentences=sentences,
+        unspoken=[unsaid.pk], prompt_tokens=300, completion_tokens=21, cost=Decimal("0.000123"),
+        ended_at=session.created_at,
+    )  # fmt: skip
+    client, _ = signed_in(roles.AUDITOR)
+    shown = client.get(page_of(session), headers=ENGLISH).content.decode()
+    for text in ("gpt-own", "Ours", "abc123", "321", "0.000123", "[1] 71 ffffffffffff", "new_text", "not spoken"):
+        assert text in shown
+    assert "A las nueve." not in shown
+    opened = client.post(page_of(session), {"reason": "A complaint about this answer"}, headers=ENGLISH)
+    assert 'A las nueve. <span class="mono">[2]</span>' in opened.content.decode()

@@ -39,6 +39,9 @@ from heygen_portal.trail import audit_log, db_triggers
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 from sessions.actions import deadlines, send_task
+from sessions.brain import record
+from sessions.brain.interfaces import Usage
+from sessions.brain.record import Figures
 from sessions.capacity import consent
 from sessions.capacity.notice import notice_for
 from sessions.costs import ledger, provider_record
@@ -48,6 +51,7 @@ from sessions.integrity import audit_statements, nightly_check, role_permissions
 from sessions.integrity.fault import Fault
 from sessions.lifecycle import coverage, events, transitions
 from sessions.models import (
+    Answer,
     EndReason,
     Erasure,
     Export,
@@ -122,6 +126,7 @@ del COLUMNS_NOT_SHOWN["utterance"]["words_signature"]
 TABLE_OF = {
     "conversation": "conversation",
     "streamingsession": "session",
+    "answer": "answer",
     "sessionevent": "event",
     "sessionhead": "head",
     "sessionseal": "seal",
@@ -240,6 +245,7 @@ def build_world() -> World:
         consent.withdraw(persona.pk, session.owner_id)
         send_text(session, "¿Cuánto cuesta?")
         send_text(session, "No llega.", "provider_refused")
+        answer_text(session)
         report_avatar_line(session, "Son 20 €")
         transitions.begin_stop(session, EndReason.USER_STOPPED, {"code": "person", "user": session.user_id})
         transitions.end(session)
@@ -259,10 +265,10 @@ def build_world() -> World:
         make_library(staff)
     embed_persona(persona, staff)
     for session in (one, two):
-        record = list_export.request_export(
+        exported = list_export.request_export(
             staff.pk, "192.0.2.7", Export.What.RECORD, Export.Format.JSON, session=session
         )
-        assert b"".join(session_export.as_json(record, session))
+        assert b"".join(session_export.as_json(exported, session))
     listed = list_export.request_export(
         staff.pk, "192.0.2.7", Export.What.EVENTS, Export.Format.CSV, filters={"status__exact": "ended"}
     )
@@ -325,6 +331,21 @@ def send_text(session: StreamingSession, text: str, failure: str = "") -> None:
     task.status = SessionTask.Status.FAILED if failure else SessionTask.Status.SENT
     task.failure, task.latency = failure, timedelta(milliseconds=120)
     send_task._record_outcome(task)
+
+
+def answer_text(session: StreamingSession) -> None:
+    """Answer two texts with the organisation's own model; the second answer is interrupted."""
+    for number, state in ((1, Answer.State.ANSWERED), (2, Answer.State.INTERRUPTED)):
+        task, _ = deadlines.accept_task(
+            session.pk, text="¿Y?", kind=SessionTask.Kind.TALK, user_id=session.user_id, ref=f"answered-{number}"
+        )
+        answer = record.begin(task)
+        sentence = record.store_sentence(answer, "Son 20 €.", [1])
+        assert sentence
+        sentence.status, sentence.provider_task_id = SessionTask.Status.SENT, f"sentence-{number}"
+        send_task._record_outcome(sentence)
+        figures = Figures("Ours", "gpt", "abc", [], Usage(90, 10), Decimal("0.001"), timedelta(milliseconds=300))
+        assert record.end(answer, state, "interrupt", figures)
 
 
 def report_avatar_line(session: StreamingSession, text: str) -> None:

@@ -3,6 +3,8 @@
  * the room, and what the portal has stored. The provider's task ID connects them. A line that changes is a new object,
  * so that views can compare.
  *
+ * @typedef {{ number: number, title: string, page: number | null, url: string }} Source  of an answer
+ *
  * @typedef {object} Line
  * @property {string} key  never changes
  * @property {"avatar" | "user"} who
@@ -15,6 +17,8 @@
  * @property {boolean} isReported  by a browser only
  * @property {boolean} isDelivered  false for a typed text that the provider did not accept
  * @property {string} taskId
+ * @property {string} answerTo  reference of the text that this sentence answers, if a model of the organisation does
+ * @property {Source[]} sources  that it cites
  * @property {string} utteranceId
  * @property {string} ref
  * @property {string} why
@@ -22,6 +26,8 @@
 
 export class Transcript {
   #count = 0;
+  /** @type {Map<string, { answerTo: string, sources: Source[] }>} by task ID, of sentences that are not spoken yet */
+  #sentences = new Map();
 
   constructor() {
     /** @type {Line[]} */
@@ -75,6 +81,20 @@ export class Transcript {
   }
 
   /**
+   * The provider has accepted a sentence of an answer. It may be spoken already.
+   *
+   * @param {string} taskId
+   * @param {string} answerTo
+   * @param {Source[]} sources
+   */
+  sentence(taskId, answerTo, sources) {
+    if (!taskId) return;
+    const line = this.ofAvatar(taskId);
+    if (line) this.#change(line, { answerTo, sources });
+    else this.#sentences.set(taskId, { answerTo, sources });
+  }
+
+  /**
    * Append a fragment of what the avatar is saying.
    *
    * @param {string} taskId
@@ -118,7 +138,8 @@ export class Transcript {
    * Add or correct a line from the portal's record.
    *
    * @param {{ utteranceId: string, who: "avatar" | "user", by: "voice" | "text", text: string, at: number,
-   *   isRead: boolean, isInterrupted: boolean, isReported: boolean, isDelivered: boolean, taskId: string }} stored
+   *   isRead: boolean, isInterrupted: boolean, isReported: boolean, isDelivered: boolean, taskId: string,
+   *   answerTo?: string, sources?: Source[] }} stored
    */
   stored(stored) {
     const line = this.lines.find((other) => isSame(other, stored));
@@ -173,7 +194,9 @@ export class Transcript {
   /** @param {Partial<Line>} line */
   #add(line) {
     this.#count += 1;
-    const whole = { ...BLANK, ...line, key: String(this.#count) };
+    const sentence = line.who === "avatar" ? this.#sentences.get(line.taskId ?? "") : undefined;
+    this.#sentences.delete(line.taskId ?? "");
+    const whole = { ...BLANK, ...line, ...sentence, key: String(this.#count) };
     let index = this.lines.length;
     while (index > 0 && /** @type {Line} */ (this.lines[index - 1]).at > whole.at) index -= 1;
     this.lines = this.lines.toSpliced(index, 0, whole);
@@ -204,6 +227,8 @@ const BLANK = {
   isReported: true,
   isDelivered: true,
   taskId: "",
+  answerTo: "",
+  sources: [],
   utteranceId: "",
   ref: "",
   why: "",

@@ -49,12 +49,38 @@ export class ChatView {
     element.setAttribute("aria-busy", String(line.stage === "talking"));
     say(one("time", HTMLElement, element), isPending ? "" : timeOfDay(new Date(line.at).toISOString(), this.language));
     say(one(".line__text", HTMLElement, element), line.text);
+    if (known?.line.sources !== line.sources) this.drawSources(element, line.sources);
     const marks = marksOf(line);
     for (const mark of all("[data-mark]", element)) {
       mark.hidden = !marks.includes(mark.dataset.mark ?? "");
       if (mark.dataset.mark === "why") say(mark, line.why);
     }
     return element;
+  }
+
+  /**
+   * @param {HTMLElement} element
+   * @param {Line["sources"]} sources
+   */
+  drawSources(element, sources) {
+    const list = element.querySelector("[data-sources]");
+    if (!(list instanceof HTMLElement)) return;
+    list.hidden = sources.length === 0;
+    list.replaceChildren(...sources.map((source) => this.newSource(source, list.dataset.page ?? "")));
+  }
+
+  /**
+   * @param {Line["sources"][number]} source
+   * @param {string} pageWords
+   * @returns {Node}
+   */
+  newSource({ number, title, page, url }, pageWords) {
+    const copy = document.importNode(one("#line-source", HTMLTemplateElement).content, true);
+    const link = one("a", HTMLAnchorElement, copy);
+    if (url) link.href = url;
+    say(one("i", HTMLElement, copy), String(number));
+    say(one("span", HTMLElement, copy), page ? `${title}, ${pageWords.replace("{page}", String(page))}` : title);
+    return copy;
   }
 
   /**

@@ -1,0 +1,187 @@
+"""Answer a user's text with the organisation's own model, sentence by sentence.
+
+The text is stored as every other; each sentence is sent to the avatar to be said verbatim, the first one as soon as it
+is whole. An answer always ends in a stored state: here, or by the worker if this process dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing, suppress
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from heygen_portal import providers
+from heygen_portal.postgresql import clock
+from heygen_portal.providers.contract.provider import ProviderError
+from heygen_portal.runtime.in_thread import in_thread
+from sessions.brain import answering, prompt, record, running, sources
+from sessions.brain.answering import Asked, Ended, Filler, Outcome, Searched, Sentence
+from sessions.brain.interfaces import Message, Usage
+from sessions.brain.record import Figures, State
+from sessions.brain.running import RunningAnswer
+from sessions.brain.sources import Sources
+from sessions.capacity import quotas
+from sessions.lifecycle import broadcast
+from sessions.models import Answer, SessionTask, StreamingSession
+
+logger = logging.getLogger(__name__)
+
+# Sends a stored task to the provider and stores the outcome in it.
+Deliver = Callable[[SessionTask], Coroutine[Any, Any, None]]
+# The code of an answer that failed for a reason that the log has.
+ERROR = "error"
+# The code of an answer that was not given because the account has reached its monthly cap.
+SPEND_CAP = "spend_cap"
+
+
+async def begin(task: SessionTask, deliver: Deliver) -> None:
+    """Answer a stored text in the background. An answer that is still being given is interrupted."""
+    session = task.session
+    before = running.interrupt(session.pk, running.NEW_TEXT)
+    others = await in_thread(record.interrupt)(session.pk, running.NEW_TEXT)
+    answer = await in_thread(record.begin)(task)
+    turn = _Turn(session, task, answer, deliver, before, is_cutting=bool(before or others))
+    running.start(session.pk, answer.pk, turn.give)
+
+
+async def interrupt(session_id: UUID, reason: str) -> RunningAnswer | None:
+    """Interrupt the session's answer in whichever process gives it. Return it if that is this one."""
+    here = running.interrupt(session_id, reason)
+    await in_thread(record.interrupt)(session_id, reason)
+    return here
+
+
+class _Turn:
+    """One answer, from the text to its stored end."""
+
+    def __init__(
+        self,
+        session: StreamingSession,
+        task: SessionTask,
+        answer: Answer,
+        deliver: Deliver,
+        before: RunningAnswer | None,
+        *,
+        is_cutting: bool,
+    ) -> None:
+        self.session, self.task, self.answer, self.deliver = session, task, answer, deliver
+        self.before, self.is_cutting = before, is_cutting
+        self.figures = Figures()
+        self.sources: Sources | None = None
+        self.is_cap_reached = False
+        self.prompt_characters = self.characters = 0
+
+    async def give(self, run: RunningAnswer) -> None:
+        """Give the answer. Being cancelled interrupts it; its end is stored all the same."""
+        state, reason = State.INTERRUPTED, running.SHUTDOWN
+        try:
+            state, reason = await self._say_all(run)
+        except asyncio.CancelledError:
+            reason = run.reason or running.SHUTDOWN
+        except Exception:
+            logger.exception("session %s: a text could not be answered", self.session.pk)
+            state, reason = await self._apologise(run)
+        run.is_ending = True
+        if self.figures.usage == Usage() and self.prompt_characters:
+            asked, read = map(prompt.estimated_tokens, (self.prompt_characters, self.characters))
+            self.figures.usage = Usage(asked, read, is_estimated=True)
+        if self.sources:
+            self.figures.cost = self.sources.cost(self.figures.usage)
+        await in_thread(record.end)(self.answer, state, reason, self.figures)
+
+    async def _say_all(self, run: RunningAnswer) -> tuple[State, str]:
+        if self.is_cutting:
+            await self._silence_last_answer()
+        said = await in_thread(self._load)()
+        found = self.sources
+        assert found is not None  # just loaded
+        if self.is_cap_reached:
+            return await self._say(run, found.brain.fallback) or (State.FALLBACK, SPEND_CAP)
+        parts = answering.answer(
+            self.task.text,
+            said,
+            found.brain,
+            stream=found.stream,
+            search=found.search,
+            find_written=found.find_written,
+            today=timezone.localdate(),
+        )
+        async with aclosing(parts):
+            async for part in parts:
+                match part:
+                    case Searched(passages):
+                        self.figures.passages = passages
+                    case Asked(prompt_version, characters):
+                        self.figures.service, self.figures.model = found.service, found.model
+                        self.figures.prompt_version = prompt_version
+                        self.prompt_characters += characters
+                    case Filler(text):
+                        await self._say(run, text)
+                    case Sentence(text, citations):
+                        self.characters += len(text)
+                        if (failure := await self._say(run, text, citations)) is not None:
+                            return failure
+                    case Ended(outcome, reason, usage):
+                        self.figures.usage = usage
+                        return record.STATES[outcome], reason
+        raise AssertionError("an answer ended without its end")
+
+    def _load(self) -> list[Message]:
+        self.sources = sources.load(self.session)
+        account = self.session.account
+        self.is_cap_reached = (
+            account.monthly_cap is not None and quotas.spending(account, clock.now()).spent >= account.monthly_cap
+        )
+        return record.said_before(self.session, self.task)
+
+    async def _silence_last_answer(self) -> None:
+        """Have the avatar stop saying the answer that this one replaces."""
+        if self.before:
+            await self.before.ended()
+        assert self.session.provider_session_id is not None
+        with suppress(ProviderError):  # then the rest is spoken first
+            await providers.for_account(self.session.account).interrupt(self.session.provider_session_id)
+
+    async def _say(self, run: RunningAnswer, text: str, citations: tuple[int, ...] = ()) -> tuple[State, str] | None:
+        """Send a sentence. Return how the answer ends if it could not be said."""
+        task = await in_thread(record.store_sentence)(self.answer, text, citations)
+        if task is None:
+            return State.INTERRUPTED, running.STOP
+        task.session = self.session
+        sending = asyncio.ensure_future(self.deliver(task))
+        try:
+            await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            await sending  # it may have reached the provider, and its outcome must be stored
+            run.has_sent_late = task.status == SessionTask.Status.SENT
+            raise
+        if task.status != SessionTask.Status.SENT:
+            return State.NOT_SENT, task.failure
+        if self.figures.first_sentence is None:
+            self.figures.first_sentence = clock.now() - self.task.created_at
+        sentence = broadcast.AnswerSentence(self.task.ref, text, task.provider_task_id, self._sources_of(citations))
+        await in_thread(broadcast.publish)(self.session.pk, sentence)
+        return None
+
+    def _sources_of(self, citations: tuple[int, ...]) -> list[dict[str, object]]:
+        passages = self.figures.passages
+        return [
+            {"number": number, "title": passages[number - 1].document_title, "page": passages[number - 1].page}
+            for number in citations
+        ]
+
+    async def _apologise(self, run: RunningAnswer) -> tuple[State, str]:
+        """Say the fallback after an error that nobody expected."""
+        try:
+            if self.sources is not None:
+                await self._say(run, self.sources.brain.fallback)
+        except asyncio.CancelledError:
+            return State.INTERRUPTED, run.reason or running.SHUTDOWN
+        except Exception:
+            logger.exception("session %s: the fallback could not be said", self.session.pk)
+        return record.STATES[Outcome.FALLBACK], ERROR

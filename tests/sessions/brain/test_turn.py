@@ -1,0 +1,390 @@
+"""A persona with the organisation's own model answers typed texts, sentence by sentence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from unittest.mock import Mock
+from uuid import UUID
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.utils import timezone
+
+from avatars.models import ProviderAccount
+from heygen_portal.providers.contract.provider import Delivered, ProviderUnreachable, TaskKind
+from sessions.actions import control, send_task
+from sessions.brain import answering, record, running, sources
+from sessions.brain.interfaces import Finished, Message, ModelFailure, Passage, Usage, Written
+from sessions.brain.sources import Sources
+from sessions.capacity import quotas
+from sessions.costs import ledger
+from sessions.integrity import verification
+from sessions.lifecycle import events
+from sessions.lifecycle.event_kinds import EventKind
+from sessions.lifecycle.events import Entry
+from sessions.models import Answer, DayTotal, SessionEvent, SessionTask, SessionTotal, Status, StreamingSession
+from tests.sessions.tabs import Tab, a_person, a_persona, browser
+from tests.timeouts import WAIT_TIMEOUT_S
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    chunk_id: int = 7
+    document_title: str = "Opening hours"
+    page: int | None = 4
+    text: str = "Open from 9 to 18."
+    fingerprint: str = "abc"
+
+
+class Model:
+    """Streams what a test puts in, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.deltas: asyncio.Queue[str | Finished | Exception] = asyncio.Queue()
+        self.asked: list[Sequence[Message]] = []
+        self.is_asked, self.is_closed = asyncio.Event(), asyncio.Event()
+
+    def says(self, *texts: str | Exception) -> None:
+        for text in texts:
+            self.deltas.put_nowait(text)
+        self.deltas.put_nowait(Finished("stop", Usage(90, 10)))
+
+    async def stream(self, messages: Sequence[Message]) -> AsyncGenerator[str | Finished, None]:
+        self.asked.append(messages)
+        self.is_closed.clear()
+        self.is_asked.set()
+        try:
+            while True:
+                delta = await self.deltas.get()
+                if isinstance(delta, Exception):
+                    raise delta
+                yield delta
+        finally:
+            self.is_closed.set()
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Model:
+    """Replace the model and the documents of every session."""
+    stand_in = Model()
+
+    async def search(question: str) -> Sequence[Passage]:
+        return [Chunk()]
+
+    async def find_written(question: str) -> Written | None:
+        return None
+
+    def load(session: StreamingSession) -> Sources:
+        assert session.version is not None
+        brain = replace(sources.brain_of(session.version), has_documents=True)
+        return Sources(brain, stand_in.stream, search, find_written, "Ours", "gpt", Decimal(2), Decimal(10))
+
+    monkeypatch.setattr(sources, "load", load)
+    return stand_in
+
+
+@pytest.fixture
+def sent(provider: Mock) -> list[tuple[str, str]]:
+    """Collect what the provider is told to say."""
+    texts: list[tuple[str, str]] = []
+
+    async def send(session_id: str, *, text: str, kind: TaskKind) -> Delivered:
+        texts.append((kind.value, text))
+        return Delivered(f"task-{len(texts)}")
+
+    provider.send_task.side_effect = send
+    return texts
+
+
+async def ask(tab: Tab, text: str = "¿Cuándo abrís?", ref: str = "r1") -> None:
+    await tab.say("task.send", ref=ref, kind="talk", text=text)
+    await tab.hear("task.sent", ref=ref, status="sent")
+
+
+@sync_to_async
+def answers() -> list[Answer]:
+    return list(Answer.objects.order_by("pk"))
+
+
+async def on_page(test: Callable[[Tab, UUID], Any], **fields: Any) -> None:
+    user, persona = await a_person(), await a_persona(brain="own", instructions="Sé amable.", greeting="", **fields)
+    async with browser(user, persona.slug) as tab:
+        await test(tab, UUID(await tab.go_live()))
+
+
+@sync_to_async
+def begins_to_speak(session_id: UUID, task_id: str) -> None:
+    events.record(session_id, Entry(EventKind.AVATAR_START_TALKING, {"task_id": task_id}, events.Source.BROWSER))
+
+
+@sync_to_async
+def faults() -> list[Any]:
+    return list(verification.faults())
+
+
+async def test_sentences_are_said_in_order_the_first_before_the_last_is_known(
+    model: Model, sent: list[tuple[str, str]]
+) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        model.deltas.put_nowait("Abrimos a las 9. [1] Cerramos")
+        first = await tab.hear("answer.sentence")
+        assert (first["ref"], first["text"], first["provider_task_id"]) == ("r1", "Abrimos a las 9.", "task-1")
+        assert [(source["number"], source["title"], source["page"]) for source in first["sources"]] == [
+            (1, "Opening hours", 4)
+        ]
+        model.says(" a las 18.")
+        assert (await tab.hear("answer.sentence"))["text"] == "Cerramos a las 18."
+        assert (await tab.hear("answer.ended"))["state"] == "answered"
+        assert sent == [("repeat", "Abrimos a las 9."), ("repeat", "Cerramos a las 18.")]
+        [answer] = await answers()
+        assert (answer.service, answer.model, answer.prompt_tokens, answer.completion_tokens) == ("Ours", "gpt", 90, 10)
+        assert answer.cost == Decimal("0.00028")
+        assert len(answer.sentences) == 2
+        assert answer.first_sentence
+        assert await faults() == []
+
+    await on_page(test)
+
+
+async def test_what_was_said_before_is_in_the_prompt(model: Model, sent: list[tuple[str, str]]) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        for number in (1, 2):
+            await ask(tab, f"Pregunta {number}", ref=f"r{number}")
+            model.says(f"Respuesta {number}. Y más.")
+            await tab.hear("answer.ended")
+        assert [(line.role, line.text) for line in model.asked[1][1:]] == [
+            ("user", "Pregunta 1"),
+            ("assistant", "Respuesta 1. Y más."),
+            ("user", "Pregunta 2"),
+        ]
+
+    await on_page(test)
+
+
+async def test_an_interruption_closes_the_request_and_marks_what_was_not_spoken(
+    model: Model, provider: Mock, sent: list[tuple[str, str]]
+) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        model.deltas.put_nowait("Una. Dos. Tres")
+        await tab.hear("answer.sentence", text="Una.")
+        await tab.hear("answer.sentence", text="Dos.")
+        await begins_to_speak(session_id, "task-1")
+        await tab.say("task.interrupt")
+        assert (await tab.hear("answer.ended"))["state"] == "interrupted"
+        assert model.is_closed.is_set()
+        provider.interrupt.assert_awaited()
+        [answer] = await answers()
+        assert answer.reason == "interrupt"
+        assert answer.unspoken == [answer.sentences[1]["task"]]
+        assert answer.is_estimated
+        assert answer.prompt_tokens > 0
+        await ask(tab, "¿Y?", ref="r2")
+        await asyncio.wait_for(model.is_asked.wait(), WAIT_TIMEOUT_S)
+        model.says("Cuatro.")
+        await tab.hear("answer.ended")
+        assert [line.text for line in model.asked[1] if line.role == "assistant"] == ["Una."]
+        assert await faults() == []
+
+    await on_page(test)
+
+
+async def test_a_new_text_replaces_the_answer_that_is_being_given(
+    model: Model, provider: Mock, sent: list[tuple[str, str]]
+) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        model.deltas.put_nowait("Una. Dos")
+        await tab.hear("answer.sentence", text="Una.")
+        await tab.say("task.send", ref="r2", kind="talk", text="Otra cosa")
+        await tab.hear("answer.ended", ref="r1", state="interrupted")
+        model.says("Vale.")
+        await tab.hear("answer.ended", ref="r2", state="answered")
+        assert [text for _kind, text in sent] == ["Una.", "Vale."]
+        provider.interrupt.assert_awaited_once()
+        assert [answer.reason for answer in await answers()] == ["new_text", ""]
+
+    await on_page(test)
+
+
+async def test_a_stop_ends_the_answer(model: Model, sent: list[tuple[str, str]]) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        await asyncio.wait_for(model.is_asked.wait(), WAIT_TIMEOUT_S)
+        await tab.say("session.stop")
+        await tab.hear("answer.ended", state="interrupted")
+        assert model.is_closed.is_set()
+        assert [answer.reason for answer in await answers()] == ["stop"]
+        await tab.hear("session.status", status="ended")
+        assert await faults() == []
+
+    await on_page(test)
+
+
+async def test_another_process_can_interrupt(model: Model, sent: list[tuple[str, str]]) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        await asyncio.wait_for(model.is_asked.wait(), WAIT_TIMEOUT_S)
+        await sync_to_async(record.interrupt)(session_id, running.INTERRUPT)
+        await tab.hear("answer.ended", state="interrupted")
+        assert model.is_closed.is_set()
+        assert sent == []
+
+    await on_page(test)
+
+
+async def test_no_sentence_is_said_after_another_process_interrupted_even_without_redis(
+    model: Model, sent: list[tuple[str, str]]
+) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        await asyncio.wait_for(model.is_asked.wait(), WAIT_TIMEOUT_S)
+        await sync_to_async(Answer.objects.update)(reason="interrupt")
+        model.says("Una. Dos.")
+        await tab.hear("answer.ended", state="interrupted")
+        assert sent == []
+
+    await on_page(test)
+
+
+async def test_the_fallback_is_said_if_the_model_fails(model: Model, sent: list[tuple[str, str]]) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        model.says(ModelFailure("status 401", can_retry=False))
+        await tab.hear("answer.ended", state="fallback")
+        assert [text for _kind, text in sent] == ["Ahora no, perdona."]
+        [answer] = await answers()
+        assert answer.reason == "status 401"
+        event = await sync_to_async(SessionEvent.objects.get)(kind="answer")
+        assert event.data["state"] == "fallback"
+
+    await on_page(test, fallback_sentence="Ahora no, perdona.")
+
+
+async def test_an_error_of_the_portal_is_answered_with_words(
+    model: Model, sent: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        monkeypatch.setattr(answering, "answer", Mock(side_effect=ZeroDivisionError))
+        await ask(tab)
+        await tab.hear("answer.ended", state="fallback")
+        assert [text for _kind, text in sent] == ["Ahora no, perdona."]
+        assert [answer.reason for answer in await answers()] == ["error"]
+
+    await on_page(test, fallback_sentence="Ahora no, perdona.")
+
+
+async def test_an_answer_that_the_provider_does_not_take_ends(model: Model, provider: Mock) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        provider.send_task.side_effect = ProviderUnreachable("timeout")
+        await ask(tab)
+        model.says("Una. Dos.")
+        await tab.hear("answer.ended", state="not_sent")
+        assert model.is_closed.is_set()
+        assert [answer.reason for answer in await answers()] == ["provider_unreachable"]
+
+    await on_page(test)
+
+
+async def test_the_worker_closes_the_answer_of_a_process_that_died(model: Model, sent: list[tuple[str, str]]) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        model.deltas.put_nowait("Una. Dos")
+        await tab.hear("answer.sentence")
+        soon = timezone.now() + timedelta(minutes=1)
+        late = timezone.now() + timedelta(minutes=10)
+        assert not await sync_to_async(record.has_abandoned)(soon)
+        await sync_to_async(record.close_abandoned)(late)
+        await tab.hear("answer.ended", state="abandoned")
+        assert await faults() == []
+
+    await on_page(test)
+
+
+async def test_texts_are_not_read_aloud(model: Model, sent: list[tuple[str, str]]) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await tab.say("task.send", ref="r1", kind="repeat", text="Di esto")
+        assert (await tab.hear("error"))["code"] == "reads_aloud_off"
+        assert not await SessionTask.objects.aexists()
+
+    await on_page(test)
+
+
+async def test_an_interruption_after_the_answer_marks_what_was_not_spoken(
+    model: Model, sent: list[tuple[str, str]]
+) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        model.says("Una. Dos.")
+        await tab.hear("answer.ended", state="answered")
+        await begins_to_speak(session_id, "task-1")
+        await control.interrupt(session_id)
+        [answer] = await answers()
+        assert (answer.state, answer.unspoken) == ("answered", [answer.sentences[1]["task"]])
+        assert await SessionEvent.objects.filter(kind="answer_cut").acount() == 1
+        assert await faults() == []
+
+    await on_page(test)
+
+
+async def test_a_repeated_reference_is_not_answered_again(model: Model, sent: list[tuple[str, str]]) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        model.says("Una.")
+        await tab.hear("answer.ended")
+        outcome = await send_task.send_task(session_id, text="x", kind=TaskKind.TALK, user_id=None, ref="r1")
+        assert outcome
+        assert (outcome.status, len(sent)) == ("sent", 1)
+        session = await StreamingSession.objects.aget(pk=session_id)
+        assert session.status == Status.LIVE
+
+    await on_page(test)
+
+
+async def test_a_cap_that_is_reached_ends_with_words(model: Model, sent: list[tuple[str, str]]) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        session = await StreamingSession.objects.aget(pk=session_id)
+        await sync_to_async(DayTotal.objects.create)(
+            day=timezone.localdate(),
+            account_id=session.account_id,
+            persona_id=session.persona_id,
+            model_credits=Decimal(3),
+            estimated=Decimal(2),
+        )
+        await ProviderAccount.objects.aupdate(monthly_cap=Decimal(5))
+        await ask(tab)
+        await tab.hear("answer.ended", state="fallback")
+        assert [text for _kind, text in sent] == ["Ahora no, perdona."]
+        assert [answer.reason for answer in await answers()] == ["spend_cap"]
+        assert model.asked == []
+
+    await on_page(test, fallback_sentence="Ahora no, perdona.")
+
+
+async def test_tokens_and_cost_are_in_the_ledger(model: Model, sent: list[tuple[str, str]]) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        for number in (1, 2):
+            await ask(tab, ref=f"r{number}")
+            model.says("Una.")
+            await tab.hear("answer.ended")
+        account = await ProviderAccount.objects.aget()
+        account.credits_per_minute = Decimal(0)
+        assert (await sync_to_async(quotas.spending)(account, timezone.now())).spent == Decimal("0.00056")
+        await tab.say("session.stop")
+        await tab.hear("session.status", status="ended")
+        await sync_to_async(ledger.book_all)()
+        total = await SessionTotal.objects.aget()
+        assert (total.model_tokens, total.model_credits) == (200, Decimal("0.0006"))
+        day = await DayTotal.objects.aget()
+        assert (day.model_tokens, day.model_credits) == (200, Decimal("0.0006"))
+        assert await faults() == []
+
+    await on_page(test)
