@@ -56,6 +56,9 @@ class Permission(StrEnum):
     VIEW_ACCOUNT = "avatars.view_provideraccount"
     ADD_ACCOUNT = "avatars.add_provideraccount"
     CHANGE_ACCOUNT = "avatars.change_provideraccount"
+    VIEW_MODEL_SERVICE = "avatars.view_modelservice"
+    ADD_MODEL_SERVICE = "avatars.add_modelservice"
+    CHANGE_MODEL_SERVICE = "avatars.change_modelservice"
 
     # People
     VIEW_USER = "auth.view_user"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from asgiref.sync import async_to_sync
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from avatars.accounts import connection
@@ -29,5 +30,11 @@ def page(request: HttpRequest, account: ProviderAccount) -> HttpResponse:
     budgets.spend_sync("provider_lookup", person=request.user.pk, account=account.pk)
     calls = async_to_sync(connection.check)(account)
     rows = [(NAMES[call.code], call, REMEDIES.get(call.why, "")) for call in calls]
-    shown = {"account": account, "rows": rows, "failed": sum(bool(call.why) for call in calls)}
+    shown = {
+        "account": account,
+        "rows": rows,
+        "failed": sum(bool(call.why) for call in calls),
+        "back": reverse("admin:avatars_provideraccount_change", args=[account.pk]),
+        "back_label": _("The account"),
+    }
     return render(request, "avatars/connection.html", shown)

@@ -1,4 +1,4 @@
-"""Models of the catalogue, documents, personas and recorded videos."""
+"""Models of the catalogue, documents, model services, personas and recorded videos."""
 
 from avatars.models.accounts import ProviderAccount
 from avatars.models.catalogue import MAX_NAME_CHARACTERS, Avatar, CatalogueEntry, KnowledgeBase, News, Voice, with_news
@@ -12,6 +12,7 @@ from avatars.models.documents import (
     WrittenAnswer,
 )
 from avatars.models.knowledge import KnowledgeVersion
+from avatars.models.model_services import ModelService
 from avatars.models.personas import Persona, PersonaCheck, PersonaContent, PersonaQuerySet, PersonaVersion
 from avatars.models.syncs import CatalogueSync
 from avatars.models.videos import Video
@@ -28,6 +29,7 @@ __all__ = [
     "KnowledgeVersion",
     "Library",
     "LibraryWord",
+    "ModelService",
     "News",
     "Persona",
     "PersonaCheck",

@@ -40,6 +40,19 @@ def validate_web_address(address: str) -> None:
         raise ValidationError(_("Use https. With http, the key could be intercepted."))
 
 
+def validate_api_address(address: str) -> None:
+    """Refuse an address that is no URL of an API, with or without a path, or not confidential."""
+    if not client_address.is_api_url(address):
+        raise ValidationError(_("An address like https://api.example.com/v1, without a question mark."))
+    if not client_address.is_safe_for_keys(address):
+        raise ValidationError(_("Use https. With http, the key could be intercepted."))
+
+
+def is_readable(key: Any) -> bool:
+    """Return whether an encrypted column could be decrypted. If not, its value is what is stored."""
+    return isinstance(key, str) and not key.startswith(ENCRYPTED_PREFIX)
+
+
 @dataclass(frozen=True)
 class UnknownSession:
     """A session that is open at the provider and was not started here.
@@ -96,6 +109,12 @@ class WebAddressField(AnyCharField):
         """Return a plain text field, because migrations import no code of the project."""
         name, _path, args, kwargs = super().deconstruct()
         return name, "django.db.models.CharField", args, kwargs
+
+
+class ApiAddressField(WebAddressField):
+    """Text field for the address of an API, which may have a path."""
+
+    default_validators = [validate_api_address]
 
 
 class SpeechRetention(models.Model):
@@ -275,7 +294,7 @@ class ProviderAccount(SpeechRetention):
     @property
     def is_key_readable(self) -> bool:
         """Return whether the API key could be decrypted. If not, `api_key` is the stored value."""
-        return isinstance(self.api_key, str) and not self.api_key.startswith(ENCRYPTED_PREFIX)
+        return is_readable(self.api_key)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -21,6 +21,7 @@ from heygen_portal.trail.statements import DELETED_ROWS, ROWS
 Kind = AuditEntry.Kind
 MODEL_BY_KIND: Mapping[str, str] = {
     Kind.ACCOUNT_CHANGED: "avatars.ProviderAccount",
+    Kind.MODEL_CHANGED: "avatars.ModelService",
     Kind.PUBLISHED: "avatars.Persona",
     Kind.ROLLED_BACK: "avatars.Persona",
     Kind.UNPUBLISHED: "avatars.Persona",

@@ -34,6 +34,8 @@ class AuditEntry(models.Model):
         SECOND_FACTOR_ON = "second_factor_on", _("second factor set up")
         SECOND_FACTOR_OFF = "second_factor_off", _("second factor removed")
         ACCOUNT_CHANGED = "account_changed", _("provider account changed")
+        MODEL_CHANGED = "model_changed", _("model service changed")
+        MODEL_KEY_SET = "model_key_set", _("key of a model service set")
         PUBLISHED = "published", _("persona published")
         ROLLED_BACK = "rolled_back", _("persona rolled back")
         UNPUBLISHED = "unpublished", _("persona unpublished")

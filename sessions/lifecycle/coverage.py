@@ -13,6 +13,7 @@ from avatars.models.stated import (
     KNOWLEDGE_BASE,
     KNOWLEDGE_VERSION,
     LIBRARY,
+    MODEL_SERVICE,
     PERSONA,
     PERSONA_GROUP,
     PERSONA_VERSION,
@@ -149,6 +150,7 @@ NAMED = (
     EMBED,
     GUEST_LINK,
     *LIBRARIES,
+    MODEL_SERVICE,
 )
 AUDITED = {table.name: table for table in (EXPORT, CHECK, *NAMED)}
 # Formats of the audit log from which on it states every row of these tables.
@@ -162,7 +164,8 @@ AUDIT_FORMAT_WITH_EMBEDS = 8  # and links for guests
 AUDIT_FORMAT_WITH_BRAND = 9  # the organisation's columns of its brand
 AUDIT_FORMAT_WITH_LIBRARIES = 10  # documents and written answers
 AUDIT_FORMAT_WITH_BRAIN = 11  # the columns of personas with the organisation's own model
-AUDIT_FORMAT = AUDIT_FORMAT_WITH_BRAIN
+AUDIT_FORMAT_WITH_MODEL_SERVICES = 12
+AUDIT_FORMAT = AUDIT_FORMAT_WITH_MODEL_SERVICES
 AUDITED_SINCE = {
     **{table.name: 1 for table in (EXPORT, CHECK)},
     **{table.name: AUDIT_FORMAT_WITH_NAMED for table in NAMED},
@@ -171,4 +174,5 @@ AUDITED_SINCE = {
     API_KEY.name: AUDIT_FORMAT_WITH_API_KEYS,
     **{table.name: AUDIT_FORMAT_WITH_EMBEDS for table in (EMBED, GUEST_LINK)},
     **{table.name: AUDIT_FORMAT_WITH_LIBRARIES for table in LIBRARIES},
+    MODEL_SERVICE.name: AUDIT_FORMAT_WITH_MODEL_SERVICES,
 }

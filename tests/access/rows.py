@@ -36,7 +36,14 @@ from sessions.models import (
     SessionTotal,
     Status,
 )
-from tests.support.factories import ApiKeyFactory, PersonaFactory, StreamingSessionFactory, UserFactory, VideoFactory
+from tests.support.factories import (
+    ApiKeyFactory,
+    ModelServiceFactory,
+    PersonaFactory,
+    StreamingSessionFactory,
+    UserFactory,
+    VideoFactory,
+)
 
 SITE = "https://www.examplia.test"
 ROLES = {
@@ -115,6 +122,7 @@ class Rows:
             delivery.webhook,
             delivery,
             published.avatar.account,
+            ModelServiceFactory.create(),
             published.avatar,
             published.voice,
             published.knowledge_base,

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client, override_settings
 
-from avatars.models import Avatar, Persona, ProviderAccount
+from avatars.models import Avatar, ModelService, Persona, ProviderAccount
 from heygen_portal.trail.models import AuditEntry
 from tests.support import servers
 
@@ -118,6 +118,19 @@ def test_a_new_emulator_address_is_stored(
     assert account.monthly_cap == 5  # what staff set stays
 
 
+def test_the_emulators_models_are_a_service_that_staff_can_rename(
+    capsys: pytest.CaptureFixture[str], first_output: str, catalogue_emulator: servers.Emulator
+) -> None:
+    service = ModelService.objects.get()
+    assert (service.base_url, service.api_key) == (f"{catalogue_emulator.url}/v1", catalogue_emulator.api_key)
+    assert (service.chat_model, service.is_emulated) == ("emulated-chat", True)
+    ModelService.objects.update(base_url="http://127.0.0.1:1/v1", chat_model="emulated-obedient")
+    run(capsys)
+    service.refresh_from_db()
+    assert service.is_emulated
+    assert service.chat_model == "emulated-obedient"  # what staff set stays
+
+
 @pytest.mark.parametrize(("setting", "value"), [("EMULATOR_URL", "http://127.0.0.1:1"), ("EMULATOR_API_KEY", "wrong")])
 def test_an_unreachable_emulator_is_named(setting: str, value: str) -> None:
     with override_settings(**{setting: value}), pytest.raises(CommandError, match="emulator at http"):
@@ -132,6 +145,7 @@ def test_the_first_run_is_audited_once(capsys: pytest.CaptureFixture[str]) -> No
         ("account_changed", "Emulator"), ("key_set", "Emulator"), synced, synced, synced,
         ("version_saved", "Lucía"), ("published", "Lucía"), ("version_saved", "Daniel"), ("published", "Daniel"),
         ("account_changed", other), ("key_set", other), *[("catalogue_synced", other)] * 3,
+        ("model_changed", "Emulator"), ("model_key_set", "Emulator"),
     ]  # fmt: skip
     run(capsys)
     assert list(AuditEntry.objects.order_by("number").values_list("kind", "about")) == first

@@ -14,7 +14,17 @@ from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 from factory.django import DjangoModelFactory
 
-from avatars.models import Avatar, KnowledgeBase, Persona, PersonaContent, PersonaVersion, ProviderAccount, Video, Voice
+from avatars.models import (
+    Avatar,
+    KnowledgeBase,
+    ModelService,
+    Persona,
+    PersonaContent,
+    PersonaVersion,
+    ProviderAccount,
+    Video,
+    Voice,
+)
 from heygen_portal.models import ApiKey
 from heygen_portal.people.access import roles
 from sessions.models import RUNNING, Conversation, EndReason, SessionHead, Status, StreamingSession
@@ -64,6 +74,16 @@ class ProviderAccountFactory(DjangoModelFactory[ProviderAccount]):
     base_url = "https://provider.test"
     api_key = "a-key-that-nobody-may-see"
     concurrency_limit = 100
+
+
+class ModelServiceFactory(DjangoModelFactory[ModelService]):
+    class Meta:
+        model = ModelService
+
+    name = factory.Sequence("Models {}".format)
+    base_url = "https://models.test/v1"
+    api_key = "a-key-that-nobody-may-see"
+    chat_model = "a-model"
 
 
 class AvatarFactory(DjangoModelFactory[Avatar]):

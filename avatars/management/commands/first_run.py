@@ -14,7 +14,9 @@ from django.db import transaction
 from django.db.models import Model
 
 from avatars.catalogue.sync import sync_catalogue
-from avatars.models import Persona, ProviderAccount
+from avatars.model_services import changes
+from avatars.models import ModelService, Persona, ProviderAccount
+from avatars.models.model_services import emulator_address
 from avatars.models.stated import ACCOUNT
 from avatars.personas import starters
 from heygen_portal.people.access import roles
@@ -25,11 +27,17 @@ from heygen_portal.trail.models import AuditEntry
 
 # One account for each API that the emulator offers. The starters use the first one's catalogue.
 ACCOUNTS = {"heygen": "Emulator", "liveavatar": "Emulator (LiveAvatar)"}
+MODEL_SERVICE = "Emulator"
+MODELS = {
+    "chat_model": "emulated-chat",
+    "embeddings_model": "emulated-embedding",
+    "moderation_model": "emulated-moderation",
+}
 PEOPLE = (("admin", roles.ADMINISTRATOR), ("demo", roles.END_USER))
 
 
 class Command(BaseCommand):
-    help = "Creates the roles, two people, the emulator's accounts and catalogues, and two personas. Safe to repeat."
+    help = "Creates roles, two people, the emulator's accounts, catalogue and models, two personas. Safe to repeat."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--reset-passwords", action="store_true", help="Give both people new passwords.")
@@ -41,6 +49,7 @@ class Command(BaseCommand):
         if settings.EMULATOR_URL and settings.EMULATOR_API_KEY:
             for kind, name in ACCOUNTS.items():
                 self._sync_catalogue(_emulator_account(kind, name))
+            _emulator_models()
 
     def _person(self, username: str, role: roles.Role, *, reset: bool) -> None:
         with transaction.atomic():
@@ -86,12 +95,26 @@ def _emulator_account(kind: str, name: str) -> ProviderAccount:
         has_new_key = is_new or account.api_key != settings.EMULATOR_API_KEY
         if not is_new and any(getattr(account, name) != value for name, value in connection_settings.items()):
             _change(account, connection_settings)
-        changes = change_log.diff(before, account, change_log.editable_columns(ProviderAccount, exclude=["api_key"]))
+        changed = change_log.diff(before, account, change_log.editable_columns(ProviderAccount, exclude=["api_key"]))
         stated = statements.changed(ACCOUNT, before, account)
-        change_log.record(SERVER, AuditEntry.Kind.ACCOUNT_CHANGED, account, changes, stated)
+        change_log.record(SERVER, AuditEntry.Kind.ACCOUNT_CHANGED, account, changed, stated)
         if has_new_key:
             audit_log.record(None, AuditEntry.Kind.KEY_SET, account)
     return account
+
+
+def _emulator_models() -> None:
+    """Store the emulator's models as a service, with the current address and key."""
+    connection_settings = {"base_url": emulator_address(), "api_key": settings.EMULATOR_API_KEY}
+    with transaction.atomic():
+        service, is_new = ModelService.objects.get_or_create(
+            name=MODEL_SERVICE, defaults={**connection_settings, **MODELS}
+        )
+        before = None if is_new else copy.copy(service)
+        has_new_key = is_new or service.api_key != settings.EMULATOR_API_KEY
+        if not is_new and any(getattr(service, name) != value for name, value in connection_settings.items()):
+            _change(service, connection_settings)
+        changes.record(SERVER, before, service, has_new_key=has_new_key)
 
 
 def _change(row: Model, values: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from django.db import models
 from django.test import Client, RequestFactory
 
 from avatars.knowledge import files
-from avatars.models import Avatar, KnowledgeBase, Persona, ProviderAccount, Video
+from avatars.models import Avatar, KnowledgeBase, ModelService, Persona, ProviderAccount, Video
 from heygen_portal.models import Organisation
 from heygen_portal.runtime.text import limits
 from heygen_portal.runtime.text.limits import LimitedText
@@ -29,6 +29,7 @@ PORTAL = {"avatars", "avatar_sessions", "heygen_portal"}
 CHARACTERS = {
     (Organisation, "name"): 80,
     (ProviderAccount, "name"): 80,
+    (ModelService, "name"): 80,
     (Avatar, "name"): 200,
     (KnowledgeBase, "name"): 200,
     (Persona, "name"): 80,
@@ -40,7 +41,8 @@ CHARACTERS = {
     (Export, "reason"): 500,
 }
 # Limited in code points, in which their characters are written.
-TECHNICAL = {"addresses", "api_key", "base_url", "email", "slug", "url"}
+MODEL_NAMES = {f"{use}_model" for use in ("chat", "embeddings", "moderation", "speech", "transcription")}
+TECHNICAL = {"addresses", "api_key", "base_url", "email", "slug", "url"} | MODEL_NAMES
 
 
 @pytest.mark.parametrize(("model", "column"), CHARACTERS, ids=lambda value: getattr(value, "__name__", value))

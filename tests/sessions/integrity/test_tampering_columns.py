@@ -25,6 +25,7 @@ from django.db import connection, models, transaction
 from django.utils import timezone
 
 from avatars.documents import intake, libraries, written_answers
+from avatars.model_services import changes as model_changes
 from avatars.models import KnowledgeVersion, Library, Video, WrittenAnswer
 from avatars.videos import orders
 from heygen_portal.people.access import roles
@@ -72,6 +73,7 @@ from tests.support.databases import BOTH
 from tests.support.factories import (
     ApiKeyFactory,
     AvatarFactory,
+    ModelServiceFactory,
     PersonaFactory,
     UserFactory,
     VideoFactory,
@@ -146,6 +148,7 @@ TABLE_OF = {
     "audithead": "audit_head",
     "user": "user",
     "provideraccount": "account",
+    "modelservice": "model_service",
     "avatar": "avatar",
     "voice": "voice",
     "knowledgebase": "knowledge_base",
@@ -263,6 +266,7 @@ def build_world() -> World:
         make_video(staff)
         make_api_key(staff)
         make_library(staff)
+        model_changes.record(Actor(staff.pk), None, ModelServiceFactory.create(), has_new_key=True)
     embed_persona(persona, staff)
     for session in (one, two):
         exported = list_export.request_export(
