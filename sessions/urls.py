@@ -28,5 +28,10 @@ urlpatterns = [
     path("conversations/", my_conversations.conversations, name="conversations"),
     path("conversations/erase/", my_conversations.erase, name="erase"),
     path("conversations/<uuid:session_id>/", my_conversations.conversation, name="conversation"),
+    path(
+        "conversations/<uuid:session_id>/answers/<int:answer_id>/sources/<int:number>/",
+        my_conversations.source,
+        name="source",
+    ),
     path("conversations/<uuid:session_id>/transcript.txt", my_conversations.transcript, name="transcript"),
 ]

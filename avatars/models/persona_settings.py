@@ -50,6 +50,8 @@ class PersonaSettings:
     encoding: str = ""
     # Who answers. With `own`, the session's version has the instructions.
     brain: str = PROVIDER
+    library_id: int = 0  # without documents
+    library_version: int = 0
     reads_aloud: bool = True
     format: int = FORMAT
 
@@ -98,4 +100,10 @@ TYPES: Mapping[str, Any] = {
 }
 SECONDS = ("duration_limit_s", "idle_timeout_s")
 # Values that are not stored.
-LEFT_OUT: Mapping[str, Any] = {"encoding": "", "brain": PROVIDER, "reads_aloud": True}
+LEFT_OUT: Mapping[str, Any] = {
+    "encoding": "",
+    "brain": PROVIDER,
+    "library_id": 0,
+    "library_version": 0,
+    "reads_aloud": True,
+}

@@ -23,7 +23,9 @@ from django.utils.translation import gettext_noop
 
 from avatars.models.accounts import SpeechRetention
 from avatars.models.catalogue import Avatar, KnowledgeBase, Voice
+from avatars.models.documents import Library
 from avatars.models.languages import LanguageField, direction
+from avatars.models.model_services import ModelService
 from avatars.models.persona_settings import PersonaSettings
 from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
 from heygen_portal.providers.contract.provider import Capabilities
@@ -118,6 +120,18 @@ class PersonaContent(SpeechRetention):
         choices=BrainKind,
         default=BrainKind.PROVIDER,
         db_default=BrainKind.PROVIDER.value,
+    )
+    model_service = models.ForeignKey(
+        ModelService, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("model service")
+    )
+    library = models.ForeignKey(
+        Library,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("library"),
+        help_text=_("The documents that it answers from. Empty: it answers from the instructions alone."),
     )
     instructions = LimitedTextField(
         _("instructions"),
@@ -263,8 +277,16 @@ class PersonaContent(SpeechRetention):
             duration_limit_s=int(self.duration_limit.total_seconds()),
             idle_timeout_s=int(self.idle_timeout.total_seconds()),
             brain=self.brain,
+            **(self._documents() if self.has_own_brain else {}),
             reads_aloud=self.may_read_aloud,
         )
+
+    def _documents(self) -> dict[str, Any]:
+        """Return the library's settings of a session that starts now: it searches the library as it is now."""
+        if self.library_id is None:
+            return {}
+        version = Library.objects.values_list("version", flat=True).get(pk=self.library_id)
+        return {"library_id": self.library_id, "library_version": version}
 
     def snapshot(self) -> dict[str, Any]:
         """Return the settings as they are stored with a session."""

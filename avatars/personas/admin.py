@@ -46,6 +46,8 @@ LISTENING_FIELDS = (
 )
 BRAIN_FIELDS = (
     "brain",
+    "model_service",
+    "library",
     "instructions",
     "longest_answer",
     "filler_sentence",

@@ -195,6 +195,10 @@ def _check_knowledge(persona: Persona, found: Problems) -> None:
 
 
 def _check_brain(persona: Persona, found: Problems) -> None:
+    if not persona.model_service:
+        found["model_service"].append(_("Choose a model service."))
+    elif not persona.model_service.chat_model:
+        found["model_service"].append(_("This service has no model for answers. Name it on the service’s page."))
     if not persona.instructions.strip():
         found["instructions"].append(_("Write instructions for the model."))
     if not persona.takes_text:

@@ -35,7 +35,9 @@ class Difference:
 
 def newest(persona: Persona) -> PersonaVersion | None:
     """Return the newest version, or None if the persona has none."""
-    return persona.versions.select_related("avatar__account", "voice", "knowledge_base", "saved_by").first()
+    return persona.versions.select_related(
+        "avatar__account", "voice", "knowledge_base", "model_service", "library", "saved_by"
+    ).first()
 
 
 def with_number(persona: Persona, number: int) -> PersonaVersion | None:

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
+from avatars.models import Chunk
 from heygen_portal.postgresql import clock
 from heygen_portal.runtime.jobs import each_row
 from heygen_portal.trail import statements
@@ -189,6 +190,17 @@ def said_before(session: StreamingSession, task: SessionTask) -> list[Message]:
         else:
             said.append(Message("assistant" if role == "assistant" else "user", row.text))
     return said
+
+
+def cited_chunk(session_id: UUID, answer_id: int, number: int) -> Chunk | None:
+    """Return the passage that an answer cites by this number, as it was. It has no text once it was withdrawn."""
+    answer = Answer.objects.filter(session_id=session_id, pk=answer_id).first()
+    if answer is None or not 0 < number <= len(answer.passages):
+        return None
+    cited = {each for sentence in answer.sentences for each in sentence["citations"]}
+    passage = answer.passages[number - 1]
+    rows = Chunk.objects.select_related("version__document").filter(fingerprint=passage["fingerprint"])
+    return rows.filter(pk=passage["chunk"]).first() if number in cited else None
 
 
 def _unspoken(answer: Answer) -> list[int]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from avatars.models import PersonaVersion
+from avatars.documents import unanswered
+from avatars.documents.search import search as find
+from avatars.documents.written_answers import find_written_answer
+from avatars.models import ModelService, PersonaVersion
+from heygen_portal.providers.contract.model_errors import ModelUnreachable
+from heygen_portal.runtime.in_thread import in_thread
 from sessions.brain.answering import Brain
 from sessions.brain.guardrails import topics_of, words_of
 from sessions.brain.interfaces import (
@@ -23,7 +29,14 @@ from sessions.brain.interfaces import (
     Usage,
     Written,
 )
+from sessions.brain.masking import mask
+from sessions.brain.model_stream import stream_of
 from sessions.models import StreamingSession
+
+# Codes of failures before a request.
+NO_SERVICE, NO_KEY = "no_service", "no_key"
+# Counts a question that found no answer.
+RecordUnanswered = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,7 @@ class Sources:
     stream: Stream
     search: Search
     find_written: FindWritten
+    record_unanswered: RecordUnanswered
     service: str
     model: str
     input_price: Decimal = Decimal(0)  # credits per million tokens
@@ -65,17 +79,49 @@ def brain_of(version: PersonaVersion) -> Brain:
 
 def load(session: StreamingSession) -> Sources:
     """Return what the answers of a session are made of, from the version of the persona that it runs with."""
-    version = session.version
-    assert version is not None  # sessions have one since before there were brains
+    assert session.version_id is not None  # sessions have one since before there were brains
+    version = PersonaVersion.objects.select_related("model_service").get(pk=session.version_id)
+    settings, service = session.started_with, version.model_service
+    library, language = settings.library_id, version.language
+    brain = replace(brain_of(version), has_documents=bool(library))
 
     async def search(question: str) -> Sequence[Passage]:
-        return ()
+        return await in_thread(find)(library, settings.library_version, question, language=language)
 
     async def find_written(question: str) -> Written | None:
-        return None
+        found = await in_thread(find_written_answer)(library, question, language) if library else None
+        return Written(found.answer) if found else None
 
-    async def stream(messages: Sequence[Message]) -> AsyncGenerator[str | Finished, None]:
-        raise ModelFailure("no_service", can_retry=False)
-        yield ""
+    async def record_unanswered(question: str) -> None:
+        if library:
+            await in_thread(unanswered.record)(library, mask(question), language)
 
-    return Sources(brain_of(version), stream, search, find_written, "", "")
+    def stream(messages: Sequence[Message]) -> AsyncGenerator[str | Finished, None]:
+        return _stream(service, messages, version.longest_answer)
+
+    return Sources(
+        brain,
+        stream,
+        search,
+        find_written,
+        record_unanswered,
+        service=service.name if service else "",
+        model=service.chat_model if service else "",
+        input_price=service.input_price if service else Decimal(0),
+        output_price=service.output_price if service else Decimal(0),
+    )
+
+
+async def _stream(
+    service: ModelService | None, messages: Sequence[Message], longest_answer: int
+) -> AsyncGenerator[str | Finished, None]:
+    if service is None:
+        raise ModelFailure(NO_SERVICE, can_retry=False)
+    try:
+        client = service.client()
+    except ModelUnreachable as exc:
+        raise ModelFailure(NO_KEY, can_retry=False) from exc
+    # A token is at least a character, so an answer of the longest length fits.
+    async with aclosing(stream_of(client, service.chat_model, longest_answer)(messages)) as deltas:
+        async for delta in deltas:
+            yield delta

@@ -13,6 +13,7 @@ from contextlib import aclosing, suppress
 from typing import Any
 from uuid import UUID
 
+from django.urls import reverse
 from django.utils import timezone
 
 from heygen_portal import providers
@@ -128,6 +129,8 @@ class _Turn:
                             return failure
                     case Ended(outcome, reason, usage):
                         self.figures.usage = usage
+                        if outcome == Outcome.NO_ANSWER:
+                            await found.record_unanswered(self.task.text)
                         return record.STATES[outcome], reason
         raise AssertionError("an answer ended without its end")
 
@@ -168,12 +171,15 @@ class _Turn:
         await in_thread(broadcast.publish)(self.session.pk, sentence)
         return None
 
-    def _sources_of(self, citations: tuple[int, ...]) -> list[dict[str, object]]:
-        passages = self.figures.passages
-        return [
-            {"number": number, "title": passages[number - 1].document_title, "page": passages[number - 1].page}
-            for number in citations
-        ]
+    def _sources_of(self, citations: tuple[int, ...]) -> list[dict[str, Any]]:
+        """Return what pages show of each cited passage. Guests have no page of a passage."""
+        found = []
+        for number in citations:
+            passage = self.figures.passages[number - 1]
+            url = reverse("sessions:source", args=[self.session.pk, self.answer.pk, number])
+            shown = {"title": passage.document_title, "page": passage.page, "url": url if self.session.user_id else ""}
+            found.append({"number": number, **shown})
+        return found
 
     async def _apologise(self, run: RunningAnswer) -> tuple[State, str]:
         """Say the fallback after an error that nobody expected."""

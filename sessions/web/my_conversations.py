@@ -26,6 +26,7 @@ from heygen_portal.runtime import budgets, client_address, stored_json
 from heygen_portal.runtime.in_thread import iterate_in_thread
 from heygen_portal.runtime.text import bidi, limits
 from sessions.actions import queries
+from sessions.brain import record
 from sessions.capacity import slots
 from sessions.exports import formats
 from sessions.lifecycle import line_standing
@@ -104,6 +105,18 @@ def _conversation(request: HttpRequest, session: StreamingSession) -> HttpRespon
     lines.clear()
     page.object_list = ()
     return answer
+
+
+@require_safe
+@never_cache
+def source(request: HttpRequest, session_id: UUID, answer_id: int, number: int) -> HttpResponse:
+    """Show the passage of a document that an answer of one's own conversation cites."""
+    session = _own_session(request, session_id)
+    budgets.spend_sync("conversation", person=request.user.pk, address=client_address.of(request))
+    chunk = record.cited_chunk(session.pk, answer_id, number)
+    if chunk is None:
+        raise Http404
+    return render(request, "sessions/source.html", {"session": session, "chunk": chunk, "number": number})
 
 
 @require_safe

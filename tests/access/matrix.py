@@ -82,6 +82,8 @@ PAGES: dict[str, str | Page] = {
     "sessions:conversations": SIGNED_IN,
     "sessions:conversation": SIGNED_IN,
     "sessions:conversation · another user's": Page(NO_ROLE, args={"session_id": "another"}),
+    "sessions:source": SIGNED_IN,
+    "sessions:source · another user's": Page(NO_ROLE, args={"session_id": "another"}),
     "sessions:transcript": SIGNED_IN,
     "sessions:transcript · another user's": Page(NO_ROLE, args={"session_id": "another"}),
     "sessions:erase": SIGNED_IN,

@@ -12,6 +12,7 @@ from django.core.files.base import ContentFile
 from django.db.models import Model
 from django.utils import timezone
 
+from avatars.models import Chunk, Document, DocumentVersion, Library
 from heygen_portal.models import ApiKey, BrandPicture, Invitation, Organisation, Webhook
 from heygen_portal.people.access import roles
 from heygen_portal.people.api_keys import keys
@@ -23,6 +24,7 @@ from heygen_portal.webhooks import changes, signatures
 from sessions.capacity import guests
 from sessions.embed import admission
 from sessions.models import (
+    Answer,
     Erasure,
     Export,
     GuestLink,
@@ -63,6 +65,23 @@ def make_member(letter: str) -> User:
     return user
 
 
+def make_answer(session: Any) -> Answer:
+    """Create an answer that cites a passage."""
+    library = Library.objects.create(name=f"Library of {session.pk}")
+    document = Document.objects.create(library=library, title="Opening hours")
+    version = DocumentVersion.objects.create(document=document, number=1, fingerprint="0", state="ready")
+    chunk = Chunk.objects.create(version=version, ordinal=1, text="We open at nine.", fingerprint="1")
+    task = session.tasks.create(kind="talk", text="When?", ref="asked", status="sent")
+    return Answer.objects.create(
+        session=session,
+        task=task,
+        state=Answer.State.ANSWERED,
+        ended_at=timezone.now(),
+        passages=[{"chunk": chunk.pk, "fingerprint": "1"}],
+        sentences=[{"task": task.pk, "citations": [1]}],
+    )
+
+
 @dataclass
 class Rows:
     """The rows that addresses refer to.
@@ -93,6 +112,7 @@ class Rows:
             self.visit, self.socket_token = admitted.visit_token, admitted.socket_token
             owner = {"user": None, "guest": guests.admit(admitted.visit, None, has_guardian=False)}
         self.own = StreamingSessionFactory.create(persona=published, **owner, status=Status.ENDED)
+        self.answer = make_answer(self.own)
         published.voice.preview_url = "https://provider.test/sample.mp3"
         published.voice.save()
         video = VideoFactory.create(avatar=published.avatar)
@@ -167,6 +187,8 @@ class Rows:
         assert isinstance(invitation, Invitation)
         rows: dict[str, Any] = {
             "session_id": self.own.pk,
+            "answer_id": self.answer.pk,
+            "number": 1,
             "avatar_id": self.of("avatars.avatar"),
             "voice_id": self.of("avatars.voice"),
             "video_id": self.of("avatars.video"),

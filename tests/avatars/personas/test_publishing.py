@@ -16,7 +16,7 @@ from avatars.models import Persona
 from avatars.personas import versions
 from avatars.personas.publishing import problems, publish, unpublish
 from heygen_portal.providers import capabilities_of
-from tests.support.factories import KnowledgeBaseFactory, PersonaFactory, VoiceFactory
+from tests.support.factories import KnowledgeBaseFactory, ModelServiceFactory, PersonaFactory, VoiceFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -151,3 +151,11 @@ def test_parts_of_another_account_do_not_fit() -> None:
 def test_a_published_persona_without_a_version_cannot_be_stored() -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         PersonaFactory.create(status=Persona.Status.PUBLISHED, version=0)
+
+
+def test_a_persona_with_the_own_model_needs_a_service_and_instructions() -> None:
+    persona: Persona = PersonaFactory.create()
+    persona.brain, persona.knowledge_base, persona.is_improvising = "own", None, False
+    assert set(problems(persona)) >= {"model_service", "instructions"}
+    persona.model_service, persona.instructions = ModelServiceFactory.create(), "Be kind."
+    assert not {"model_service", "instructions", "knowledge_base"} & problems(persona).keys()

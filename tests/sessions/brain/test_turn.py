@@ -49,6 +49,7 @@ class Model:
     def __init__(self) -> None:
         self.deltas: asyncio.Queue[str | Finished | Exception] = asyncio.Queue()
         self.asked: list[Sequence[Message]] = []
+        self.unanswered: list[str] = []
         self.is_asked, self.is_closed = asyncio.Event(), asyncio.Event()
 
     def says(self, *texts: str | Exception) -> None:
@@ -84,7 +85,14 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Model:
     def load(session: StreamingSession) -> Sources:
         assert session.version is not None
         brain = replace(sources.brain_of(session.version), has_documents=True)
-        return Sources(brain, stand_in.stream, search, find_written, "Ours", "gpt", Decimal(2), Decimal(10))
+
+        async def record_unanswered(question: str) -> None:
+            stand_in.unanswered.append(question)
+
+        prices = {"input_price": Decimal(2), "output_price": Decimal(10)}
+        return Sources(
+            brain, stand_in.stream, search, find_written, record_unanswered, service="Ours", model="gpt", **prices
+        )
 
     monkeypatch.setattr(sources, "load", load)
     return stand_in
