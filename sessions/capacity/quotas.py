@@ -98,7 +98,9 @@ def limits_for(
     lengths += [(account.duration_limit, LimitBy.ACCOUNT)] if account.duration_limit else []
     idle += [(account.idle_timeout, LimitBy.ACCOUNT)] if account.idle_timeout else []
     if conversation and conversation.time_limit is not None:
-        lengths.append((conversation.time_limit, LimitBy(conversation.limit_by)))
+        stored = conversation.limit_by  # SQL may have changed it into anything
+        origin = LimitBy(stored) if stored in LimitBy.values else LimitBy.PERSONA
+        lengths.append((conversation.time_limit, origin))
     time_limit, time_limit_by = _lowest(lengths)
     duration, limit_by = time_limit - used, time_limit_by
     if used and duration < MIN_SESSION_TIME:

@@ -22,6 +22,7 @@ from unfold.widgets import (
 )
 
 from heygen_portal.branding import colours, pictures
+from heygen_portal.branding.current import SHA256
 from heygen_portal.branding.pictures import PictureRefused, Purpose, Refused, Rendered
 from heygen_portal.models import Organisation
 from heygen_portal.runtime.generics import AnyModelChoiceField, AnyModelForm
@@ -129,7 +130,8 @@ class OrganisationForm(AnyModelForm):
         for code, name in CONSENT_TEXT_FIELDS.items():
             self.initial[name] = self.instance.consent_texts.get(code, "")
         for purpose in Purpose:
-            if stored := getattr(self.instance, purpose):
+            stored = str(getattr(self.instance, purpose))
+            if SHA256.fullmatch(stored):  # SQL may have changed it into anything
                 self.initial[f"{purpose}_file"] = StoredPicture(stored)
         codes = [code for code, _name in settings.LANGUAGES]
         offered: Any = self.fields["offered"]
