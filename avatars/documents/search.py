@@ -18,10 +18,10 @@ from avatars.documents import index, words
 from avatars.models import Chunk, DocumentVersion, Library, LibraryWord
 
 # A passage that matches less than this answers nothing.
-MIN_SCORE = 0.2
-CANDIDATES = 50
+MIN_SCORE = 0.12
+CANDIDATES = 40
 # So many passages are ranked by the database at most. Words that are in more of them are left to the ranking here.
-MAX_RANKED = 600
+MAX_RANKED = 300
 # How quickly repetitions of a word stop counting, and how much a passage longer than most loses by its length.
 SATURATION, LENGTH_WEIGHT = 0.3, 0.5
 USUAL_WORDS = 60

@@ -102,6 +102,7 @@ UNFOLD = {
                     _entry(_("Avatars"), "face", "avatars", "avatar"),
                     _entry(_("Voices"), "record_voice_over", "avatars", "voice"),
                     _entry(_("Knowledge bases"), "menu_book", "avatars", "knowledgebase"),
+                    _entry(_("Libraries"), "library_books", "avatars", "library"),
                     _entry(_("Provider accounts"), "key", "avatars", "provideraccount"),
                     _entry(_("Model services"), "neurology", "avatars", "modelservice"),
                     _entry(_("Setup checklist"), "checklist", "avatars", "provideraccount", "setup_checklist"),

@@ -146,6 +146,7 @@ class Rows:
             published.avatar,
             published.voice,
             published.knowledge_base,
+            Library.objects.create(name="Account help"),
             PersonaFactory.create(avatar=published.avatar),  # a draft: it may be deleted
             video,
             StreamingSessionFactory.create(persona=published, created_at=timezone.now() - timedelta(minutes=1)),

@@ -14,7 +14,7 @@ ABILITIES: tuple[tuple[tuple[str, ...], Promise], ...] = (
     (roles.START_SESSIONS, _("Talk with the personas that are published")),
     (roles.SEE_CATALOGUE, _("See personas, avatars, voices, knowledge bases and recorded videos")),
     (roles.EDIT_PERSONAS, _("Create, try, publish and delete personas")),
-    (roles.EDIT_KNOWLEDGE, _("Write knowledge bases")),
+    (roles.EDIT_KNOWLEDGE, _("Write knowledge bases, manage documents")),
     (roles.CREATE_VIDEOS, _("Order recorded videos")),
     (roles.SEE_SESSIONS, _("See all sessions and their events")),
     (roles.SEE_COSTS, _("See costs")),

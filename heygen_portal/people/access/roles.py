@@ -42,6 +42,7 @@ SEE_CATALOGUE = (
     Permission.VIEW_AVATAR,
     Permission.VIEW_VOICE,
     Permission.VIEW_KNOWLEDGE,
+    Permission.VIEW_LIBRARY,
     Permission.VIEW_PERSONA,
     SEE_VIDEOS,
 )
@@ -53,7 +54,12 @@ EDIT_PERSONAS = (
     Permission.DELETE_PERSONA,
     Permission.PUBLISH_PERSONA,
 )
-EDIT_KNOWLEDGE = (Permission.ADD_KNOWLEDGE, Permission.CHANGE_KNOWLEDGE)
+EDIT_KNOWLEDGE = (
+    Permission.ADD_KNOWLEDGE,
+    Permission.CHANGE_KNOWLEDGE,
+    Permission.ADD_LIBRARY,
+    Permission.CHANGE_LIBRARY,
+)
 SEE_SESSIONS = (Permission.VIEW_SESSION, Permission.VIEW_EVENT)
 SEE_COSTS = (Permission.VIEW_COSTS,)
 SEE_QUEUE = (Permission.VIEW_QUEUE,)
