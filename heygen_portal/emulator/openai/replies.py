@@ -9,8 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from heygen_portal.emulator.openai import obedience, prompts, schemas
-from heygen_portal.emulator.openai.prompts import Passage
+from heygen_portal.emulator.openai import obedience, prompts, reading, schemas
 from heygen_portal.emulator.openai.requests import OBEDIENT, Call, ChatRequest, Tool
 from heygen_portal.emulator.speech import answers
 
@@ -45,17 +44,9 @@ def _answer(request: ChatRequest) -> str:
         return answers.answer(question, knowledge=system, opening="", language=language)
     if answers.is_greeting(question):
         return answers.hello(language)
-    cited = _cited(question, prompts.passages(system))
+    found = reading.answer(question, prompts.passages(system))
+    cited = [f"{_ended(sentence.text)} [{sentence.number}]" for sentence in found]
     return " ".join(cited) or f"{_NO_ANSWER} {answers.unknown(language)}"
-
-
-def _cited(question: str, passages: list[Passage]) -> list[str]:
-    """Return the sentences that answer, each with its passage's number. Titles count if no sentence does alone."""
-    known = [(passage, sentence) for passage in passages for sentence in answers.sentences(passage.text)]
-    found = answers.matching(question, [sentence for _, sentence in known]) or answers.matching(
-        question, [f"{passage.title} {sentence}" for passage, sentence in known]
-    )
-    return [f"{_ended(known[index][1])} [{known[index][0].number}]" for index in found]
 
 
 def _ended(sentence: str) -> str:

@@ -150,6 +150,11 @@ def topic(text: str) -> list[str]:
     return [_stem(word) for word in words(text) if word not in _STOP_WORDS]
 
 
+def is_weak(stem: str) -> bool:
+    """Return whether a word belongs to many topics."""
+    return stem in _WEAK_STEMS
+
+
 def _stem(word: str) -> str:
     """Return the word's concept, or the word without up to two endings.
 

@@ -65,7 +65,7 @@ def test_the_models_are_listed(client: OpenAI) -> None:
         ("When does the museum open?", "en", "The museum opens at 10. [1]"),
         ("Where do cats stay?", "en", "Dogs & cats stay outside. [1]"),
         ("¿Entran gratis los niños?", "es", "Los niños entran gratis. [2]"),
-        ("Is there a car park?", "en", "[0] I am sorry, I have no information about that."),
+        ("Is there a car park at the museum?", "en", "[0] I am sorry, I have no information about that."),
         ("¿Hay aparcamiento?", "es", "[0] Lo siento, de eso no tengo información."),
         ("¡Hola!", "es", "Hola, ¿en qué puedo ayudarle?"),
     ],
@@ -157,13 +157,13 @@ def test_the_result_of_a_tool_is_told(client: OpenAI) -> None:
 
 
 def test_json_mode_returns_an_object_of_the_schema(client: OpenAI) -> None:
-    question = "When does the museum open, please, in JSON?"
-    assert json.loads(said(client, question, response_format={"type": "json_object"})) == {
+    question = ("Answer in JSON, please.", "When does the museum open?")
+    assert json.loads(said(client, *question, response_format={"type": "json_object"})) == {
         "answer": "The museum opens at 10. [1]"
     }
     schema = {"type": "object", "properties": {"hour": {"type": "integer"}, "text": {"type": "string"}}}
     named = {"type": "json_schema", "json_schema": {"name": "opening", "schema": schema}}
-    assert json.loads(said(client, question, response_format=named)) == {
+    assert json.loads(said(client, *question, response_format=named)) == {
         "hour": 10,
         "text": "The museum opens at 10. [1]",
     }

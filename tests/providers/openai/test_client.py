@@ -22,7 +22,7 @@ SYSTEM = """<passages>
 <passage number="1" title="Visit" page="2">The museum opens at ten and closes at eight in summer.</passage>
 </passages>"""
 WHOLE = "The museum opens at ten and closes at eight in summer. [1]"
-QUESTION = "When does the museum open in summer? My secret is hunter2"
+SECRET, QUESTION = "My secret is hunter2", "When does the museum open in summer?"
 NOTE = ToolSpec(
     "leave_note", "Leaves a note.", {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
 )
@@ -119,7 +119,9 @@ async def test_a_service_that_says_nothing_more_is_not_waited_for(
 async def failing(client: ModelClient) -> tuple[list[ChatDelta], ModelError]:
     """Return what came before the answer failed, and how it failed."""
     heard: list[ChatDelta] = []
-    answer = client.chat("emulated-chat", [Message("system", SYSTEM), Message("user", QUESTION)], max_tokens=100)
+    answer = client.chat(
+        "emulated-chat", [Message("system", SYSTEM), Message("user", SECRET), Message("user", QUESTION)], max_tokens=100
+    )
     try:
         async for delta in answer:
             heard.append(delta)  # noqa: PERF401 - kept when the answer fails
