@@ -229,7 +229,8 @@ class PersonaContent(SpeechRetention):
         can_hold = holds_button or not offered.listening_mode_is_fixed
         return replace(
             offered,
-            takes_voice=offered.takes_voice and self.is_voice_enabled,
+            # What is spoken goes to the provider's own model, which knows neither documents nor limits.
+            takes_voice=offered.takes_voice and self.is_voice_enabled and not self.has_own_brain,
             hands_free=offered.hands_free and not holds_button,
             push_to_talk=offered.push_to_talk if can_hold else None,
         )
@@ -270,7 +271,7 @@ class PersonaContent(SpeechRetention):
             knowledge_base_id=self.knowledge_base.provider_knowledge_base_id if self.knowledge_base else "",
             language=self.language,
             interactivity=self.interactivity,
-            breaks_silence=self.breaks_silence,
+            breaks_silence=self.breaks_silence and not self.has_own_brain,
             quality=self.quality,
             takes_voice=self.takes_voice,
             greeting=self.greeting,

@@ -95,15 +95,20 @@ async def send_text(request: ApiRequest, session_id: UUID, body: NewTask) -> Ans
     """
     caller = await _own_running(request, session_id, budget="task")
     ref, commands = uuid4().hex, list[RoomCommand]()
+    is_waiting = True
 
     async def give(command: RoomCommand) -> bool:
-        commands.append(command)
-        return body.can_publish
+        # The sentences of the organisation's own model come once the program has its answer. They are not spoken then,
+        # and the record says so.
+        if is_waiting:
+            commands.append(command)
+        return is_waiting and body.can_publish
 
     async with send_task.session_lock(session_id):
         await send_task.send_task(
             session_id, text=body.text, kind=TaskKind(body.kind), user_id=caller.user_id, ref=ref, give_command=give
         )
+    is_waiting = False
     task = await in_thread(SessionTask.objects.get)(session_id=session_id, ref=ref)
     return Answer(201, TaskOut.of(task, commands[0] if commands else None))
 

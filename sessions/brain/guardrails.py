@@ -6,12 +6,15 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from heygen_portal.runtime.accents import fold_accents
 
-# Letters spelled out, as in "s e c r e t" or "s-e-c-r-e-t".
-_SPELLED = re.compile(r"\b(?:\w[\W_]{1,2}){2,}\w\b")
-_WORD = re.compile(r"\w+")
+# No regular expression with repetitions inside repetitions: a user's text would take it for ever.
+_WORD = re.compile(r"[^\W_]+")
+MIN_SPELLED_LETTERS = 3
+# A phrase may be spread over several sentences, such as one letter in each line.
+REMEMBERED_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,12 @@ class Guardrails:
     def lets_out(self, sentence: str) -> bool:
         """Whether a sentence may be said after those that it let out before.
 
-        A forbidden phrase may be spread over two sentences.
+        A forbidden phrase may be spread over several sentences.
         """
         both = f"{self._said} {sentence}"
         if any(_mentions(both, word) for word in self.forbidden) or self.refused_topic(sentence):
             return False
-        self._said = sentence
+        self._said = both[-REMEMBERED_CHARACTERS:]
         return True
 
     def is_too_long_with(self, sentence: str) -> bool:
@@ -87,9 +90,13 @@ def _mentions(text: str, phrase: str) -> bool:
 
 
 def _spellings(text: str) -> tuple[str, str]:
+    """Return the text, and the text with letters joined that are spelled out, as in "s e c r e t" or "s-e-c-r-e-t"."""
     plain = _fold(text)
-    joined = _SPELLED.sub(lambda found: "".join(_WORD.findall(found[0])), _visible(text))
-    return plain, _fold(joined)
+    joined: list[str] = []
+    for is_letter, words in groupby(_WORD.findall(plain), lambda word: len(word) == 1):
+        run = list(words)
+        joined += ["".join(run)] if is_letter and len(run) >= MIN_SPELLED_LETTERS else run
+    return plain, " ".join(joined)
 
 
 def _fold(text: str) -> str:

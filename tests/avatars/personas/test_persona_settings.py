@@ -39,6 +39,7 @@ def test_stored_settings_have_stable_keys_and_a_format() -> None:
 def test_whose_model_answers_is_stored_only_if_it_is_the_organisations() -> None:
     own = PersonaFactory.create(brain="own")
     assert own.snapshot()["brain"] == "own"
+    assert own.snapshot()["takes_voice"] is False  # the provider's own model would answer what is spoken
     assert own.snapshot()["reads_aloud"] is False
     assert not PersonaFactory.create(reads_aloud=False).settings().reads_aloud
     assert PersonaSettings.of(own.snapshot()).has_own_brain

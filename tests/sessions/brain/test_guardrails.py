@@ -16,6 +16,8 @@ from sessions.brain.guardrails import Guardrails, Topic, topics_of, words_of
         "BLUÉFINCH",
         "blue\u00adfinch",
         "ｂｌｕｅｆｉｎｃｈ",
+        "b_l_u_e_f_i_n_c_h",
+        "b -- l -- u -- e -- f -- i -- n -- c -- h",
     ],
 )
 def test_a_forbidden_word_does_not_leave(sentence: str) -> None:
@@ -26,6 +28,16 @@ def test_a_forbidden_phrase_may_not_be_spread_over_two_sentences() -> None:
     guardrails = Guardrails(forbidden=["project alpha"])
     assert guardrails.lets_out("It is the Project.")
     assert not guardrails.lets_out("Alpha is its name.")
+
+
+def test_a_forbidden_word_may_not_be_spelled_in_many_sentences() -> None:
+    guardrails = Guardrails(forbidden=["bluefinch"])
+    assert not all(guardrails.lets_out(letter.upper()) for letter in "bluefinch")
+
+
+@pytest.mark.parametrize("text", ["_" * 100_000 + "aa", "a_" * 50_000 + "!", "- " * 50_000])
+def test_a_text_of_separators_is_read_at_once(text: str) -> None:
+    assert Guardrails(forbidden=["bluefinch"], topics=topics_of("Politics")).lets_out(text)
 
 
 def test_parts_of_words_are_not_forbidden() -> None:
