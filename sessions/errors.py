@@ -266,7 +266,7 @@ class Internal(SessionError):
 
 
 # Reasons why a stored task did not reach the avatar.
-FAILURES: tuple[type[SessionError], ...] = (ProviderLimit, ProviderRefused, ProviderSilent, NotPublished)
+FAILURES: tuple[type[SessionError], ...] = (ProviderLimit, ProviderRefused, ProviderSilent, NotPublished, NotLive)
 
 
 def failure_words(code: str) -> str:

@@ -16,6 +16,7 @@ from avatars.models import KnowledgeBase, Persona
 from heygen_portal.people.access import roles
 from heygen_portal.runtime.text import comparison
 from sessions import errors
+from sessions.brain import record
 from sessions.capacity import slots
 from sessions.lifecycle import events, line_standing
 from sessions.models import (
@@ -168,7 +169,7 @@ def lines_for_page(keys: Iterable[int]) -> list[Utterance]:
 
     The provider's own line is left out if it confirms a line that the page reported.
     """
-    return line_standing.for_pages(list(Utterance.objects.filter(pk__in=keys)))
+    return record.with_sources(line_standing.for_pages(list(Utterance.objects.filter(pk__in=keys))))
 
 
 def _conversation_until(session_id: UUID) -> list[UUID]:

@@ -14,6 +14,7 @@ from django.contrib.auth import get_user_model
 from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.stored_json import DamagedObject
 from heygen_portal.runtime.text import graphemes
+from sessions.brain.record import sentences_of
 from sessions.costs import ledger
 from sessions.lifecycle import events, line_standing
 from sessions.lifecycle.event_kinds import EventKind
@@ -173,20 +174,12 @@ def _line(row: Utterance, is_open: bool) -> Line:
 def answers_of(session: StreamingSession, *, is_open: bool) -> list[AnswerGiven]:
     """Return the answers by the organisation's own model, up to MAX_ANSWERS. Two queries."""
     rows = list(Answer.objects.filter(session=session).order_by("created_at", "pk")[:MAX_ANSWERS])
-    keys = [key for row in rows for key, _citations in _sentences(row)]
+    keys = [key for row in rows for key, _citations in sentences_of(row)]
     texts = {task.pk: task.shown for task in SessionTask.objects.filter(pk__in=keys)} if is_open and keys else {}
     return [
-        AnswerGiven(row, [(texts.get(key, ""), cited, key not in row.unspoken) for key, cited in _sentences(row)])
+        AnswerGiven(row, [(texts.get(key, ""), cited, key not in row.unspoken) for key, cited in sentences_of(row)])
         for row in rows
     ]
-
-
-def _sentences(row: Answer) -> Iterator[tuple[int, list[int]]]:
-    """Yield task and citations of each sentence, without damaged ones."""
-    for each in row.sentences:
-        if isinstance(each, dict) and (key := stored_json.row_key(each, "task")):
-            cited = each.get("citations")
-            yield key, [number for number in cited if isinstance(number, int)] if isinstance(cited, list) else []
 
 
 def staff_actions(session: StreamingSession) -> list[StaffAction]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.urls import reverse
 
 from avatars.models import Chunk
 from heygen_portal.postgresql import clock
+from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.jobs import each_row
 from heygen_portal.trail import statements
+from sessions import errors
 from sessions.brain.answering import Outcome
 from sessions.brain.interfaces import Message, Passage, Usage
+from sessions.brain.sources import MAX_TOKENS
 from sessions.lifecycle import broadcast, coverage, events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry, Source
@@ -41,6 +46,8 @@ ANSWERS_PER_TICK = 200
 LINES_REMEMBERED = 12
 SENTENCES_REMEMBERED = 40
 
+logger = logging.getLogger(__name__)
+
 State = Answer.State
 STATES: Mapping[Outcome, State] = {outcome: State(outcome.value) for outcome in Outcome}
 
@@ -63,25 +70,38 @@ class Figures:
             "model": self.model,
             "prompt_version": self.prompt_version,
             "passages": [{"chunk": each.chunk_id, "fingerprint": each.fingerprint} for each in self.passages],
-            "prompt_tokens": self.usage.prompt_tokens,
-            "completion_tokens": self.usage.completion_tokens,
+            "prompt_tokens": min(max(self.usage.prompt_tokens, 0), MAX_TOKENS),
+            "completion_tokens": min(max(self.usage.completion_tokens, 0), MAX_TOKENS),
             "is_estimated": self.usage.is_estimated,
             "cost": self.cost,
             "first_sentence": self.first_sentence,
         }
 
 
-def begin(task: SessionTask) -> Answer:
-    """Store that a user's text is being answered. The text counts as sent."""
+def begin(task: SessionTask, reason: str) -> tuple[Answer | None, list[int]]:
+    """Store that a user's text is being answered, and which answers it interrupts, for this reason.
+
+    The text counts as sent. If the session is over, it fails, and there is no answer.
+    """
     now = clock.now()
     with transaction.atomic():
-        answer = Answer.objects.create(
-            session_id=task.session_id, task=task, created_at=task.created_at, deadline_at=now + LONGEST_TIME
-        )
+        session = StreamingSession.objects.select_for_update().only("status").get(pk=task.session_id)
+        answer, interrupted = None, interrupt(task.session_id, reason)
         task.status, task.latency = SessionTask.Status.SENT, now - task.created_at
+        if session.status == Status.LIVE:
+            answer = Answer.objects.create(
+                session_id=task.session_id, task=task, created_at=task.created_at, deadline_at=now + LONGEST_TIME
+            )
+        else:
+            task.status, task.failure = SessionTask.Status.FAILED, errors.NotLive.code
         events.record_with(task.session_id, events.task_entry(task), speech_sql.outcome_of(task))
         broadcast.publish(task.session_id, broadcast.TaskSent.of(task))
-    return answer
+    return answer, interrupted
+
+
+def note_request(answer: Answer, figures: Figures) -> None:
+    """Store what is asked of the model, so that it is charged even if this process dies."""
+    Answer.objects.filter(pk=answer.pk, state=State.ANSWERING).update(**figures.columns())
 
 
 def interrupt(session_id: UUID, reason: str) -> list[int]:
@@ -111,8 +131,11 @@ def store_sentence(answer: Answer, text: str, citations: Sequence[int]) -> Sessi
             )
             task.encrypt(text, wrapped)
             task.save(force_insert=True)
-            answer.sentences = [*answer.sentences, {"task": task.pk, "citations": list(citations)}]
-            rows.update(sentences=answer.sentences)
+            sentences = [*answer.sentences, {"task": task.pk, "citations": list(citations)}]
+            if not rows.update(sentences=sentences):  # interrupted just now
+                transaction.set_rollback(True)
+                return None
+            answer.sentences = sentences
             return task
     except SpeechErased:
         return None
@@ -159,10 +182,18 @@ def has_abandoned(now: datetime) -> bool:
 
 
 def close_abandoned(now: datetime) -> None:
-    """End answers whose process died."""
-    for answer in each_row.readable(_abandoned(now).order_by("deadline_at"), ANSWERS_PER_TICK):
-        with each_row.log_failure(f"answer {answer.pk} could not be closed"):
-            end(answer, State.ABANDONED, "")
+    """End answers whose process died.
+
+    One that SQL has damaged is closed without its event, and verification names it.
+    """
+    for key in list(_abandoned(now).order_by("deadline_at").values_list("pk", flat=True)[:ANSWERS_PER_TICK]):
+        try:
+            end(Answer.objects.get(pk=key), State.ABANDONED, "")
+        except Exception as exc:
+            if each_row.is_outage(exc):
+                raise
+            logger.exception("answer %s could not be closed with its event", key)
+            Answer.objects.filter(pk=key).update(state=State.ABANDONED, ended_at=now, deadline_at=None)
 
 
 def said_before(session: StreamingSession, task: SessionTask) -> list[Message]:
@@ -179,7 +210,7 @@ def said_before(session: StreamingSession, task: SessionTask) -> list[Message]:
     asked = [(line.at, "user", line) for line in lines.order_by("-at", "-pk")[:LINES_REMEMBERED]]
     newest = sentences.order_by("-created_at", "-pk")[:SENTENCES_REMEMBERED]
     cut = Answer.objects.filter(**conversation).exclude(unspoken=[]).values_list("unspoken", flat=True)
-    unspoken = {key for keys in cut for key in keys}
+    unspoken = {key for keys in cut for key in keys if isinstance(key, int)}
     answered = [(each.created_at, "assistant", each) for each in newest if each.pk not in unspoken]
     said: list[Message] = []
     for _at, role, row in sorted([*asked, *answered], key=lambda each: (each[0], each[2].pk)):
@@ -195,12 +226,66 @@ def said_before(session: StreamingSession, task: SessionTask) -> list[Message]:
 def cited_chunk(session_id: UUID, answer_id: int, number: int) -> Chunk | None:
     """Return the passage that an answer cites by this number, as it was. It has no text once it was withdrawn."""
     answer = Answer.objects.filter(session_id=session_id, pk=answer_id).first()
-    if answer is None or not 0 < number <= len(answer.passages):
+    if answer is None or not any(number in cited for _key, cited in sentences_of(answer)):
         return None
-    cited = {each for sentence in answer.sentences for each in sentence["citations"]}
+    if (key := _chunk_of(answer, number)) is None:
+        return None
+    rows = Chunk.objects.select_related("version__document").filter(pk=key)
+    chunk = rows.first()
+    return chunk if chunk and chunk.fingerprint == answer.passages[number - 1].get("fingerprint") else None
+
+
+def sentences_of(answer: Answer) -> Iterator[tuple[int, list[int]]]:
+    """Yield task and citations of each sentence, without those that SQL has damaged."""
+    for each in answer.sentences:
+        if isinstance(each, dict) and (key := stored_json.row_key(each, "task")):
+            cited = each.get("citations")
+            yield key, [number for number in cited if _is_number(number, answer)] if isinstance(cited, list) else []
+
+
+def _is_number(number: Any, answer: Answer) -> bool:
+    return isinstance(number, int) and 0 < number <= len(answer.passages)
+
+
+def _chunk_of(answer: Answer, number: int) -> int | None:
     passage = answer.passages[number - 1]
-    rows = Chunk.objects.select_related("version__document").filter(fingerprint=passage["fingerprint"])
-    return rows.filter(pk=passage["chunk"]).first() if number in cited else None
+    return stored_json.row_key(passage, "chunk") if isinstance(passage, dict) else None
+
+
+def source_shown(
+    session: StreamingSession, answer_id: int, number: int, title: str, page: int | None
+) -> dict[str, Any]:
+    """Return what pages show of a cited passage. Guests have no page of a passage."""
+    url = reverse("sessions:source", args=[session.pk, answer_id, number]) if session.user_id else ""
+    return {"number": number, "title": title, "page": page, "url": url}
+
+
+Lines = TypeVar("Lines", bound=Sequence[Utterance])
+
+
+def with_sources(lines: Lines) -> Lines:
+    """Set on each of the avatar's lines what it cites, and which text it answers. At most three queries."""
+    named = {line.provider_task_id for line in lines if line.who == Utterance.Who.AVATAR} - {""}
+    rows = SessionTask.objects.filter(session__in={line.session_id for line in lines}, provider_task_id__in=named)
+    said = [row for row in rows.defer("sealed") if row.is_of_answer] if named else []
+    if not said:
+        return lines
+    tasks = {(row.session_id, row.provider_task_id): row.pk for row in said}
+    given = Answer.objects.select_related("session", "task").filter(session__in={row.session_id for row in said})
+    answers = {key: (answer, cited) for answer in given for key, cited in sentences_of(answer)}
+    cited_chunks = (_chunk_of(answer, number) for answer, cited in answers.values() for number in cited)
+    chunks = {key for key in cited_chunks if key}
+    found = Chunk.objects.filter(pk__in=chunks).values_list("pk", "version__document__title", "page")
+    titles: dict[int | None, tuple[str, int | None]] = {pk: (title, page) for pk, title, page in found}
+    for line in lines:
+        key = tasks.get((line.session_id, line.provider_task_id))
+        if key is None or key not in answers:
+            continue
+        answer, cited = answers[key]
+        passages = [(number, titles.get(_chunk_of(answer, number))) for number in cited]
+        line.answer_to = answer.task.ref
+        line.sources = [source_shown(answer.session, answer.pk, number, *shown) for number, shown in passages if shown]
+    return lines
 
 
 def _unspoken(answer: Answer) -> list[int]:
@@ -208,18 +293,12 @@ def _unspoken(answer: Answer) -> list[int]:
 
     A provider that names no tasks does not tell; then these are the sentences that it did not accept.
     """
-    tasks = SessionTask.objects.filter(pk__in=[each["task"] for each in answer.sentences]).defer("sealed")
+    sentences = [key for key, _cited in sentences_of(answer)]
+    tasks = SessionTask.objects.filter(pk__in=sentences).defer("sealed")
     accepted = {task.pk: task.provider_task_id for task in tasks if task.status == SessionTask.Status.SENT}
     begun = SessionEvent.objects.filter(session_id=answer.session_id, kind=EventKind.AVATAR_START_TALKING)
-    named = {data.get("task_id") for data in begun.values_list("data", flat=True) if isinstance(data, dict)} - {
-        "",
-        None,
-    }
-    return [
-        each["task"]
-        for each in answer.sentences
-        if each["task"] not in accepted or (named and accepted[each["task"]] not in named)
-    ]
+    named = {stored_json.text(data, "task_id") for data in begun.values_list("data", flat=True)} - {""}
+    return [key for key in sentences if key not in accepted or (named and accepted[key] not in named)]
 
 
 def _details(answer: Answer) -> dict[str, Any]:

@@ -35,6 +35,8 @@ from sessions.models import StreamingSession
 
 # Codes of failures before a request.
 NO_SERVICE, NO_KEY = "no_service", "no_key"
+# What the columns hold. A service may claim to have used any number of tokens.
+MAX_TOKENS, MAX_COST = 2**31 - 1, Decimal(999_999)
 # Counts a question that found no answer.
 RecordUnanswered = Callable[[str], Awaitable[None]]
 
@@ -55,8 +57,9 @@ class Sources:
 
     def cost(self, usage: Usage) -> Decimal:
         """Return the price of an answer in credits."""
-        priced = usage.prompt_tokens * self.input_price + usage.completion_tokens * self.output_price
-        return (priced / 1_000_000).quantize(Decimal("0.000001"))
+        read, written = (min(max(tokens, 0), MAX_TOKENS) for tokens in (usage.prompt_tokens, usage.completion_tokens))
+        priced = (read * self.input_price + written * self.output_price) / 1_000_000
+        return min(priced, MAX_COST).quantize(Decimal("0.000001"))
 
 
 def brain_of(version: PersonaVersion) -> Brain:

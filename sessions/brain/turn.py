@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 from uuid import UUID
 
-from django.urls import reverse
 from django.utils import timezone
 
 from heygen_portal import providers
@@ -22,7 +21,7 @@ from heygen_portal.providers.contract.provider import ProviderError
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.brain import answering, prompt, record, running, sources
 from sessions.brain.answering import Asked, Ended, Filler, Outcome, Searched, Sentence
-from sessions.brain.interfaces import Message, Usage
+from sessions.brain.interfaces import Finished, Message, Stream, Usage
 from sessions.brain.record import Figures, State
 from sessions.brain.running import RunningAnswer
 from sessions.brain.sources import Sources
@@ -44,10 +43,10 @@ async def begin(task: SessionTask, deliver: Deliver) -> None:
     """Answer a stored text in the background. An answer that is still being given is interrupted."""
     session = task.session
     before = running.interrupt(session.pk, running.NEW_TEXT)
-    others = await in_thread(record.interrupt)(session.pk, running.NEW_TEXT)
-    answer = await in_thread(record.begin)(task)
-    turn = _Turn(session, task, answer, deliver, before, is_cutting=bool(before or others))
-    running.start(session.pk, answer.pk, turn.give)
+    answer, others = await in_thread(record.begin)(task, running.NEW_TEXT)
+    if answer:
+        turn = _Turn(session, task, answer, deliver, before, is_cutting=bool(before or others))
+        running.start(session.pk, answer.pk, turn.give)
 
 
 async def interrupt(session_id: UUID, reason: str) -> RunningAnswer | None:
@@ -88,11 +87,8 @@ class _Turn:
             logger.exception("session %s: a text could not be answered", self.session.pk)
             state, reason = await self._apologise(run)
         run.is_ending = True
-        if self.figures.usage == Usage() and self.prompt_characters:
-            asked, read = map(prompt.estimated_tokens, (self.prompt_characters, self.characters))
-            self.figures.usage = Usage(asked, read, is_estimated=True)
-        if self.sources:
-            self.figures.cost = self.sources.cost(self.figures.usage)
+        if self.figures.usage.is_estimated:  # the model did not tell
+            self._estimate()
         await in_thread(record.end)(self.answer, state, reason, self.figures)
 
     async def _say_all(self, run: RunningAnswer) -> tuple[State, str]:
@@ -107,7 +103,7 @@ class _Turn:
             self.task.text,
             said,
             found.brain,
-            stream=found.stream,
+            stream=self._counted(found.stream),
             search=found.search,
             find_written=found.find_written,
             today=timezone.localdate(),
@@ -121,14 +117,15 @@ class _Turn:
                         self.figures.service, self.figures.model = found.service, found.model
                         self.figures.prompt_version = prompt_version
                         self.prompt_characters += characters
+                        self._estimate()
+                        await in_thread(record.note_request)(self.answer, self.figures)
                     case Filler(text):
                         await self._say(run, text)
                     case Sentence(text, citations):
-                        self.characters += len(text)
                         if (failure := await self._say(run, text, citations)) is not None:
                             return failure
                     case Ended(outcome, reason, usage):
-                        self.figures.usage = usage
+                        self._charge(usage)
                         if outcome == Outcome.NO_ANSWER:
                             await found.record_unanswered(self.task.text)
                         return record.STATES[outcome], reason
@@ -141,6 +138,27 @@ class _Turn:
             account.monthly_cap is not None and quotas.spending(account, clock.now()).spent >= account.monthly_cap
         )
         return record.said_before(self.session, self.task)
+
+    def _estimate(self) -> None:
+        """Charge what was asked and read so far."""
+        asked, read = map(prompt.estimated_tokens, (self.prompt_characters, self.characters))
+        self._charge(Usage(asked, read, is_estimated=True))
+
+    def _charge(self, usage: Usage) -> None:
+        self.figures.usage = usage
+        if self.sources:
+            self.figures.cost = self.sources.cost(usage)
+
+    def _counted(self, stream: Stream) -> Stream:
+        """Count what the model writes, whether or not it is said."""
+
+        async def counted(messages: Sequence[Message]) -> AsyncGenerator[str | Finished, None]:
+            async with aclosing(stream(messages)) as deltas:
+                async for delta in deltas:
+                    self.characters += len(delta) if isinstance(delta, str) else 0
+                    yield delta
+
+        return counted
 
     async def _silence_last_answer(self) -> None:
         """Have the avatar stop saying the answer that this one replaces."""
@@ -172,14 +190,12 @@ class _Turn:
         return None
 
     def _sources_of(self, citations: tuple[int, ...]) -> list[dict[str, Any]]:
-        """Return what pages show of each cited passage. Guests have no page of a passage."""
-        found = []
-        for number in citations:
-            passage = self.figures.passages[number - 1]
-            url = reverse("sessions:source", args=[self.session.pk, self.answer.pk, number])
-            shown = {"title": passage.document_title, "page": passage.page, "url": url if self.session.user_id else ""}
-            found.append({"number": number, **shown})
-        return found
+        passages = self.figures.passages
+        shown = ((number, passages[number - 1]) for number in citations)
+        return [
+            record.source_shown(self.session, self.answer.pk, number, passage.document_title, passage.page)
+            for number, passage in shown
+        ]
 
     async def _apologise(self, run: RunningAnswer) -> tuple[State, str]:
         """Say the fallback after an error that nobody expected."""

@@ -130,7 +130,7 @@ class AnswerSentence(Event):
 
 @dataclass(frozen=True)
 class AnswerEnded(Event):
-    """An answer by the organisation's own model has ended. `state` says how."""
+    """An answer by the organisation's own model has ended. `state` says how; sockets add `words` if it failed."""
 
     type: ClassVar[str] = "answer.ended"
     ref: str
@@ -156,6 +156,8 @@ class UtteranceStored(Event):
     provider_task_id: str
     is_reported: bool  # the line or its interruption by a browser only
     is_delivered: bool  # False for a typed text that the provider has not accepted
+    answer_to: str  # of a sentence of an answer by the organisation's own model
+    sources: list[dict[str, Any]]  # as in AnswerSentence
 
     @classmethod
     def of(cls, line: Utterance) -> UtteranceStored:
@@ -173,6 +175,8 @@ class UtteranceStored(Event):
             provider_task_id=line.provider_task_id,
             is_reported=is_reported,
             is_delivered=vars(line).get("standing") != "not_delivered",
+            answer_to=vars(line).get("answer_to", ""),
+            sources=vars(line).get("sources", []),
         )
 
 

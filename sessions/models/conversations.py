@@ -472,6 +472,10 @@ class Utterance(Spoken):
     is_beginning: bool  # the provider's line begins with this reported one
     heard: str  # what a browser says it heard before the interruption, where the provider's text is complete
 
+    # Set by `brain.record.with_sources` on sentences of answers:
+    answer_to: str  # the reference of the text
+    sources: list[dict[str, Any]]  # the passages that it cites
+
     objects: ClassVar[SpokenManager[Self]] = SpokenManager()
 
     class Meta:

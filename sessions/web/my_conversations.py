@@ -86,7 +86,7 @@ def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
 
 def _conversation(request: HttpRequest, session: StreamingSession) -> HttpResponse:
     page = Paginator(queries.lines_to_read(session.pk), LINES_PER_PAGE).get_page(request.GET.get("page"))
-    lines = queries.with_standing(page.object_list)
+    lines = record.with_sources(queries.with_standing(page.object_list))
     later = queries.sessions_of_user(_user_id(request)).filter(continues=session)
     from_user = Utterance.objects.filter(session=session, who=Utterance.Who.USER).order_by()
     context = {

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from avatars.models import Persona
 from heygen_portal import providers
@@ -32,7 +33,7 @@ from sessions.capacity.leases import this_process
 from sessions.capacity.queue import TabAddress
 from sessions.lifecycle import broadcast, end_evidence, transitions
 from sessions.lifecycle.event_kinds import EventKind
-from sessions.models import EndReason, OwnerId, Purpose, Status, StreamingSession
+from sessions.models import Answer, EndReason, OwnerId, Purpose, Status, StreamingSession
 from sessions.presence import observers, own_rooms, tabs
 from sessions.presence.prepared_room import PreparedRoom
 from sessions.timeline.page_clock import PageClock
@@ -44,6 +45,12 @@ from sessions.web.report_gate import URGENT_KINDS, ReportGate
 CLOSE_SIGNED_OUT, CLOSE_NOT_FOUND = 4401, 4404
 # How long a page may take to publish a command: LiveKit waits for a connection that is being restored.
 PUBLISH_TIMEOUT_S = 20.0
+# What the page says of a text whose answer failed, by the answer's state.
+ANSWER_FAILURES: Mapping[str, Any] = {
+    Answer.State.NOT_SENT: _("The avatar could not say the answer. Try again."),
+    Answer.State.ABANDONED: _("The answer was lost. Try again."),
+    Answer.State.FALLBACK: _("There is no answer right now. Try again later."),
+}
 # From a tab's leaving until dropped reports are counted: by then its session has ended unless a tab came back.
 DROP_COUNT_DELAY = transitions.TAB_GRACE + transitions.STOP_TIMEOUT
 
@@ -418,6 +425,8 @@ class SessionConsumer(PageSocket):
                 background.spawn(self._record_dropped_reports(UUID(event["session_id"])))
         elif event["type"] == broadcast.TaskSent.type and event["code"]:
             event |= {"words": self.localized(errors.failure_words, event["code"])}
+        elif event["type"] == broadcast.AnswerEnded.type and (words := ANSWER_FAILURES.get(event["state"])):
+            event |= {"words": self.localized(str, words)}
         await self.send_json(event)
 
     async def answers_interrupted(self, message: dict[str, Any]) -> None:

@@ -144,3 +144,12 @@ test("a sentence of an answer has its sources, whether they or its words arrive 
     ],
   );
 });
+
+test("a typed line says that its answer failed", () => {
+  transcript.written(item(), 1_000);
+  transcript.sent({ ref: "r1", taskId: "", at: 1_000 });
+  transcript.unanswered("r1", "");
+  assert.equal(transcript.lines[0].why, "");
+  transcript.unanswered("r1", "The answer was lost.");
+  assert.deepEqual([transcript.lines[0].stage, transcript.lines[0].why], ["said", "The answer was lost."]);
+});

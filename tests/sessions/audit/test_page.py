@@ -193,7 +193,7 @@ def test_an_answer_is_shown_with_what_it_rests_on_and_its_words_only_for_a_reaso
     asked = session.tasks.create(kind="talk", text="¿Cuándo?", ref="r1", status=SessionTask.Status.SENT)
     spoken = session.tasks.create(kind="repeat", text="A las nueve.", ref="answer:1:1", status=SessionTask.Status.SENT)
     unsaid = session.tasks.create(kind="repeat", text="Hasta las seis.", ref="answer:1:2", status="sent")
-    sentences = [{"task": spoken.pk, "citations": [2]}, {"task": unsaid.pk, "citations": []}, "damaged"]
+    sentences = [{"task": spoken.pk, "citations": [1]}, {"task": unsaid.pk, "citations": []}, "damaged"]
     Answer.objects.create(
         session=session, task=asked, state="interrupted", reason="new_text", model="gpt-own", service="Ours",
         prompt_version="abc123", passages=[{"chunk": 71, "fingerprint": "f" * 64}], sentences=sentences,
@@ -206,4 +206,4 @@ def test_an_answer_is_shown_with_what_it_rests_on_and_its_words_only_for_a_reaso
         assert text in shown
     assert "A las nueve." not in shown
     opened = client.post(page_of(session), {"reason": "A complaint about this answer"}, headers=ENGLISH)
-    assert 'A las nueve. <span class="mono">[2]</span>' in opened.content.decode()
+    assert 'A las nueve. <span class="mono">[1]</span>' in opened.content.decode()

@@ -43,8 +43,7 @@ def library() -> Library:
 async def test_a_text_is_answered_from_a_document_and_cited(
     provider: Mock, service: ModelService, library: Library
 ) -> None:
-    provider.send_task.side_effect = None
-    provider.send_task.return_value = Delivered("sentence-1")
+    provider.send_task.side_effect = [Delivered("sentence-1"), Delivered("sentence-2")]
     user = await a_person()
     persona = await a_persona(
         brain="own", language="en", model_service=service, library=library, instructions="You help visitors."
@@ -55,6 +54,10 @@ async def test_a_text_is_answered_from_a_document_and_cited(
         sentence = await tab.hear("answer.sentence")
         assert sentence["text"] == "A ticket costs 12.50 euros."
         assert (await tab.hear("answer.ended"))["state"] == "answered"
+        spoken = {"message": sentence["text"], "task_id": "sentence-1", "interrupted": False}
+        await tab.say("event.report", kind="avatar_end_message", data=spoken)
+        line = await tab.hear("utterance", who="avatar")
+        assert line["text"] == sentence["text"]
         assert provider.send_task.await_args.kwargs == {"text": "A ticket costs 12.50 euros.", "kind": TaskKind.REPEAT}
         await tab.say("task.send", ref="r2", kind="talk", text="Who won the football match?")
         assert (await tab.hear("answer.ended", ref="r2"))["state"] == "no_answer"
@@ -69,5 +72,11 @@ async def test_a_text_is_answered_from_a_document_and_cited(
     page = (await sync_to_async(client.get)(source["url"])).content.decode()
     assert "A ticket costs 12.50 euros." in page
     assert source["title"] in page
+    async with browser(user, persona.slug) as tab:
+        await tab.say("session.join", session_id=str(answer.session_id))
+        again = await tab.hear("utterance", who="avatar")
+        assert (again["answer_to"], again["sources"]) == ("r1", sentence["sources"])
+    past = (await sync_to_async(client.get)(f"/conversations/{answer.session_id}/")).content.decode()
+    assert source["url"] in past
     other = source["url"].replace("/sources/1/", "/sources/9/")
     assert (await sync_to_async(client.get)(other)).status_code == 404

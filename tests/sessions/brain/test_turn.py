@@ -295,7 +295,7 @@ async def test_an_answer_that_the_provider_does_not_take_ends(model: Model, prov
         provider.send_task.side_effect = ProviderUnreachable("timeout")
         await ask(tab)
         model.says("Una. Dos.")
-        await tab.hear("answer.ended", state="not_sent")
+        assert (await tab.hear("answer.ended", state="not_sent"))["words"]
         assert model.is_closed.is_set()
         assert [answer.reason for answer in await answers()] == ["provider_unreachable"]
 
@@ -313,6 +313,23 @@ async def test_the_worker_closes_the_answer_of_a_process_that_died(model: Model,
         await sync_to_async(record.close_abandoned)(late)
         await tab.hear("answer.ended", state="abandoned")
         assert await faults() == []
+
+    await on_page(test)
+
+
+async def test_a_damaged_answer_is_closed_and_keeps_no_session_from_being_booked(
+    model: Model, sent: list[tuple[str, str]]
+) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        model.deltas.put_nowait("Una. Dos")
+        await tab.hear("answer.sentence")
+        await sync_to_async(Answer.objects.update)(sentences=[{"task": "x"}, 7], unspoken=[{}], passages=["?"])
+        [answer] = await answers()
+        assert await sync_to_async(record.cited_chunk)(session_id, answer.pk, 1) is None
+        await sync_to_async(record.close_abandoned)(timezone.now() + timedelta(minutes=10))
+        assert [answer.state for answer in await answers()] == ["abandoned"]
+        assert [answer.prompt_tokens > 0 for answer in await answers()] == [True]  # what was asked is charged
 
     await on_page(test)
 

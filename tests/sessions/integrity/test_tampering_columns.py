@@ -343,7 +343,8 @@ def answer_text(session: StreamingSession) -> None:
         task, _ = deadlines.accept_task(
             session.pk, text="¿Y?", kind=SessionTask.Kind.TALK, user_id=session.user_id, ref=f"answered-{number}"
         )
-        answer = record.begin(task)
+        answer, _interrupted = record.begin(task, "new_text")
+        assert answer
         sentence = record.store_sentence(answer, "Son 20 €.", [1])
         assert sentence
         sentence.status, sentence.provider_task_id = SessionTask.Status.SENT, f"sentence-{number}"

@@ -63,6 +63,7 @@ const HANDLERS = {
   },
   "answer.sentence": (conversation, { ref, provider_task_id: taskId, sources }) =>
     conversation.transcript.sentence(taskId, ref, sources),
+  "answer.ended": (conversation, { ref, words = "" }) => conversation.transcript.unanswered(ref, words),
   "transcript.left_out": (conversation, { url }) => conversation.transcript.olderLinesOmitted(url),
   utterance: (conversation, message) => {
     conversation.transcript.stored({
@@ -76,6 +77,7 @@ const HANDLERS = {
       isReported: message.is_reported === true,
       isDelivered: message.is_delivered !== false,
       taskId: message.provider_task_id ?? "",
+      ...(message.answer_to ? { answerTo: message.answer_to, sources: message.sources } : {}),
     });
   },
   error: (conversation, message) => {

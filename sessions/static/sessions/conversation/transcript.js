@@ -95,6 +95,17 @@ export class Transcript {
   }
 
   /**
+   * The answer to a typed line has ended.
+   *
+   * @param {string} ref
+   * @param {string} why  it failed; empty if it did not
+   */
+  unanswered(ref, why) {
+    const line = this.lines.find((other) => other.ref === ref);
+    if (line && why) this.#change(line, { why });
+  }
+
+  /**
    * Append a fragment of what the avatar is saying.
    *
    * @param {string} taskId

@@ -108,5 +108,6 @@ function marksOf(line) {
   if (line.stage === "waiting") return ["waiting"];
   if (line.stage === "failed") return ["failed", ...(line.why ? ["why"] : [])];
   const undelivered = line.isDelivered === false ? ["undelivered"] : [];
-  return [line.isRead ? "read" : line.by, ...reported, ...undelivered];
+  const unanswered = line.why ? ["why"] : [];
+  return [line.isRead ? "read" : line.by, ...reported, ...undelivered, ...unanswered];
 }
