@@ -27,7 +27,15 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from avatars.models import CatalogueSync, KnowledgeVersion, PersonaVersion, Video
+from avatars.models import (
+    CatalogueSync,
+    Document,
+    DocumentVersion,
+    KnowledgeVersion,
+    PersonaVersion,
+    Video,
+    WrittenAnswer,
+)
 from heygen_portal.branding.current import current
 from heygen_portal.models import ApiKey, IdempotentRequest, Invitation, Membership
 from heygen_portal.people.access import logins
@@ -39,6 +47,7 @@ from sessions.exports.formats import json_value, to_json
 from sessions.lifecycle import line_standing
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import (
+    Answer,
     Consent,
     Conversation,
     Erasure,
@@ -290,6 +299,7 @@ def _sessions(user: User) -> Iterator[Row]:
                 _line(line, user) for line in _with_standing(paged_by_key(Utterance.objects.filter(session=session)))
             ),
             "tasks": (_text_row(task, user) for task in paged_by_key(SessionTask.objects.filter(session=session))),
+            "answers": (_fields(row, user) for row in paged_by_key(Answer.objects.filter(session=session))),
             "events": (_event(event, user) for event in paged_by_key(SessionEvent.objects.filter(session=session))),
             "consents": (_fields(row, user) for row in paged_by_key(Consent.objects.filter(session=session))),
             "legal_holds": (
@@ -393,6 +403,9 @@ SECTIONS: tuple[Section, ...] = (
     Section("erasures", _("Erasures that you asked for"), _rows_naming(Erasure, "by")),
     Section("persona_versions", _("Personas that you saved"), _rows_naming(PersonaVersion, "saved_by")),
     Section("knowledge_versions", _("Knowledge that you saved"), _rows_naming(KnowledgeVersion, "saved_by")),
+    Section("documents", _("Documents that you added"), _rows_naming(Document, "created_by")),
+    Section("document_versions", _("Versions of documents that you added"), _rows_naming(DocumentVersion, "added_by")),
+    Section("written_answers", _("Answers that you wrote"), _rows_naming(WrittenAnswer, "saved_by")),
     Section("videos", _("Videos that you ordered"), _rows_naming(Video, "created_by")),
     Section("catalogue_syncs", _("Catalogue syncs that you started"), _rows_naming(CatalogueSync, "asked_by")),
     Section("admin_log", _("Changes that you made in the administration"), _rows_naming(LogEntry, "user")),

@@ -77,6 +77,7 @@ LABELS: dict[str, str | Promise] = {
     "seal_format": _("format of the stored text"), "prints": _("fingerprints"), "touched_at": _("last written"),
     "moved_at": _("last step"), "since": _("since"), "polls": _("checks so far"), "process": _("process"),
     "text": _("text"), "object_repr": _("about"), "object_id": _("ID"), "action_flag": _("what"),
+    "deadline_at": _("to be ended by"), "file": _("file"), "chunks_fingerprint": _("fingerprint of the passages"),
     "change_message": _("description"), "answers_ms": _("response times, in ms"), "data": _("data"),
 }  # fmt: skip
 
@@ -105,6 +106,7 @@ SESSION_FACTS = ("persona", "created_at", "ended_at", "end_reason", "end_evidenc
 
 SESSION_LISTS: dict[str, str | Promise] = {
     "tasks": _("Texts for the avatar"),
+    "answers": _("Answers of the organisation’s model"),
     "events": _("Events"),
     "consents": _("Notice that you accepted"),
     "legal_holds": _("Legal holds"),

@@ -40,6 +40,9 @@ def form(persona: Persona, **changes: Any) -> dict[str, Any]:
         "knowledge_base": persona.knowledge_base_id or "",
         "duration_limit": "00:20:00",
         "idle_timeout": "00:03:00",
+        "brain": persona.brain,
+        "filler_after_seconds": persona.filler_after_seconds,
+        "longest_answer": persona.longest_answer,
     }
     return {**values, **changes}
 
