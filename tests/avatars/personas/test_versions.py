@@ -63,7 +63,7 @@ def test_a_draft_does_not_change_the_published_version(published: Persona, admin
 
 
 def test_saving_without_a_change_creates_no_version(published: Persona, admin_client: Client) -> None:
-    change(admin_client, published, base=1, is_voice_enabled="on", reads_aloud="on", role="Citas")
+    change(admin_client, published, base=1, is_voice_enabled="on", reads_aloud="on", is_masking="on", role="Citas")
     assert published.versions.count() == 1
 
 
