@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 from uuid import uuid4
@@ -82,7 +83,7 @@ def _new_version(document: Document, number: int, file: BinaryIO, name: str, act
 
 
 class _Abandoned(Exception):
-    """The document was withdrawn, or given up as lost."""
+    """The document was withdrawn or has a newer version, or the reading was given up as lost."""
 
 
 def read(version_id: int) -> None:
@@ -99,7 +100,7 @@ def read(version_id: int) -> None:
         _store_chunks(version, parsed)
         _publish(version, parsed)
     except _Abandoned:
-        return
+        _fail(version, Failure.LOST)
     except (Unreadable, FileNotFoundError) as exc:
         _fail(version, Failure(exc.code) if isinstance(exc, Unreadable) else Failure.LOST)
 
@@ -121,7 +122,7 @@ def _store_chunks(version: DocumentVersion, parsed: Parsed) -> None:
     _delete_chunks(version)  # of a worker that died
     if version.number == 1 and parsed.title and not version.file_name.lower().endswith(".pdf"):  # PDFs have any title
         version.document.title = limits.shortened(parsed.title, MAX_TITLE_CHARACTERS)
-    passages = list(chunks.split(parsed.blocks))
+    passages = list(islice(chunks.split(parsed.blocks), chunks.MAX_CHUNKS + 1))
     if len(passages) > chunks.MAX_CHUNKS:
         raise Unreadable("too_large")
     sample = " ".join(passage.text for passage in passages[:50])
@@ -158,6 +159,9 @@ def _publish(version: DocumentVersion, parsed: Parsed) -> None:
     if not DocumentVersion.objects.filter(pk=version.pk, state=State.READING).update(moved_at=timezone.now()):
         raise _Abandoned
     document = Document.objects.get(pk=version.document_id)
+    newer = document.versions.filter(number__gt=version.number, from_version__isnull=False)
+    if document.withdrawn_at or newer.exists():
+        raise _Abandoned
     stated = [statements.changed(DOCUMENT, document, version.document)]
     version.document.save(update_fields=["title"])
     stated.append(_raise_version(library))

@@ -23,6 +23,8 @@ MAX_UNPACKED_BYTES = 200 * 1024 * 1024
 MAX_PACKED_FILES = 5000
 MAX_FRONT_MATTER_CHARACTERS = 20_000
 MAX_TITLE_CHARACTERS = 200
+# Each passage repeats the headings above it.
+MAX_HEADING_CHARACTERS = 200
 MAX_ANCHOR_CHARACTERS = 200
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)---[ \t]*(?:\n+|\Z)", re.DOTALL)
 DECLARED_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset=[\"']?([\w-]{1,40})", re.IGNORECASE)
@@ -85,7 +87,10 @@ def parse(content: bytes, name: str) -> Parsed:
 def _cleaned(block: Block) -> Block:
     text = unicodedata.normalize("NFC", UNWANTED.sub("", block.text)).strip()
     return Block(
-        _line(text) if block.level else text, block.level, block.page, _line(block.anchor)[:MAX_ANCHOR_CHARACTERS]
+        _line(text)[:MAX_HEADING_CHARACTERS] if block.level else text,
+        block.level,
+        block.page,
+        _line(block.anchor)[:MAX_ANCHOR_CHARACTERS],
     )
 
 
