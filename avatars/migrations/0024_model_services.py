@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
                     "embeddings_model",
                     models.CharField(
                         blank=True,
-                        help_text="Finds passages by meaning. Empty: documents are searched by their words only.",
+                        help_text="For search by meaning. Not used yet: documents are searched by their words.",
                         max_length=200,
                         verbose_name="model for embeddings",
                     ),
@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
                     "moderation_model",
                     models.CharField(
                         blank=True,
-                        help_text="Checks what users write and what is answered. Empty: no check by a model.",
+                        help_text="For checks of what is written and answered. Not used yet.",
                         max_length=200,
                         verbose_name="model for moderation",
                     ),

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from avatars.models import ModelService
-from heygen_portal.providers.contract.model_errors import ModelError, ModelRefused
+from heygen_portal.providers.contract.model_errors import ModelError, ModelRefused, ModelUnreachable
 from heygen_portal.providers.openai.client import ModelClient
 from heygen_portal.providers.openai.messages import Message, ToolCall, ToolSpec
 
@@ -24,7 +24,8 @@ class Call:
     """The result of one call.
 
     `why` is empty, `key` (not accepted), `model` (none of this name), `limit` (too many requests, or no credit left),
-    `refused`, `silent` (no usable response), or `unlisted` (the service's list lacks the model).
+    `refused`, `silent` (no usable response), `unlisted` (the service's list lacks the model), or `unreadable` (the
+    stored key cannot be decrypted).
     """
 
     code: str
@@ -45,9 +46,12 @@ async def check(service: ModelService) -> list[Call]:
         ("transcription", service.transcription_model, _is_listed),
         ("speech", service.speech_model, _is_listed),
     ]
-    async with _opened(service) as client:
-        tried = (_try(client, code, model, call) for code, model, call in calls if model)
-        return list(await asyncio.gather(_try(client, "models", "", _models), *tried))
+    try:
+        async with _opened(service) as client:
+            tried = (_try(client, code, model, call) for code, model, call in calls if model)
+            return list(await asyncio.gather(_try(client, "models", "", _models), *tried))
+    except ModelUnreachable:
+        return [Call("models", why="unreadable")]
 
 
 async def list_models(service: ModelService) -> list[str]:

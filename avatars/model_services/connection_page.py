@@ -27,6 +27,7 @@ REMEDIES = {
     "limit": _("The service limits requests now, or your balance is used up. Check your account there."),
     "refused": _("The service refuses this call. Check that the model can do this."),
     "silent": _("No usable response. Check the address and whether this server can connect to it."),
+    "unreadable": _("The stored key can no longer be decrypted. Enter it again."),
     "unlisted": _("The service’s list has no model of this name."),
 }
 

@@ -20,6 +20,8 @@ from heygen_portal.providers.openai.messages import Usage
 from heygen_portal.runtime.text.model_fields import LimitedCharField
 
 TOKENS_PER_PRICE = 1_000_000
+# What the columns of an answer hold. A service may claim to have used any number of tokens.
+MAX_TOKENS, MAX_COST = 2**31 - 1, Decimal(999_999)
 MAX_MODEL_NAME = 200
 
 
@@ -48,13 +50,13 @@ class ModelService(models.Model):
         _("model for embeddings"),
         max_length=MAX_MODEL_NAME,
         blank=True,
-        help_text=_("Finds passages by meaning. Empty: documents are searched by their words only."),
+        help_text=_("For search by meaning. Not used yet: documents are searched by their words."),
     )
     moderation_model = models.CharField(
         _("model for moderation"),
         max_length=MAX_MODEL_NAME,
         blank=True,
-        help_text=_("Checks what users write and what is answered. Empty: no check by a model."),
+        help_text=_("For checks of what is written and answered. Not used yet."),
     )
     transcription_model = models.CharField(_("model for speech recognition"), max_length=MAX_MODEL_NAME, blank=True)
     speech_model = models.CharField(_("model for speech synthesis"), max_length=MAX_MODEL_NAME, blank=True)
@@ -118,9 +120,10 @@ class ModelService(models.Model):
         return ModelClient(self.base_url, self.api_key, **self._timeouts)
 
     def cost(self, usage: Usage) -> Decimal:
-        """Return the cost of a call in credits."""
-        read, written = usage.prompt_tokens * self.input_price, usage.completion_tokens * self.output_price
-        return (read + written) / TOKENS_PER_PRICE
+        """Return the cost of an answer in credits, in millionths at the least."""
+        read, written = (min(max(tokens, 0), MAX_TOKENS) for tokens in (usage.prompt_tokens, usage.completion_tokens))
+        cost = (read * self.input_price + written * self.output_price) / TOKENS_PER_PRICE
+        return min(cost, MAX_COST).quantize(Decimal("0.000001"))
 
     @property
     def _timeouts(self) -> dict[str, float]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
+from heygen_portal.providers.openai.messages import Finished, Message, Usage
 from sessions.brain import prompt
 from sessions.brain.citations import NO_ANSWER, take_out
 from sessions.brain.guardrails import Guardrails, Topic
-from sessions.brain.interfaces import FindWritten, Finished, Message, ModelFailure, Passage, Search, Stream, Usage
+from sessions.brain.interfaces import FindWritten, ModelFailure, Passage, Search, Stream
 from sessions.brain.masking import mask
 from sessions.brain.sentences import SentenceCutter, is_whole
 
@@ -133,7 +134,7 @@ async def _answer(
         yield Ended(Outcome.REFUSED, topic.name)
         return
     if brain.is_masking:
-        question, said = mask(question), [Message(line.role, mask(line.text)) for line in said]
+        question, said = mask(question), [Message(line.role, mask(line.content)) for line in said]
     if written := await find_written(question):
         cutter = SentenceCutter(brain.language)
         for sentence in [*cutter.feed(written.text), *cutter.end()]:
@@ -151,7 +152,7 @@ async def _answer(
 async def _from_model(
     messages: Sequence[Message], brain: Brain, guardrails: Guardrails, stream: Stream, passages: int
 ) -> AsyncGenerator[Part, None]:
-    version, characters = prompt.version(brain.in_prompt), sum(len(message.text) for message in messages)
+    version, characters = prompt.version(brain.in_prompt), sum(len(message.content) for message in messages)
     used, failed, attempt = Usage(), "", 0
     while True:
         attempt += 1

@@ -4,39 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
-
-@dataclass(frozen=True)
-class Message:
-    """One message to the model."""
-
-    role: Literal["system", "user", "assistant"]
-    text: str
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Tokens that an answer used. `is_estimated`: the stream was closed before the model told."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    is_estimated: bool = False
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.is_estimated or other.is_estimated,
-        )
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The end of a model's stream. `reason` is `length` if the model was cut short."""
-
-    reason: str
-    usage: Usage
+from heygen_portal.providers.openai.messages import Finished, Message
 
 
 class ModelFailure(Exception):

@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from heygen_portal.providers.contract.model_errors import ModelError, ModelGarbled, ModelRefused
-from heygen_portal.providers.openai import messages as openai
 from heygen_portal.providers.openai.client import ModelClient
-from sessions.brain.interfaces import Finished, Message, ModelFailure, Stream, Usage
+from heygen_portal.providers.openai.messages import Finished, Message, TextDelta
+from sessions.brain.interfaces import ModelFailure, Stream
 
 # Refusals that may be gone a moment later: time-out, conflict, too many requests, and errors of the service.
 TRANSIENT = frozenset({408, 409, 425, 429})
@@ -18,16 +18,14 @@ def stream_of(client: ModelClient, model: str, max_tokens: int) -> Stream:
     """Return the stream of a service's model."""
 
     async def stream(messages: Sequence[Message]) -> AsyncGenerator[str | Finished, None]:
-        prompt = [openai.Message(message.role, message.text) for message in messages]
         try:
-            async with aclosing(client.chat(model, prompt, max_tokens=max_tokens)) as deltas:
+            async with aclosing(client.chat(model, messages, max_tokens=max_tokens)) as deltas:
                 async for delta in deltas:
                     match delta:
-                        case openai.TextDelta(text):
+                        case TextDelta(text):
                             yield text
-                        case openai.Finished(reason, usage):
-                            used = Usage(usage.prompt_tokens, usage.completion_tokens, usage.is_estimated)
-                            yield Finished(reason, used)
+                        case Finished():
+                            yield delta
         except ModelError as exc:
             raise _failure(exc) from exc
 

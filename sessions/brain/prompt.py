@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import date
 from html import escape
 
+from heygen_portal.providers.openai.messages import Message
 from sessions.brain.guardrails import Topic
-from sessions.brain.interfaces import Message, Passage
+from sessions.brain.interfaces import Passage
 
 # What was said before: the newest lines, as far as they fit.
 MAX_LINES = 20
@@ -62,7 +63,7 @@ def newest(said: Sequence[Message]) -> list[Message]:
     kept: list[Message] = []
     characters = 0
     for line in reversed(said[-MAX_LINES:]):
-        characters += len(line.text)
+        characters += len(line.content)
         if characters > MAX_CHARACTERS_SAID:
             break
         kept.insert(0, line)

@@ -15,14 +15,15 @@ from django.db.models import QuerySet
 from django.urls import reverse
 
 from avatars.models import Chunk
+from avatars.models.model_services import MAX_TOKENS
 from heygen_portal.postgresql import clock
+from heygen_portal.providers.openai.messages import Message, Usage
 from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.jobs import each_row
 from heygen_portal.trail import statements
 from sessions import errors
 from sessions.brain.answering import Outcome
-from sessions.brain.interfaces import Message, Passage, Usage
-from sessions.brain.sources import MAX_TOKENS
+from sessions.brain.interfaces import Passage
 from sessions.lifecycle import broadcast, coverage, events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry, Source
@@ -217,7 +218,7 @@ def said_before(session: StreamingSession, task: SessionTask) -> list[Message]:
         if not row.is_readable or not row.text:
             continue
         if said and said[-1].role == role == "assistant":
-            said[-1] = Message("assistant", f"{said[-1].text} {row.text}")
+            said[-1] = Message("assistant", f"{said[-1].content} {row.text}")
         else:
             said.append(Message("assistant" if role == "assistant" else "user", row.text))
     return said

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from decimal import Decimal
 
 from django.utils import translation
 from django.utils.translation import gettext as _
@@ -15,28 +14,17 @@ from avatars.documents.search import search as find
 from avatars.documents.written_answers import find_written_answer
 from avatars.models import ModelService, PersonaVersion
 from heygen_portal.providers.contract.model_errors import ModelUnreachable
+from heygen_portal.providers.openai.messages import Finished, Message
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.brain.answering import Brain
 from sessions.brain.guardrails import topics_of, words_of
-from sessions.brain.interfaces import (
-    FindWritten,
-    Finished,
-    Message,
-    ModelFailure,
-    Passage,
-    Search,
-    Stream,
-    Usage,
-    Written,
-)
+from sessions.brain.interfaces import FindWritten, ModelFailure, Passage, Search, Stream, Written
 from sessions.brain.masking import mask
 from sessions.brain.model_stream import stream_of
 from sessions.models import StreamingSession
 
 # Codes of failures before a request.
 NO_SERVICE, NO_KEY = "no_service", "no_key"
-# What the columns hold. A service may claim to have used any number of tokens.
-MAX_TOKENS, MAX_COST = 2**31 - 1, Decimal(999_999)
 # Counts a question that found no answer.
 RecordUnanswered = Callable[[str], Awaitable[None]]
 
@@ -50,16 +38,7 @@ class Sources:
     search: Search
     find_written: FindWritten
     record_unanswered: RecordUnanswered
-    service: str
-    model: str
-    input_price: Decimal = Decimal(0)  # credits per million tokens
-    output_price: Decimal = Decimal(0)
-
-    def cost(self, usage: Usage) -> Decimal:
-        """Return the price of an answer in credits."""
-        read, written = (min(max(tokens, 0), MAX_TOKENS) for tokens in (usage.prompt_tokens, usage.completion_tokens))
-        priced = (read * self.input_price + written * self.output_price) / 1_000_000
-        return min(priced, MAX_COST).quantize(Decimal("0.000001"))
+    service: ModelService | None
 
 
 def brain_of(version: PersonaVersion) -> Brain:
@@ -108,10 +87,7 @@ def load(session: StreamingSession) -> Sources:
         search,
         find_written,
         record_unanswered,
-        service=service.name if service else "",
-        model=service.chat_model if service else "",
-        input_price=service.input_price if service else Decimal(0),
-        output_price=service.output_price if service else Decimal(0),
+        service,
     )
 
 

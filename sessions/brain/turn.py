@@ -18,10 +18,11 @@ from django.utils import timezone
 from heygen_portal import providers
 from heygen_portal.postgresql import clock
 from heygen_portal.providers.contract.provider import ProviderError
+from heygen_portal.providers.openai.messages import Finished, Message, Usage
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.brain import answering, prompt, record, running, sources
 from sessions.brain.answering import Asked, Ended, Filler, Outcome, Searched, Sentence
-from sessions.brain.interfaces import Finished, Message, Stream, Usage
+from sessions.brain.interfaces import Stream
 from sessions.brain.record import Figures, State
 from sessions.brain.running import RunningAnswer
 from sessions.brain.sources import Sources
@@ -114,7 +115,8 @@ class _Turn:
                     case Searched(passages):
                         self.figures.passages = passages
                     case Asked(prompt_version, characters):
-                        self.figures.service, self.figures.model = found.service, found.model
+                        if found.service:
+                            self.figures.service, self.figures.model = found.service.name, found.service.chat_model
                         self.figures.prompt_version = prompt_version
                         self.prompt_characters += characters
                         self._estimate()
@@ -146,8 +148,8 @@ class _Turn:
 
     def _charge(self, usage: Usage) -> None:
         self.figures.usage = usage
-        if self.sources:
-            self.figures.cost = self.sources.cost(usage)
+        if self.sources and self.sources.service:
+            self.figures.cost = self.sources.service.cost(usage)
 
     def _counted(self, stream: Stream) -> Stream:
         """Count what the model writes, whether or not it is said."""

@@ -42,11 +42,18 @@ class TextDelta:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one call. They are estimated if the service does not tell."""
+    """Tokens that were used. They are estimated if the service does not tell."""
 
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
     is_estimated: bool = False
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.is_estimated or other.is_estimated,
+        )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
+from avatars.model_services import connection as service_connection
 from avatars.models import ModelService
 from heygen_portal.providers.openai.messages import Usage
 from heygen_portal.trail.models import AuditEntry
@@ -198,3 +199,9 @@ def test_the_connection_check_says_what_to_do(
 def test_a_call_costs_what_it_read_and_wrote() -> None:
     service = ModelService(input_price=Decimal("0.5"), output_price=Decimal("1.5"))
     assert service.cost(Usage(1_000_000, 2_000_000)) == Decimal("3.5")
+
+
+async def test_the_check_names_a_key_that_can_no_longer_be_decrypted() -> None:
+    service = ModelService(base_url="https://models.test/v1", api_key="gAAAAA-of-another-key", chat_model="any")
+    (call,) = await service_connection.check(service)
+    assert (call.code, call.why) == ("models", "unreadable")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 
+from heygen_portal.providers.openai.messages import Message
 from sessions.brain import prompt
 from sessions.brain.guardrails import Topic
-from sessions.brain.interfaces import Message
 
 
 def test_the_newest_lines_are_kept_within_the_bound() -> None:

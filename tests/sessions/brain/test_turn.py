@@ -15,11 +15,12 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from avatars.models import ProviderAccount
+from avatars.models import ModelService, ProviderAccount
 from heygen_portal.providers.contract.provider import Delivered, ProviderUnreachable, TaskKind
+from heygen_portal.providers.openai.messages import Finished, Message, Usage
 from sessions.actions import control, send_task
 from sessions.brain import answering, record, running, sources
-from sessions.brain.interfaces import Finished, Message, ModelFailure, Passage, Usage, Written
+from sessions.brain.interfaces import ModelFailure, Passage, Written
 from sessions.brain.sources import Sources
 from sessions.capacity import quotas
 from sessions.costs import ledger
@@ -89,10 +90,8 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Model:
         async def record_unanswered(question: str) -> None:
             stand_in.unanswered.append(question)
 
-        prices = {"input_price": Decimal(2), "output_price": Decimal(10)}
-        return Sources(
-            brain, stand_in.stream, search, find_written, record_unanswered, service="Ours", model="gpt", **prices
-        )
+        service = ModelService(name="Ours", chat_model="gpt", input_price=Decimal(2), output_price=Decimal(10))
+        return Sources(brain, stand_in.stream, search, find_written, record_unanswered, service)
 
     monkeypatch.setattr(sources, "load", load)
     return stand_in
@@ -168,7 +167,7 @@ async def test_what_was_said_before_is_in_the_prompt(model: Model, sent: list[tu
             await ask(tab, f"Pregunta {number}", ref=f"r{number}")
             model.says(f"Respuesta {number}. Y más.")
             await tab.hear("answer.ended")
-        assert [(line.role, line.text) for line in model.asked[1][1:]] == [
+        assert [(line.role, line.content) for line in model.asked[1][1:]] == [
             ("user", "Pregunta 1"),
             ("assistant", "Respuesta 1. Y más."),
             ("user", "Pregunta 2"),
@@ -199,7 +198,7 @@ async def test_an_interruption_closes_the_request_and_marks_what_was_not_spoken(
         await asyncio.wait_for(model.is_asked.wait(), WAIT_TIMEOUT_S)
         model.says("Cuatro.")
         await tab.hear("answer.ended")
-        assert [line.text for line in model.asked[1] if line.role == "assistant"] == ["Una."]
+        assert [line.content for line in model.asked[1] if line.role == "assistant"] == ["Una."]
         assert await faults() == []
 
     await on_page(test)
