@@ -36,12 +36,12 @@ from heygen_portal.providers.contract.provider import (
     Speaker,
     SpokenLine,
 )
+from heygen_portal.providers.openai.messages import Usage
 from heygen_portal.trail import audit_log, db_triggers
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 from sessions.actions import deadlines, send_task
 from sessions.brain import record
-from sessions.brain.interfaces import Usage
 from sessions.brain.record import Figures
 from sessions.capacity import consent
 from sessions.capacity.notice import notice_for
