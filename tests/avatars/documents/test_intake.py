@@ -118,6 +118,18 @@ def test_waiting_files_are_offered_again_and_lost_ones_given_up(
     assert (lost.state, lost.failure) == (State.FAILED, "lost")
 
 
+def test_a_file_that_is_read_after_a_newer_one_does_not_replace_it(library: Library) -> None:
+    document = upload(library, "Rules.md", "# Rules\n\nThe deposit is 10 euros.")
+    older = intake.replace_file(document, io.BytesIO(b"# Rules\n\nThe deposit is 20 euros."), "Rules.md", SERVER)
+    replace(document, "Rules.md", "# Rules\n\nThe deposit is 30 euros.")
+    intake.read(older.pk)
+    library.refresh_from_db()
+    (text,) = texts(library, library.version)
+    assert "30 euros" in text
+    older.refresh_from_db()
+    assert (older.state, older.chunks.count()) == (State.FAILED, 0)
+
+
 def test_only_one_worker_reads_a_file(library: Library) -> None:
     version = intake.add_file(library, io.BytesIO(b"The deposit."), "a.txt", SERVER)
     intake.read(version.pk)
