@@ -85,11 +85,11 @@ def end() -> None:
 
 def spend() -> None:
     persona = PersonaFactory.create(published=True, avatar__account__monthly_cap=1)
-    an_ended_session(persona=persona)
+    session = an_ended_session(persona=persona)
     ledger.book_all()
     WebhookMessage.objects.all().delete()
     for _ in range(2):
-        spend_alerts.raise_alerts(NOW)
+        spend_alerts.raise_alerts(session.created_at)  # in its month, which NOW may have just left
 
 
 def publish() -> None:
