@@ -43,7 +43,7 @@ SIGN_IN_PATHS = ("/accounts/", "/admin/login/")
 sign_in_limiter = RequestLimiter(4)
 request_limiter = RequestLimiter(env.int("REQUESTS_AT_ONCE", 20))
 # Programs wait for providers and in the queue. Their requests hold no thread meanwhile, and keep no page waiting.
-API_PREFIX = "/api/"
+API_PREFIXES = ("/api/", "/brain/")
 api_limiter = RequestLimiter(200)
 LIVE_PATHS = ("/health", "/health/live")
 READY_PATH = "/health/ready"
@@ -80,7 +80,7 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
     background.on_shutdown(background.finish)
     is_sign_in = scope["method"] == "POST" and scope["path"].startswith(SIGN_IN_PATHS)
     limiter = sign_in_limiter if is_sign_in else request_limiter
-    if scope["path"].startswith(API_PREFIX):
+    if scope["path"].startswith(API_PREFIXES):
         limiter = api_limiter
     with logs.bound(request=logs.new_request_id()), tracing.span("http", method=scope["method"]):
         await asyncio.shield(background.spawn(limiter.run(pages, scope, receive, send)))

@@ -65,6 +65,7 @@ app.conf.beat_schedule = {
     "rehearse": {"task": "sessions.tasks.rehearse", "schedule": crontab(hour="4", minute="0")},
     "check-observers": {"task": "sessions.tasks.check_observers", "schedule": 20.0},
     "check-programs": {"task": "sessions.tasks.check_programs", "schedule": 20.0},
+    "remove-brain-access": {"task": "sessions.tasks.remove_brain_access", "schedule": 5.0},
     "reconcile": {"task": "sessions.tasks.reconcile", "schedule": 60.0},
     "deliver-webhooks": {"task": "sessions.tasks.deliver_webhooks", "schedule": 2.0},
     "maintain-webhooks": {"task": "sessions.tasks.maintain_webhooks", "schedule": 60.0},

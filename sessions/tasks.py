@@ -32,7 +32,7 @@ from sessions.costs import ledger, provider_costs, provider_record, spend_alerts
 from sessions.exports import list_export
 from sessions.health import watch
 from sessions.integrity import nightly_check, record_upgrade
-from sessions.presence import observers, own_rooms, tabs
+from sessions.presence import brain_access, observers, own_rooms, tabs
 from sessions.retention import erasure, provider_erasure
 from sessions.speech import webhook_lines
 from sessions.staff import persona_checks
@@ -133,6 +133,17 @@ def reconcile() -> None:
     deadlines.repair_deadlines(timezone.now())
     tabs.abandon_without_tabs(clock.now())
     job_loop.run(_reconcile_all(), JOB_TIMEOUT)
+
+
+def _accesses_are_due() -> bool:
+    clock.measure()
+    return brain_access.has_due(clock.now())
+
+
+@shared_task(base=PortalTask, has_work=staticmethod(_accesses_are_due))
+def remove_brain_access() -> None:
+    """Have providers remove what let them call the brain in sessions that are over. Checked every five seconds."""
+    job_loop.run(brain_access.remove_due(clock.now()), JOB_TIMEOUT)
 
 
 @shared_task

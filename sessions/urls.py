@@ -1,6 +1,8 @@
 from django.urls import path
 
+from avatars.models.personas import BRAIN_PATH
 from sessions.embed import views as embed_views
+from sessions.endpoint import views as endpoint_views
 from sessions.personal_data import views as personal_data_views
 from sessions.web import device_check, livekit_webhook, my_conversations, views
 
@@ -20,6 +22,7 @@ urlpatterns = [
     path("embed/<slug:public_id>/erase", embed_views.erase, name="guest_erase"),
     path("embed/<slug:public_id>/sessions/<uuid:session_id>/leave", embed_views.leave, name="guest_leave"),
     path("webhooks/livekit/", livekit_webhook.receive_event, name="livekit_webhook"),
+    path(f"{BRAIN_PATH.removeprefix('/')}/chat/completions", endpoint_views.chat_completions, name="brain"),
     path("check/", device_check.check, name="check"),
     path("check/room", device_check.room, name="check_room"),
     path("data/", personal_data_views.overview, name="personal_data"),

@@ -85,6 +85,11 @@ class PersonaSettings:
         return self.brain == OWN
 
     @property
+    def is_heard_by_own_brain(self) -> bool:
+        """Whether the provider hears the user and the organisation's own model answers."""
+        return self.has_own_brain and self.takes_voice
+
+    @property
     def duration_limit(self) -> timedelta:
         return timedelta(seconds=self.duration_limit_s)
 

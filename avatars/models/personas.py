@@ -18,8 +18,8 @@ from django.db import models
 from django.db.models import Q
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import gettext_noop
 
 from avatars.models.accounts import SpeechRetention
 from avatars.models.catalogue import Avatar, KnowledgeBase, Voice
@@ -31,11 +31,18 @@ from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
 from heygen_portal.providers.contract.provider import Capabilities
 from heygen_portal.providers.contract.provider import Interactivity as ProviderInteractivity
 from heygen_portal.providers.contract.provider import Quality as ProviderQuality
-from heygen_portal.runtime import stored_json
+from heygen_portal.runtime import client_address, stored_json
 from heygen_portal.runtime.text.model_fields import ChoiceField, LimitedCharField, LimitedTextField
 
 # The default of the longest answer, in characters: about a minute of speech.
 LONGEST_ANSWER = 800
+BRAIN_PATH = "/brain/v1"
+
+
+def brain_url() -> str:
+    """Return where providers find the brain; empty unless PORTAL_URL is an address that a token may be sent to."""
+    is_usable = client_address.is_api_url(settings.PORTAL_URL) and client_address.is_safe_for_keys(settings.PORTAL_URL)
+    return f"{settings.PORTAL_URL}{BRAIN_PATH}" if is_usable else ""
 
 
 class PersonaContent(SpeechRetention):
@@ -229,8 +236,7 @@ class PersonaContent(SpeechRetention):
         can_hold = holds_button or not offered.listening_mode_is_fixed
         return replace(
             offered,
-            # What is spoken goes to the provider's own model, which knows neither documents nor limits.
-            takes_voice=offered.takes_voice and self.is_voice_enabled and not self.has_own_brain,
+            takes_voice=offered.takes_voice and self.is_voice_enabled and not self.spoken_turns_problem,
             hands_free=offered.hands_free and not holds_button,
             push_to_talk=offered.push_to_talk if can_hold else None,
         )
@@ -239,6 +245,29 @@ class PersonaContent(SpeechRetention):
     def has_own_brain(self) -> bool:
         """Whether the organisation's own model answers."""
         return self.brain == self.BrainKind.OWN
+
+    @property
+    def spoken_turns_problem(self) -> str:
+        """Why the organisation's own model cannot answer what is spoken; empty if it can, or does not answer at all.
+
+        The provider's own model would answer instead, which knows neither documents nor limits.
+        """
+        if not self.has_own_brain:
+            return ""
+        if not self.avatar.account.capabilities.takes_custom_model:
+            return gettext("Users can only write: this provider has no way to call your own model.")
+        if not brain_url():
+            return gettext(
+                "Users can only write: PORTAL_URL does not say where the provider finds this portal by HTTPS."
+            )
+        if self.knowledge_base_id is None:
+            return gettext("Users can only write until you choose a knowledge base: the provider needs one to answer.")
+        return ""
+
+    @property
+    def is_heard_by_own_brain(self) -> bool:
+        """Whether the provider hears the user and the organisation's own model answers."""
+        return self.has_own_brain and self.takes_voice
 
     @property
     def may_read_aloud(self) -> bool:

@@ -217,7 +217,9 @@ class PersonaAdmin(ModelAdmin):
     def missing(self, persona: Persona) -> str:
         if not persona.pk:
             return "–"
-        return " ".join(chain.from_iterable(publishing.problems(persona).values())) or gettext("Nothing.")
+        found = " ".join(chain.from_iterable(publishing.problems(persona).values())) or gettext("Nothing.")
+        note = persona.spoken_turns_problem if persona.is_voice_enabled else ""
+        return f"{found} {note}".strip()
 
     @display(description=_("last check"))
     def last_check(self, persona: Persona) -> str:

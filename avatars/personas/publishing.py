@@ -201,6 +201,8 @@ def _check_brain(persona: Persona, found: Problems) -> None:
         found["model_service"].append(_("This service has no model for answers. Name it on the service’s page."))
     if not persona.instructions.strip():
         found["instructions"].append(_("Write instructions for the model."))
+    if persona.knowledge_base:
+        _check_offered(persona, persona.knowledge_base, "knowledge_base", found)
     if not persona.takes_text:
         found["brain"].append(_("The provider takes no texts, so the organisation’s own model cannot answer here."))
 

@@ -25,7 +25,7 @@ from heygen_portal.emulator.heygen import (
 from heygen_portal.emulator.heygen.service import CALLER, HEYGEN, HeyGenService
 from heygen_portal.emulator.liveavatar import access as liveavatar_access
 from heygen_portal.emulator.liveavatar import account_routes as live_account
-from heygen_portal.emulator.liveavatar import lite_socket
+from heygen_portal.emulator.liveavatar import lite_socket, model_routes
 from heygen_portal.emulator.liveavatar import session_routes as live_session_routes
 from heygen_portal.emulator.liveavatar.service import LIVEAVATAR, LiveAvatarService
 from heygen_portal.emulator.liveavatar.states import is_liveavatar
@@ -94,6 +94,7 @@ def create_app(config: Config, performer_factory: PerformerFactory) -> web.Appli
         live_session_routes,
         live_account,
         lite_socket,
+        model_routes,
         openai_routes,
     ):
         app.router.add_routes(module.routes)

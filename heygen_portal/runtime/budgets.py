@@ -91,6 +91,10 @@ BUDGETS: Mapping[str, Mapping[str, str]] = {
     "api": {"key": "120/minute", "address": "12000/minute"},
     # Requests without a valid key.
     "api_refused": {"address": "120/minute; 2000/hour"},
+    # Spoken turns. All sessions of a provider come from a few addresses.
+    "brain": {"session": "60/minute"},
+    # Requests to the brain without a token of a running session.
+    "brain_refused": {"address": "120/minute; 2000/hour"},
 }
 """Rates by budget and scope. The setting `BUDGETS` overrides entries."""
 

@@ -74,9 +74,15 @@ logger = logging.getLogger(__name__)
 
 
 def accept_task(
-    session_id: UUID, *, text: str, kind: SessionTask.Kind, user_id: int | None, ref: str = ""
+    session_id: UUID,
+    *,
+    text: str,
+    kind: SessionTask.Kind,
+    user_id: int | None,
+    ref: str = "",
+    is_heard: bool = False,
 ) -> tuple[SessionTask, bool]:
-    """Store a text before it is sent, and count it as activity.
+    """Store a text before it is sent, and count it as activity. `is_heard`: the provider heard it.
 
     Return the task and whether it is new. If the session has a task with this `ref`, that task is returned
     unchanged, even after the session's end. Raises TextEmpty, TextTooLong, NotLive, ReadsAloudOff.
@@ -89,7 +95,7 @@ def accept_task(
     ):
         raise errors.TextTooLong
     try:
-        task = _store_text(session_id, text, kind, user_id, ref)
+        task = _store_text(session_id, text, kind, user_id, ref, is_heard=is_heard)
     except (IntegrityError, errors.NotLive):
         # Looked up only after the insert failed, because nearly every text is new.
         if known := _known_task(session_id, ref):
@@ -98,18 +104,20 @@ def accept_task(
     return task, True
 
 
-def _store_text(session_id: UUID, text: str, kind: SessionTask.Kind, user_id: int | None, ref: str) -> SessionTask:
+def _store_text(
+    session_id: UUID, text: str, kind: SessionTask.Kind, user_id: int | None, ref: str, *, is_heard: bool
+) -> SessionTask:
     """Store a text and its line. Raises NotLive, and IntegrityError for a known `ref`."""
     # Two statements without a transaction on PostgreSQL: each further one costs a round trip.
     if connection.vendor == "postgresql" and not connection.in_atomic_block:
         session = _session_for_text(session_id, kind, is_locked=False)
         wrapped = vars(session)["wrapped_key"]
-        if wrapped and (task := _insert_text(session, wrapped, text, kind, user_id, ref)):
+        if wrapped and (task := _insert_text(session, wrapped, text, kind, user_id, ref, is_heard=is_heard)):
             return task
     with transaction.atomic():
         session = _session_for_text(session_id, kind, is_locked=True)
         wrapped = vars(session)["wrapped_key"] or SpeechKey.wrapped_for(session_id)
-        stored = _insert_text(session, wrapped, text, kind, user_id, ref)
+        stored = _insert_text(session, wrapped, text, kind, user_id, ref, is_heard=is_heard)
         assert stored is not None  # the row is locked
         return stored
 
@@ -123,7 +131,14 @@ def _session_for_text(session_id: UUID, kind: SessionTask.Kind, *, is_locked: bo
 
 
 def _insert_text(
-    session: StreamingSession, wrapped: bytes, text: str, kind: SessionTask.Kind, user_id: int | None, ref: str
+    session: StreamingSession,
+    wrapped: bytes,
+    text: str,
+    kind: SessionTask.Kind,
+    user_id: int | None,
+    ref: str,
+    *,
+    is_heard: bool,
 ) -> SessionTask | None:
     """Return the stored text, or None if the session was changed since it was read."""
     keys = vars(session)
@@ -133,9 +148,9 @@ def _insert_text(
         pk=keys["line_key"],
         session=session,
         who=Utterance.Who.USER,
-        by=Utterance.By.TEXT,
+        by=Utterance.By.VOICE if is_heard else Utterance.By.TEXT,
         kind=kind,
-        source=events.Source.PORTAL,
+        source=events.Source.PROVIDER if is_heard else events.Source.PORTAL,
         at=task.created_at,
     )
     task.line.encrypt(text, wrapped)  # encrypted again, because the ciphertext is bound to its row

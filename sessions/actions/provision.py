@@ -37,7 +37,7 @@ from sessions.actions import queries
 from sessions.actions.stop import end_unopened, error_for_log, finish_stop, stop, try_reconcile
 from sessions.lifecycle import end_evidence, first_frame, transitions
 from sessions.models import EndReason, StreamingSession
-from sessions.presence import own_rooms
+from sessions.presence import brain_access, own_rooms
 
 logger = logging.getLogger(__name__)
 
@@ -157,6 +157,8 @@ async def _create(session: StreamingSession, provider: Provider, own_room: OwnRo
     If the provider has no free slot, close unused sessions there and try once more.
     """
     request = replace(request_for(session), room=own_room)
+    if session.started_with.is_heard_by_own_brain:
+        request = replace(request, custom_model_id=await brain_access.assign(session))
     if session.continues_id and session.account.capabilities.accepts_history:
         knowledge, conversation_history = await in_thread(queries.conversation_memory)(session)
         request = replace(request, knowledge=knowledge, conversation_history=conversation_history)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from avatars.models import Chunk
@@ -20,6 +20,7 @@ from heygen_portal.postgresql import clock
 from heygen_portal.providers.openai.messages import Message, Usage
 from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.jobs import each_row
+from heygen_portal.runtime.text import comparison
 from heygen_portal.trail import statements
 from sessions import errors
 from sessions.brain.answering import Outcome
@@ -37,6 +38,7 @@ from sessions.models import (
     StreamingSession,
     Utterance,
 )
+from sessions.models.conversations import ANSWER_REF
 from sessions.speech import speech_sql
 
 # An answer that is older must have lost its process.
@@ -44,6 +46,9 @@ LONGEST_TIME = timedelta(minutes=4)
 # How long after an answer its last sentences may still be spoken.
 SPEAKING_TIME = timedelta(minutes=3)
 ANSWERS_PER_TICK = 200
+# Nobody speaks faster. Where a provider does not tell which sentence it speaks, those that it cannot have reached by
+# then were not spoken.
+FASTEST_CHARACTERS_PER_S = 30
 LINES_REMEMBERED = 12
 SENTENCES_REMEMBERED = 40
 
@@ -267,11 +272,14 @@ Lines = TypeVar("Lines", bound=Sequence[Utterance])
 def with_sources(lines: Lines) -> Lines:
     """Set on each of the avatar's lines what it cites, and which text it answers. At most three queries."""
     named = {line.provider_task_id for line in lines if line.who == Utterance.Who.AVATAR} - {""}
-    rows = SessionTask.objects.filter(session__in={line.session_id for line in lines}, provider_task_id__in=named)
-    said = [row for row in rows.defer("sealed") if row.is_of_answer] if named else []
+    # A provider that answers speech with the brain names no tasks.
+    is_of_lines = Q(provider_task_id__in=named) | Q(provider_task_id="", ref__startswith=ANSWER_REF)
+    rows = SessionTask.objects.filter(is_of_lines, session__in={line.session_id for line in lines})
+    said = [row for row in rows if row.is_of_answer] if named else []
     if not said:
         return lines
-    tasks = {(row.session_id, row.provider_task_id): row.pk for row in said}
+    tasks = {(row.session_id, row.provider_task_id): [row.pk] for row in said if row.provider_task_id}
+    tasks |= _spoken_in(lines, [row for row in said if not row.provider_task_id])
     given = Answer.objects.select_related("session", "task").filter(session__in={row.session_id for row in said})
     answers = {key: (answer, cited) for answer in given for key, cited in sentences_of(answer)}
     cited_chunks = (_chunk_of(answer, number) for answer, cited in answers.values() for number in cited)
@@ -279,27 +287,62 @@ def with_sources(lines: Lines) -> Lines:
     found = Chunk.objects.filter(pk__in=chunks).values_list("pk", "version__document__title", "page")
     titles: dict[int | None, tuple[str, int | None]] = {pk: (title, page) for pk, title, page in found}
     for line in lines:
-        key = tasks.get((line.session_id, line.provider_task_id))
-        if key is None or key not in answers:
+        keys = [key for key in tasks.get((line.session_id, line.provider_task_id), ()) if key in answers]
+        if not keys:
             continue
-        answer, cited = answers[key]
+        answer = answers[keys[0]][0]
+        cited = sorted({number for key in keys if answers[key][0] == answer for number in answers[key][1]})
         passages = [(number, titles.get(_chunk_of(answer, number))) for number in cited]
         line.answer_to = answer.task.ref
         line.sources = [source_shown(answer.session, answer.pk, number, *shown) for number, shown in passages if shown]
     return lines
 
 
+def _spoken_in(lines: Sequence[Utterance], sentences: Sequence[SessionTask]) -> dict[tuple[UUID, str], list[int]]:
+    """Return, for each of the avatar's lines, the sentences that it has in their words."""
+    said = [(task.session_id, task.pk, comparison.words(task.shown)) for task in sentences]
+    found: dict[tuple[UUID, str], list[int]] = {}
+    for line in lines if said else ():
+        if line.who == Utterance.Who.AVATAR and line.provider_task_id:
+            spoken = f" {comparison.words(line.shown)} "
+            keys = [pk for session_id, pk, words in said if session_id == line.session_id and f" {words} " in spoken]
+            found |= {(line.session_id, line.provider_task_id): keys} if keys else {}
+    return found
+
+
 def _unspoken(answer: Answer) -> list[int]:
     """Return the tasks of sentences that the avatar has not begun to speak.
 
-    A provider that names no tasks does not tell; then these are the sentences that it did not accept.
+    A provider that names no tasks does not tell; then these are the sentences that it did not accept, or cannot have
+    reached yet.
     """
     sentences = [key for key, _cited in sentences_of(answer)]
-    tasks = SessionTask.objects.filter(pk__in=sentences).defer("sealed")
-    accepted = {task.pk: task.provider_task_id for task in tasks if task.status == SessionTask.Status.SENT}
+    tasks = SessionTask.objects.filter(pk__in=sentences)
+    accepted = {task.pk: task for task in tasks if task.status == SessionTask.Status.SENT}
     begun = SessionEvent.objects.filter(session_id=answer.session_id, kind=EventKind.AVATAR_START_TALKING)
     named = {stored_json.text(data, "task_id") for data in begun.values_list("data", flat=True)} - {""}
-    return [key for key in sentences if key not in accepted or (named and accepted[key] not in named)]
+    reached = _reached([accepted[key] for key in sentences if key in accepted], clock.now())
+
+    def is_spoken(key: int) -> bool:
+        if key not in accepted:
+            return False
+        name = accepted[key].provider_task_id
+        return (not named or name in named) if name else key in reached
+
+    return [key for key in sentences if not is_spoken(key)]
+
+
+def _reached(sentences: Sequence[SessionTask], now: datetime) -> set[int]:
+    """Return the sentences whose turn to be spoken may have come by now."""
+    reached: set[int] = set()
+    begins_at: datetime | None = None
+    for task in sentences:
+        begins_at = max(begins_at or task.created_at, task.created_at)
+        if begins_at > now:
+            break
+        reached.add(task.pk)
+        begins_at += timedelta(seconds=len(task.shown) / FASTEST_CHARACTERS_PER_S)
+    return reached
 
 
 def _details(answer: Answer) -> dict[str, Any]:

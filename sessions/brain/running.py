@@ -7,10 +7,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
+from heygen_portal.providers.openai.messages import Usage
 from heygen_portal.runtime import background
 
 # Who interrupted an answer.
 INTERRUPT, NEW_TEXT, STOP, ACCESS, SHUTDOWN = "interrupt", "new_text", "stop", "access", "shutdown"
+CLIENT_LEFT = "client_left"  # the provider closed its request to the brain
 
 
 class RunningAnswer:
@@ -20,6 +22,7 @@ class RunningAnswer:
         self.answer_id = answer_id
         self.reason = ""  # who interrupted it
         self.is_ending = False  # nothing more will be said
+        self.usage = Usage()  # of the model, known at the end
         self.has_sent_late = False  # a sentence reached the provider after the interruption
         self.task: asyncio.Future[None] | None = None
 
@@ -40,7 +43,9 @@ class RunningAnswer:
 _running: dict[UUID, RunningAnswer] = {}
 
 
-def start(session_id: UUID, answer_id: int, give: Callable[[RunningAnswer], Coroutine[Any, Any, None]]) -> None:
+def start(
+    session_id: UUID, answer_id: int, give: Callable[[RunningAnswer], Coroutine[Any, Any, None]]
+) -> RunningAnswer:
     """Give an answer in the background. The caller has interrupted the one before."""
     answer = RunningAnswer(answer_id)
     answer.task = background.spawn(give(answer))
@@ -51,6 +56,7 @@ def start(session_id: UUID, answer_id: int, give: Callable[[RunningAnswer], Coro
             del _running[session_id]
 
     answer.task.add_done_callback(forget)
+    return answer
 
 
 def interrupt(session_id: UUID, reason: str, answer_id: int | None = None) -> RunningAnswer | None:

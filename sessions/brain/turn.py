@@ -40,14 +40,20 @@ ERROR = "error"
 SPEND_CAP = "spend_cap"
 
 
-async def begin(task: SessionTask, deliver: Deliver) -> None:
-    """Answer a stored text in the background. An answer that is still being given is interrupted."""
+async def begin(task: SessionTask, deliver: Deliver) -> RunningAnswer | None:
+    """Answer a stored text in the background. An answer that is still being given is interrupted.
+
+    Return None if the session is over.
+    """
     session = task.session
     before = running.interrupt(session.pk, running.NEW_TEXT)
     answer, others = await in_thread(record.begin)(task, running.NEW_TEXT)
-    if answer:
-        turn = _Turn(session, task, answer, deliver, before, is_cutting=bool(before or others))
-        running.start(session.pk, answer.pk, turn.give)
+    if answer is None:
+        return None
+    # A provider that hears the user stops speaking by itself.
+    is_cutting = bool(before or others) and not task.is_heard
+    turn = _Turn(session, task, answer, deliver, before, is_cutting=is_cutting)
+    return running.start(session.pk, answer.pk, turn.give)
 
 
 async def interrupt(session_id: UUID, reason: str) -> RunningAnswer | None:
@@ -90,6 +96,7 @@ class _Turn:
         run.is_ending = True
         if self.figures.usage.is_estimated:  # the model did not tell
             self._estimate()
+        run.usage = self.figures.usage
         await in_thread(record.end)(self.answer, state, reason, self.figures)
 
     async def _say_all(self, run: RunningAnswer) -> tuple[State, str]:

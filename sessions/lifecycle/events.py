@@ -57,8 +57,8 @@ def line_of(task: SessionTask) -> Utterance | None:
     """Return the transcript line stored with a user's task; None for a greeting or a sentence of an answer."""
     if task.is_greeting or task.is_of_answer:
         return None
-    lines = Utterance.objects.filter(session_id=task.session_id, at=task.created_at, source=Source.PORTAL)
-    return lines.filter(by=Utterance.By.TEXT, kind=task.kind).order_by("pk").first()
+    lines = Utterance.objects.filter(session_id=task.session_id, at=task.created_at, kind=task.kind)
+    return lines.filter(source__in=(Source.PORTAL, Source.PROVIDER)).order_by("pk").first()
 
 
 def record(session_id: UUID, *entries: Entry) -> None:

@@ -128,6 +128,7 @@ def _set_standing(rows: Iterable[Utterance]) -> dict[int, list[int]]:
     """
     records = _records({row.session_id for row in rows if row.source != Source.PORTAL})
     confirmed = {pk: by for record in records.values() for pk, by in record.confirmed.items()}
+    confirmed |= _heard_lines([row for row in rows if row.session_id not in records])
     reported = {pk for by in confirmed.values() for pk in by}
     not_delivered = undelivered(rows)
     for row in rows:
@@ -143,6 +144,23 @@ def _set_standing(rows: Iterable[Utterance]) -> dict[int, list[int]]:
         row.is_unreported = row.source == Source.PROVIDER and row.pk not in reported
     _set_interruptions(rows, confirmed)
     return confirmed
+
+
+def _heard_lines(rows: Iterable[Utterance]) -> dict[int, list[int]]:
+    """Return the reported lines of running sessions that the provider, too, has told, with those lines.
+
+    It tells what it heard when it asks the organisation's own model.
+    """
+    heard = [row for row in rows if row.source == Source.PROVIDER and row.kind]
+    told: dict[tuple[UUID, str], list[int]] = {}
+    for row in heard:
+        told.setdefault((row.session_id, comparison.words(row.shown)), []).append(row.pk)
+    found: dict[int, list[int]] = {}
+    for row in rows if told else ():
+        is_claim = row.source == Source.BROWSER and row.who == Utterance.Who.USER
+        if is_claim and (same := told.get((row.session_id, comparison.words(row.shown)))):
+            found[row.pk] = [same.pop(0)]
+    return found
 
 
 def _set_interruptions(rows: Iterable[Utterance], confirmed: Mapping[int, list[int]]) -> None:

@@ -20,12 +20,13 @@ from sessions.models.quotas import Quota
 from sessions.models.record import HistoryCheck, SessionHead, SessionSeal
 from sessions.models.retention import Consent, Erasure, LegalHold, ProviderErasure
 from sessions.models.speech import SpeechErased, SpeechKey, SpokenWord, WordIndexRebuild
-from sessions.models.tabs import MonitoredSession, QueueEntry, ServerProcess, Tab
+from sessions.models.tabs import BrainAccess, MonitoredSession, QueueEntry, ServerProcess, Tab
 from sessions.models.totals import DayTotal, SessionTotal, SpendAlarm
 
 __all__ = [
     "RUNNING",
     "Answer",
+    "BrainAccess",
     "Check",
     "Consent",
     "Conversation",

@@ -343,6 +343,8 @@ class StreamingSession(Owned):
 
 # The beginning of the reference of an answer's sentence. No page's reference has a colon.
 ANSWER_REF = "answer:"
+# The beginning of the reference of a text that the provider heard.
+HEARD_REF = "heard:"
 
 
 class SessionTask(Spoken):
@@ -407,6 +409,11 @@ class SessionTask(Spoken):
         """Whether it is a sentence of an answer by the organisation's own model."""
         return self.ref.startswith(ANSWER_REF)
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether the provider heard it, and nobody wrote it."""
+        return self.ref.startswith(HEARD_REF)
+
 
 class SessionEvent(models.Model):
     """One event of a session's record.
@@ -455,7 +462,7 @@ class Utterance(Spoken):
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="utterances", verbose_name=_("session"))
     who = ChoiceField(_("who"), max_length=10, choices=Who)
     by = ChoiceField(_("input"), max_length=10, choices=By)
-    # What the avatar was asked to do with the text; empty for speech.
+    # What the avatar was asked to do with the text. Empty for speech that the organisation's own model did not answer.
     kind = ChoiceField(_("kind"), max_length=10, choices=SessionTask.Kind, blank=True)
     is_interrupted = models.BooleanField(_("interrupted"), default=False)
     source = ChoiceField(_("source"), max_length=10, choices=SessionEvent.Source)
@@ -510,7 +517,7 @@ class Utterance(Spoken):
 
 
 class Answer(models.Model):
-    """How one typed text was answered, and on what the answer rests.
+    """How one text, typed or heard, was answered, and on what the answer rests.
 
     What was said is in the tasks that `sentences` names, encrypted as all speech.
     """

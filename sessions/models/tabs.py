@@ -1,4 +1,4 @@
-"""Open tabs and queue entries: rows that live only as long as a browser tab."""
+"""Open tabs, queue entries, and access of providers: rows that live only as long as a tab or a session."""
 
 from __future__ import annotations
 
@@ -94,3 +94,36 @@ class QueueEntry(Owned):
 
     def __str__(self) -> str:
         return f"{self.owner_name} · {self.persona}"
+
+
+class BrainAccess(models.Model):
+    """What a provider needs to call the brain in one session: a token of ours, in a custom model of its own.
+
+    The row is stored before the provider is asked, so it says what the provider may have stored, and deleted once that
+    is removed there. Without a session it is prepared for the next one.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="+")
+    session = models.OneToOneField(StreamingSession, models.CASCADE, null=True, related_name="brain_access")
+    # SHA-256 of the token, which only the provider has.
+    token_hash = models.CharField(max_length=64)
+    # The provider's ID; empty until it has answered, and once it is to be removed.
+    custom_model_id = models.CharField(max_length=200, blank=True)
+    # When the worker has the provider remove it: never before the end of its session.
+    due_at = models.DateTimeField(null=True, db_index=True)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(session__isnull=False) | Q(due_at__isnull=False), name="unused_brain_access_is_due"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def name(self) -> str:
+        """By which the provider lists it."""
+        return f"heygen-portal-{self.id}"

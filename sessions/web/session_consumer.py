@@ -34,7 +34,7 @@ from sessions.capacity.queue import TabAddress
 from sessions.lifecycle import broadcast, end_evidence, transitions
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import Answer, EndReason, OwnerId, Purpose, Status, StreamingSession
-from sessions.presence import observers, own_rooms, tabs
+from sessions.presence import brain_access, observers, own_rooms, tabs
 from sessions.presence.prepared_room import PreparedRoom
 from sessions.timeline.page_clock import PageClock
 from sessions.web import incoming, page_reports, report_gate
@@ -98,6 +98,7 @@ class SessionConsumer(PageSocket):
         """Accept the socket of a page of this persona."""
         self.persona_id = persona.pk
         self.has_own_rooms = persona.avatar.account.has_own_rooms
+        self.prepares_access_to = persona.avatar.account if persona.is_heard_by_own_brain else None
         providers.for_account(persona.avatar.account)  # opens connections before Start needs them
         await this_process.hold_lease()
         await self.open_for_page()
@@ -215,11 +216,19 @@ class SessionConsumer(PageSocket):
         return self.prepared_room.take()
 
     async def on_prepare(self, content: dict[str, Any]) -> None:
-        """Create the room before the user presses Start, in our own LiveKit server."""
-        if not self.has_own_rooms or (self.session_id and await in_thread(queries.is_running)(self.session_id)):
+        """Create before the user presses Start what a session needs: the room in our own LiveKit server, and the
+        provider's access to the brain.
+        """
+        if not (self.has_own_rooms or self.prepares_access_to):
+            return
+        if self.session_id and await in_thread(queries.is_running)(self.session_id):
             return
         await self.check_access()
         await budgets.spend("prepare", person=self.owner, address=self.address)
+        if self.prepares_access_to:
+            background.spawn(brain_access.prepare(self.prepares_access_to))
+        if not self.has_own_rooms:
+            return
         if room := await self.prepared_room.open():
             await self.give_room(room, is_waiting=True)
         if not self.is_open:

@@ -87,6 +87,7 @@ PAGES: dict[str, str | Page] = {
     "sessions:transcript": SIGNED_IN,
     "sessions:transcript · another user's": Page(NO_ROLE, args={"session_id": "another"}),
     "sessions:erase": SIGNED_IN,
+    "sessions:brain": post(NO_ROLE),  # none of the roles has a session's token
     "sessions:livekit_webhook": post(NO_ROLE),  # none of the roles has the server's signature
     # Guests' pages. Anybody may ask to be let in; what a guest said is only that guest's.
     "sessions:embed": ALL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,3 +114,60 @@ async def test_an_answer_is_spoken_and_cited(chromium: Browser, museum: Stage, p
         await room.write(words.refused)
         await expect(room.lines("avatar").last).to_contain_text(words.refusal)
         assert room.console_errors == []
+
+
+# A persona of LiveAvatar, which calls the brain with what it hears.
+HEARD = """
+import io
+from avatars.documents import intake
+from avatars.models import Library, ModelService, Persona
+from avatars.personas import publishing, versions
+from heygen_portal.trail.change_log import SERVER
+library = Library.objects.create(name="Garden", language="en")
+text = "# Weather\\n\\nThe weather in the garden of the museum is sunny. Umbrellas are free."
+intake.read(intake.add_file(library, io.BytesIO(text.encode()), "garden.md", SERVER).pk)
+persona = Persona.objects.get(slug="nora")
+persona.pk, persona.current, persona.slug, persona.version = None, None, "garden", 0
+persona.status, persona.published_at = "draft", None
+persona.brain, persona.model_service, persona.library = "own", ModelService.objects.get(name__endswith="tests"), library
+persona.instructions = "You help visitors of a museum."
+versions.save_version(persona)
+publishing.publish(persona)
+"""
+
+
+async def test_what_liveavatar_hears_is_answered_and_cited(with_microphone: Browser, museum: Stage) -> None:
+    museum.portal.manage("shell", "-v0", "-c", HEARD)
+    async with RoomPage.opened(with_microphone, museum, slug="garden", locale="en", permissions=["microphone"]) as room:
+        await room.start()
+        await room.wait_for_sound()  # the opening of its knowledge base
+        await room.page.click("#interrupt")
+        await room.wait_for_silence()
+        await room.page.click("#mic-more")
+        await room.page.check("input[name=voice-mode][value=hands_free]")
+        await room.page.keyboard.press("Escape")
+        await room.page.click("#mic")
+        answer = room.lines("avatar").filter(has_text="sunny")
+        await expect(answer.first).to_be_visible()
+        await expect(answer.first.get_by_role("link")).to_contain_text("garden")
+        await room.page.click("#end")
+        await room.state("ended")
+        await room.wait_until_all_ended()
+    shown = museum.portal.manage("shell", "-v0", "-c", RESULT).split()
+    assert shown[:2] == ["voice", "provider"]
+    assert int(shown[2]) > 0
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
+        while museum.portal.manage("shell", "-v0", "-c", LEFT).strip() != "0":
+            await asyncio.sleep(0.5)
+
+
+RESULT = """
+from sessions.models import Answer
+answer = Answer.objects.filter(task__ref__startswith="heard:").order_by("pk").first()
+line = answer.session.utterances.filter(who="user", kind="talk").first()
+print(line.by, line.source, len(answer.sentences))
+"""
+LEFT = """
+from sessions.models import BrainAccess
+print(BrainAccess.objects.exclude(session=None).count())
+"""

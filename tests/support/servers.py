@@ -361,7 +361,9 @@ def portal(
             # If two portals share a LiveKit server, the first gets the webhooks.
             port = livekit.web_port if livekit and not port else ports.free_port()
             health = f"http://{ports.LOOPBACK}:{port}/health"
-            web = Child("web", servers.command("web", {"PORT": str(port)}), here / "web.log", env=environment)
+            address = {"PORTAL_URL": f"http://{ports.LOOPBACK}:{port}"}
+            command = servers.command("web", {"PORT": str(port)})
+            web = Child("web", command, here / "web.log", env=address | environment)
             return web, lambda: processes.answers_http(health)
 
         def make_worker() -> tuple[Child, Callable[[], bool]]:

@@ -19,7 +19,7 @@ from heygen_portal.emulator.sessions.states import Refusal
 MAX_LOGGED_REQUESTS: Final = 1000
 MAX_LOGGED_BODY_BYTES: Final = 8192  # longer request bodies are not logged
 HTML: Final = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-SECRET_FIELDS: Final = ("token", "session_token", "livekit_client_token")
+SECRET_FIELDS: Final = ("token", "session_token", "livekit_client_token", "secret_value")
 
 
 class Control:

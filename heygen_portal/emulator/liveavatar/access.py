@@ -12,7 +12,7 @@ from heygen_portal.emulator.sessions.states import Refusal
 
 TOKEN_SESSION: Final = web.RequestKey("token_session", str)  # session of the token; empty for the account's key
 
-PUBLIC_PATHS: Final = ("/v1/avatars/public", "/v1/languages")
+PUBLIC_PATHS: Final = ("/v1/avatars/public", "/v1/languages", "/v1/llm-models")
 TOKEN_PATHS: Final = ("/v1/sessions/start", "/v1/sessions/stop", "/v1/sessions/keep-alive")
 START_PATH: Final = "/v1/sessions/start"
 

@@ -5,6 +5,7 @@ from typing import Any, Final, Literal
 
 from heygen_portal.emulator.heygen.requests import Fields
 from heygen_portal.emulator.liveavatar.catalogue import Context, LiveAvatarCatalogue, fill_placeholders
+from heygen_portal.emulator.liveavatar.custom_models import CustomModels
 from heygen_portal.emulator.liveavatar.responses import is_uuid
 from heygen_portal.emulator.liveavatar.states import LANGUAGES
 from heygen_portal.emulator.sessions.options import OwnRoom, SessionOptions
@@ -44,6 +45,7 @@ class TokenRequest:
     speed: float = 1.0
     variables: dict[str, str] = field(default_factory=dict)
     own_room: OwnRoom | None = None
+    llm_configuration_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class LiveAvatarOptions(SessionOptions):
     is_sandbox: bool = False
     is_push_to_talk: bool = False
     context_id: str = ""
+    llm_configuration_id: str = ""  # empty: the service's own model answers
 
     @property
     def has_context(self) -> bool:
@@ -93,13 +96,14 @@ def _with_persona(token_request: TokenRequest, fields: Fields) -> TokenRequest:
     persona, agent = fields.mapping("avatar_persona"), fields.mapping("voice_agent")
     if fields.has("avatar_persona") == fields.has("voice_agent"):
         raise Refusal("missing_parameter", "exactly one of avatar_persona and voice_agent")
-    if agent or fields.text("llm_configuration_id"):
-        raise Refusal("bad_request", "the emulator has neither voice agents nor LLM configurations")
+    if agent:
+        raise Refusal("bad_request", "the emulator has no voice agents")
     wanted = Fields(persona)
     return replace(
         token_request,
         voice_id=_id(wanted, "voice_id"),
         context_id=_id(wanted, "context_id"),
+        llm_configuration_id=_id(fields, "llm_configuration_id"),
         language=wanted.one_of("language", tuple(LANGUAGES), "en"),
         speed=Fields(wanted.mapping("voice_settings")).number("speed", 1.0, SPEEDS),
     )
@@ -120,7 +124,9 @@ def _with_room(token_request: TokenRequest, fields: Fields) -> TokenRequest:
     return replace(token_request, own_room=OwnRoom(url, config.text("livekit_room"), token))
 
 
-def parse_options(token_request: TokenRequest, catalogue: LiveAvatarCatalogue, rules: Rules) -> LiveAvatarOptions:
+def parse_options(
+    token_request: TokenRequest, catalogue: LiveAvatarCatalogue, models: CustomModels, rules: Rules
+) -> LiveAvatarOptions:
     """Resolve a token's references. Raises Refusal if one is missing or not ready."""
     avatar = catalogue.avatars.get(token_request.avatar_id)
     if avatar is None or avatar.status != "ACTIVE":
@@ -134,6 +140,8 @@ def parse_options(token_request: TokenRequest, catalogue: LiveAvatarCatalogue, r
     context = catalogue.contexts.get(token_request.context_id)
     if token_request.context_id and context is None:
         raise Refusal("unknown_reference", "context")
+    if token_request.llm_configuration_id not in ("", *models.configurations):
+        raise Refusal("unknown_reference", "llm_configuration_id")
     used_context = context or Context("", "", "")
     return LiveAvatarOptions(
         avatar=avatar,
@@ -155,6 +163,7 @@ def parse_options(token_request: TokenRequest, catalogue: LiveAvatarCatalogue, r
         is_sandbox=token_request.is_sandbox,
         is_push_to_talk=token_request.is_push_to_talk,
         context_id=token_request.context_id,
+        llm_configuration_id=token_request.llm_configuration_id,
     )
 
 

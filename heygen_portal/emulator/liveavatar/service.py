@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import secrets
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import uuid4
@@ -14,6 +14,7 @@ from aiohttp import web
 
 from heygen_portal.emulator.heygen.responses import clean
 from heygen_portal.emulator.liveavatar.catalogue import LiveAvatarCatalogue
+from heygen_portal.emulator.liveavatar.custom_models import CustomModels, EndpointFailed, Reply
 from heygen_portal.emulator.liveavatar.requests import (
     LiveAvatarOptions,
     TokenRequest,
@@ -41,6 +42,11 @@ log = logging.getLogger(__name__)
 MAX_PENDING_SESSIONS: Final = 10_000
 DELIVERY_SECONDS: Final = 3.0  # limit for LiveKit to deliver a data packet
 LEAVE_SECONDS: Final = 0.5  # given to the user to leave before the room is deleted
+MESSAGES_KEPT: Final = 40  # of a conversation, sent to a customer's model
+ENDPOINT_FAILED: Final = {
+    "es": "El modelo de esta sesión no ha respondido: {}.",
+    "en": "The model of this session did not answer: {}.",
+}
 
 
 @dataclass
@@ -48,12 +54,20 @@ class RoomConversation:
     """State of a conversation while its session is open."""
 
     sources: dict[str, str | None] = field(default_factory=dict)  # task ID -> event ID of its command
+    replies: dict[str, Reply] = field(default_factory=dict)  # task ID -> the answer that it is a sentence of
+    reply: Reply | None = None  # the newest answer of a customer's model
+    messages: list[dict[str, str]] = field(default_factory=list)  # what was said, for a customer's model
     speech_lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # synthesized in threads, spoken in order
     interruptions: int = 0
     heard: str = ""
     is_talking: bool = False
     is_pressed: bool = False
     user_left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def current_replies(self) -> list[Reply]:
+        """The answers of a customer's model that are being given or said."""
+        return [*({id(reply): reply for reply in (*self.replies.values(), self.reply) if reply}.values())]
 
 
 class LiveAvatarService(SessionService):
@@ -67,6 +81,7 @@ class LiveAvatarService(SessionService):
     def __init__(self, rules: Rules, rooms: Rooms, performer_factory: PerformerFactory, clock: Clock) -> None:
         super().__init__(rules.liveavatar(), rooms, performer_factory, clock)
         self.catalogue = LiveAvatarCatalogue()
+        self.models = CustomModels()
         self.pending: dict[str, TokenRequest] = {}  # by the future session's ID
         self.tokens: dict[str, str] = {}  # session token -> session ID
         self.sockets: dict[str, str] = {}  # key in a socket's URL -> session ID
@@ -106,7 +121,7 @@ class LiveAvatarService(SessionService):
         token_request = self.pending.get(session_id)
         if token_request is None:
             raise Refusal("already_started" if session_id in self.store.sessions else "session_not_found")
-        options = parse_options(token_request, self.catalogue, self.store.rules)
+        options = parse_options(token_request, self.catalogue, self.models, self.store.rules)
         minute = options.cost_factor * self.store.rules.credits_per_minute * 60
         if options.cost_factor and self.store.remaining_quota() < minute:  # at least one minute must be covered
             raise Refusal("trial_limit")
@@ -157,13 +172,24 @@ class LiveAvatarService(SessionService):
                 self._press(session, conversation, False)
 
     def stop_speech(self, session: Session) -> None:
-        if conversation := self._conversations.get(session.id):
+        conversation = self._conversations.get(session.id)
+        replies = conversation.current_replies if conversation else []
+        if conversation:
             conversation.interruptions += 1
+        for reply in replies:
+            reply.cut()
         super().stop_speech(session)
+        for reply in replies:
+            self._end_if_over(session, conversation, reply)
+
+    async def close(self) -> None:
+        await super().close()
+        await self.models.close()
 
     async def reset(self, rules: Rules) -> None:
         await super().reset(rules.liveavatar())
         self.catalogue = LiveAvatarCatalogue()
+        self.models.clear()
         for known in (self.pending, self.tokens, self.sockets):
             known.clear()
 
@@ -188,7 +214,13 @@ class LiveAvatarService(SessionService):
         self.in_background(self._say_in_order(session, conversation, text, source, conversation.interruptions))
 
     async def _say_in_order(
-        self, session: Session, conversation: RoomConversation, text: str, source: str | None, interruptions: int
+        self,
+        session: Session,
+        conversation: RoomConversation,
+        text: str,
+        source: str | None,
+        interruptions: int,
+        reply: Reply | None = None,
     ) -> None:
         """Speak the text, unless there was an interruption since it was requested."""
         async with conversation.speech_lock:
@@ -196,15 +228,68 @@ class LiveAvatarService(SessionService):
                 await self.performer(session).prepare(text)
             if session.id in self.runtimes and conversation.interruptions == interruptions:
                 task_id = self.next_task(session)
-                conversation.sources[task_id] = source
+                if reply:
+                    conversation.replies[task_id] = reply
+                else:
+                    conversation.sources[task_id] = source
                 self.performer(session).say(text, task_id=task_id)
 
     def _answer(
         self, session: Session, conversation: RoomConversation, question: str, source: str | None = None
     ) -> None:
-        if options_of(session).has_context:
+        options = options_of(session)
+        if not options.has_context:
+            return
+        if options.llm_configuration_id:
+            if conversation.reply and conversation.reply.asking:
+                conversation.reply.asking.cancel()  # what came of the answer before is said
+            conversation.reply = Reply(source)
+            asking = self._ask(session, conversation, conversation.reply, question)
+            conversation.reply.asking = asyncio.create_task(asking)
+            self.in_background(conversation.reply.asking)
+        else:
             reply = self.performer(session).reply(question)
             self._speak(session, conversation, reply, source, is_answer=True)
+
+    async def _ask(self, session: Session, conversation: RoomConversation, reply: Reply, question: str) -> None:
+        """Ask the customer's model of a session, and say each sentence as soon as it is whole."""
+        options, said = options_of(session), conversation.messages
+        said.append({"role": "user", "content": question})
+        asked = [{"role": "system", "content": options.knowledge}, *said[-MESSAGES_KEPT:]]
+        try:
+            async with aclosing(self.models.answer(options.llm_configuration_id, asked)) as texts:
+                async for text in texts:
+                    self._say_piece(session, conversation, reply, text)
+        except EndpointFailed as exc:
+            log.warning("the model of %s failed: %s", session.id, exc)
+            words = ENDPOINT_FAILED.get(options.language, ENDPOINT_FAILED["en"])
+            self._say_piece(session, conversation, reply, f"{words.format(exc)} ")
+        except asyncio.CancelledError:
+            reply.complete()  # an unfinished sentence is not said
+            raise
+        finally:
+            if text := reply.text.strip():
+                said.append({"role": "assistant", "content": text})
+                session.transcript.append(TranscriptLine("avatar", text, self.clock.now()))
+            for sentence in reply.complete():
+                self._queue(session, conversation, reply, sentence)
+            self._end_if_over(session, conversation, reply)
+        self.say(session, "avatar.transcription", reply.source, text=reply.text.strip())
+
+    def _say_piece(self, session: Session, conversation: RoomConversation, reply: Reply, text: str) -> None:
+        self.say(session, "avatar.transcription.chunk", reply.source, text=text)
+        for sentence in reply.add(text):
+            self._queue(session, conversation, reply, sentence)
+
+    def _queue(self, session: Session, conversation: RoomConversation, reply: Reply, sentence: str) -> None:
+        reply.queued += 1
+        interruptions = conversation.interruptions
+        self.in_background(self._say_in_order(session, conversation, sentence, reply.source, interruptions, reply))
+
+    def _end_if_over(self, session: Session, conversation: RoomConversation | None, reply: Reply) -> None:
+        if conversation and reply.ends_now():
+            conversation.is_talking = False
+            self.say(session, "avatar.speak_ended", reply.source)
 
     def _press(self, session: Session, conversation: RoomConversation, on: bool) -> None:
         verb, done = ("start", "started") if on else ("stop", "stopped")
@@ -221,7 +306,8 @@ class LiveAvatarService(SessionService):
             case "user_start":
                 conversation.heard = ""
                 self.say(session, "user.speak_started")
-                if conversation.is_talking and not options_of(session).is_push_to_talk:
+                is_answering = conversation.is_talking or (conversation.reply and not conversation.reply.is_complete)
+                if is_answering and not options_of(session).is_push_to_talk:
                     self.stop_speech(session)
             case "user_talking_message":
                 conversation.heard += event["message"]
@@ -232,6 +318,14 @@ class LiveAvatarService(SessionService):
                     self.say(session, "user.transcription", text=conversation.heard)
                     session.transcript.append(TranscriptLine("user", conversation.heard, self.clock.now()))
                     self._answer(session, conversation, conversation.heard)
+            case "avatar_start_talking" if reply := conversation.replies.get(event["task_id"]):
+                reply.queued, reply.is_speaking = max(0, reply.queued - 1), True
+                if not reply.has_begun:
+                    reply.has_begun = conversation.is_talking = True
+                    self.say(session, "avatar.speak_started", reply.source)
+            case "avatar_stop_talking" if reply := conversation.replies.pop(event["task_id"], None):
+                reply.is_speaking = False
+                self._end_if_over(session, conversation, reply)
             case "avatar_start_talking":
                 conversation.is_talking = True
                 self.say(session, "avatar.speak_started", conversation.sources.get(event["task_id"]))
@@ -310,6 +404,9 @@ class LiveAvatarService(SessionService):
 
     async def end(self, session: Session, reason: str) -> None:
         await super().end(session, reason)
+        if conversation := self._conversations.get(session.id):
+            for reply in conversation.current_replies:
+                reply.cut()
         if session.state is State.CLOSED:
             self._conversations.pop(session.id, None)
             self.sockets = {key: named for key, named in self.sockets.items() if named != session.id}

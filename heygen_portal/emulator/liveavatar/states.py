@@ -37,6 +37,7 @@ LIVEAVATAR_ERRORS: Final[dict[str, LiveAvatarError]] = {
     "already_started": _error(400, "Session was already started"),
     "state_closed": _error(400, "Session is not active"),
     "unauthorized": _error(401, "Unauthorized"),
+    "invalid_secret": _error(400, "Invalid secret"),
     "not_supported": _error(401, "This credential is not accepted here"),
     "avatar_not_allowed": _error(403, "Avatar is not available to this account"),
     "trial_limit": _error(403, "Not enough credits"),
@@ -70,7 +71,10 @@ LANGUAGES: Final = {
     "nl": "Dutch", "pl": "Polish", "ru": "Russian", "tr": "Turkish", "ar": "Arabic", "he": "Hebrew", "ja": "Japanese",
 }  # fmt: skip
 SOCKETS: Final = "/v1/ws/liveavatar/"  # sockets of LITE sessions, followed by a secret key
-PATHS: Final = ("avatars", "contexts", "languages", "sessions", "users", "voices")  # below /v1/
+# below /v1/
+PATHS: Final = (
+    "avatars", "contexts", "languages", "llm-configurations", "llm-models", "secrets", "sessions", "users", "voices",
+)  # fmt: skip
 
 
 def is_liveavatar(path: str) -> bool:

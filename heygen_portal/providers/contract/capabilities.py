@@ -107,6 +107,8 @@ class Capabilities:
     minimum_credits: Decimal = Decimal(0)
     # Reports a session's events through a socket of its own, beside the room.
     has_event_socket: bool = False
+    # Answers can come from a model of ours, which the provider calls at an address of ours.
+    takes_custom_model: bool = False
     # Renders recorded videos from text.
     makes_videos: bool = False
     max_video_text_characters: int = 0

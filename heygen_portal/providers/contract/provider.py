@@ -6,7 +6,7 @@ Independent of Django and the database. Callers import everything they need from
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -54,6 +54,7 @@ __all__ = [
     "CatalogueKnowledgeBase",
     "CatalogueVoice",
     "CredentialRefused",
+    "CustomModel",
     "Delivered",
     "Delivery",
     "Interactivity",
@@ -109,6 +110,19 @@ class OwnRoom:
 
 
 @dataclass(frozen=True)
+class CustomModel:
+    """A model that the provider calls in place of its own, by OpenAI's API, with a token for one session.
+
+    `name` identifies what the provider stores of it. `base_url` has a path, as https://portal.example.com/brain/v1.
+    """
+
+    name: str
+    model: str
+    base_url: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class SessionRequest:
     """Options of a new session. Empty strings and None are omitted from the request."""
 
@@ -131,6 +145,8 @@ class SessionRequest:
     duration_limit: timedelta | None = None
     interactivity: Interactivity = Interactivity.HANDS_FREE
     breaks_silence: bool = False
+    # What `add_custom_model` returned: the model that answers. Empty: the provider's own.
+    custom_model_id: str = ""
     # None: the provider creates the room.
     room: OwnRoom | None = None
 
@@ -265,6 +281,18 @@ class Provider(ABC):
     async def past_sessions(self, page: int = 1) -> PastSessions:
         """Return a page of ended sessions, empty if the provider has no such list."""
         return PastSessions()
+
+    async def add_custom_model(self, model: CustomModel) -> str:
+        """Store a model for one session and return the provider's ID of it.
+
+        Not idempotent: after a failure, `remove_custom_models` removes what may have been stored. This and the next
+        method require `takes_custom_model`.
+        """
+        raise NotImplementedError
+
+    async def remove_custom_models(self, names: Collection[str]) -> None:
+        """Remove all that the provider has stored of the models with these names. Idempotent."""
+        raise NotImplementedError
 
     def listen(self, provider_session_id: str) -> AsyncGenerator[ProviderEvent, None]:
         """Yield events from the provider's own socket until it closes.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -21,6 +21,7 @@ from heygen_portal.providers.contract.provider import (
     CatalogueAvatar,
     CatalogueKnowledgeBase,
     CatalogueVoice,
+    CustomModel,
     Delivery,
     LimitReached,
     OpenSession,
@@ -84,6 +85,7 @@ class LiveAvatar(Provider):
         sandbox_avatar="dd73ea75-1218-4ef3-92ce-606d5f7fbc0a",
         minimum_credits=Decimal(2),
         has_voice_samples=True,
+        takes_custom_model=True,
         voice_settings=tuple(map(VoiceSetting, ("stability", "similarity_boost", "style"))),
     )
 
@@ -181,6 +183,28 @@ class LiveAvatar(Provider):
             if exc.status not in (404, 410):
                 raise
             raise SessionGone(str(exc), code=exc.code, status=exc.status) from exc
+
+    async def add_custom_model(self, model: CustomModel) -> str:
+        """Store the token as a secret, then the address in an LLM configuration that refers to it."""
+        secret = parsing.mapping(await self._client.post("/v1/secrets", wire.secret_body(model), may_quote=False))
+        secret_id = parsing.identifier(secret.get("id"), "secrets: data.id")
+        body = wire.configuration_body(model, secret_id)
+        made = parsing.mapping(await self._client.post("/v1/llm-configurations", body))
+        return parsing.identifier(made.get("id"), "llm-configurations: data.id")
+
+    async def remove_custom_models(self, names: Collection[str]) -> None:
+        # Configurations first: they refer to the secrets.
+        for path, name_field in (("/v1/llm-configurations", "display_name"), ("/v1/secrets", "secret_name")):
+            for row in parsing.rows(await self._client.get(path), key="id"):
+                if row.get(name_field) in names:
+                    await self._delete(f"{path}/{parsing.path_segment(parsing.text(row['id']))}")
+
+    async def _delete(self, path: str) -> None:
+        try:
+            await self._client.delete(path)
+        except ProviderRejected as exc:
+            if exc.status not in (404, 410):
+                raise
 
     async def credits(self) -> Decimal | None:
         left = parsing.mapping(await self._client.get("/v1/users/credits")).get("credits_left")

@@ -12,6 +12,7 @@ from heygen_portal.providers.contract.provider import (
     CatalogueKnowledgeBase,
     CatalogueVoice,
     CredentialRefused,
+    CustomModel,
     Interactivity,
     LimitReached,
     OutOfCredits,
@@ -140,8 +141,24 @@ def token_body(request: SessionRequest, sandbox_limit: timedelta | None) -> dict
         LIMIT_FIELD: max(1, int(longest.total_seconds())) if longest else None,
         "interactivity_type": INTERACTIVITY[request.interactivity],
         "is_sandbox": sandbox_limit is not None,
+        # Below the persona it would silently be ignored.
+        "llm_configuration_id": request.custom_model_id,
     }
     return parsing.without_empty(body) | {"avatar_persona": parsing.without_empty(persona)}
+
+
+def secret_body(model: CustomModel) -> dict[str, str]:
+    # The schema has no type for keys of other services.
+    return {"secret_name": model.name, "secret_value": model.token, "secret_type": "OPENAI_API_KEY"}
+
+
+def configuration_body(model: CustomModel, secret_id: str) -> dict[str, str]:
+    return {
+        "display_name": model.name,
+        "model_name": model.model,
+        "secret_id": secret_id,
+        "base_url": model.base_url,
+    }
 
 
 def require_id(provider_session_id: str) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.utils import translation
 
 from avatars.models.persona_settings import FORMAT, PersonaSettings
-from tests.support.factories import PersonaFactory
+from tests.support.factories import AvatarFactory, PersonaFactory, ProviderAccountFactory
 
 OLDEST = {
     "avatar_id": "lucia", "voice_id": "", "voice_rate": 1.0, "voice_emotion": "", "knowledge_base_id": "",
@@ -43,3 +45,22 @@ def test_whose_model_answers_is_stored_only_if_it_is_the_organisations() -> None
     assert own.snapshot()["reads_aloud"] is False
     assert not PersonaFactory.create(reads_aloud=False).settings().reads_aloud
     assert PersonaSettings.of(own.snapshot()).has_own_brain
+
+
+@pytest.mark.django_db
+def test_users_speak_to_an_own_brain_only_where_the_provider_can_call_it(settings: Any) -> None:
+    translation.activate("en")
+    heygen = PersonaFactory.create(brain="own")
+    account = ProviderAccountFactory.create(kind="liveavatar")
+    persona = PersonaFactory.create(brain="own", avatar=AvatarFactory.create(account=account))
+    for url, is_usable in (("", False), ("http://portal.example.com", False), ("https://portal.example.com", True)):
+        settings.PORTAL_URL = url
+        assert PersonaSettings.of(persona.snapshot()).takes_voice is is_usable
+        assert ("PORTAL_URL" in persona.spoken_turns_problem) is not is_usable
+    assert persona.is_heard_by_own_brain
+    assert not heygen.takes_voice
+    assert "no way to call" in heygen.spoken_turns_problem
+    persona.knowledge_base = None
+    assert not persona.takes_voice
+    assert "knowledge base" in persona.spoken_turns_problem
+    assert PersonaFactory.create(brain="provider").spoken_turns_problem == ""

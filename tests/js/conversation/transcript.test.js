@@ -145,6 +145,17 @@ test("a sentence of an answer has its sources, whether they or its words arrive 
   );
 });
 
+test("the line of a spoken answer has the sources of its sentences, whichever arrives first", () => {
+  const [hours, place] = [1, 2].map((number) => ({ number, title: "Visits", page: null, url: "" }));
+  transcript.sentence("", "heard:1", [hours, hours], "We open at nine.");
+  transcript.spoken("t1", "We open at ", 1_000);
+  assert.deepEqual(transcript.lines[0].sources, []);
+  transcript.spoken("t1", "nine. We are in the harbour.", 1_100);
+  transcript.sentence("", "heard:1", [place], "We are in the harbour.");
+  transcript.sentence("", "heard:2", [place], "We never close.");
+  assert.deepEqual([transcript.lines[0].answerTo, transcript.lines[0].sources], ["heard:1", [hours, place]]);
+});
+
 test("a typed line says that its answer failed", () => {
   transcript.written(item(), 1_000);
   transcript.sent({ ref: "r1", taskId: "", at: 1_000 });

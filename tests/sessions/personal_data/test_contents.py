@@ -90,6 +90,7 @@ READ_WITH_SESSIONS = {
 }
 LOGS = {"axes.AccessLog", "axes.AccessAttempt", "axes.AccessFailureLog"}
 NOT_PERSONAL = {
+    "avatar_sessions.BrainAccess",
     "avatar_sessions.MonitoredSession",
     "avatar_sessions.SessionHead",
     "avatar_sessions.SessionSeal",

@@ -61,8 +61,8 @@ const HANDLERS = {
     conversation.save();
     conversation.transcript.sent({ ref, taskId: taskId ?? "", at: Date.parse(at) });
   },
-  "answer.sentence": (conversation, { ref, provider_task_id: taskId, sources }) =>
-    conversation.transcript.sentence(taskId, ref, sources),
+  "answer.sentence": (conversation, { ref, text, provider_task_id: taskId, sources }) =>
+    conversation.transcript.sentence(taskId, ref, sources, text),
   "answer.ended": (conversation, { ref, words = "" }) => conversation.transcript.unanswered(ref, words),
   "transcript.left_out": (conversation, { url }) => conversation.transcript.olderLinesOmitted(url),
   utterance: (conversation, message) => {

@@ -24,10 +24,15 @@
  * @property {string} why
  */
 
+const PARTS_KEPT = 40;
+
 export class Transcript {
   #count = 0;
   /** @type {Map<string, { answerTo: string, sources: Source[] }>} by task ID, of sentences that are not spoken yet */
   #sentences = new Map();
+
+  /** @type {{ text: string, answerTo: string, sources: Source[] }[]} sentences of answers to speech, not yet in a line */
+  #parts = [];
 
   constructor() {
     /** @type {Line[]} */
@@ -83,12 +88,17 @@ export class Transcript {
   /**
    * The provider has accepted a sentence of an answer. It may be spoken already.
    *
-   * @param {string} taskId
+   * @param {string} taskId  empty in an answer to speech, which the provider says as one line
    * @param {string} answerTo
    * @param {Source[]} sources
+   * @param {string} text
    */
-  sentence(taskId, answerTo, sources) {
-    if (!taskId) return;
+  sentence(taskId, answerTo, sources, text) {
+    if (!taskId) {
+      this.#parts = [...this.#parts, { text: words(text), answerTo, sources }].slice(-PARTS_KEPT);
+      for (const line of this.lines) if (line.who === "avatar") this.#addSources(line);
+      return;
+    }
     const line = this.ofAvatar(taskId);
     if (line) this.#change(line, { answerTo, sources });
     else this.#sentences.set(taskId, { answerTo, sources });
@@ -211,6 +221,7 @@ export class Transcript {
     let index = this.lines.length;
     while (index > 0 && /** @type {Line} */ (this.lines[index - 1]).at > whole.at) index -= 1;
     this.lines = this.lines.toSpliced(index, 0, whole);
+    this.#addSources(whole);
   }
 
   /**
@@ -221,8 +232,32 @@ export class Transcript {
   #change(line, change) {
     const changed = { ...line, ...change };
     this.lines = this.lines.map((other) => (other === line ? changed : other));
-    return changed;
+    return line.text === changed.text ? changed : this.#addSources(changed);
   }
+
+  /**
+   * Add what the sentences in a line cite.
+   *
+   * @param {Line} line
+   * @returns {Line}
+   */
+  #addSources(line) {
+    if (line.who !== "avatar" || !this.#parts.length) return line;
+    const spoken = words(line.text);
+    const found = this.#parts.filter(({ text }) => spoken.includes(text));
+    const [first] = found;
+    if (!first) return line;
+    this.#parts = this.#parts.filter((part) => !found.includes(part));
+    const all = [...line.sources, ...found.flatMap(({ sources }) => sources)];
+    const sources = [...new Map(all.map((source) => [source.number, source])).values()];
+    return this.#change(line, { answerTo: first.answerTo, sources });
+  }
+}
+
+/** @param {string} text */
+function words(text) {
+  const found = text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+  return found.join(" ");
 }
 
 /** @type {Line} */
