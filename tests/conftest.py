@@ -36,7 +36,7 @@ from heygen_portal.redis import cache
 from heygen_portal.runtime import budgets
 from local.processes import end_as_on_ctrl_c
 from tests.emulator.wire import TLS
-from tests.support import databases, migrated, older_portal, scheduling, servers
+from tests.support import daily, migrated, older_portal, scheduling, servers
 from tests.timeouts import WAIT_TIMEOUT_S
 
 
@@ -68,7 +68,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    databases.demote(items)  # before `-m` selects
+    daily.demote(items)  # before `-m` selects
     yield  # pytest-django has moved tests without a database to the end
     items.sort(key=lambda item: scheduling.rank(item.nodeid))
 

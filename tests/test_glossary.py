@@ -17,6 +17,7 @@ LOCALE = Path(settings.BASE_DIR) / "locale"
 LANGUAGES = ("es", "pt", "fr", "de", "it")
 
 
+@cache
 def plain(text: str) -> str:
     """Return text in lower case without accents."""
     decomposed = unicodedata.normalize("NFD", text.casefold())

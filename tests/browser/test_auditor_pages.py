@@ -24,6 +24,7 @@ PAGES = {
 }
 
 
+@pytest.mark.proof
 async def test_an_auditors_pages_are_accessible_and_log_no_errors(chromium: Browser, stage: Stage) -> None:
     stage.portal.manage("shell", "-v0", "-c", SEED)
     problems: list[str] = []

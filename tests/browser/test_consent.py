@@ -68,6 +68,7 @@ async def test_a_start_needs_the_present_notice_and_the_label_stays_on_the_pictu
         await expect(box).to_be_visible()
 
 
+@pytest.mark.daily(1)
 @pytest.mark.parametrize("size", [(1280, 800), (390, 844), (360, 640)], ids=str)
 async def test_nothing_covers_the_label_in_any_state(chromium: Browser, stage: Stage, size: tuple[int, int]) -> None:
     viewport = {"width": size[0], "height": size[1]}

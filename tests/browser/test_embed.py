@@ -111,6 +111,7 @@ async def test_a_guest_speaks_on_a_phone_in_spanish(with_microphone: Browser, st
         await it.told("ended")
 
 
+@pytest.mark.proof
 async def test_the_keyboard_goes_into_the_conversation_and_back(chromium: Browser, stage: Stage) -> None:
     async with site(chromium, stage, attributes='label="Ask Daniel"') as it:
         dialog = it.page.get_by_role("dialog", name="Ask Daniel")

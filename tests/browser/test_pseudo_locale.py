@@ -78,6 +78,7 @@ async def look_at_states(page: Page, where: str, found: dict[str, list[str]]) ->
         await look(page, f"{where} {state}", found)
 
 
+@pytest.mark.proof
 async def test_the_pages_that_most_people_see_have_room_for_long_words(chromium: Browser, stage: Stage) -> None:
     found: dict[str, list[str]] = {}
     async with opened(chromium, pseudo_locale.LONG, bypass_csp=True) as page:

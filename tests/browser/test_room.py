@@ -118,6 +118,7 @@ window.wakeLocksHeld = () => held;
 DIRECTION = "element => getComputedStyle(element).direction"
 
 
+@pytest.mark.proof
 async def test_a_phone_keeps_its_screen_on_and_sends_several_lines_in_any_script(
     chromium: Browser, stage: Stage
 ) -> None:
@@ -261,6 +262,7 @@ async def test_staying_after_the_idle_warning_continues_the_session(chromium: Br
         await room.state("live")
 
 
+@pytest.mark.proof
 async def test_blocked_playback_asks_for_a_tap(stage: Stage) -> None:
     """Requirements 59 and 67, complaint 9."""
     async with (
@@ -276,6 +278,7 @@ async def test_blocked_playback_asks_for_a_tap(stage: Stage) -> None:
         await room.wait_for_sound()
 
 
+@pytest.mark.proof
 async def test_a_refusal_of_the_provider_is_explained(room: RoomPage, tmp_path: Path) -> None:
     fault = {"kind": "answer", "on": "streaming.new", "error": "avatar_not_found"}
     await room.page.request.post(f"{room.stage.emulator.url}/_emulator/faults", data=fault)

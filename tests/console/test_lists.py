@@ -125,6 +125,7 @@ def test_every_admin_list_has_a_test_row() -> None:
     assert set(FACTORIES) == set(admin.site._registry)
 
 
+@pytest.mark.daily(8)
 @pytest.mark.parametrize("model", FACTORIES, ids=lambda model: model.__name__)
 def test_a_lists_query_count_does_not_grow_with_its_rows(admin_client: Client, model: type[Model]) -> None:
     page = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")

@@ -335,6 +335,7 @@ def is_postgres() -> bool:
     return connection.vendor == "postgresql"
 
 
+@pytest.mark.proof
 def test_no_page_fails_beside_damaged_rows() -> None:
     """Requirement 64."""
     pages = Pages()

@@ -103,6 +103,7 @@ def migrate(
         yield migrate
 
 
+@pytest.mark.proof
 def test_sessions_that_continue_each_other_become_one_conversation(migrate: Migrate) -> None:
     migrate()
     first = StreamingSession.objects.get(provider_session_id="their-session-4")
@@ -148,6 +149,7 @@ def test_an_upgrade_adds_conversations_to_records_that_stated_every_row(migrate:
     assert {(fault.table, fault.column) for fault in verification.faults()} == {("conversation", "started_at")}
 
 
+@pytest.mark.proof
 def test_sessions_that_continue_each_other_in_a_cycle_get_a_conversation(migrate: Migrate) -> None:
     migrate(CIRCLE_AND_OFFER)
     rows = StreamingSession.objects.filter(user__username="person-4")

@@ -67,6 +67,7 @@ def test_a_new_key_replaces_the_old_one(admin_client: Client) -> None:
     assert account.api_key == "sk-new"
 
 
+@pytest.mark.daily(6)
 @pytest.mark.parametrize(
     ("field", "value"),
     [
