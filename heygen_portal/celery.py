@@ -39,6 +39,7 @@ app.conf.task_routes = {
     "avatars.tasks.read_document": {"queue": queues.LONG},
     "avatars.tasks.sync_account": {"queue": queues.LONG},
     "sessions.tasks.erase_old_speech": {"queue": queues.LONG},
+    "sessions.tasks.forget_superseded_documents": {"queue": queues.LONG},
     "sessions.tasks.read_bills": {"queue": queues.LONG},
     "sessions.tasks.rehearse": {"queue": queues.LONG},
     "sessions.tasks.verify_history": {"queue": queues.LONG},
@@ -54,6 +55,10 @@ app.conf.beat_schedule = {
     "forget-questions": {"task": "avatars.tasks.forget_questions", "schedule": crontab(hour="2", minute="45")},
     "sync-catalogues": {"task": "avatars.tasks.sync_all", "schedule": crontab(hour="1", minute="30")},
     "read-records": {"task": "sessions.tasks.read_records", "schedule": 10.0},
+    "forget-superseded-documents": {
+        "task": "sessions.tasks.forget_superseded_documents",
+        "schedule": crontab(hour="2", minute="50"),
+    },
     "erase-old-speech": {"task": "sessions.tasks.erase_old_speech", "schedule": crontab(hour="2", minute="40")},
     "forget-sign-ins": {"task": "heygen_portal.tasks.forget_sign_ins", "schedule": crontab(hour="2", minute="30")},
     "forget-at-providers": {"task": "sessions.tasks.forget_at_providers", "schedule": 30.0},

@@ -33,7 +33,7 @@ from sessions.exports import list_export
 from sessions.health import watch
 from sessions.integrity import nightly_check, record_upgrade
 from sessions.presence import brain_access, observers, own_rooms, tabs
-from sessions.retention import erasure, provider_erasure
+from sessions.retention import erasure, provider_erasure, superseded
 from sessions.speech import webhook_lines
 from sessions.staff import persona_checks
 
@@ -185,6 +185,12 @@ def erase_old_speech() -> None:
         erasure.erase_expired(timezone.now())
     finally:
         erasure.erase_of_closed_accounts()
+
+
+@shared_task(time_limit=queues.LONG_TIME_LIMIT_S)
+def forget_superseded_documents() -> None:
+    """Remove passages from the index that no session can find any more. Scheduled nightly."""
+    superseded.forget()
 
 
 def _webhooks_are_due() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
@@ -21,8 +22,11 @@ MAX_QUESTIONS = 2000
 MAX_WORDING_CHARACTERS = 300
 
 
-def record(library_id: int, question: str, language: str, closest: Sequence[Passage] = ()) -> None:
-    """Count a question that found no answer. `closest` are the passages that were not good enough, the best first."""
+def record(library_id: int, question: str, language: str, session_id: UUID, closest: Sequence[Passage] = ()) -> None:
+    """Count a question of a session that found no answer.
+
+    `closest` are the passages that were not good enough, the best first.
+    """
     terms = words.of_query(question, [language])
     if not terms:
         return
@@ -30,9 +34,11 @@ def record(library_id: int, question: str, language: str, closest: Sequence[Pass
     passage = closest[0] if closest else None
     found = {"closest_id": passage.chunk_id if passage else None, "closest_score": passage.score if passage else 0.0}
     now = timezone.now()
+    wording = limits.shortened(" ".join(question.split()), MAX_WORDING_CHARACTERS)
     with transaction.atomic():
         known = UnansweredQuestion.objects.filter(library=library_id, mark=mark)
         if known.update(times=F("times") + 1, last_asked_at=now, **found):
+            known.filter(asked_in=None).update(wording=wording, asked_in=session_id)
             return
         # Strangers ask, and must not fill the table.
         if UnansweredQuestion.objects.filter(library=library_id).count() >= MAX_QUESTIONS:
@@ -41,13 +47,19 @@ def record(library_id: int, question: str, language: str, closest: Sequence[Pass
             library_id=library_id,
             mark=mark,
             defaults={
-                "wording": limits.shortened(" ".join(question.split()), MAX_WORDING_CHARACTERS),
+                "wording": wording,
+                "asked_in": session_id,
                 "language": language,
                 "first_asked_at": now,
                 "last_asked_at": now,
                 **found,
             },
         )
+
+
+def erase(session_id: UUID) -> None:
+    """Erase the wordings of a session. How often they were asked stays."""
+    UnansweredQuestion.objects.filter(asked_in=session_id).update(wording=None, asked_in=None)
 
 
 def forget(now: datetime) -> None:

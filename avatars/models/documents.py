@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from encrypted_fields.fields import EncryptedTextField
 
 from avatars.models.languages import LanguageField
@@ -73,7 +74,7 @@ class Document(models.Model):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("added by")
     )
-    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    withdrawn_at = models.DateTimeField(pgettext_lazy("document", "withdrawn"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("document")
@@ -105,7 +106,7 @@ class DocumentVersion(models.Model):
         READING = "reading", _("being read")
         READY = "ready", _("ready")
         FAILED = "failed", _("not readable")
-        WITHDRAWN = "withdrawn", _("withdrawn")
+        WITHDRAWN = "withdrawn", pgettext_lazy("document", "withdrawn")
 
     class Failure(models.TextChoices):
         UNSUPPORTED = "unsupported", _("This kind of file cannot be read.")
@@ -251,13 +252,15 @@ class WrittenAnswer(models.Model):
 class UnansweredQuestion(models.Model):
     """A question for which nothing was found, and how often it was asked.
 
-    The wording is speech: encrypted, and deleted some weeks after it was last asked.
+    The wording is speech of one session: encrypted, and erased with that session's. Then the count stays.
     """
 
     library = models.ForeignKey(Library, models.CASCADE, related_name="unanswered", verbose_name=_("library"))
     # Keyed hash of its words, by which equal questions are counted together.
     mark = models.CharField(max_length=64, editable=False)
-    wording = EncryptedTextField(_("question"), editable=False)
+    wording = EncryptedTextField(_("question"), editable=False, null=True)
+    # The session with this wording. Without a wording there is none.
+    asked_in = models.UUIDField(null=True, editable=False, db_index=True)
     language = models.CharField(_("language"), max_length=5, blank=True)
     times = models.PositiveIntegerField(_("times asked"), default=1)
     first_asked_at = models.DateTimeField(_("first asked"), default=timezone.now)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from django.conf import settings
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -21,6 +21,8 @@ from heygen_portal.runtime.text.model_fields import LimitedCharField
 
 TOKENS_PER_PRICE = 1_000_000
 # What the columns of an answer hold. A service may claim to have used any number of tokens.
+# A turn has an end within the time after which its process counts as dead, even with a second attempt.
+LONGEST_TIMEOUT = timedelta(seconds=90)
 MAX_TOKENS, MAX_COST = 2**31 - 1, Decimal(999_999)
 MAX_MODEL_NAME = 200
 
@@ -84,6 +86,7 @@ class ModelService(models.Model):
     total_timeout = models.DurationField(
         _("time limit per answer"),
         default=timedelta(minutes=1),
+        validators=[MaxValueValidator(LONGEST_TIMEOUT)],
         help_text=_("Hours:minutes:seconds, for a whole answer."),
     )
 

@@ -37,12 +37,18 @@ from heygen_portal.runtime.text.model_fields import ChoiceField, LimitedCharFiel
 # The default of the longest answer, in characters: about a minute of speech.
 LONGEST_ANSWER = 800
 BRAIN_PATH = "/brain/v1"
+MAX_STARTERS, MAX_STARTER_CHARACTERS = 4, 100
 
 
 def brain_url() -> str:
     """Return where providers find the brain; empty unless PORTAL_URL is an address that a token may be sent to."""
     is_usable = client_address.is_api_url(settings.PORTAL_URL) and client_address.is_safe_for_keys(settings.PORTAL_URL)
     return f"{settings.PORTAL_URL}{BRAIN_PATH}" if is_usable else ""
+
+
+def starter_lines(text: str) -> list[str]:
+    """Read suggested questions, one per line."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 class PersonaContent(SpeechRetention):
@@ -217,6 +223,29 @@ class PersonaContent(SpeechRetention):
         ),
     )
 
+    session_tokens = models.PositiveIntegerField(
+        _("tokens per conversation"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1000)],
+        help_text=_("Read and written by the model. Then the sentence for failures is said. Empty: no limit."),
+    )
+    day_tokens = models.PositiveIntegerField(
+        _("tokens per day"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1000)],
+        help_text=_("Of all conversations that begin on one day. Empty: no limit."),
+    )
+    starters = LimitedTextField(
+        _("suggested questions"),
+        max_characters=MAX_STARTERS * (MAX_STARTER_CHARACTERS + 2),
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("One per line, up to four. Users can choose one instead of typing."),
+    )
+
     class Meta:
         abstract = True
 
@@ -273,6 +302,11 @@ class PersonaContent(SpeechRetention):
     def may_read_aloud(self) -> bool:
         """Whether users can have a text read aloud."""
         return self.reads_aloud and not self.has_own_brain
+
+    @property
+    def suggested_questions(self) -> list[str]:
+        """What users can choose instead of typing."""
+        return starter_lines(self.starters) if self.takes_text else []
 
     @property
     def text_direction(self) -> str:

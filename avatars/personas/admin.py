@@ -88,12 +88,24 @@ class PersonaAdmin(ModelAdmin):
         (None, {"fields": ("state", "versions_shown", "missing", "last_check")}),
         (
             _("Publication"),
-            {"fields": ("name", "slug", "role", "summary", "language", "greeting", "groups", "requires_consent")},
+            {
+                "fields": (
+                    "name",
+                    "slug",
+                    "role",
+                    "summary",
+                    "language",
+                    "greeting",
+                    "starters",
+                    "groups",
+                    "requires_consent",
+                )
+            },
         ),
         (_("Video and voice"), {"fields": ("avatar", "quality", *VOICE_FIELDS)}),
         (_("Knowledge and listening"), {"fields": LISTENING_FIELDS}),
         (_("Answers"), {"fields": BRAIN_FIELDS}),
-        (_("Limits"), {"fields": ("duration_limit", "idle_timeout", "speech_days")}),
+        (_("Limits"), {"fields": ("duration_limit", "idle_timeout", "session_tokens", "day_tokens", "speech_days")}),
     )
     actions = ("publish", "unpublish")
     actions_detail: tuple[str, ...] = ("try_it", "publish_one", "unpublish_one", "versions")

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget
 
 from avatars.models import PersonaContent, languages
+from avatars.models.personas import MAX_STARTER_CHARACTERS, MAX_STARTERS, starter_lines
 from avatars.personas import versions
 from avatars.personas.concurrent_edits import ConcurrentEditForm
 from heygen_portal.providers import KINDS
@@ -87,6 +88,15 @@ class PersonaForm(ConcurrentEditForm):
             if name in PersonaContent.content_fields()
             else super().describe(version, name)
         )
+
+    def clean_starters(self) -> str:
+        questions = starter_lines(self.cleaned_data["starters"])
+        if len(questions) > MAX_STARTERS:
+            raise forms.ValidationError(_("At most %(count)s questions.") % {"count": MAX_STARTERS})
+        if any(len(question) > MAX_STARTER_CHARACTERS for question in questions):
+            message = _("At most %(count)s characters per question.")
+            raise forms.ValidationError(message % {"count": MAX_STARTER_CHARACTERS})
+        return "\n".join(questions)
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or self.cleaned_data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -40,8 +40,7 @@ DELIVERY_TIMEOUT = timedelta(seconds=30)
 
 _session_locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
-# Has a page publish a command in its room. Returns whether the page did.
-GiveCommand = Callable[[RoomCommand], Awaitable[bool]]
+GiveCommand = turn.GiveCommand
 
 
 def session_lock(session_id: UUID) -> asyncio.Lock:
@@ -80,7 +79,7 @@ async def send_task(
     task, is_new = await in_thread(accept)()
     if is_new:
         if kind == TaskKind.TALK and task.session.started_with.has_own_brain:
-            await turn.begin(task, lambda sentence: deliver(task.session, sentence, give_command))
+            await turn.begin(task, lambda sentence: deliver(task.session, sentence, give_command), give_command)
         else:
             await deliver(task.session, task, give_command)
         return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
+from avatars.documents import words
 from heygen_portal.providers.openai.messages import Finished, Message, Usage
 from sessions.brain import prompt
 from sessions.brain.citations import NO_ANSWER, take_out
@@ -19,6 +20,9 @@ from sessions.brain.sentences import SentenceCutter, is_whole
 
 MAX_RETRY_WAIT_S = 2.0
 ATTEMPTS = 2
+# A question with at most so many words that carry a topic may go on from the last one.
+FOLLOW_UP_WORDS = 2
+MAX_PASSAGES = 6
 EMPTY = "empty"  # code of a model's answer without words
 
 
@@ -141,12 +145,21 @@ async def _answer(
             yield Sentence(sentence)
         yield Ended(Outcome.WRITTEN)
         return
-    passages = await search(question) if brain.has_documents else ()
+    passages = await _found(question, said, brain, search) if brain.has_documents else ()
     yield Searched(passages)
     messages = prompt.messages(brain.in_prompt, question, said, passages, today)
     async with aclosing(_from_model(messages, brain, guardrails, stream, len(passages))) as parts:
         async for part in parts:
             yield part
+
+
+async def _found(question: str, said: Sequence[Message], brain: Brain, search: Search) -> Sequence[Passage]:
+    """Return passages for a question. One of few words, such as "And for children?", goes on from the last one."""
+    last = next((line.content for line in reversed(said) if line.role == "user"), "")
+    if not last or len(words.of_query(question, [brain.language])) > FOLLOW_UP_WORDS:
+        return await search(question)
+    found = [*await search(f"{last} {question}"), *await search(question)]
+    return list({passage.chunk_id: passage for passage in found}.values())[:MAX_PASSAGES]
 
 
 async def _from_model(

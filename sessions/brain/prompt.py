@@ -86,5 +86,7 @@ def _rules(persona: Persona) -> str:
 def _fenced(number: int, passage: Passage) -> str:
     """Return a passage that cannot end its own fence."""
     page = f' page="{passage.page}"' if passage.page else ""
+    # The headings above a passage say what it is about. They begin with the document's title.
+    title = passage.heading or passage.document_title
     text = passage.text.replace("&", "&amp;").replace("<", "&lt;")
-    return f'<passage number="{number}" title="{escape(passage.document_title)}"{page}>\n{text}\n</passage>'
+    return f'<passage number="{number}" title="{escape(title)}"{page}>\n{text}\n</passage>'

@@ -51,6 +51,8 @@ ANSWERS_PER_TICK = 200
 FASTEST_CHARACTERS_PER_S = 30
 LINES_REMEMBERED = 12
 SENTENCES_REMEMBERED = 40
+# So many events of speaking are read to see what of an answer was spoken: more than an answer has sentences.
+SPEECH_REMEMBERED = 300
 
 logger = logging.getLogger(__name__)
 
@@ -320,7 +322,8 @@ def _unspoken(answer: Answer) -> list[int]:
     tasks = SessionTask.objects.filter(pk__in=sentences)
     accepted = {task.pk: task for task in tasks if task.status == SessionTask.Status.SENT}
     begun = SessionEvent.objects.filter(session_id=answer.session_id, kind=EventKind.AVATAR_START_TALKING)
-    named = {stored_json.text(data, "task_id") for data in begun.values_list("data", flat=True)} - {""}
+    newest = begun.order_by("-number").values_list("data", flat=True)[:SPEECH_REMEMBERED]
+    named = {stored_json.text(data, "task_id") for data in newest} - {""}
     reached = _reached([accepted[key] for key in sentences if key in accepted], clock.now())
 
     def is_spoken(key: int) -> bool:

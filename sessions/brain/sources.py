@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
+from django.db import transaction
 from django.utils import translation
 from django.utils.translation import gettext as _
 
@@ -21,7 +22,7 @@ from sessions.brain.guardrails import topics_of, words_of
 from sessions.brain.interfaces import FindWritten, ModelFailure, Passage, Search, Stream, Written
 from sessions.brain.masking import mask
 from sessions.brain.model_stream import stream_of
-from sessions.models import StreamingSession
+from sessions.models import SpeechErased, SpeechKey, StreamingSession
 
 # Codes of failures before a request.
 NO_SERVICE, NO_KEY = "no_service", "no_key"
@@ -76,7 +77,7 @@ def load(session: StreamingSession) -> Sources:
 
     async def record_unanswered(question: str) -> None:
         if library:
-            await in_thread(unanswered.record)(library, mask(question), language)
+            await in_thread(_record_unanswered)(session, library, mask(question), language)
 
     def stream(messages: Sequence[Message]) -> AsyncGenerator[str | Finished, None]:
         return _stream(service, messages, version.longest_answer)
@@ -89,6 +90,13 @@ def load(session: StreamingSession) -> Sources:
         record_unanswered,
         service,
     )
+
+
+def _record_unanswered(session: StreamingSession, library: int, question: str, language: str) -> None:
+    """Count a question, unless the session's speech has just been erased."""
+    with suppress(SpeechErased), transaction.atomic():
+        SpeechKey.wrapped_for(session.pk)  # an erasure waits
+        unanswered.record(library, question, language, session.pk)
 
 
 async def _stream(

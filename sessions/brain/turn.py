@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from heygen_portal import providers
 from heygen_portal.postgresql import clock
-from heygen_portal.providers.contract.provider import ProviderError
+from heygen_portal.providers.contract.provider import ProviderError, RoomCommand
 from heygen_portal.providers.openai.messages import Finished, Message, Usage
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.brain import answering, prompt, record, running, sources
@@ -26,7 +26,8 @@ from sessions.brain.interfaces import Stream
 from sessions.brain.record import Figures, State
 from sessions.brain.running import RunningAnswer
 from sessions.brain.sources import Sources
-from sessions.capacity import quotas
+from sessions.capacity import model_limits
+from sessions.capacity.model_limits import ModelLimits
 from sessions.lifecycle import broadcast
 from sessions.models import Answer, SessionTask, StreamingSession
 
@@ -34,13 +35,13 @@ logger = logging.getLogger(__name__)
 
 # Sends a stored task to the provider and stores the outcome in it.
 Deliver = Callable[[SessionTask], Coroutine[Any, Any, None]]
+# Has a page publish a command in its room. Returns whether the page did.
+GiveCommand = Callable[[RoomCommand], Awaitable[bool]]
 # The code of an answer that failed for a reason that the log has.
 ERROR = "error"
-# The code of an answer that was not given because the account has reached its monthly cap.
-SPEND_CAP = "spend_cap"
 
 
-async def begin(task: SessionTask, deliver: Deliver) -> RunningAnswer | None:
+async def begin(task: SessionTask, deliver: Deliver, give_command: GiveCommand | None = None) -> RunningAnswer | None:
     """Answer a stored text in the background. An answer that is still being given is interrupted.
 
     Return None if the session is over.
@@ -52,7 +53,7 @@ async def begin(task: SessionTask, deliver: Deliver) -> RunningAnswer | None:
         return None
     # A provider that hears the user stops speaking by itself.
     is_cutting = bool(before or others) and not task.is_heard
-    turn = _Turn(session, task, answer, deliver, before, is_cutting=is_cutting)
+    turn = _Turn(session, task, answer, deliver, before, give_command, is_cutting=is_cutting)
     return running.start(session.pk, answer.pk, turn.give)
 
 
@@ -73,14 +74,15 @@ class _Turn:
         answer: Answer,
         deliver: Deliver,
         before: RunningAnswer | None,
+        give_command: GiveCommand | None,
         *,
         is_cutting: bool,
     ) -> None:
         self.session, self.task, self.answer, self.deliver = session, task, answer, deliver
-        self.before, self.is_cutting = before, is_cutting
+        self.before, self.give_command, self.is_cutting = before, give_command, is_cutting
         self.figures = Figures()
         self.sources: Sources | None = None
-        self.is_cap_reached = False
+        self.limits = ModelLimits()
         self.prompt_characters = self.characters = 0
 
     async def give(self, run: RunningAnswer) -> None:
@@ -105,8 +107,8 @@ class _Turn:
         said = await in_thread(self._load)()
         found = self.sources
         assert found is not None  # just loaded
-        if self.is_cap_reached:
-            return await self._say(run, found.brain.fallback) or (State.FALLBACK, SPEND_CAP)
+        if limit := self._reached_limit():
+            return await self._say(run, found.brain.fallback) or (State.FALLBACK, limit)
         parts = answering.answer(
             self.task.text,
             said,
@@ -133,6 +135,8 @@ class _Turn:
                     case Sentence(text, citations):
                         if (failure := await self._say(run, text, citations)) is not None:
                             return failure
+                        if limit := self._reached_limit():
+                            return await self._say(run, found.brain.fallback) or (State.FALLBACK, limit)
                     case Ended(outcome, reason, usage):
                         self._charge(usage)
                         if outcome == Outcome.NO_ANSWER:
@@ -142,11 +146,15 @@ class _Turn:
 
     def _load(self) -> list[Message]:
         self.sources = sources.load(self.session)
-        account = self.session.account
-        self.is_cap_reached = (
-            account.monthly_cap is not None and quotas.spending(account, clock.now()).spent >= account.monthly_cap
-        )
+        if version := self.session.version:
+            self.limits = model_limits.limits_of(self.session, version, clock.now())
         return record.said_before(self.session, self.task)
+
+    def _reached_limit(self) -> str:
+        """Return the code of the limit that this answer has reached, so far as it can be estimated."""
+        if self.prompt_characters:
+            self._estimate()
+        return self.limits.reached_with(self.figures.usage, self.figures.cost)
 
     def _estimate(self) -> None:
         """Charge what was asked and read so far."""
@@ -175,7 +183,9 @@ class _Turn:
             await self.before.ended()
         assert self.session.provider_session_id is not None
         with suppress(ProviderError):  # then the rest is spoken first
-            await providers.for_account(self.session.account).interrupt(self.session.provider_session_id)
+            silenced = await providers.for_account(self.session.account).interrupt(self.session.provider_session_id)
+            if isinstance(silenced, RoomCommand) and self.give_command:
+                await self.give_command(silenced)
 
     async def _say(self, run: RunningAnswer, text: str, citations: tuple[int, ...] = ()) -> tuple[State, str] | None:
         """Send a sentence. Return how the answer ends if it could not be said."""

@@ -71,12 +71,14 @@ class Sums:
     sessions: int = 0
     time: timedelta = timedelta(0)
     wasted: timedelta = timedelta(0)
-    credits: Decimal = ZERO
+    credits: Decimal = ZERO  # with the models'
+    model_credits: Decimal = ZERO
+    model_tokens: int = 0
 
     @property
     def wasted_credits(self) -> Decimal:
-        """The share of the credits that was spent on unattended time."""
-        return self.credits * Decimal(self.wasted / self.time) if self.time else ZERO
+        """The share of the provider's credits that was spent on unattended time."""
+        return (self.credits - self.model_credits) * Decimal(self.wasted / self.time) if self.time else ZERO
 
 
 @dataclass(frozen=True)
@@ -120,14 +122,24 @@ def _sums(rows: QuerySet[Any], by: str | None, count: Any = None) -> list[Sums]:
         "n": count or Sum("sessions"),
         "open_for": Sum("time"),
         "unattended": Sum("wasted"),
-        "cost": Sum("estimated"),
+        "cost": Sum(F("estimated") + F("model_credits")),
+        "model_cost": Sum("model_credits"),
+        "tokens": Sum("model_tokens"),
     }
     if by is None:
         found: Sequence[Mapping[str, Any]] = [rows.aggregate(**wanted)]
     else:
         found = list(rows.order_by().values(by).annotate(**wanted))
     sums = [
-        Sums(str(row.get(by or "") or ""), row["n"], row["open_for"], row["unattended"], row["cost"])
+        Sums(
+            str(row.get(by or "") or ""),
+            row["n"],
+            row["open_for"],
+            row["unattended"],
+            row["cost"],
+            row["model_cost"],
+            row["tokens"],
+        )
         for row in found
         if row["n"]
     ]

@@ -255,6 +255,11 @@ def group_name(session_id: UUID) -> str:
     return f"session.{session_id.hex}"
 
 
+def answers_group(session_id: UUID) -> str:
+    """Return the group of the process that gives the session's answer."""
+    return f"answers.{session_id.hex}"
+
+
 def publish(session_id: UUID, event: Event) -> None:
     """Send an event to every tab of the session after commit."""
 
@@ -293,7 +298,7 @@ def interrupt_answers(session_id: UUID, answers: Sequence[int], reason: str) -> 
 
     async def send() -> None:
         message = {"type": "answers.interrupted", "answers": list(answers), "reason": reason}
-        await _layer().group_send(group_name(session_id), message)
+        await _layer().group_send(answers_group(session_id), message)
 
     _on_commit(send)
 

@@ -16,6 +16,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce, Least
 from django.utils import timezone
 
+from avatars.documents import unanswered
 from heygen_portal.runtime.jobs import each_row
 from heygen_portal.trail import audit_log, statements
 from sessions.exports import list_export
@@ -91,6 +92,7 @@ def erase(
         carried = ProviderErasure.objects.create(erasure=receipt) if is_asked else None
         SpeechKey.objects.filter(pk=session_id).update(wrapped=b"", erased_at=now)
         SpokenWord.objects.filter(utterance__session_id=session_id).delete()
+        unanswered.erase(session_id)
         # Otherwise the portal's key could test guesses of a text.
         Utterance._base_manager.filter(session_id=session_id).update(words_signature="")
         details = {"cause": cause, "user": by_id, "from": address, "lines": receipt.lines, "hash": receipt.hash}

@@ -128,8 +128,10 @@ class SessionConsumer(PageSocket):
         """
         session_id = self.session_id
         if session_id:
-            await turn.interrupt(session_id, running.ACCESS)
+            running.interrupt(session_id, running.ACCESS)  # before any query
         await super().access_lost(loss)
+        if session_id:
+            await turn.interrupt(session_id, running.ACCESS)
         evidence = end_evidence.access_lost(self.owner, loss)
         lost = {session_id} if session_id and loss == Loss.PERSONA else set()
         if loss in (Loss.DEACTIVATED, Loss.ROLE):  # this tab may have joined another session meanwhile
@@ -428,8 +430,6 @@ class SessionConsumer(PageSocket):
                 "tab": tabs.tab_key(self.channel_name),
                 "words": self.localized(end_evidence.own_label, event["reason"]),
             }
-            if self.session_id and event["status"] in (Status.STOPPING, Status.ENDED):
-                running.interrupt(UUID(event["session_id"]), running.STOP)
             if event["status"] == Status.ENDED and event["session_id"] == str(self.session_id):
                 background.spawn(self._record_dropped_reports(UUID(event["session_id"])))
         elif event["type"] == broadcast.TaskSent.type and event["code"]:
@@ -437,12 +437,6 @@ class SessionConsumer(PageSocket):
         elif event["type"] == broadcast.AnswerEnded.type and (words := ANSWER_FAILURES.get(event["state"])):
             event |= {"words": self.localized(str, words)}
         await self.send_json(event)
-
-    async def answers_interrupted(self, message: dict[str, Any]) -> None:
-        """Close this process's request to the model: another process has interrupted the answer."""
-        for answer_id in message["answers"]:
-            if self.session_id:
-                running.interrupt(self.session_id, message["reason"], answer_id)
 
     async def events_missed(self, message: dict[str, Any]) -> None:
         """Send the state again after an outage of Redis. The page ignores lines that it has."""

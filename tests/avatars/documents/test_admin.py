@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Group
@@ -98,7 +99,7 @@ def test_a_document_is_replaced_and_withdrawn(admin_client: Client, page: str) -
 def test_an_unanswered_question_gets_an_answer_or_is_closed(admin_client: Client, page: str) -> None:
     library = Library.objects.get()
     for asked in ("Can I pay my bill in instalments?", "Who won the election?"):
-        unanswered.record(library.pk, asked, "en")
+        unanswered.record(library.pk, asked, "en", uuid4())
     first, second = UnansweredQuestion.objects.order_by("pk")
     html = post(
         admin_client, page, answer="Yes, in three.", wordings=f"{first.wording}\n\nIn parts?", question=first.pk
@@ -116,7 +117,7 @@ def test_an_unanswered_question_gets_an_answer_or_is_closed(admin_client: Client
 
 
 def test_those_who_may_not_change_a_library_see_no_questions_and_change_nothing(page: str) -> None:
-    unanswered.record(Library.objects.get().pk, "Who won the election?", "en")
+    unanswered.record(Library.objects.get().pk, "Who won the election?", "en", uuid4())
     operator = staff(roles.OPERATOR)
     assert "election" not in shown(operator.get(page, headers=ENGLISH))
     assert operator.post(page, {"upload": "1", "files": [file("a.txt", b"Text")]}).status_code == 403

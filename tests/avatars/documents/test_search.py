@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 
 from avatars.documents import unanswered, written_answers
@@ -98,9 +100,9 @@ def test_a_written_answer_is_not_given_to_another_question(library: Library, ask
 def test_equal_questions_are_counted_together_and_encrypted(library: Library) -> None:
     upload(library, "Billing guide.md", GUIDE)
     closest = find(library, "charge")
-    unanswered.record(library.pk, "Who approves my laptop?", "en", closest)
-    unanswered.record(library.pk, "who APPROVES the laptops", "en", closest)
-    unanswered.record(library.pk, "And you?", "en")
+    unanswered.record(library.pk, "Who approves my laptop?", "en", uuid4(), closest)
+    unanswered.record(library.pk, "who APPROVES the laptops", "en", uuid4(), closest)
+    unanswered.record(library.pk, "And you?", "en", uuid4())
     question = UnansweredQuestion.objects.get()
     assert (question.times, question.wording, question.closest_id) == (
         2,
@@ -114,12 +116,12 @@ def test_equal_questions_are_counted_together_and_encrypted(library: Library) ->
 def test_strangers_cannot_fill_the_table(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unanswered, "MAX_QUESTIONS", 2)
     for topic in ("laptop", "parking", "lunch"):
-        unanswered.record(library.pk, f"Who pays for my {topic}?", "en")
+        unanswered.record(library.pk, f"Who pays for my {topic}?", "en", uuid4())
     assert UnansweredQuestion.objects.count() == 2
 
 
 def test_old_questions_are_deleted(library: Library) -> None:
-    unanswered.record(library.pk, "Who approves my laptop?", "en")
+    unanswered.record(library.pk, "Who approves my laptop?", "en", uuid4())
     question = UnansweredQuestion.objects.get()
     unanswered.forget(question.last_asked_at + unanswered.KEPT / 2)
     assert UnansweredQuestion.objects.exists()

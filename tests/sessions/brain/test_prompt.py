@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from avatars.documents.search import Passage
 from heygen_portal.providers.openai.messages import Message
 from sessions.brain import prompt
 from sessions.brain.guardrails import Topic
@@ -21,3 +22,10 @@ def test_the_version_changes_with_instructions_and_topics_but_not_with_the_day()
     assert prompt.version(persona) == prompt.version(prompt.Persona("Be kind.", "en"))
     others = prompt.Persona("Be brief.", "en"), prompt.Persona("Be kind.", "en", [Topic("Politics", ("vote",))], "No.")
     assert len({prompt.version(each) for each in (persona, *others)}) == 3
+
+
+def test_a_passage_is_titled_by_its_headings() -> None:
+    passage = Passage(1, "Returns", None, "Returns › How long you have", "how", "Thirty days & no more.", 0.5, "abc")
+    system = prompt.messages(prompt.Persona("", "en", has_documents=True), "?", [], [passage], date(2026, 11, 30))[0]
+    assert '<passage number="1" title="Returns › How long you have">' in system.content
+    assert "Thirty days &amp; no more." in system.content

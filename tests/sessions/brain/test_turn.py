@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -16,8 +17,9 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from avatars.models import ModelService, ProviderAccount
-from heygen_portal.providers.contract.provider import Delivered, ProviderUnreachable, TaskKind
+from heygen_portal.providers.contract.provider import Delivered, ProviderUnreachable, RoomCommand, TaskKind
 from heygen_portal.providers.openai.messages import Finished, Message, Usage
+from heygen_portal.runtime import background
 from sessions.actions import control, send_task
 from sessions.brain import answering, record, running, sources
 from sessions.brain.interfaces import ModelFailure, Passage, Written
@@ -25,11 +27,22 @@ from sessions.brain.sources import Sources
 from sessions.capacity import quotas
 from sessions.costs import ledger
 from sessions.integrity import verification
-from sessions.lifecycle import events
+from sessions.lifecycle import end_evidence, events, transitions
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
-from sessions.models import Answer, DayTotal, SessionEvent, SessionTask, SessionTotal, Status, StreamingSession
+from sessions.models import (
+    Answer,
+    DayTotal,
+    EndReason,
+    SessionEvent,
+    SessionTask,
+    SessionTotal,
+    Status,
+    StreamingSession,
+)
+from sessions.web import page_socket
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
+from tests.support.factories import PersonaFactory, StreamingSessionFactory
 from tests.timeouts import WAIT_TIMEOUT_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,6 +52,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 class Chunk:
     chunk_id: int = 7
     document_title: str = "Opening hours"
+    heading: str = "Opening hours › Weekdays"
     page: int | None = 4
     text: str = "Open from 9 to 18."
     fingerprint: str = "abc"
@@ -113,6 +127,11 @@ def sent(provider: Mock) -> list[tuple[str, str]]:
 async def ask(tab: Tab, text: str = "¿Cuándo abrís?", ref: str = "r1") -> None:
     await tab.say("task.send", ref=ref, kind="talk", text=text)
     await tab.hear("task.sent", ref=ref, status="sent")
+
+
+def a_live_session() -> StreamingSession:
+    persona = PersonaFactory.create(published=True, brain="own")
+    return StreamingSessionFactory.create(persona=persona, version=persona.current)
 
 
 @sync_to_async
@@ -244,6 +263,95 @@ async def test_another_process_can_interrupt(model: Model, sent: list[tuple[str,
         await tab.hear("answer.ended", state="interrupted")
         assert model.is_closed.is_set()
         assert sent == []
+
+    await on_page(test)
+
+
+async def test_a_stop_by_the_worker_closes_the_request(model: Model, sent: list[tuple[str, str]]) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        await asyncio.wait_for(model.is_asked.wait(), WAIT_TIMEOUT_S)
+        session = await StreamingSession.objects.aget(pk=session_id)
+        await sync_to_async(transitions.begin_stop)(session, EndReason.IDLE, end_evidence.not_listed())
+        await tab.hear("answer.ended", state="interrupted")
+        assert model.is_closed.is_set()
+        assert [answer.reason for answer in await answers()] == ["stop"]
+
+    await on_page(test)
+
+
+async def test_an_answer_for_a_program_is_interrupted_at_once(model: Model, sent: list[tuple[str, str]]) -> None:
+    """No socket of the session is open in the process that gives the answer."""
+    session = await sync_to_async(a_live_session)()
+    await send_task.send_task(session.pk, text="¿Y?", kind=TaskKind.TALK, user_id=session.user_id)
+    await asyncio.wait_for(model.is_asked.wait(), WAIT_TIMEOUT_S)
+    await sync_to_async(record.interrupt)(session.pk, running.INTERRUPT)
+    await asyncio.wait_for(model.is_closed.wait(), WAIT_TIMEOUT_S)
+    await background.finish()
+    assert [(answer.state, answer.reason) for answer in await answers()] == [("interrupted", "interrupt")]
+
+
+async def test_a_process_that_shuts_down_ends_its_answers(
+    model: Model, sent: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks: list[Callable[[], Coroutine[Any, Any, None]]] = []
+    monkeypatch.setattr(background, "on_shutdown", hooks.append)
+
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        await asyncio.wait_for(model.is_asked.wait(), WAIT_TIMEOUT_S)
+        for hook in hooks:
+            await hook()
+        assert [(answer.state, answer.reason) for answer in await answers()] == [("interrupted", "shutdown")]
+        assert model.is_closed.is_set()
+
+    await on_page(test)
+
+
+async def test_a_new_text_silences_the_old_answer_in_the_room(
+    model: Model, sent: list[tuple[str, str]], provider: Mock
+) -> None:
+    """As a provider's that takes commands only in the room."""
+    provider.interrupt.return_value = RoomCommand("agent-control", "{}")
+
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        model.deltas.put_nowait("Una. Dos")
+        await tab.hear("answer.sentence")
+        await ask(tab, "¿Y mañana?", "r2")
+        command = await tab.hear("room.publish")
+        assert command["topic"] == "agent-control"
+        await tab.say("room.published", id=command["id"], is_sent=True)
+        model.says("Sí.")
+        await tab.hear("answer.ended", ref="r2", state="answered")
+        assert [text for _kind, text in sent] == ["Una.", "Sí."]
+
+    await on_page(test)
+
+
+async def test_a_page_without_access_is_closed_before_the_database_answers(
+    model: Model, sent: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_free = threading.Event()
+    store = record.interrupt
+
+    def wait(session_id: UUID, reason: str) -> list[int]:
+        is_free.wait(WAIT_TIMEOUT_S)
+        return store(session_id, reason)
+
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        await asyncio.wait_for(model.is_asked.wait(), WAIT_TIMEOUT_S)
+        monkeypatch.setattr(record, "interrupt", wait)
+        await User.objects.filter(streamingsession=session_id).aupdate(is_active=False)
+        checking = asyncio.ensure_future(page_socket.check_access(page_socket._open_sockets))
+        try:
+            assert (await tab.receive_output(WAIT_TIMEOUT_S))["type"] == "websocket.send"
+            assert (await tab.receive_output(WAIT_TIMEOUT_S))["type"] == "websocket.close"
+            assert model.is_closed.is_set()
+        finally:
+            is_free.set()
+            await checking
 
     await on_page(test)
 
@@ -391,6 +499,26 @@ async def test_a_cap_that_is_reached_ends_with_words(model: Model, sent: list[tu
         assert model.asked == []
 
     await on_page(test, fallback_sentence="Ahora no, perdona.")
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"), [({"session_tokens": 1000}, "session_tokens"), ({"day_tokens": 1000}, "day_tokens")]
+)
+async def test_a_limit_of_tokens_that_is_reached_ends_with_words(
+    model: Model, sent: list[tuple[str, str]], limits: dict[str, int], reason: str
+) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        model.deltas.put_nowait("Una." + " " * 3000 + "Dos. Y")
+        await tab.hear("answer.ended", ref="r1", state="fallback")
+        assert model.is_closed.is_set()
+        await ask(tab, ref="r2")
+        await tab.hear("answer.ended", ref="r2", state="fallback")
+        assert [text for _kind, text in sent] == ["Una.", "Ahora no, perdona.", "Ahora no, perdona."]
+        assert [answer.reason for answer in await answers()] == [reason, reason]
+        assert len(model.asked) == 1
+
+    await on_page(test, fallback_sentence="Ahora no, perdona.", **limits)
 
 
 async def test_tokens_and_cost_are_in_the_ledger(model: Model, sent: list[tuple[str, str]]) -> None:

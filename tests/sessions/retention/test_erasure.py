@@ -10,6 +10,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from avatars.documents import unanswered
+from avatars.models import Library, UnansweredQuestion
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 from sessions.admin.record import ErasureForm
@@ -58,6 +60,27 @@ def test_erased_speech_is_neither_readable_nor_searchable_and_the_record_verifie
     assert session.events.latest("number").kind == "speech_erased"
     assert list(verification.faults()) == []
     assert erasure.erase(session.pk, Erasure.Cause.STAFF, person.pk) is None
+
+
+def test_what_found_no_answer_is_erased_with_the_speech_and_stays_counted(person: User) -> None:
+    session, other = ended_session(person), ended_session(EndUserFactory.create())
+    library = Library.objects.create(name="Handbook", language="es")
+
+    def ask(question: str, asked_in: StreamingSession) -> None:
+        unanswered.record(library.pk, question, "es", asked_in.pk)
+
+    ask("¿Quién aprueba mi portátil?", session)
+    ask("¿Quién aprueba el portátil?", other)
+    ask("¿Cuándo es la fiesta?", other)
+    erasure.erase_own(person.pk)
+    first, second = UnansweredQuestion.objects.order_by("pk")
+    assert (first.wording, first.times, first.asked_in) == (None, 2, None)
+    assert second.wording == "¿Cuándo es la fiesta?"
+    ask("¿Quién aprueba los portátiles?", other)
+    first.refresh_from_db()
+    assert (first.wording, first.times) == ("¿Quién aprueba los portátiles?", 3)
+    assert erasure.erase(other.pk, Erasure.Cause.RETENTION)
+    assert {question.wording for question in UnansweredQuestion.objects.all()} == {None}
 
 
 def test_held_speech_stays_until_the_hold_is_released(person: User) -> None:
