@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from avatars.catalogue import sync, sync_runs
 from avatars.models import Avatar, Persona
+from avatars.personas import versions
 from heygen_portal.providers.contract.provider import CredentialRefused, ProviderUnreachable
 from tests.support.factories import (
     AvatarFactory,
@@ -45,6 +46,17 @@ def form(persona: Persona, **changes: Any) -> dict[str, Any]:
         "longest_answer": persona.longest_answer,
     }
     return {**values, **changes}
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"), [(" Uno? \n\nDos?", "Uno?\nDos?"), ("a\nb\nc\nd\ne", ""), ("x" * 101, "")]
+)
+def test_suggested_questions_are_at_most_four_short_lines(admin_client: Client, typed: str, stored: str) -> None:
+    persona = PersonaFactory.create(published=True)
+    admin_client.post(f"/admin/avatars/persona/{persona.pk}/change/", form(persona, base=1, starters=typed))
+    newest = versions.newest(persona)
+    assert newest
+    assert newest.starters == stored
 
 
 def messages(response: Any) -> str:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from avatars.models import ModelService, ProviderAccount
@@ -343,7 +344,7 @@ async def test_a_page_without_access_is_closed_before_the_database_answers(
         await ask(tab)
         await asyncio.wait_for(model.is_asked.wait(), WAIT_TIMEOUT_S)
         monkeypatch.setattr(record, "interrupt", wait)
-        await User.objects.filter(streamingsession=session_id).aupdate(is_active=False)
+        await User.objects.filter(streaming_sessions=session_id).aupdate(is_active=False)
         checking = asyncio.ensure_future(page_socket.check_access(page_socket._open_sockets))
         try:
             assert (await tab.receive_output(WAIT_TIMEOUT_S))["type"] == "websocket.send"
