@@ -187,6 +187,16 @@ class NotLive(SessionError):
     words = _("The avatar is not in the room.")
 
 
+class NotOffered(SessionError):
+    code = "not_offered"
+    words = _("This is not offered here.")
+
+
+class AddressInvalid(SessionError):
+    code = "address_invalid"
+    words = _("Enter an e-mail address like name@example.com.")
+
+
 class TextEmpty(SessionError):
     code = "text_empty"
     words = _("Write something first.")

@@ -13,13 +13,14 @@ from avatars.models.documents import (
 )
 from avatars.models.knowledge import KnowledgeVersion
 from avatars.models.model_services import ModelService
-from avatars.models.personas import Persona, PersonaCheck, PersonaContent, PersonaQuerySet, PersonaVersion
+from avatars.models.personas import BuiltInTool, Persona, PersonaCheck, PersonaContent, PersonaQuerySet, PersonaVersion
 from avatars.models.syncs import CatalogueSync
 from avatars.models.videos import Video
 
 __all__ = [
     "MAX_NAME_CHARACTERS",
     "Avatar",
+    "BuiltInTool",
     "CatalogueEntry",
     "CatalogueSync",
     "Chunk",

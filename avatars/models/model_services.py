@@ -58,7 +58,7 @@ class ModelService(models.Model):
         _("model for moderation"),
         max_length=MAX_MODEL_NAME,
         blank=True,
-        help_text=_("For checks of what is written and answered. Not used yet."),
+        help_text=_("For personas that are moderated: checks what users write and each sentence of an answer."),
     )
     transcription_model = models.CharField(_("model for speech recognition"), max_length=MAX_MODEL_NAME, blank=True)
     speech_model = models.CharField(_("model for speech synthesis"), max_length=MAX_MODEL_NAME, blank=True)

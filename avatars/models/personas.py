@@ -51,6 +51,15 @@ def starter_lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+class BuiltInTool(models.TextChoices):
+    """The portal's own tools, which the organisation's own model may call. Values are what the model calls them."""
+
+    SEARCH = "search_knowledge", _("search the documents again")
+    END = "end_conversation", _("end the conversation")
+    PERSON = "ask_for_person", _("ask for a person")
+    MESSAGE = "leave_message", _("leave a message")
+
+
 class PersonaContent(SpeechRetention):
     """The versioned fields of a persona."""
 
@@ -222,6 +231,23 @@ class PersonaContent(SpeechRetention):
             "model."
         ),
     )
+    tools = LimitedTextField(
+        _("tools"),
+        max_characters=2000,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("What the model may do besides answering. Users get a form for their message."),
+    )
+    is_moderated = models.BooleanField(
+        _("moderated"),
+        default=False,
+        db_default=False,
+        help_text=_(
+            "The model service’s moderation model checks what users write and each sentence of an answer. If it does "
+            "not respond, nothing is answered."
+        ),
+    )
 
     session_tokens = models.PositiveIntegerField(
         _("tokens per conversation"),
@@ -297,6 +323,11 @@ class PersonaContent(SpeechRetention):
     def is_heard_by_own_brain(self) -> bool:
         """Whether the provider hears the user and the organisation's own model answers."""
         return self.has_own_brain and self.takes_voice
+
+    @property
+    def tool_names(self) -> frozenset[str]:
+        """The tools that the organisation's own model may call."""
+        return frozenset(filter(None, map(str.strip, self.tools.splitlines())))
 
     @property
     def may_read_aloud(self) -> bool:

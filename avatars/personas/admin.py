@@ -57,6 +57,8 @@ BRAIN_FIELDS = (
     "refusal_sentence",
     "forbidden_words",
     "is_masking",
+    "is_moderated",
+    "tools",
 )
 LABELS = {_("published"): "success", _("draft"): "warning", _("hidden"): "danger"}
 # Columns that are not versioned and take effect when saved.

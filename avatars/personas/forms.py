@@ -8,9 +8,13 @@ from typing import Any
 from django import forms
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminSelectWidget,
+)
 
-from avatars.models import PersonaContent, languages
+from avatars.models import BuiltInTool, PersonaContent, languages
 from avatars.models.personas import MAX_STARTER_CHARACTERS, MAX_STARTERS, starter_lines
 from avatars.personas import versions
 from avatars.personas.concurrent_edits import ConcurrentEditForm
@@ -41,6 +45,19 @@ def _setting_field(label: Any, help_text: Any) -> forms.FloatField:
     )
 
 
+class ToolsField(forms.MultipleChoiceField):
+    """The names of tools, stored one per line."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return value.splitlines() if isinstance(value, str) else value
+
+    def clean(self, value: Any) -> str:
+        return "\n".join(super().clean(value))
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.prepare_value(initial), data)
+
+
 class PersonaForm(ConcurrentEditForm):
     """Form of a persona's draft, which may be incomplete."""
 
@@ -54,6 +71,14 @@ class PersonaForm(ConcurrentEditForm):
         _("Similarity"), _("Similarity to the original voice. Empty: the provider’s default.")
     )
     voice_style = _setting_field(_("Style"), _("Strength of the voice’s own style. Empty: the provider’s default."))
+
+    tools = ToolsField(
+        label=capfirst(_("tools")),
+        required=False,
+        choices=BuiltInTool.choices,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget(),
+        help_text=_("What the model may do besides answering. Users get a form for their message."),
+    )
 
     class Meta:
         help_texts = {

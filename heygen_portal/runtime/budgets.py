@@ -41,6 +41,8 @@ BUDGETS: Mapping[str, Mapping[str, str]] = {
     # Interrupt and keep-alive: each calls the provider.
     "act": {"session": "60/minute", "person": "90/minute", "address": "3000/minute"},
     "prepare": {"person": "60/minute", "address": "1200/minute"},
+    # A person asked for, or a message left: each mails staff.
+    "message": {"session": "6/hour", "person": "10/hour; 20/day", "address": "200/hour"},
     "task": {"session": "120/minute", "person": "240/minute", "address": "12000/minute"},
     # One unit per started kilobyte. A lively conversation reports about 100 events a minute.
     "report": {"session": "900/minute", "person": "1200/minute", "address": "60000/minute"},

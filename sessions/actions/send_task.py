@@ -79,7 +79,12 @@ async def send_task(
     task, is_new = await in_thread(accept)()
     if is_new:
         if kind == TaskKind.TALK and task.session.started_with.has_own_brain:
-            await turn.begin(task, lambda sentence: deliver(task.session, sentence, give_command), give_command)
+            await turn.begin(
+                task,
+                lambda sentence: deliver(task.session, sentence, give_command),
+                give_command,
+                lambda: stop(task.session, EndReason.PERSONA_ENDED, end_evidence.persona()),
+            )
         else:
             await deliver(task.session, task, give_command)
         return None

@@ -15,6 +15,8 @@ from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.stored_json import DamagedObject
 from heygen_portal.runtime.text import graphemes
 from sessions.brain.record import sentences_of
+from sessions.brain.tools import tool_events
+from sessions.brain.tools.tool_events import RecordedCall
 from sessions.costs import ledger
 from sessions.lifecycle import events, line_standing
 from sessions.lifecycle.event_kinds import EventKind
@@ -78,6 +80,7 @@ class AnswerGiven:
     # Each sentence with the numbers of the passages that it cites, and whether it was spoken. Texts are empty unless a
     # reason for reading was given.
     sentences: Sequence[tuple[str, Sequence[int], bool]]
+    calls: Sequence[RecordedCall] = ()
 
     @property
     def tokens(self) -> int:
@@ -172,12 +175,17 @@ def _line(row: Utterance, is_open: bool) -> Line:
 
 
 def answers_of(session: StreamingSession, *, is_open: bool) -> list[AnswerGiven]:
-    """Return the answers by the organisation's own model, up to MAX_ANSWERS. Two queries."""
+    """Return the answers by the organisation's own model, up to MAX_ANSWERS. Up to four queries."""
     rows = list(Answer.objects.filter(session=session).order_by("created_at", "pk")[:MAX_ANSWERS])
     keys = [key for row in rows for key, _citations in sentences_of(row)]
+    calls = tool_events.calls_of(session, is_open=is_open) if rows else {}
     texts = {task.pk: task.shown for task in SessionTask.objects.filter(pk__in=keys)} if is_open and keys else {}
     return [
-        AnswerGiven(row, [(texts.get(key, ""), cited, key not in row.unspoken) for key, cited in sentences_of(row)])
+        AnswerGiven(
+            row,
+            [(texts.get(key, ""), cited, key not in row.unspoken) for key, cited in sentences_of(row)],
+            calls.get(row.pk, ()),
+        )
         for row in rows
     ]
 

@@ -10,19 +10,22 @@ from datetime import date
 from enum import StrEnum
 
 from avatars.documents import words
-from heygen_portal.providers.openai.messages import Finished, Message, Usage
+from heygen_portal.providers.openai.messages import Finished, Message, ToolCall, Usage
 from sessions.brain import prompt
 from sessions.brain.citations import NO_ANSWER, take_out
 from sessions.brain.guardrails import Guardrails, Topic
-from sessions.brain.interfaces import FindWritten, ModelFailure, Passage, Search, Stream
+from sessions.brain.interfaces import FindWritten, ModelFailure, Moderate, Passage, Search, Stream
 from sessions.brain.masking import mask
 from sessions.brain.sentences import SentenceCutter, is_whole
+from sessions.brain.tools import calls
+from sessions.brain.tools.calls import Called, Calls, Tool
 
 MAX_RETRY_WAIT_S = 2.0
 ATTEMPTS = 2
 # A question with at most so many words that carry a topic may go on from the last one.
 FOLLOW_UP_WORDS = 2
 MAX_PASSAGES = 6
+FLAGGED = "moderation"  # reason of an end by the moderation model
 EMPTY = "empty"  # code of a model's answer without words
 
 
@@ -54,6 +57,12 @@ class Brain:
     longest_answer: int = 0
     is_masking: bool = True
     has_documents: bool = False
+    tools: Sequence[Tool] = ()
+    moderate: Moderate | None = None
+
+    @property
+    def tool_names(self) -> frozenset[str]:
+        return frozenset(tool.spec.name for tool in self.tools)
 
     @property
     def in_prompt(self) -> prompt.Persona:
@@ -74,6 +83,21 @@ class Asked:
     prompt_version: str
     characters: int
     after: str = ""  # the failure's code
+
+
+@dataclass(frozen=True)
+class ToolBegan:
+    """The model calls a tool. `arguments` is what the model wrote."""
+
+    name: str
+    arguments: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ToolCalled:
+    """A call has its result."""
+
+    called: Called
 
 
 @dataclass(frozen=True)
@@ -100,7 +124,7 @@ class Ended:
     usage: Usage = field(default_factory=Usage)
 
 
-Part = Searched | Asked | Filler | Sentence | Ended
+Part = Searched | Asked | ToolBegan | ToolCalled | Filler | Sentence | Ended
 
 
 async def answer(
@@ -132,13 +156,24 @@ async def _answer(
     find_written: FindWritten,
     today: date,
 ) -> AsyncGenerator[Part, None]:
-    guardrails = Guardrails(brain.forbidden, brain.topics, brain.longest_answer)
+    guardrails = Guardrails(brain.forbidden, brain.topics, brain.longest_answer, brain.in_prompt.protected)
     if topic := guardrails.refused_topic(question):
         yield Sentence(brain.refusal)
         yield Ended(Outcome.REFUSED, topic.name)
         return
     if brain.is_masking:
         question, said = mask(question), [Message(line.role, mask(line.content)) for line in said]
+    if brain.moderate:
+        try:
+            is_flagged = await brain.moderate(question)
+        except ModelFailure as exc:
+            yield Sentence(brain.fallback)
+            yield Ended(Outcome.FALLBACK, exc.code)
+            return
+        if is_flagged:
+            yield Sentence(brain.refusal)
+            yield Ended(Outcome.REFUSED, FLAGGED)
+            return
     if written := await find_written(question):
         cutter = SentenceCutter(brain.language)
         for sentence in [*cutter.feed(written.text), *cutter.end()]:
@@ -148,7 +183,7 @@ async def _answer(
     passages = await _found(question, said, brain, search) if brain.has_documents else ()
     yield Searched(passages)
     messages = prompt.messages(brain.in_prompt, question, said, passages, today)
-    async with aclosing(_from_model(messages, brain, guardrails, stream, len(passages))) as parts:
+    async with aclosing(_from_model(messages, brain, guardrails, stream, passages)) as parts:
         async for part in parts:
             yield part
 
@@ -163,14 +198,15 @@ async def _found(question: str, said: Sequence[Message], brain: Brain, search: S
 
 
 async def _from_model(
-    messages: Sequence[Message], brain: Brain, guardrails: Guardrails, stream: Stream, passages: int
+    messages: Sequence[Message], brain: Brain, guardrails: Guardrails, stream: Stream, passages: Sequence[Passage]
 ) -> AsyncGenerator[Part, None]:
-    version, characters = prompt.version(brain.in_prompt), sum(len(message.content) for message in messages)
-    used, failed, attempt = Usage(), "", 0
+    version, made = prompt.version(brain.in_prompt), Calls(brain.tools)
+    used, failed, attempt, has_spoken = Usage(), "", 0, False
     while True:
         attempt += 1
+        characters = sum(len(message.content) for message in messages)
         yield Asked(version, characters, after=failed)
-        reading = _Reading(brain, guardrails, passages, characters)
+        reading = _Reading(brain, guardrails, len(passages), characters, has_spoken_before=has_spoken)
         try:
             async with aclosing(reading.sentences(stream(messages))) as sentences:
                 async for sentence in sentences:
@@ -183,20 +219,42 @@ async def _from_model(
                 continue
             yield Sentence(brain.fallback)
             yield Ended(Outcome.FALLBACK, failed, used)
-        else:
-            yield Ended(reading.outcome, reading.reason, used + reading.usage)
-        return
+            return
+        used += reading.usage
+        if not reading.calls:
+            yield Ended(reading.outcome, reading.reason, used)
+            return
+        if made.has_ended():
+            yield Sentence(brain.fallback)
+            yield Ended(Outcome.FALLBACK, calls.TOO_MANY, used)
+            return
+        messages = [*messages, Message("assistant", reading.text, tuple(reading.calls))]
+        for call in reading.calls:
+            yield ToolBegan(call.name, call.arguments)
+            called = await made.make(call)
+            yield ToolCalled(called)
+            content = called.content
+            if called.passages:
+                content = prompt.fenced(called.passages, after=len(passages))
+                passages = [*passages, *called.passages]
+                yield Searched(passages)
+            messages.append(Message("tool", content, tool_call_id=call.id))
+        attempt, failed, has_spoken = 0, "", has_spoken or reading.has_spoken
 
 
 class _Reading:
     """Reads one stream of the model."""
 
-    def __init__(self, brain: Brain, guardrails: Guardrails, passages: int, characters: int) -> None:
+    def __init__(
+        self, brain: Brain, guardrails: Guardrails, passages: int, characters: int, *, has_spoken_before: bool = False
+    ) -> None:
         self._brain, self._guardrails, self._passages = brain, guardrails, passages
         self._characters_asked, self._characters_read = characters, 0
         self._finished: Finished | None = None
         self._is_unanswered = False
-        self.has_spoken = False
+        self._has_spoken_before, self.has_spoken = has_spoken_before, False
+        self._calls: list[ToolCall] = []
+        self.text = ""
         self.outcome, self.reason = Outcome.ANSWERED, ""
 
     @property
@@ -207,7 +265,14 @@ class _Reading:
         asked, read = map(prompt.estimated_tokens, (self._characters_asked, self._characters_read))
         return Usage(asked, read, is_estimated=True)
 
-    async def sentences(self, stream: AsyncGenerator[str | Finished, None]) -> AsyncGenerator[Sentence, None]:
+    @property
+    def calls(self) -> list[ToolCall]:
+        """The tools that the model calls; none once the answer has ended."""
+        return self._calls if self.outcome in (Outcome.ANSWERED, Outcome.NO_ANSWER) else []
+
+    async def sentences(
+        self, stream: AsyncGenerator[str | ToolCall | Finished, None]
+    ) -> AsyncGenerator[Sentence, None]:
         """Yield what may be said. Raises ModelFailure."""
         async with aclosing(self._whole_sentences(stream)) as found:
             async for each in found:
@@ -217,6 +282,9 @@ class _Reading:
                     continue
                 if not self._guardrails.lets_out(cited.text):
                     self.outcome = Outcome.WITHHELD
+                elif self._brain.moderate and await self._brain.moderate(cited.text):
+                    self.outcome, self.reason = Outcome.WITHHELD, FLAGGED
+                if self.outcome == Outcome.WITHHELD:
                     yield self._spoken(self._brain.refusal)
                     return
                 if self._guardrails.is_too_long_with(cited.text):
@@ -226,7 +294,7 @@ class _Reading:
                 if cited.text == self._brain.refusal.strip():
                     self.outcome = Outcome.REFUSED
                     return
-        if not self.has_spoken:
+        if not (self.has_spoken or self._has_spoken_before or self._calls):
             if not self._is_unanswered:
                 raise ModelFailure(EMPTY)
             yield self._spoken(self._brain.unknown)
@@ -237,7 +305,9 @@ class _Reading:
         self.has_spoken = True
         return Sentence(text, citations)
 
-    async def _whole_sentences(self, stream: AsyncGenerator[str | Finished, None]) -> AsyncGenerator[str, None]:
+    async def _whole_sentences(
+        self, stream: AsyncGenerator[str | ToolCall | Finished, None]
+    ) -> AsyncGenerator[str, None]:
         """Yield sentences. A last one that the model did not finish is left out."""
         cutter = SentenceCutter(self._brain.language)
         async with aclosing(stream):
@@ -245,7 +315,12 @@ class _Reading:
                 if isinstance(delta, Finished):
                     self._finished = delta
                     break
+                if isinstance(delta, ToolCall):
+                    self._characters_read += len(delta.name) + len(delta.arguments)
+                    self._calls.append(delta)
+                    continue
                 self._characters_read += len(delta)
+                self.text += delta
                 for sentence in cutter.feed(delta):
                     yield sentence
         is_cut = self._finished is None or self._finished.reason == "length"

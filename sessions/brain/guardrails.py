@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
-from heygen_portal.runtime.accents import fold_accents
+from heygen_portal.runtime.text.spellings import fold, has_word_in_parts, readings
 
-# No regular expression with repetitions inside repetitions: a user's text would take it for ever.
-_WORD = re.compile(r"[^\W_]+")
-MIN_SPELLED_LETTERS = 3
+# Shorter words are not looked for in parts: "no" and "el" may follow each other.
+MIN_CHARACTERS_IN_PARTS = 5
+# So many words in a row as in the rules are a quotation of them.
+QUOTED_WORDS = 6
+_MARKUP = re.compile(r"</?(?:passages?|language|date)\b", re.IGNORECASE)
 # A phrase may be spread over several sentences, such as one letter in each line.
 REMEMBERED_CHARACTERS = 300
 
@@ -32,8 +32,13 @@ class Guardrails:
     forbidden: Sequence[str] = ()
     topics: Sequence[Topic] = ()
     longest_answer: int = 0  # no limit
+    protected: Sequence[str] = ()  # texts of the prompt that are not quoted
     _said: str = field(default="", init=False)
     _characters: int = field(default=0, init=False)
+    _quotations: frozenset[tuple[str, ...]] = field(default=frozenset(), init=False)
+
+    def __post_init__(self) -> None:
+        self._quotations = frozenset(run for text in self.protected for run in _runs(text))
 
     def refused_topic(self, text: str) -> Topic | None:
         """Return the first topic to refuse that a text mentions."""
@@ -45,7 +50,9 @@ class Guardrails:
         A forbidden phrase may be spread over several sentences.
         """
         both = f"{self._said} {sentence}"
-        if any(_mentions(both, word) for word in self.forbidden) or self.refused_topic(sentence):
+        if any(_mentions(both, word) for word in self.forbidden) or self.refused_topic(both):
+            return False
+        if _MARKUP.search(both) or not self._quotations.isdisjoint(_runs(both)):
             return False
         self._said = both[-REMEMBERED_CHARACTERS:]
         return True
@@ -55,6 +62,11 @@ class Guardrails:
         is_first = not self._characters
         self._characters += len(sentence)
         return bool(self.longest_answer) and not is_first and self._characters > self.longest_answer
+
+
+def _runs(text: str) -> Iterator[tuple[str, ...]]:
+    words = fold(text).split()
+    return (tuple(words[at : at + QUOTED_WORDS]) for at in range(len(words) - QUOTED_WORDS + 1))
 
 
 def topics_of(lines: str) -> tuple[Topic, ...]:
@@ -76,37 +88,28 @@ def _listed(words: Iterable[str]) -> list[str]:
 
 
 def _mentions(text: str, phrase: str) -> bool:
-    """Whether a text has a phrase as whole words, whatever their case, accents and spelling out.
+    """Whether a text has a phrase as whole words, in whichever way both are written.
 
     A word with `*` at its end stands for all that begin with it. Scripts without spaces have no whole words.
     """
-    wanted = _fold(phrase)
-    if not wanted.strip("* "):
+    wanted = fold(phrase).split()
+    if not any(word.strip("*") for word in wanted):
         return False
-    if _has_no_spaces(wanted):
-        return wanted.replace(" ", "") in _fold(text).replace(" ", "")
-    pattern = r" ".join(re.escape(word.rstrip("*")) + (r"\w*" if word.endswith("*") else "") for word in wanted.split())
-    return any(re.search(rf"(?<!\w){pattern}(?!\w)", each) for each in _spellings(text))
+    if _has_no_spaces(phrase):
+        return "".join(wanted) in fold(text).replace(" ", "")
+    bare = "".join(wanted)
+    return any(
+        _has_phrase(words, wanted) or (len(bare) >= MIN_CHARACTERS_IN_PARTS and has_word_in_parts(words, bare))
+        for words in readings(text)
+    )
 
 
-def _spellings(text: str) -> tuple[str, str]:
-    """Return the text, and the text with letters joined that are spelled out, as in "s e c r e t" or "s-e-c-r-e-t"."""
-    plain = _fold(text)
-    joined: list[str] = []
-    for is_letter, words in groupby(_WORD.findall(plain), lambda word: len(word) == 1):
-        run = list(words)
-        joined += ["".join(run)] if is_letter and len(run) >= MIN_SPELLED_LETTERS else run
-    return plain, " ".join(joined)
+def _has_phrase(words: Sequence[str], wanted: Sequence[str]) -> bool:
+    return any(all(map(_is_word, words[at:], wanted)) for at in range(len(words) - len(wanted) + 1))
 
 
-def _fold(text: str) -> str:
-    folded = fold_accents(unicodedata.normalize("NFKC", _visible(text)))
-    return " ".join(re.findall(r"\w+\*?", folded))
-
-
-def _visible(text: str) -> str:
-    """Return a text without characters that take no room, such as soft hyphens."""
-    return "".join(sign for sign in text if unicodedata.category(sign) != "Cf")
+def _is_word(word: str, wanted: str) -> bool:
+    return word.startswith(wanted[:-1]) if wanted.endswith("*") else word == wanted
 
 
 def _has_no_spaces(text: str) -> bool:

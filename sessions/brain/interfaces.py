@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from heygen_portal.providers.openai.messages import Finished, Message
+from heygen_portal.providers.openai.messages import Finished, Message, ToolCall
+from sessions.brain.tools.passages import Passage, Search
+
+__all__ = ["FindWritten", "ModelFailure", "Moderate", "Passage", "Search", "Stream", "Written"]
 
 
 class ModelFailure(Exception):
@@ -17,23 +19,6 @@ class ModelFailure(Exception):
         self.code, self.can_retry, self.retry_after_s = code, can_retry, retry_after_s
 
 
-class Passage(Protocol):
-    """A part of a document that was found for a question."""
-
-    @property
-    def chunk_id(self) -> int: ...
-    @property
-    def document_title(self) -> str: ...
-    @property
-    def heading(self) -> str: ...
-    @property
-    def page(self) -> int | None: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def fingerprint(self) -> str: ...
-
-
 @dataclass(frozen=True)
 class Written:
     """An answer that staff wrote, spoken verbatim."""
@@ -41,7 +26,9 @@ class Written:
     text: str
 
 
-# Streams a model's text for messages and, last, how it finished. Closing it closes the request. Raises ModelFailure.
-Stream = Callable[[Sequence[Message]], AsyncGenerator[str | Finished, None]]
-Search = Callable[[str], Awaitable[Sequence[Passage]]]
+# Streams a model's text for messages, then its calls of tools and, last, how it finished. Closing it closes the
+# request. Raises ModelFailure.
+Stream = Callable[[Sequence[Message]], AsyncGenerator[str | ToolCall | Finished, None]]
+# Whether a text is objectionable. Raises ModelFailure if that is not known.
+Moderate = Callable[[str], Awaitable[bool]]
 FindWritten = Callable[[str], Awaitable[Written | None]]

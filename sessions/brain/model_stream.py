@@ -7,29 +7,43 @@ from contextlib import aclosing
 
 from heygen_portal.providers.contract.model_errors import ModelError, ModelGarbled, ModelRefused
 from heygen_portal.providers.openai.client import ModelClient
-from heygen_portal.providers.openai.messages import Finished, Message, TextDelta
-from sessions.brain.interfaces import ModelFailure, Stream
+from heygen_portal.providers.openai.messages import Finished, Message, TextDelta, ToolCall, ToolSpec
+from sessions.brain.interfaces import ModelFailure, Moderate, Stream
 
+# The code of a moderation that failed. Then nothing is answered.
+MODERATION_FAILED = "moderation_failed"
 # Refusals that may be gone a moment later: time-out, conflict, too many requests, and errors of the service.
 TRANSIENT = frozenset({408, 409, 425, 429})
 
 
-def stream_of(client: ModelClient, model: str, max_tokens: int) -> Stream:
+def stream_of(client: ModelClient, model: str, max_tokens: int, tools: Sequence[ToolSpec] = ()) -> Stream:
     """Return the stream of a service's model."""
 
-    async def stream(messages: Sequence[Message]) -> AsyncGenerator[str | Finished, None]:
+    async def stream(messages: Sequence[Message]) -> AsyncGenerator[str | ToolCall | Finished, None]:
         try:
-            async with aclosing(client.chat(model, messages, max_tokens=max_tokens)) as deltas:
+            async with aclosing(client.chat(model, messages, tools=tools, max_tokens=max_tokens)) as deltas:
                 async for delta in deltas:
                     match delta:
                         case TextDelta(text):
                             yield text
-                        case Finished():
+                        case ToolCall() | Finished():
                             yield delta
         except ModelError as exc:
             raise _failure(exc) from exc
 
     return stream
+
+
+def moderation_of(client: ModelClient, model: str) -> Moderate:
+    """Return the check by a service's moderation model."""
+
+    async def moderate(text: str) -> bool:
+        try:
+            return (await client.moderate(model, text)).flagged
+        except ModelError as exc:
+            raise ModelFailure(MODERATION_FAILED, can_retry=False) from exc
+
+    return moderate
 
 
 def _failure(exc: ModelError) -> ModelFailure:

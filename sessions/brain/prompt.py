@@ -42,6 +42,11 @@ class Persona:
     refusal: str = ""
     has_documents: bool = False
 
+    @property
+    def protected(self) -> tuple[str, ...]:
+        """What an answer must not quote. Without documents, answers may be in the instructions."""
+        return (RULES, RULES_WITHOUT_PASSAGES, *([self.instructions] if self.has_documents else []))
+
 
 def version(persona: Persona) -> str:
     """Return the version of a persona's prompt: equal for equal rules and instructions."""
@@ -54,7 +59,7 @@ def messages(
     """Return the messages to the model."""
     parts = [_rules(persona), f"<date>{today.isoformat()}</date>"]
     if persona.has_documents:
-        parts.append("\n".join(["<passages>", *map(_fenced, range(1, len(passages) + 1), passages), "</passages>"]))
+        parts.append(fenced(passages))
     return [Message("system", "\n\n".join(parts)), *newest(said), Message("user", question)]
 
 
@@ -81,6 +86,13 @@ def _rules(persona: Persona) -> str:
         names = "\n".join(f"- {topic.name}" for topic in persona.topics)
         parts.append(f"Refuse to talk about these topics, and then say only: {persona.refusal}\n{names}")
     return "\n\n".join(filter(None, [*parts, f"<language>{persona.language}</language>"]))
+
+
+def fenced(passages: Sequence[Passage], *, after: int = 0) -> str:
+    """Return numbered passages; the first one follows the number `after`."""
+    return "\n".join(
+        ["<passages>", *map(_fenced, range(after + 1, after + len(passages) + 1), passages), "</passages>"]
+    )
 
 
 def _fenced(number: int, passage: Passage) -> str:

@@ -185,6 +185,24 @@ def cut_last(session_id: UUID) -> None:
             events.append(session_id, Entry(EventKind.ANSWER_CUT, details), is_over=session.status == Status.ENDED)
 
 
+def is_spoken(answer: Answer) -> bool:
+    """Whether the avatar is reported to have said the last sentence."""
+    last = [key for key, _cited in sentences_of(answer)][-1:]
+    task = SessionTask.objects.filter(pk__in=last).defer("sealed").first()
+    if task is None or not task.provider_task_id:
+        return task is None
+    rows = SessionEvent.objects.filter(session_id=answer.session_id, kind=EventKind.AVATAR_STOP_TALKING)
+    return any(
+        stored_json.text(data, "task_id") == task.provider_task_id for data in rows.values_list("data", flat=True)
+    )
+
+
+def is_newest(answer: Answer) -> bool:
+    """Whether the user has written nothing since the text of this answer."""
+    later = Answer.objects.filter(session_id=answer.session_id, pk__gt=answer.pk)
+    return not later.exists()
+
+
 def has_abandoned(now: datetime) -> bool:
     return _abandoned(now).exists()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from django.db import transaction
 from django.utils import translation
@@ -15,13 +16,14 @@ from avatars.documents.search import search as find
 from avatars.documents.written_answers import find_written_answer
 from avatars.models import ModelService, PersonaVersion
 from heygen_portal.providers.contract.model_errors import ModelUnreachable
-from heygen_portal.providers.openai.messages import Finished, Message
+from heygen_portal.providers.openai.messages import Finished, Message, ToolCall, ToolSpec
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.brain.answering import Brain
 from sessions.brain.guardrails import topics_of, words_of
 from sessions.brain.interfaces import FindWritten, ModelFailure, Passage, Search, Stream, Written
 from sessions.brain.masking import mask
-from sessions.brain.model_stream import stream_of
+from sessions.brain.model_stream import MODERATION_FAILED, moderation_of, stream_of
+from sessions.brain.tools import built_in
 from sessions.models import SpeechErased, SpeechKey, StreamingSession
 
 # Codes of failures before a request.
@@ -79,8 +81,13 @@ def load(session: StreamingSession) -> Sources:
         if library:
             await in_thread(_record_unanswered)(session, library, mask(question), language)
 
-    def stream(messages: Sequence[Message]) -> AsyncGenerator[str | Finished, None]:
-        return _stream(service, messages, version.longest_answer)
+    brain = replace(brain, tools=built_in.tools_of(version, search if library else None))
+    if version.is_moderated:
+        brain = replace(brain, moderate=partial(_moderate, service))
+    specs = [tool.spec for tool in brain.tools]
+
+    def stream(messages: Sequence[Message]) -> AsyncGenerator[str | ToolCall | Finished, None]:
+        return _stream(service, messages, specs, version.longest_answer)
 
     return Sources(
         brain,
@@ -100,8 +107,8 @@ def _record_unanswered(session: StreamingSession, library: int, question: str, l
 
 
 async def _stream(
-    service: ModelService | None, messages: Sequence[Message], longest_answer: int
-) -> AsyncGenerator[str | Finished, None]:
+    service: ModelService | None, messages: Sequence[Message], tools: Sequence[ToolSpec], longest_answer: int
+) -> AsyncGenerator[str | ToolCall | Finished, None]:
     if service is None:
         raise ModelFailure(NO_SERVICE, can_retry=False)
     try:
@@ -109,6 +116,16 @@ async def _stream(
     except ModelUnreachable as exc:
         raise ModelFailure(NO_KEY, can_retry=False) from exc
     # A token is at least a character, so an answer of the longest length fits.
-    async with aclosing(stream_of(client, service.chat_model, longest_answer)(messages)) as deltas:
+    async with aclosing(stream_of(client, service.chat_model, longest_answer, tools)(messages)) as deltas:
         async for delta in deltas:
             yield delta
+
+
+async def _moderate(service: ModelService | None, text: str) -> bool:
+    if service is None or not service.moderation_model:
+        raise ModelFailure(MODERATION_FAILED, can_retry=False)
+    try:
+        client = service.client()
+    except ModelUnreachable as exc:
+        raise ModelFailure(NO_KEY, can_retry=False) from exc
+    return await moderation_of(client, service.moderation_model)(text)

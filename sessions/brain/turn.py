@@ -10,24 +10,30 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
 
+from avatars.models import BuiltInTool
 from heygen_portal import providers
 from heygen_portal.postgresql import clock
 from heygen_portal.providers.contract.provider import ProviderError, RoomCommand
-from heygen_portal.providers.openai.messages import Finished, Message, Usage
+from heygen_portal.providers.openai.messages import Finished, Message, ToolCall, Usage
+from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.brain import answering, prompt, record, running, sources
-from sessions.brain.answering import Asked, Ended, Filler, Outcome, Searched, Sentence
+from sessions.brain.answering import Asked, Ended, Filler, Outcome, Searched, Sentence, ToolBegan, ToolCalled
 from sessions.brain.interfaces import Stream
 from sessions.brain.record import Figures, State
 from sessions.brain.running import RunningAnswer
 from sessions.brain.sources import Sources
+from sessions.brain.tools import calls, contact, tool_events
+from sessions.brain.tools.calls import Called
 from sessions.capacity import model_limits
 from sessions.capacity.model_limits import ModelLimits
+from sessions.errors import SessionError
 from sessions.lifecycle import broadcast
 from sessions.models import Answer, SessionTask, StreamingSession
 
@@ -37,11 +43,22 @@ logger = logging.getLogger(__name__)
 Deliver = Callable[[SessionTask], Coroutine[Any, Any, None]]
 # Has a page publish a command in its room. Returns whether the page did.
 GiveCommand = Callable[[RoomCommand], Awaitable[bool]]
+# Ends the conversation because the persona does.
+EndConversation = Callable[[], Coroutine[Any, Any, None]]
+# How long an avatar may take to say an answer, if nobody reports that it has.
+LEAST_SPEAKING_TIME = timedelta(seconds=4)
+SPEAKING_TIME_PER_CHARACTER = timedelta(seconds=0.08)
+SPOKEN_POLL_S = 0.5
 # The code of an answer that failed for a reason that the log has.
 ERROR = "error"
 
 
-async def begin(task: SessionTask, deliver: Deliver, give_command: GiveCommand | None = None) -> RunningAnswer | None:
+async def begin(
+    task: SessionTask,
+    deliver: Deliver,
+    give_command: GiveCommand | None = None,
+    end_conversation: EndConversation | None = None,
+) -> RunningAnswer | None:
     """Answer a stored text in the background. An answer that is still being given is interrupted.
 
     Return None if the session is over.
@@ -54,6 +71,7 @@ async def begin(task: SessionTask, deliver: Deliver, give_command: GiveCommand |
     # A provider that hears the user stops speaking by itself.
     is_cutting = bool(before or others) and not task.is_heard
     turn = _Turn(session, task, answer, deliver, before, give_command, is_cutting=is_cutting)
+    turn.end_conversation = end_conversation
     return running.start(session.pk, answer.pk, turn.give)
 
 
@@ -83,7 +101,10 @@ class _Turn:
         self.figures = Figures()
         self.sources: Sources | None = None
         self.limits = ModelLimits()
-        self.prompt_characters = self.characters = 0
+        self.prompt_characters = self.characters = self.said_characters = 0
+        self.open_call: ToolBegan | None = None
+        self.end_conversation: EndConversation | None = None
+        self.is_last = False  # the conversation ends after it
 
     async def give(self, run: RunningAnswer) -> None:
         """Give the answer. Being cancelled interrupts it; its end is stored all the same."""
@@ -96,10 +117,14 @@ class _Turn:
             logger.exception("session %s: a text could not be answered", self.session.pk)
             state, reason = await self._apologise(run)
         run.is_ending = True
+        if call := self.open_call:
+            await self._record_call(Called(call.name, call.arguments, "", calls.INTERRUPTED))
         if self.figures.usage.is_estimated:  # the model did not tell
             self._estimate()
         run.usage = self.figures.usage
         await in_thread(record.end)(self.answer, state, reason, self.figures)
+        if self.is_last and self.end_conversation and state != State.INTERRUPTED:
+            background.spawn(self._end_when_spoken(self.end_conversation))
 
     async def _say_all(self, run: RunningAnswer) -> tuple[State, str]:
         if self.is_cutting:
@@ -130,6 +155,15 @@ class _Turn:
                         self.prompt_characters += characters
                         self._estimate()
                         await in_thread(record.note_request)(self.answer, self.figures)
+                    case ToolBegan(name):
+                        self.open_call = part
+                        if name not in found.brain.tool_names:
+                            continue
+                        await in_thread(broadcast.publish)(
+                            self.session.pk, broadcast.AnswerTool(self.task.ref, tool_events.shown_as(name))
+                        )
+                    case ToolCalled(called):
+                        await self._record_call(called)
                     case Filler(text):
                         await self._say(run, text)
                     case Sentence(text, citations):
@@ -156,6 +190,27 @@ class _Turn:
             self._estimate()
         return self.limits.reached_with(self.figures.usage, self.figures.cost)
 
+    async def _record_call(self, called: Called) -> None:
+        self.open_call = None
+        await in_thread(tool_events.record)(self.answer, called)
+        if called.code:
+            return
+        if called.name == BuiltInTool.PERSON:
+            background.spawn(self._ask_for_person())
+        self.is_last = self.is_last or called.name == BuiltInTool.END
+
+    async def _ask_for_person(self) -> None:
+        with suppress(SessionError):  # it has ended meanwhile
+            await in_thread(contact.ask_for_person)(self.session.pk, contact.BY_MODEL)
+
+    async def _end_when_spoken(self, end: EndConversation) -> None:
+        """End the conversation once the avatar has said the answer, unless the user says more meanwhile."""
+        give_up_at = clock.now() + LEAST_SPEAKING_TIME + self.said_characters * SPEAKING_TIME_PER_CHARACTER
+        while clock.now() < give_up_at and not await in_thread(record.is_spoken)(self.answer):
+            await asyncio.sleep(SPOKEN_POLL_S)
+        if await in_thread(record.is_newest)(self.answer):
+            await end()
+
     def _estimate(self) -> None:
         """Charge what was asked and read so far."""
         asked, read = map(prompt.estimated_tokens, (self.prompt_characters, self.characters))
@@ -169,7 +224,7 @@ class _Turn:
     def _counted(self, stream: Stream) -> Stream:
         """Count what the model writes, whether or not it is said."""
 
-        async def counted(messages: Sequence[Message]) -> AsyncGenerator[str | Finished, None]:
+        async def counted(messages: Sequence[Message]) -> AsyncGenerator[str | ToolCall | Finished, None]:
             async with aclosing(stream(messages)) as deltas:
                 async for delta in deltas:
                     self.characters += len(delta) if isinstance(delta, str) else 0
@@ -202,6 +257,7 @@ class _Turn:
             raise
         if task.status != SessionTask.Status.SENT:
             return State.NOT_SENT, task.failure
+        self.said_characters += len(text)
         if self.figures.first_sentence is None:
             self.figures.first_sentence = clock.now() - self.task.created_at
         sentence = broadcast.AnswerSentence(self.task.ref, text, task.provider_task_id, self._sources_of(citations))

@@ -21,10 +21,11 @@ from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.actions import deadlines
+from sessions.actions.stop import stop
 from sessions.brain import record, running, turn
 from sessions.brain.running import RunningAnswer
-from sessions.lifecycle import broadcast, events
-from sessions.models import SessionTask, Status, StreamingSession
+from sessions.lifecycle import broadcast, end_evidence, events
+from sessions.models import EndReason, SessionTask, Status, StreamingSession
 from sessions.models.conversations import HEARD_REF
 from sessions.speech import speech_sql
 
@@ -60,7 +61,9 @@ class SpokenTurn:
     async def _start(self, session: StreamingSession, text: str) -> None:
         self._session_id = session.pk
         task = await in_thread(_accept)(session, text)
-        self._run = await turn.begin(task, self._deliver)
+        self._run = await turn.begin(
+            task, self._deliver, end_conversation=lambda: stop(session, EndReason.PERSONA_ENDED, end_evidence.persona())
+        )
         if self._run is None:
             raise errors.NotLive
         assert self._run.task is not None

@@ -69,6 +69,10 @@ TITLES: dict[str, Words] = {
     EventKind.TASK: _("Provider responded to the text"),
     EventKind.ANSWER: _("Answer by the organisation’s own model"),
     EventKind.ANSWER_CUT: _("Rest of the answer not spoken"),
+    EventKind.TOOL_CALLED: _("Tool called by the organisation’s own model"),
+    EventKind.PERSON_ASKED: _("User asks for a person"),
+    EventKind.MESSAGE_LEFT: _("Message left for staff"),
+    EventKind.STAFF_MAILED: _("Staff informed by mail"),
     EventKind.INTERRUPTED: _("Interruption sent"),
     EventKind.USER_START: _("User started speaking"),
     EventKind.USER_STOP: _("User stopped speaking"),
@@ -181,6 +185,7 @@ DETAIL_LABELS: dict[str, Words] = {
     "from": _("IP address"), "mode": _("mode"), "width": _("width"), "height": _("height"), "persona": _("persona"),
     "quality": _("quality"), "fps": _("frames per second"), "rating": _("rating"),
     "count": _("number"), "local": _("user’s side"), "remote": _("room’s side"), "protocol": _("protocol"),
+    "tool": _("tool"), "code": _("failure"),
     "round_trip_ms": _("round trip in milliseconds"), "after": _("counted from"),
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ NORMAL_END = _("None: this is a normal end of a conversation.")
 
 BY_REASON: dict[str, str | Promise] = {
     EndReason.USER_STOPPED: NORMAL_END,
+    EndReason.PERSONA_ENDED: _("None. If it ends conversations too early, switch the tool off in the persona."),
     EndReason.TAB_CLOSED: _(
         "None, unless this happens often on one device. In that case, have its connection checked."
     ),

@@ -129,6 +129,18 @@ class AnswerSentence(Event):
 
 
 @dataclass(frozen=True)
+class AnswerTool(Event):
+    """The organisation's own model uses a tool for an answer.
+
+    `tool` is the name of a built-in one, or `own`: neither names nor arguments of staff's own tools reach pages.
+    """
+
+    type: ClassVar[str] = "answer.tool"
+    ref: str
+    tool: str
+
+
+@dataclass(frozen=True)
 class AnswerEnded(Event):
     """An answer by the organisation's own model has ended. `state` says how; sockets add `words` if it failed."""
 

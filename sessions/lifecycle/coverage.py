@@ -167,7 +167,8 @@ AUDIT_FORMAT_WITH_BRAIN = 11  # the columns of personas with the organisation's 
 AUDIT_FORMAT_WITH_MODEL_SERVICES = 12
 AUDIT_FORMAT_WITH_CHOSEN_MODEL = 13  # the model service and library of personas
 AUDIT_FORMAT_WITH_STARTERS = 14  # the suggested questions and token limits of personas
-AUDIT_FORMAT = AUDIT_FORMAT_WITH_STARTERS
+AUDIT_FORMAT_WITH_TOOLS = 15  # the tools and moderation of personas
+AUDIT_FORMAT = AUDIT_FORMAT_WITH_TOOLS
 AUDITED_SINCE = {
     **{table.name: 1 for table in (EXPORT, CHECK)},
     **{table.name: AUDIT_FORMAT_WITH_NAMED for table in NAMED},

@@ -47,6 +47,7 @@ class EvidenceCode(StrEnum):
     """Codes of evidence. Stored and hashed: a released value never changes."""
 
     PERSON = "person"
+    PERSONA = "persona"
     STAFF = "staff"
     STAFF_BECAUSE = "staff_because"
     ACCESS_LOST = "access_lost"
@@ -79,6 +80,7 @@ Evidence = Mapping[str, str | int | float | None]
 
 EVIDENCE_TEXTS: dict[str, str | Promise] = {
     EvidenceCode.PERSON: _("Ended by %(user)s."),
+    EvidenceCode.PERSONA: _("The organisation’s own model called the tool that ends a conversation."),
     EvidenceCode.STAFF: _("Stopped by %(user)s (staff)."),  # recorded before staff had to give a reason
     EvidenceCode.STAFF_BECAUSE: _("Stopped by %(user)s (staff): %(why)s"),
     EvidenceCode.ACCESS_LOST: _("%(user)s no longer had access: %(loss)s."),
@@ -121,6 +123,10 @@ EVIDENCE_TEXTS: dict[str, str | Promise] = {
 
 def person(owner: OwnerId) -> Evidence:
     return {"code": EvidenceCode.PERSON, "user": _stored(owner)}
+
+
+def persona() -> Evidence:
+    return {"code": EvidenceCode.PERSONA}
 
 
 def staff(user_id: int | None, why: str) -> Evidence:

@@ -53,6 +53,7 @@ class EndReason(models.TextChoices):
     TAB_CLOSED = "tab_closed", _("The tab was closed")
     IDLE = "idle", _("Ended after inactivity")
     DURATION_LIMIT = "duration_limit", _("Time is up")
+    PERSONA_ENDED = "persona_ended", _("The avatar said goodbye and ended it")
     STAFF_STOPPED = "staff_stopped", _("The team ended it")
     TAKEN_OVER = "taken_over", _("The user continued on another device")
     QUOTA = "quota", _("The user’s time for this month was used up")

@@ -28,6 +28,7 @@ from sessions import errors
 from sessions.actions import control, queries, send_task, stop
 from sessions.actions.start import StartAttempt
 from sessions.brain import running, turn
+from sessions.brain.tools import contact
 from sessions.capacity import slots
 from sessions.capacity.leases import this_process
 from sessions.capacity.queue import TabAddress
@@ -343,6 +344,19 @@ class SessionConsumer(PageSocket):
         await self.spend("act")
         await control.interrupt(self.current_session_id(), self.give_command)
 
+    async def on_person(self, content: dict[str, Any]) -> None:
+        await self.spend("message")
+        await in_thread(contact.ask_for_person)(self.current_session_id(), contact.BY_USER)
+        await self.send_json({"type": "person.asked"})
+
+    async def on_message(self, content: dict[str, Any]) -> None:
+        address, text = content.get("contact"), content.get("text")
+        if not isinstance(address, str) or not isinstance(text, str):
+            raise errors.BadMessage
+        await self.spend("message")
+        is_mailed = await in_thread(contact.leave_message)(self.current_session_id(), address, text)
+        await self.send_json({"type": "message.left", "is_mailed": is_mailed})
+
     async def on_published(self, content: dict[str, Any]) -> None:
         number, is_sent = content.get("id"), content.get("is_sent")
         if not isinstance(number, int) or not isinstance(is_sent, bool):
@@ -397,6 +411,8 @@ class SessionConsumer(PageSocket):
         "queue.leave": on_leave_queue,
         "task.send": on_task,
         "task.interrupt": on_interrupt,
+        "person.ask": on_person,
+        "message.leave": on_message,
         "room.published": on_published,
         "event.report": on_report,
     }

@@ -235,6 +235,8 @@ def room_messages(who: str) -> tuple[str, dict[str, Message]]:
         "room.rejoin": {},
         "task.send": {"text": 5},
         "task.interrupt": {},
+        "person.ask": {},
+        "message.leave": {"contact": 5},
         "room.published": {"id": "1"},
         "event.report": {},
         "session.join": {"session_id": "own"},  # last: from then on the tab has a session

@@ -24,6 +24,7 @@ import { CaptionView } from "./views/caption.js";
 import { ChatView } from "./views/chat.js";
 import { ComposerView } from "./views/composer.js";
 import { ConsentView } from "./views/consent.js";
+import { ContactView } from "./views/contact.js";
 import { setUpLanguageSwitch, takeHandover } from "./views/language-switch.js";
 import { OutcomeView } from "./views/outcome.js";
 import { encodingPreference, QualityChoice } from "./views/quality-choice.js";
@@ -67,6 +68,7 @@ const conversation = new Conversation({
 const announcer = new AnnouncerView(words.transcript);
 const captions = new CaptionView(conversation, stage.audio);
 const consent = new ConsentView();
+const contact = new ContactView((message) => conversation.send(message));
 const bar = new BarView(words);
 const outcome = new OutcomeView(words);
 const queue = new QueueView(words.queue);
@@ -96,7 +98,9 @@ const voice = setUpVoice({ conversation, room, audio: stage.audio, can, storage:
 const socket = new PortalSocket(
   socketAddress(),
   {
-    onMessage: (message) => conversation.onMessage(message),
+    onMessage: (message) => {
+      if (!contact.takes(message)) conversation.onMessage(message);
+    },
     onOpen: () => {
       conversation.onSocketOpen();
       prepareRoom();

@@ -19,12 +19,13 @@ from django.utils import timezone
 
 from avatars.models import ModelService, ProviderAccount
 from heygen_portal.providers.contract.provider import Delivered, ProviderUnreachable, RoomCommand, TaskKind
-from heygen_portal.providers.openai.messages import Finished, Message, Usage
+from heygen_portal.providers.openai.messages import Finished, Message, ToolCall, Usage
 from heygen_portal.runtime import background
 from sessions.actions import control, send_task
 from sessions.brain import answering, record, running, sources
 from sessions.brain.interfaces import ModelFailure, Passage, Written
 from sessions.brain.sources import Sources
+from sessions.brain.tools import built_in
 from sessions.capacity import quotas
 from sessions.costs import ledger
 from sessions.integrity import verification
@@ -63,17 +64,17 @@ class Model:
     """Streams what a test puts in, and remembers what it was asked."""
 
     def __init__(self) -> None:
-        self.deltas: asyncio.Queue[str | Finished | Exception] = asyncio.Queue()
+        self.deltas: asyncio.Queue[str | ToolCall | Finished | Exception] = asyncio.Queue()
         self.asked: list[Sequence[Message]] = []
         self.unanswered: list[str] = []
         self.is_asked, self.is_closed = asyncio.Event(), asyncio.Event()
 
-    def says(self, *texts: str | Exception) -> None:
+    def says(self, *texts: str | ToolCall | Exception) -> None:
         for text in texts:
             self.deltas.put_nowait(text)
         self.deltas.put_nowait(Finished("stop", Usage(90, 10)))
 
-    async def stream(self, messages: Sequence[Message]) -> AsyncGenerator[str | Finished, None]:
+    async def stream(self, messages: Sequence[Message]) -> AsyncGenerator[str | ToolCall | Finished, None]:
         self.asked.append(messages)
         self.is_closed.clear()
         self.is_asked.set()
@@ -100,7 +101,8 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Model:
 
     def load(session: StreamingSession) -> Sources:
         assert session.version is not None
-        brain = replace(sources.brain_of(session.version), has_documents=True)
+        tools = built_in.tools_of(session.version, search)
+        brain = replace(sources.brain_of(session.version), has_documents=True, tools=tools)
 
         async def record_unanswered(question: str) -> None:
             stand_in.unanswered.append(question)

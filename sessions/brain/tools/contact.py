@@ -1,0 +1,92 @@
+"""Users who ask for a person, and their messages to staff. Messages are encrypted as all speech, and mailed."""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.urls import reverse
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from avatars.models import BuiltInTool
+from heygen_portal.models import holders_of
+from heygen_portal.people.mail import outgoing
+from heygen_portal.people.preferences import languages
+from heygen_portal.permissions import Permission
+from heygen_portal.runtime.text import bidi
+from sessions import errors
+from sessions.brain.tools import tool_events
+from sessions.lifecycle import events
+from sessions.lifecycle.event_kinds import EventKind
+from sessions.lifecycle.events import Entry
+from sessions.models import SessionEvent, Status, StreamingSession
+
+MAX_MESSAGE_CHARACTERS = 2000
+MAX_CONTACT_CHARACTERS = 254
+BY_USER, BY_MODEL = "user", "model"
+
+
+def ask_for_person(session_id: UUID, by: str) -> None:
+    """Record that the user asks for a person, and mail operators. Once per session.
+
+    Raises NotLive, and NotOffered if the persona does not offer it.
+    """
+    with transaction.atomic():
+        session = _offering(session_id, BuiltInTool.PERSON)
+        if SessionEvent.objects.filter(session_id=session_id, kind=EventKind.PERSON_ASKED).exists():
+            return
+        events.append(session_id, Entry(EventKind.PERSON_ASKED, {"by": by}))
+    _mail(session, EventKind.PERSON_ASKED)
+
+
+def leave_message(session_id: UUID, contact: str, text: str) -> bool:
+    """Store and mail a user's message. Return whether a mail server took it.
+
+    Raises NotLive, NotOffered, TextEmpty, TextTooLong, and AddressInvalid.
+    """
+    contact, text = contact.strip(), text.strip()
+    if not text:
+        raise errors.TextEmpty
+    if len(text) > MAX_MESSAGE_CHARACTERS:
+        raise errors.TextTooLong
+    try:
+        validate_email(contact[: MAX_CONTACT_CHARACTERS + 1])
+    except ValidationError:
+        raise errors.AddressInvalid from None
+    with transaction.atomic():
+        session = _offering(session_id, BuiltInTool.PERSON, BuiltInTool.MESSAGE)
+        content = json.dumps({"contact": contact, "text": text}, ensure_ascii=False)
+        sealed = tool_events.seal(session_id, tool_events.MESSAGE, content)
+        events.append(session_id, Entry(EventKind.MESSAGE_LEFT, {"characters": len(text), "sealed": sealed}))
+    return _mail(session, EventKind.MESSAGE_LEFT, f"{contact}\n\n{text}")
+
+
+def _offering(session_id: UUID, *tools: BuiltInTool) -> StreamingSession:
+    """Return the live session, locked, of a persona that offers one of these tools."""
+    rows = StreamingSession.objects.select_for_update(of=("self",)).select_related("persona", "version")
+    session = rows.get(pk=session_id)
+    if session.status != Status.LIVE:
+        raise errors.NotLive
+    version = session.version
+    if version is None or not version.has_own_brain or not version.tool_names & set(tools):
+        raise errors.NotOffered
+    return session
+
+
+def _mail(session: StreamingSession, kind: EventKind, text: str = "") -> bool:
+    """Mail each operator in their language, and record how many mails were taken. Return whether any was."""
+    users = [user for user in holders_of(Permission.OBSERVE_SESSION) if user.is_active and user.email]
+    page = outgoing.link(reverse("admin:avatar_sessions_streamingsession_change", args=[session.pk]))
+    body = "\n\n".join(filter(None, [text, page]))
+    sent = 0
+    for user in users if outgoing.is_set_up() else ():
+        with translation.override(languages.of(user)):
+            about = _("A user asks for a person") if kind == EventKind.PERSON_ASKED else _("Message for the team")
+            subject = outgoing.subject(f"{about}: {bidi.isolated(session.persona.name)}")
+        sent += outgoing.send(user.email, subject, body)
+    events.record(session.pk, Entry(EventKind.STAFF_MAILED, {"count": sent}))
+    return sent > 0
