@@ -86,6 +86,7 @@ NOT_SHOWN = {
     "queueentry": "who waits, while they wait",
     "serverprocess": "which web processes live",
     "tab": "which tabs are open",
+    "brainaccess": "the token by which a provider asks for answers, while its session runs",
     "wordindexrebuild": "how far a rebuild of the index of words has come",
     "signin": "whose a row of the sign-in log is; deleted with that row",
     "spendalarm": "who was mailed about a cap",
