@@ -8,6 +8,8 @@ All is measured on the sound itself: an analyser on the avatar's remote track an
 recording. `bare` is a page with nothing but livekit-client that calls the provider directly. The provider is the
 emulator, with 50 ms per response, as HeyGen and as LiveAvatar. The two alternate, so that both get the same conditions.
 
+--brain  measures only turns with the organisation's own model (bench/_brain_turns.py)
+
 On the last line, the times are the portal's on the slower of the two wires, and the ratios the worse of the two.
 """
 
@@ -25,6 +27,7 @@ import numpy as np
 from playwright.async_api import Browser, Page
 from playwright.async_api import Error as PlaywrightError
 
+from bench import _brain_turns
 from bench.first_frame import PAGE_IS_LOCAL, open_client_page
 from heygen_portal.emulator.liveavatar.catalogue import uuid_of
 from heygen_portal.emulator.speech.synthesis import SAMPLE_RATE
@@ -184,6 +187,21 @@ class Spread:
         return cls(percentiles[9], percentiles[18])
 
 
+async def main_of_brain(runs: int) -> None:
+    with (
+        servers.livekit() as livekit,
+        servers.emulator(livekit, args=["--latency", str(ANSWER_MS), "--control"]) as emulator,
+        servers.portal(emulator, livekit, env={"BUDGET_FACTOR": "1000"}) as portal,
+    ):
+        async with browsing.browser(browsing.ALLOW_SOUND) as browser:
+            page = await _page(browser)
+            await browsing.sign_in(page, portal)
+            taken = await _brain_turns.measure(page, portal, emulator, runs)
+    spreads = {measure: Spread.of(values) for measure, values in taken.items()}
+    p50, p95 = ({name: getattr(each, at) for name, each in spreads.items()} for at in ("p50", "p95"))
+    _brain_turns.report(p50, p95, runs)
+
+
 async def main(runs: int) -> None:
     with (
         servers.folder() as here,
@@ -328,4 +346,6 @@ def report(taken: Mapping[tuple[str, str], Taken], runs: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--runs", type=int, default=10, help="measured conversations of each, after one to warm up")
-    asyncio.run(main(parser.parse_args().runs))
+    parser.add_argument("--brain", action="store_true", help="only turns with the organisation's own model")
+    options = parser.parse_args()
+    asyncio.run((main_of_brain if options.brain else main)(options.runs))
