@@ -79,7 +79,9 @@ async def test_an_export_is_written_to_a_file_that_only_its_owner_gets(monkeypat
     session = await sync_to_async(StreamingSessionFactory.create)(status="ended")
     async with client_of(roles.AUDITOR, Scope.RECORDS_EXPORT) as (api, owner):
         assert (await api.post("exports", json={"what": "lines"})).json()["code"] == "reason_needed"
-        body = {"what": "sessions", "format": "csv", "status": "ended"}
+        body = {"what": "sessions", "format": "csv", "status": "ended", "persona": "nobody"}
+        assert (await api.post("exports", json=body)).status_code == 404
+        body["persona"] = session.persona.slug
         export = (await api.post("exports", json=body)).json()
         assert export["state"] == "waiting"
         assert (await api.get(f"exports/{export['id']}/file")).json()["code"] == "export_not_ready"
