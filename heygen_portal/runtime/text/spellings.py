@@ -28,6 +28,7 @@ _SIGNS = {ord(sign): letter for sign, letter in zip("034578@$€", "oeastbase", 
 _AS_LETTERS = ({**_SIGNS, ord("1"): "i", ord("!"): "i"}, {**_SIGNS, ord("1"): "l", ord("|"): "l"})
 _MIXED = re.compile(r"[\w@$€!|]*[^\W\d_][\w@$€!|]*")
 
+_DOUBLE = re.compile(r"\b(?:u?ve doble|doble (?:u|v|uve|ve)|double you|double u)\b")  # W has no name of one word
 # How letters are called, in Spanish, English, and on the radio.
 _CALLED = {
     name: letter
@@ -56,7 +57,8 @@ def fold(text: str) -> str:
 def readings(text: str) -> list[list[str]]:
     """Return the words of a text in each way in which it can be read."""
     plain = fold(text).replace("_", " ").replace("*", "")
-    found = [plain.split(), _joined(plain.split(), {}), _joined(plain.split(), _CALLED)]
+    called = _DOUBLE.sub("w", plain).split()
+    found = [plain.split(), _joined(plain.split(), {}), _joined(called, _CALLED)]
     raw = fold_accents(unicodedata.normalize("NFKC", text)).translate(_LOOK_ALIKES)
     for letters in _AS_LETTERS:
         read = _MIXED.sub(lambda match, letters=letters: match[0].translate(letters), raw)  # type: ignore[misc]
