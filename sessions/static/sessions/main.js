@@ -24,7 +24,6 @@ import { CaptionView } from "./views/caption.js";
 import { ChatView } from "./views/chat.js";
 import { ComposerView } from "./views/composer.js";
 import { ConsentView } from "./views/consent.js";
-import { ContactView } from "./views/contact.js";
 import { setUpLanguageSwitch, takeHandover } from "./views/language-switch.js";
 import { OutcomeView } from "./views/outcome.js";
 import { encodingPreference, QualityChoice } from "./views/quality-choice.js";
@@ -68,7 +67,7 @@ const conversation = new Conversation({
 const announcer = new AnnouncerView(words.transcript);
 const captions = new CaptionView(conversation, stage.audio);
 const consent = new ConsentView();
-const contact = new ContactView((message) => conversation.send(message));
+const contact = await contactView();
 const bar = new BarView(words);
 const outcome = new OutcomeView(words);
 const queue = new QueueView(words.queue);
@@ -99,7 +98,7 @@ const socket = new PortalSocket(
   socketAddress(),
   {
     onMessage: (message) => {
-      if (!contact.takes(message)) conversation.onMessage(message);
+      if (!contact?.takes(message)) conversation.onMessage(message);
     },
     onOpen: () => {
       conversation.onSocketOpen();
@@ -115,6 +114,18 @@ const socket = new PortalSocket(
   guest ? () => guest.authorize() : undefined,
 );
 guest?.attach(conversation);
+
+/**
+ * Only a persona whose tools offer contact loads this view.
+ *
+ * @returns {Promise<import("./views/contact.js").ContactView | undefined>}
+ */
+async function contactView() {
+  const box = document.querySelector("#contact");
+  if (!(box instanceof HTMLElement)) return undefined;
+  const { ContactView } = await import(String(box.dataset.module));
+  return new ContactView((/** @type {{ type: string }} */ message) => conversation.send(message));
+}
 
 /** @param {number} code */
 function leavePage(code) {

@@ -121,6 +121,7 @@ WAYS: dict[EndReason, Callable[[Mock], Awaitable[StreamingSession]]] = {
     EndReason.IDLE: user_is_idle,
     EndReason.DURATION_LIMIT: time_is_up,
     EndReason.STAFF_STOPPED: staff_stop,
+    EndReason.PERSONA_ENDED: ended_as(EndReason.PERSONA_ENDED, end_evidence.persona()),
     EndReason.TAKEN_OVER: ended_as(EndReason.TAKEN_OVER, end_evidence.taken_over(0)),
     EndReason.QUOTA: bound_by(LimitBy.QUOTA),
     EndReason.SPEND_CAP: bound_by(LimitBy.SPEND_CAP),

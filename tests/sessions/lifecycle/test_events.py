@@ -78,7 +78,8 @@ def test_the_protocol_page_names_every_message_and_error_code() -> None:
     assert documented("## Up") == set(SessionConsumer.HANDLERS)
     assert documented("What a page may report") == set(page_reports.EFFECTS)
     sent = {event.type for event in broadcast.Event.__subclasses__()}
-    assert documented("## Down") == sent | {"session.room", "room.publish", "queue.place", "queue.left", "error"}
+    to_one_tab = {"session.room", "room.publish", "queue.place", "queue.left", "person.asked", "message.left", "error"}
+    assert documented("## Down") == sent | to_one_tab
     codes = {error.code for error in vars(errors).values() if "code" in getattr(error, "__dict__", {})}
     assert documented("## Error codes") == codes
 
