@@ -22,15 +22,15 @@ from heygen_portal.runtime import file_responses
 
 # Only at the beginning of a line: comments with types contain imports too, some of them circular.
 IMPORT_PATTERN = r"""(?m)^(?P<matched>import (?P<names>[^;"']+) from "(?P<url>\.{1,2}/[^"]+)";)"""
-# A block comment with lines of its own. Source keeps its JSDoc; browsers need not load it.
-COMMENT_PATTERN = r"(?ms)^[ \t]*/\*\*(?:(?!\*/).)*\*/[ \t]*\n"
+# A comment with lines of its own. The source keeps it; browsers need not load it.
+COMMENT_PATTERN = r"(?ms)^[ \t]*(?:/\*\*(?:(?!\*/).)*\*/[ \t]*|//[^\n]*)\n"
 HASHED_NAME = re.compile(r"\.[0-9a-f]{12}(\.|$)")
 
 
 class PortalStaticFilesStorage(CompressedManifestStaticFilesStorage):
     """Storage that hashes `url()` in style sheets and relative imports in modules.
 
-    It removes JSDoc and ignores source maps.
+    It removes comments and ignores source maps.
     """
 
     manifest_strict = False  # the admin's theme references files that it does not ship

@@ -1,4 +1,4 @@
-"""Modules are served without their JSDoc, and with everything else."""
+"""Modules are served without their comments, and with everything else."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ export class View {
   /** @type {string} */
   #name = "/** no comment */";
   show() {
+    // Why it is so: https://example.org
     const box = /** @type {HTMLElement} */ (this.box); // stays
     return `
     /** no comment either, as text follows */ ${box}`;
