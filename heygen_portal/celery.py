@@ -42,6 +42,7 @@ app.conf.task_routes = {
     "sessions.tasks.forget_superseded_documents": {"queue": queues.LONG},
     "sessions.tasks.read_bills": {"queue": queues.LONG},
     "sessions.tasks.rehearse": {"queue": queues.LONG},
+    "sessions.tasks.run_persona_tests": {"queue": queues.LONG},
     "sessions.tasks.verify_history": {"queue": queues.LONG},
     "sessions.tasks.write_export": {"queue": queues.LONG},
 }
@@ -68,6 +69,8 @@ app.conf.beat_schedule = {
     "look-at-spending": {"task": "sessions.tasks.look_at_spending", "schedule": 60.0},
     "read-bills": {"task": "sessions.tasks.read_bills", "schedule": crontab(minute="20")},
     "rehearse": {"task": "sessions.tasks.rehearse", "schedule": crontab(hour="4", minute="0")},
+    "test-personas": {"task": "sessions.tasks.test_personas", "schedule": crontab(hour="4", minute="20")},
+    "maintain-persona-tests": {"task": "sessions.tasks.maintain_persona_tests", "schedule": 30.0},
     "check-observers": {"task": "sessions.tasks.check_observers", "schedule": 20.0},
     "check-programs": {"task": "sessions.tasks.check_programs", "schedule": 20.0},
     "remove-brain-access": {"task": "sessions.tasks.remove_brain_access", "schedule": 5.0},

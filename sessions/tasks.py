@@ -32,10 +32,13 @@ from sessions.costs import ledger, provider_costs, provider_record, spend_alerts
 from sessions.exports import list_export
 from sessions.health import watch
 from sessions.integrity import nightly_check, record_upgrade
+from sessions.persona_tests import runs as persona_test_runs
 from sessions.presence import brain_access, observers, own_rooms, tabs
 from sessions.retention import erasure, provider_erasure, superseded
 from sessions.speech import webhook_lines
 from sessions.staff import persona_checks
+
+__all__ = ["persona_test_runs"]  # has tasks of its own
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from avatars.models.documents import (
 )
 from avatars.models.knowledge import KnowledgeVersion
 from avatars.models.model_services import ModelService
+from avatars.models.persona_tests import PersonaTest, PersonaTestRun
 from avatars.models.personas import BuiltInTool, Persona, PersonaCheck, PersonaContent, PersonaQuerySet, PersonaVersion
 from avatars.models.syncs import CatalogueSync
 from avatars.models.videos import Video
@@ -36,6 +37,8 @@ __all__ = [
     "PersonaCheck",
     "PersonaContent",
     "PersonaQuerySet",
+    "PersonaTest",
+    "PersonaTestRun",
     "PersonaVersion",
     "ProviderAccount",
     "UnansweredQuestion",

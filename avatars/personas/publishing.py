@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -27,16 +28,23 @@ IPHONE_ENCODING = "H264"
 AUDITED_FIELDS = ("version", *PersonaContent.content_fields())
 
 
-def publish(persona: Persona, version: PersonaVersion | None = None, *, actor: Actor = SERVER) -> None:
+def publish(
+    persona: Persona, version: PersonaVersion | None = None, *, actor: Actor = SERVER, despite_tests: str = ""
+) -> None:
     """Publish a persona's newest version or, to roll back, another one.
 
-    Idempotent. Each change is audited. Raises ValidationError with the problems of each field.
+    Idempotent. Each change is audited. Raises ValidationError with the problems of each field. `despite_tests` is the
+    reason for which a version is published whose tests have not passed.
     """
     with transaction.atomic():
         stored = Persona.objects.select_for_update().get(pk=persona.pk)
         version = version or versions.newest(stored) or versions.save_version(stored)
         shown = versions.as_of(stored, version)
-        if found := problems(shown) | account_problems(shown):
+        found = problems(shown) | account_problems(shown)
+        untested = test_problem(stored, version)
+        if untested and not despite_tests:
+            found["tests"] = [untested]
+        if found:
             raise ValidationError(dict(found))
         was_public = stored.status == Persona.Status.PUBLISHED
         is_same = was_public and stored.current_id == version.pk
@@ -48,6 +56,8 @@ def publish(persona: Persona, version: PersonaVersion | None = None, *, actor: A
         changes = change_log.diff(stored if was_public else None, persona, AUDITED_FIELDS)
         if was_public and stored.hidden_at:
             changes["is_hidden"] = [True, False]
+        if untested:
+            changes["published_despite_tests"] = [None, despite_tests]
         change_log.record(actor, kind, persona, changes, stated)
         if not is_same:
             tell_webhooks(EventType.PERSONA_PUBLISHED, persona)
@@ -98,6 +108,26 @@ def problems(persona: Persona) -> Problems:
     if len(persona.greeting) > capabilities.max_text_characters:
         found["greeting"].append(_("The greeting is longer than the provider allows."))
     return found
+
+
+def test_problem(persona: Persona, version: PersonaVersion) -> str:
+    """Return why a persona's tests prevent a version from being published, or "".
+
+    Rolling back is always possible: the older version was published before.
+    """
+    if not version.has_own_brain or (persona.status == Persona.Status.PUBLISHED and version.number <= persona.version):
+        return ""
+    saved_at = persona.tests.aggregate(last=Max("saved_at"))["last"]
+    if saved_at is None:
+        return ""
+    run = version.test_runs.first()
+    if run is None or run.asked_at < saved_at:
+        return _("The tests have not been run with this version. Run them on the page “Tests”.")
+    if run.is_under_way:
+        return _("The tests are still running.")
+    if run.state != run.State.PASSED:
+        return _("The tests have not passed with this version. See the page “Tests”.")
+    return ""
 
 
 def account_problems(persona: Persona) -> Problems:

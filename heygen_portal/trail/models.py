@@ -40,6 +40,7 @@ class AuditEntry(models.Model):
         ROLLED_BACK = "rolled_back", _("persona rolled back")
         UNPUBLISHED = "unpublished", _("persona unpublished")
         PERSONA_CHANGED = "persona_changed", _("persona address or groups changed")
+        TESTS_CHANGED = "tests_changed", _("tests of a persona changed")
         QUOTA_CHANGED = "allowance_changed", _("quota changed")
         PERSONAL_DATA = "personal_data", _("personal data exported")
         ANCHORED = "anchored", _("anchored")

@@ -17,7 +17,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from avatars.models import Persona, ProviderAccount
+from avatars.models import Persona, PersonaTestRun, ProviderAccount
 from heygen_portal.runtime.jobs import each_row
 from heygen_portal.trail import change_log, statements
 from heygen_portal.trail.change_log import Actor
@@ -174,10 +174,11 @@ def spending(account: ProviderAccount, now: datetime) -> Spending:
 
 
 def spendings(accounts: Iterable[ProviderAccount], now: datetime, since: datetime | None = None) -> dict[int, Spending]:
-    """Return the spending of many accounts in two queries.
+    """Return the spending of many accounts in three queries.
 
-    One is for booked totals, one for sessions not booked yet. `since` is the start of the first day; it defaults to
-    the start of the month. An account whose spending cannot be computed is logged and left out.
+    One is for booked totals, one for sessions not booked yet, one for tests of personas. `since` is the start of the
+    first day; it defaults to the start of the month. An account whose spending cannot be computed is logged and left
+    out.
     """
     accounts, since = list(accounts), since or month_of(now)
     try:
@@ -198,12 +199,25 @@ def _computed(
     accounts: Iterable[ProviderAccount], since: datetime, now: datetime, which: Q | None = None
 ) -> dict[int, Spending]:
     """Return the spending of these accounts from the rows `which`, or all rows."""
+    accounts = list(accounts)
     which = which or Q()
     days = DayTotal.objects.filter(which, day__gte=since.date())
     credits_of_day = Sum(F("estimated") + F("model_credits"))
     totals = dict(days.values("account").annotate(credits=credits_of_day).values_list("account", "credits"))
     times = {row["account"]: row for row in _not_booked(which, since, now)}
-    return {account.pk: _spending(account, totals.get(account.pk), times.get(account.pk)) for account in accounts}
+    tested = _spent_on_tests(accounts, since)
+    return {
+        account.pk: _spending(
+            account, totals.get(account.pk, Decimal(0)) + tested.get(account.pk, Decimal(0)), times.get(account.pk)
+        )
+        for account in accounts
+    }
+
+
+def _spent_on_tests(accounts: Iterable[ProviderAccount], since: datetime) -> dict[int, Decimal]:
+    """Return what the models cost that answered tests of the accounts' personas."""
+    rows = PersonaTestRun.objects.filter(asked_at__gte=since, version__avatar__account__in=accounts)
+    return dict(rows.order_by().values_list("version__avatar__account").annotate(Sum("cost")))
 
 
 def _not_booked(which: Q, since: datetime, now: datetime) -> Iterable[Mapping[str, Any]]:
@@ -228,9 +242,9 @@ def span_until(end_of_running: Value | F) -> Combinable:
     return Coalesce("ended_at", end_of_running, output_field=DateTimeField()) - _BILLED_FROM
 
 
-def _spending(account: ProviderAccount, booked: Decimal | None, times: Mapping[str, Any] | None) -> Spending:
+def _spending(account: ProviderAccount, booked: Decimal, times: Mapping[str, Any] | None) -> Spending:
     so_far, in_all = ((times or {}).get(name) or timedelta(0) for name in ("so_far", "in_all"))
-    spent = (booked or Decimal(0)) + credits_for(account, so_far) + Decimal((times or {}).get("model") or 0)
+    spent = booked + credits_for(account, so_far) + Decimal((times or {}).get("model") or 0)
     promised = max(credits_for(account, in_all - so_far), Decimal(0))
     left = None if account.monthly_cap is None else max(account.monthly_cap - spent - promised, Decimal(0))
     if not all(amount.is_finite() for amount in (spent, promised, left or Decimal(0))):

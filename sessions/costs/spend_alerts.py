@@ -57,7 +57,7 @@ class CappedAccount:
 def capped_accounts(now: datetime) -> list[CappedAccount]:
     """Return the accounts with a cap, the one closest to its cap first.
 
-    An account whose row cannot be read, or whose spending cannot be computed, is logged and left out. Three queries.
+    An account whose row cannot be read, or whose spending cannot be computed, is logged and left out. Four queries.
     """
     accounts = each_row.readable(ProviderAccount.objects.exclude(monthly_cap=None))
     spent = quotas.spendings(accounts, now)

@@ -32,6 +32,7 @@ from avatars.models import (
     Document,
     DocumentVersion,
     KnowledgeVersion,
+    PersonaTestRun,
     PersonaVersion,
     Video,
     WrittenAnswer,
@@ -407,6 +408,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("document_versions", _("Versions of documents that you added"), _rows_naming(DocumentVersion, "added_by")),
     Section("written_answers", _("Answers that you wrote"), _rows_naming(WrittenAnswer, "saved_by")),
     Section("videos", _("Videos that you ordered"), _rows_naming(Video, "created_by")),
+    Section("test_runs", _("Tests of personas that you ran"), _rows_naming(PersonaTestRun, "asked_by")),
     Section("catalogue_syncs", _("Catalogue syncs that you started"), _rows_naming(CatalogueSync, "asked_by")),
     Section("admin_log", _("Changes that you made in the administration"), _rows_naming(LogEntry, "user")),
 )

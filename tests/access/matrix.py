@@ -204,6 +204,7 @@ BUTTONS: dict[str, str] = {
     "avatars.persona.try_it": "em",
     "avatars.persona.versions": STAFF,
     "avatars.persona.embed": "em",
+    "avatars.persona.tests": STAFF,
     "avatars.video.order_again": "em",
     "avatars.video.check_again": "em",
     "avatar_sessions.streamingsession.audit": "oam",

@@ -8,6 +8,7 @@ from typing import Final
 _PASSAGE: Final = re.compile(r"<passage\b([^>]*)>(.*?)</passage>", re.DOTALL)
 _ATTRIBUTE: Final = re.compile(r'(\w+)="([^"]*)"')
 _LANGUAGE: Final = re.compile(r"<language>\s*([\w-]+)\s*</language>")
+_RUBRIC: Final = re.compile(r"<rubric>(.*?)</rubric>", re.DOTALL)
 _DEFAULT_LANGUAGE: Final = "en"
 
 
@@ -34,3 +35,9 @@ def passages(system: str) -> list[Passage]:
 def language(system: str) -> str:
     match = _LANGUAGE.search(system)
     return match[1] if match else _DEFAULT_LANGUAGE
+
+
+def rubric(system: str) -> str:
+    """Return by what an answer is to be judged, or ""."""
+    match = _RUBRIC.search(system)
+    return unescape(match[1]).strip() if match else ""

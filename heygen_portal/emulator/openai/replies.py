@@ -1,7 +1,7 @@
 """What the emulated model replies. The same request always gets the same reply.
 
-In this order: a tool that the user asks for; the result of a tool that was just called; sentences of the prompt's
-passages, each with its number; the sentence that says that there is no answer.
+In this order: a verdict, if the prompt has a rubric; a tool that the user asks for; the result of a tool that was just
+called; sentences of the prompt's passages, each with its number; the sentence that says that there is no answer.
 """
 
 import json
@@ -27,6 +27,8 @@ class Reply:
 def reply(request: ChatRequest) -> Reply:
     if request.model == OBEDIENT and (obeyed := obedience.obey(request)):
         return Reply(obeyed.text, obeyed.calls)
+    if rubric := prompts.rubric(request.system):
+        return Reply(_verdict(rubric, request.question))
     if calls := _calls(request):
         return Reply("", calls)
     results = [message.content for message in request.turn if message.role == "tool"]
@@ -47,6 +49,15 @@ def _answer(request: ChatRequest) -> str:
     found = reading.answer(question, prompts.passages(system))
     cited = [f"{_ended(sentence.text)} [{sentence.number}]" for sentence in found]
     return " ".join(cited) or f"{_NO_ANSWER} {answers.unknown(language)}"
+
+
+def _verdict(rubric: str, answer: str) -> str:
+    """Judge by words: an answer passes if it has most of the rubric's."""
+    wanted = answers.stems(rubric)
+    missing = sorted(wanted - answers.stems(answer))
+    if 2 * len(missing) < len(wanted):
+        return "PASS"
+    return f"FAIL: the answer does not mention {', '.join(missing)}."
 
 
 def _ended(sentence: str) -> str:

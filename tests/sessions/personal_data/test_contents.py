@@ -64,6 +64,7 @@ READ_BY_SECTIONS = {
     "avatars.Document",
     "avatars.DocumentVersion",
     "avatars.KnowledgeVersion",
+    "avatars.PersonaTestRun",
     "avatars.PersonaVersion",
     "avatars.Video",
     "avatars.WrittenAnswer",

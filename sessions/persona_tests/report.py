@@ -1,0 +1,99 @@
+"""The report of a run: which expectations were not met, and what differs from the run before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from avatars.models import PersonaTestRun
+from sessions.persona_tests import checks, runs
+
+
+@dataclass(frozen=True)
+class TestReport:
+    """The result of one test. `change` says what differs from the run before, or is empty."""
+
+    name: str
+    is_passed: bool
+    change: str
+    turns: list[dict[str, Any]]
+
+
+def of(run: PersonaTestRun) -> list[TestReport]:
+    """Return the result of each test, those that fail first."""
+    earlier = runs.before(run)
+    known = dict(_outcomes(earlier)) if earlier else {}
+    reports = [
+        TestReport(name, passed, _change(known, name, passed), [_turn_shown(turn) for turn in _turns(result)])
+        for (name, passed), result in zip(_outcomes(run), _results(run), strict=True)
+    ]
+    return sorted(reports, key=lambda report: report.is_passed)
+
+
+def failed_count(run: PersonaTestRun) -> int:
+    return sum(not passed for _name, passed in _outcomes(run))
+
+
+def _outcomes(run: PersonaTestRun) -> Iterator[tuple[str, bool]]:
+    for result in _results(run):
+        turns = _turns(result)
+        yield str(result["name"]), bool(turns) and not any(any(_list(turn, "problems")) for turn in turns)
+
+
+def _results(run: PersonaTestRun) -> list[Mapping[str, Any]]:
+    """Return the results without those that SQL has damaged."""
+    return [result for result in run.results if isinstance(result, dict) and "name" in result]
+
+
+def _turns(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [turn for turn in _list(result, "turns") if isinstance(turn, dict)]
+
+
+def _list(row: Mapping[str, Any], name: str) -> list[Any]:
+    found = row.get(name)
+    return found if isinstance(found, list) else []
+
+
+def _change(known: Mapping[str, bool], name: str, is_passed: bool) -> str:
+    if not known or known.get(name) == is_passed:
+        return ""
+    if name not in known:
+        return _("new")
+    return _("passes again") if is_passed else _("passed in the run before")
+
+
+def _turn_shown(turn: Mapping[str, Any]) -> dict[str, Any]:
+    problems = [str(each) for each in _list(turn, "problems")]
+    expected = [(_expectation(each), problem) for each, problem in zip(_list(turn, "expect"), problems, strict=False)]
+    return {
+        "say": turn.get("say", ""),
+        "answer": turn.get("answer", ""),
+        "cited": ", ".join(map(str, _list(turn, "cited"))),
+        "expected": [(words, _problem(problem), not problem) for words, problem in expected],
+        "failures": [_problem(each) for each in problems[len(expected) :]],
+    }
+
+
+def _expectation(data: Any) -> str:
+    """Return an expectation in the words in which it was written."""
+    if not isinstance(data, dict):
+        return "–"
+    named = [f"{name}: {value}" for name, value in data.items() if name != "with"]
+    given = data.get("with")
+    arguments = ", ".join(f"{name}={value}" for name, value in given.items()) if isinstance(given, dict) else ""
+    return " ".join(named) + (f" ({arguments})" if arguments else "")
+
+
+def _problem(code: str) -> str:
+    if code.startswith(f"{runs.JUDGE_FAILED}:"):
+        return _("The model could not judge it: %(code)s") % {"code": code.partition(": ")[2]}
+    texts = {
+        "": "",
+        checks.NOT_MET: _("Not met."),
+        checks.SLOW_PATTERN: _("The regular expression took too long."),
+        checks.BAD_PATTERN: _("The regular expression is not valid."),
+    }
+    return texts.get(code, code)

@@ -1,0 +1,222 @@
+"""Tests of a persona are run against the emulator's model, reported, and kept before publishing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.models import Group, User
+from django.core import mail
+from django.core.exceptions import ValidationError
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone, translation
+
+from avatars.models import Library, ModelService, Persona, PersonaTestRun, UnansweredQuestion
+from avatars.personas import publishing, versions
+from heygen_portal.people.access.roles import ADMINISTRATOR
+from heygen_portal.trail.change_log import SERVER
+from heygen_portal.trail.models import AuditEntry
+from sessions.capacity import quotas
+from sessions.models import SessionTask, StreamingSession
+from sessions.persona_tests import report, runs, script, store
+from tests.avatars.documents.uploads import upload
+from tests.emulator.wire import Wire
+from tests.support import servers
+from tests.support.factories import ModelServiceFactory, PersonaFactory, UserFactory, sync_roles
+
+pytestmark = pytest.mark.django_db(transaction=True)
+State, Trigger = runs.State, runs.Trigger
+TODAY = date(2026, 12, 1)
+DOCUMENT = "# Tickets\n\nA ticket costs 12.50 euros."
+PASSING = """\
+tests:
+- name: Price
+  turns:
+  - say: What does a ticket cost?
+    expect:
+    - contains: 12.50 euros
+    - cites: tickets
+    - judged: A ticket costs euros.
+  - say: Who won the football match?
+    expect:
+    - does_not_contain: euros
+"""
+FAILING = PASSING.replace("12.50 euros\n", "13 euros\n").replace("A ticket costs euros", "Parking is free")
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    with translation.override("en"):
+        yield
+
+
+@pytest.fixture
+def service(fresh_emulator: servers.Emulator) -> Iterator[ModelService]:
+    with Wire(fresh_emulator.url, fresh_emulator.api_key) as wire:
+        yield ModelServiceFactory.create(
+            base_url=f"{wire.url}/v1", api_key=wire.api_key, chat_model="emulated-chat", input_price=10, output_price=30
+        )
+
+
+@pytest.fixture
+def persona(service: ModelService) -> Persona:
+    library = Library.objects.create(name="Museum", language="en")
+    upload(library, "visits.md", DOCUMENT)
+    made: Persona = PersonaFactory.create(
+        published=True, brain="own", language="en", model_service=service, library=library, instructions="You help."
+    )
+    return made
+
+
+def administrator(**about: str) -> User:
+    sync_roles()
+    user: User = UserFactory.create(is_staff=True, **about)
+    user.groups.add(Group.objects.get(name=ADMINISTRATOR.group))
+    return user
+
+
+def save_tests(persona: Persona, text: str) -> None:
+    store.save(persona, script.read(text), SERVER)
+
+
+def run_now(persona: Persona, trigger: PersonaTestRun.Trigger = Trigger.STAFF) -> PersonaTestRun:
+    version = versions.newest(persona)
+    assert version
+    with patch.object(runs.run_tests, "delay"):
+        run, is_new = runs.begin(version, trigger)
+    assert is_new
+    async_to_sync(runs.run)(run.pk, TODAY)
+    run.refresh_from_db()
+    return run
+
+
+def test_a_run_passes_and_leaves_no_trace_but_its_cost(persona: Persona) -> None:
+    save_tests(persona, PASSING)
+    run = run_now(persona)
+    assert (run.state, run.done, run.total) == (State.PASSED, 2, 2), run.results
+    [test] = report.of(run)
+    assert (test.name, test.is_passed, test.change) == ("Price", True, "")
+    assert "12.50 euros" in test.turns[0]["answer"]
+    assert not (UnansweredQuestion.objects.exists())
+    assert not (StreamingSession.objects.exists())
+    assert not (SessionTask.objects.exists())
+    assert run.cost > 0
+    assert quotas.spending(persona.avatar.account, timezone.now()).spent == run.cost
+
+
+def test_a_report_tells_what_differs(persona: Persona) -> None:
+    save_tests(persona, PASSING)
+    run_now(persona)
+    save_tests(persona, FAILING)
+    run = run_now(persona)
+    assert run.state == State.FAILED
+    [test] = report.of(run)
+    assert test.change == "passed in the run before"
+    met = {words: is_met for words, _problem, is_met in test.turns[0]["expected"]}
+    assert met == {"contains: 13 euros": False, "cites: tickets": True, "judged: Parking is free.": False}
+    save_tests(persona, PASSING)
+    assert report.of(run_now(persona))[0].change == "passes again"
+
+
+def test_a_failing_version_is_published_with_a_reason_only(persona: Persona) -> None:
+    save_tests(persona, FAILING)
+    persona.instructions = "You help visitors."
+    versions.save_version(persona)
+    with (
+        patch.object(publishing, "problems", return_value={}),
+        patch.object(publishing, "account_problems", return_value={}),
+    ):
+        with pytest.raises(ValidationError, match="have not been run"):
+            publishing.publish(persona)
+        assert run_now(persona).state == State.FAILED
+        with pytest.raises(ValidationError, match="have not passed"):
+            publishing.publish(persona)
+        publishing.publish(persona, despite_tests="The fair opens today.")
+        assert AuditEntry.objects.get(kind="published").data["published_despite_tests"] == [
+            None,
+            "The fair opens today.",
+        ]
+        persona.instructions = "You help all visitors."
+        versions.save_version(persona)
+        save_tests(persona, PASSING)
+        assert run_now(persona).state == State.PASSED
+        publishing.publish(persona)
+        save_tests(persona, FAILING)  # later tests do not prevent a roll back
+        publishing.publish(persona, versions.with_number(persona, 1))
+
+
+def test_staff_are_mailed_once_when_nightly_tests_begin_to_fail(persona: Persona, settings: Any) -> None:
+    settings.EMAIL_HOST = "mail.example.org"
+    administrator(email="ada@example.com")
+    save_tests(persona, PASSING)
+    run_now(persona, Trigger.NIGHTLY)
+    save_tests(persona, FAILING)
+    run_now(persona)
+    assert mail.outbox == []  # staff saw it themselves
+    run_now(persona, Trigger.NIGHTLY)
+    run_now(persona, Trigger.CHANGED)
+    assert [message.to for message in mail.outbox] == [["ada@example.com"]]
+    assert "- Price" in mail.outbox[0].body
+    save_tests(persona, PASSING)
+    run_now(persona, Trigger.NIGHTLY)
+    save_tests(persona, FAILING)
+    run_now(persona, Trigger.NIGHTLY)
+    assert len(mail.outbox) == 2
+
+
+def test_a_changed_document_is_tested_again_and_a_lost_run_is_named(persona: Persona) -> None:
+    save_tests(persona, PASSING)
+    first = run_now(persona)
+    with patch.object(runs.run_tests, "delay") as send:
+        runs.maintain()
+        assert not send.called
+        assert persona.library
+        upload(persona.library, "more.md", "# Parking\n\nParking is free.")
+        runs.maintain()
+        again = PersonaTestRun.objects.get(trigger=Trigger.CHANGED)
+        send.assert_called_once_with(again.pk)
+        PersonaTestRun.objects.filter(pk=again.pk).update(
+            state=State.RUNNING, moved_at=timezone.now() - timedelta(minutes=11)
+        )
+        runs.maintain()
+    again.refresh_from_db()
+    assert (again.state, first.pk != again.pk) == (State.LOST, True)
+
+
+def test_a_reached_cap_ends_a_run_before_it_costs(persona: Persona) -> None:
+    account = persona.avatar.account
+    account.monthly_cap = Decimal(0)
+    account.save()
+    save_tests(persona, PASSING)
+    run = run_now(persona)
+    assert (run.state, run.done, run.cost) == (State.CAPPED, 0, Decimal(0))
+
+
+def test_a_model_that_fails_fails_the_test(persona: Persona, service: ModelService) -> None:
+    ModelService.objects.filter(pk=service.pk).update(chat_model="nothing-like-that")
+    save_tests(persona, "tests: [{name: Hello, turns: [{say: Hello}]}]")
+    run = run_now(persona)
+    assert run.state == State.FAILED
+    assert report.of(run)[0].turns[0]["failures"] == ["refused_404"]
+
+
+def test_staff_edit_run_export_and_publish_on_one_page(persona: Persona) -> None:
+    client = Client()
+    client.force_login(administrator(), backend="django.contrib.auth.backends.ModelBackend")
+    url = reverse("admin:avatars_persona_tests", args=[persona.pk])
+    assert "tests[1]" in client.post(url, {"save": "1", "tests": "tests: [{name: A}]"}).content.decode()
+    assert client.post(url, {"save": "1", "tests": FAILING}).status_code == 302
+    assert AuditEntry.objects.filter(kind="tests_changed").count() == 1
+    assert script.read(client.get(url, {"export": "1"}).content.decode()) == script.read(FAILING)
+    with patch.object(runs.run_tests, "delay") as send:
+        client.post(url, {"run": "1"})
+    async_to_sync(runs.run)(send.call_args.args[0], TODAY)
+    shown = client.get(url).content.decode()
+    assert "contains: 13 euros" in shown
+    assert "no se cumple" in shown
