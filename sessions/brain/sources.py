@@ -66,37 +66,42 @@ def load(session: StreamingSession) -> Sources:
     """Return what the answers of a session are made of, from the version of the persona that it runs with."""
     assert session.version_id is not None  # sessions have one since before there were brains
     version = PersonaVersion.objects.select_related("model_service").get(pk=session.version_id)
-    settings, service = session.started_with, version.model_service
-    library, language = settings.library_id, version.language
-    brain = replace(brain_of(version), has_documents=bool(library))
+    library = session.started_with.library_id
+
+    async def record_unanswered(question: str) -> None:
+        if library:
+            await in_thread(_record_unanswered)(session, library, mask(question), version.language)
+
+    found = of_version(version, library, session.started_with.library_version)
+    return replace(found, record_unanswered=record_unanswered)
+
+
+def of_version(version: PersonaVersion, library: int, library_version: int) -> Sources:
+    """Return what the answers of a persona's version are made of. Without a session, nothing is recorded."""
+    service, language = version.model_service, version.language
 
     async def search(question: str) -> Sequence[Passage]:
-        return await in_thread(find)(library, settings.library_version, question, language=language)
+        return await in_thread(find)(library, library_version, question, language=language)
 
     async def find_written(question: str) -> Written | None:
         found = await in_thread(find_written_answer)(library, question, language) if library else None
         return Written(found.answer) if found else None
 
-    async def record_unanswered(question: str) -> None:
-        if library:
-            await in_thread(_record_unanswered)(session, library, mask(question), language)
+    async def record_nothing(question: str) -> None:
+        pass
 
-    brain = replace(brain, tools=built_in.tools_of(version, search if library else None))
-    if version.is_moderated:
-        brain = replace(brain, moderate=partial(_moderate, service))
+    brain = replace(
+        brain_of(version),
+        has_documents=bool(library),
+        tools=built_in.tools_of(version, search if library else None),
+        moderate=partial(_moderate, service) if version.is_moderated else None,
+    )
     specs = [tool.spec for tool in brain.tools]
 
     def stream(messages: Sequence[Message]) -> AsyncGenerator[str | ToolCall | Finished, None]:
-        return _stream(service, messages, specs, version.longest_answer)
+        return model_stream(service, messages, version.longest_answer, specs)
 
-    return Sources(
-        brain,
-        stream,
-        search,
-        find_written,
-        record_unanswered,
-        service,
-    )
+    return Sources(brain, stream, search, find_written, record_nothing, service)
 
 
 def _record_unanswered(session: StreamingSession, library: int, question: str, language: str) -> None:
@@ -106,9 +111,10 @@ def _record_unanswered(session: StreamingSession, library: int, question: str, l
         unanswered.record(library, question, language, session.pk)
 
 
-async def _stream(
-    service: ModelService | None, messages: Sequence[Message], tools: Sequence[ToolSpec], longest_answer: int
+async def model_stream(
+    service: ModelService | None, messages: Sequence[Message], longest_answer: int, tools: Sequence[ToolSpec] = ()
 ) -> AsyncGenerator[str | ToolCall | Finished, None]:
+    """Stream the model of a service. Raises ModelFailure."""
     if service is None:
         raise ModelFailure(NO_SERVICE, can_retry=False)
     try:

@@ -22,12 +22,13 @@ from heygen_portal.providers.openai.messages import Message
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.jobs import each_row, job_loop, queues
 from heygen_portal.runtime.jobs.scheduler import PortalTask
+from sessions.brain import sources
 from sessions.brain.answering import Outcome
 from sessions.brain.interfaces import ModelFailure
+from sessions.brain.sources import Sources
 from sessions.capacity import quotas
 from sessions.persona_tests import checks, conversation, failure_mail, store
 from sessions.persona_tests.checks import Heard
-from sessions.persona_tests.conversation import Tested
 from sessions.persona_tests.script import ScriptError, Test, Turn
 
 State, Trigger = PersonaTestRun.State, PersonaTestRun.Trigger
@@ -103,7 +104,7 @@ async def run(run_id: int, today: date) -> None:
 
 
 async def _take_turn(
-    tested: Tested, turn: Turn, said: Sequence[Message], today: date, into: list[dict[str, Any]], progress: _Progress
+    tested: Sources, turn: Turn, said: Sequence[Message], today: date, into: list[dict[str, Any]], progress: _Progress
 ) -> Heard:
     heard, used = await conversation.hear(tested, turn.say, said, today)
 
@@ -136,7 +137,7 @@ async def _take_turn(
     return heard
 
 
-def _claim(run_id: int) -> tuple[Tested, list[Test], Decimal | None] | None:
+def _claim(run_id: int) -> tuple[Sources, list[Test], Decimal | None] | None:
     """Return what is to be tested, the tests, and the credits that may be spent."""
     now = timezone.now()
     if not PersonaTestRun.objects.filter(pk=run_id, state=State.WAITING).update(state=State.RUNNING, moved_at=now):
@@ -156,7 +157,7 @@ def _claim(run_id: int) -> tuple[Tested, list[Test], Decimal | None] | None:
         left = quotas.spending(version.avatar.account, now).left
     except quotas.SpendingUnknown:
         left = Decimal(0)
-    return Tested.of(version, library_version), tests, left
+    return sources.of_version(version, version.library_id or 0, library_version), tests, left
 
 
 def model_of(version: PersonaVersion) -> str:

@@ -15,7 +15,7 @@ from django.core import mail
 from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone, translation
+from django.utils import timezone
 
 from avatars.models import Library, ModelService, Persona, PersonaTestRun, UnansweredQuestion
 from avatars.personas import publishing, versions
@@ -48,12 +48,6 @@ tests:
     - does_not_contain: euros
 """
 FAILING = PASSING.replace("12.50 euros\n", "13 euros\n").replace("A ticket costs euros", "Parking is free")
-
-
-@pytest.fixture(autouse=True)
-def english() -> Iterator[None]:
-    with translation.override("en"):
-        yield
 
 
 @pytest.fixture
@@ -187,6 +181,19 @@ def test_a_changed_document_is_tested_again_and_a_lost_run_is_named(persona: Per
         runs.maintain()
     again.refresh_from_db()
     assert (again.state, first.pk != again.pk) == (State.LOST, True)
+
+
+def test_a_called_tool_has_no_effect(persona: Persona) -> None:
+    persona.tools = "leave_message"
+    versions.save_version(persona)
+    say = "tool: leave_message {}"
+    save_tests(
+        persona, f"tests: [{{name: A, turns: [{{say: '{say}', expect: [{{calls: leave_message}}, {{calls: x}}]}}]}}]"
+    )
+    run = run_now(persona)
+    [turn] = run.results[0]["turns"]
+    assert (turn["problems"], turn["calls"]) == (["", "not_met"], [{"name": "leave_message", "arguments": {}}])
+    assert mail.outbox == []
 
 
 def test_a_reached_cap_ends_a_run_before_it_costs(persona: Persona) -> None:
