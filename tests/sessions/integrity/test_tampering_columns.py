@@ -106,6 +106,8 @@ NOT_SHOWN = {
     "cataloguesync": "how far a sync has come",
     "guest": "who talks without an account: the session states its guest, and its first event names site and link",
     "brandpicture": "the organisation's row states its SHA-256, and a picture with another one is not served",
+    "personatest": "what staff ask a persona before it is published; each change is an audit entry",
+    "personatestrun": "what came of that; publishing without a passed run is an audit entry",
     "personacheck": "the results of nightly checks; hiding a persona is an audit entry",
 }
 COLUMNS_NOT_SHOWN = {
