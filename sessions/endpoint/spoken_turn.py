@@ -6,14 +6,8 @@ The answer is recorded as every other. Its sentences go to the caller, who says 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator
-from contextlib import suppress
-from typing import Any
-from uuid import UUID, uuid4
-
-from channels.layers import get_channel_layer
-from redis.exceptions import RedisError
+from uuid import uuid4
 
 from heygen_portal.postgresql import clock
 from heygen_portal.providers.openai.messages import Usage
@@ -24,12 +18,10 @@ from sessions.actions import deadlines
 from sessions.actions.stop import stop
 from sessions.brain import record, running, turn
 from sessions.brain.running import RunningAnswer
-from sessions.lifecycle import broadcast, end_evidence, events
-from sessions.models import EndReason, SessionTask, Status, StreamingSession
+from sessions.lifecycle import end_evidence, events
+from sessions.models import EndReason, SessionTask, StreamingSession
 from sessions.models.conversations import HEARD_REF
 from sessions.speech import speech_sql
-
-logger = logging.getLogger(__name__)
 
 UNREAD_S = 5.0
 
@@ -40,7 +32,6 @@ class SpokenTurn:
     def __init__(self) -> None:
         self._sentences: asyncio.Queue[str | None] = asyncio.Queue()
         self._run: RunningAnswer | None = None
-        self._session_id: UUID | None = None
         self._unread: asyncio.TimerHandle | None = None
 
     async def begin(self, session: StreamingSession, text: str) -> None:
@@ -59,7 +50,6 @@ class SpokenTurn:
         self._unread = asyncio.get_running_loop().call_later(UNREAD_S, self._leave)
 
     async def _start(self, session: StreamingSession, text: str) -> None:
-        self._session_id = session.pk
         task = await in_thread(_accept)(session, text)
         self._run = await turn.begin(
             task, self._deliver, end_conversation=lambda: stop(session, EndReason.PERSONA_ENDED, end_evidence.persona())
@@ -82,16 +72,12 @@ class SpokenTurn:
 
     async def sentences(self) -> AsyncGenerator[str, None]:
         """Yield what to say. Leaving before the end interrupts the answer and closes the request to the model."""
-        assert self._session_id is not None
-        assert self._run is not None
         if self._unread:
             self._unread.cancel()
-        following = asyncio.create_task(_follow(self._session_id, self._run.answer_id))
         try:
             while (sentence := await self._sentences.get()) is not None:
                 yield sentence
         finally:
-            following.cancel()
             self._leave()
 
     def _leave(self) -> None:
@@ -116,31 +102,3 @@ def _accept(session: StreamingSession, text: str) -> SessionTask:
 
 def _record_sent(task: SessionTask) -> None:
     events.record_with(task.session_id, events.task_entry(task), speech_sql.outcome_of(task))
-
-
-async def _follow(session_id: UUID, answer_id: int) -> None:
-    """Interrupt the answer when another process asks for that, or has stopped the session.
-
-    Without Redis, an interruption takes effect with the next sentence.
-    """
-    layer: Any = get_channel_layer()
-    group = broadcast.group_name(session_id)
-    channel = ""
-    try:
-        channel = await layer.new_channel()
-        await layer.group_add(group, channel)
-        while True:
-            message = await layer.receive(channel)
-            if message["type"] == "answers.interrupted" and answer_id in message["answers"]:
-                running.interrupt(session_id, message["reason"], answer_id)
-            elif message["type"] == "session.event" and _is_over(message["event"]):
-                running.interrupt(session_id, running.STOP, answer_id)
-    except RedisError as exc:
-        logger.warning("session %s: interruptions cannot be followed: %s", session_id, type(exc).__name__)
-    finally:
-        with suppress(RedisError):
-            await layer.group_discard(group, channel)
-
-
-def _is_over(event: dict[str, Any]) -> bool:
-    return event["type"] == broadcast.StatusChanged.type and event["status"] in (Status.STOPPING, Status.ENDED)
