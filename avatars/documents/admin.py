@@ -28,7 +28,6 @@ from heygen_portal.runtime.text import limits
 from heygen_portal.trail.change_log import Actor
 
 MAX_FILES = 50
-MAX_FILE_BYTES = 16 * 1024 * 1024
 PASSAGES_ON_PAGE = 50
 QUESTIONS_SHOWN = 50
 TEST_RESULTS = 5
@@ -106,7 +105,7 @@ class LibraryAdmin(NoDelete, ModelAdmin):
         for file in files[:MAX_FILES]:
             if PurePosixPath((file.name or "").lower()).suffix not in SUFFIXES:
                 words = gettext("%(file)s: This kind of file cannot be read.")
-            elif (file.size or 0) > MAX_FILE_BYTES:
+            elif (file.size or 0) > intake.MAX_FILE_BYTES:
                 words = gettext("%(file)s is too large.")
             else:
                 found.append(file)

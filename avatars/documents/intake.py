@@ -36,6 +36,7 @@ State, Failure = DocumentVersion.State, DocumentVersion.Failure
 UNDER_WAY = (State.WAITING, State.READING)
 STORED_AT_ONCE = 500
 MAX_FILE_NAME_CHARACTERS = 255
+MAX_FILE_BYTES = 16 * 1024 * 1024
 
 
 @transaction.atomic

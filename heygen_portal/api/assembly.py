@@ -20,7 +20,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.parser import Parser
 
-from avatars.api import knowledge, personas, videos
+from avatars.api import answers, knowledge, libraries, personas, videos
 from heygen_portal.api import people, webhooks
 from heygen_portal.rest import problems
 from heygen_portal.rest.operations import Operations
@@ -46,6 +46,8 @@ SUBJECTS: tuple[Operations, ...] = (
     records.exports,
     people.operations,
     knowledge.operations,
+    libraries.operations,
+    answers.operations,
     videos.operations,
     webhooks.operations,
 )

@@ -35,9 +35,9 @@ COMMON = {
 }
 # Problems of operations that take a body.
 OF_BODIES = {
-    400: "The body is not JSON",
+    400: "The body cannot be read as what it is declared",
     413: "The body is too large",
-    415: "The body is not declared as `application/json`",
+    415: "The body is not declared as a type that the operation takes, mostly `application/json`",
 }
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",

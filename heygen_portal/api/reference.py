@@ -82,11 +82,15 @@ def with_code(text: str) -> SafeString:
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, Operation]]:
     for path, methods in document["paths"].items():
         for method, described in methods.items():
-            body = described.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            bodies = {
+                kind: each["schema"] for kind, each in described.get("requestBody", {}).get("content", {}).items()
+            }
+            body = bodies.pop("application/json", None)
             status, answer = next((code, each) for code, each in described["responses"].items() if code < "300")
             contents: list[dict[str, Any]] = list(answer.get("content", {}).values())
             answered = contents[0]["schema"] if contents else None
             fields = [_field(each["name"], each["in"], each, each["required"]) for each in described["parameters"]]
+            fields += [_field(kind, "body", {"schema": each}, is_required=not body) for kind, each in bodies.items()]
             yield (
                 described["tags"][0],
                 Operation(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -56,22 +56,42 @@ class Operations:
         return self._register("GET", path, scopes, response, costs_money=False)
 
     def post(
-        self, path: str, *, scopes: Collection[Scope], response: Any, costs_money: bool = False
+        self,
+        path: str,
+        *,
+        scopes: Collection[Scope],
+        response: Any,
+        costs_money: bool = False,
+        takes: Mapping[str, Any] | None = None,
     ) -> Callable[[F], F]:
-        """Register an operation. One that costs money takes an `Idempotency-Key`."""
-        return self._register("POST", path, scopes, response, costs_money=costs_money)
+        """Register an operation. One that costs money takes an `Idempotency-Key`.
 
-    def put(self, path: str, *, scopes: Collection[Scope], response: Any) -> Callable[[F], F]:
-        return self._register("PUT", path, scopes, response, costs_money=False)
+        `takes` has the schemas of a body that the operation reads itself, by their content types: see `body_of`.
+        """
+        return self._register("POST", path, scopes, response, costs_money=costs_money, takes=takes)
+
+    def put(
+        self, path: str, *, scopes: Collection[Scope], response: Any, takes: Mapping[str, Any] | None = None
+    ) -> Callable[[F], F]:
+        return self._register("PUT", path, scopes, response, costs_money=False, takes=takes)
 
     def delete(self, path: str, *, scopes: Collection[Scope], response: Any) -> Callable[[F], F]:
         return self._register("DELETE", path, scopes, response, costs_money=False)
 
     def _register(
-        self, method: str, path: str, scopes: Collection[Scope], response: Any, *, costs_money: bool
+        self,
+        method: str,
+        path: str,
+        scopes: Collection[Scope],
+        response: Any,
+        *,
+        costs_money: bool,
+        takes: Mapping[str, Any] | None = None,
     ) -> Callable[[F], F]:
         wanted = frozenset(scopes)
         assert wanted  # deny first: no operation is open to every key
+        contents = {kind: {"schema": schema} for kind, schema in (takes or {}).items()}
+        body = {"requestBody": {"content": contents, "required": True}} if contents else {}
 
         def register(function: F) -> F:
             lines = (function.__doc__ or "").strip().splitlines()
@@ -84,7 +104,7 @@ class Operations:
                 description="\n".join(line.strip() for line in lines[2:]) or None,
                 url_name=function.__name__,
                 tags=[self.subject],
-                openapi_extra={SCOPES_KEY: sorted(wanted), COSTS_MONEY_KEY: costs_money},
+                openapi_extra={SCOPES_KEY: sorted(wanted), COSTS_MONEY_KEY: costs_money} | body,
             )(function)
             operation: Any = cast(Any, function)._ninja_operation
             decorator = _served(wanted, costs_money)
@@ -93,6 +113,16 @@ class Operations:
             return function
 
         return register
+
+
+def body_of(request: HttpRequest, most: int, *types: str) -> bytes:
+    """Return a body of one of these content types, and of at most so many bytes. Raises Problem."""
+    if request.content_type not in types:
+        raise problems.wrong_content_type(*types)
+    body: bytes = request.read(most + 1)
+    if len(body) > most:
+        raise problems.body_too_large()
+    return body
 
 
 def _served(wanted: frozenset[Scope], costs_money: bool) -> Callable[[Run], Run]:

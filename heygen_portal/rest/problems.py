@@ -100,8 +100,10 @@ def unreadable_body() -> Problem:
     return Problem(400, "unreadable_body", _("The body is not valid JSON."))
 
 
-def wrong_content_type() -> Problem:
-    return Problem(415, "wrong_content_type", _("Send the body as application/json."))
+def wrong_content_type(*types: str) -> Problem:
+    """Return the problem of a body that is not declared as one of these types, by default JSON."""
+    title = _("Send the body as %(types)s.") % {"types": " / ".join(types or ("application/json",))}
+    return Problem(415, "wrong_content_type", title)
 
 
 def body_too_large() -> Problem:

@@ -21,6 +21,7 @@ BODY_BYTES: tuple[tuple[re.Pattern[bytes], int], ...] = (
     (re.compile(rb"/accounts/|/language/|/admin/login/"), 64 * KIB),
     (re.compile(rb"/admin/avatars/knowledgebase/import/"), 16 * MIB),
     (re.compile(rb"/admin/avatars/library/\d+/documents"), 16 * MIB),
+    (re.compile(rb"/api/v1/(?:libraries/\d+/documents|documents/\d+/versions)$"), 16 * MIB),
 )
 DEFAULT_BODY_BYTES = MIB
 # Concurrent uploads of larger bodies in one process. Each is stored in a temporary file.

@@ -30,6 +30,9 @@ class Scope(StrEnum):
     USERS_INVITE = "users:invite"
     KNOWLEDGE_READ = "knowledge:read"
     KNOWLEDGE_WRITE = "knowledge:write"
+    LIBRARIES_READ = "libraries:read"
+    LIBRARIES_WRITE = "libraries:write"
+    QUESTIONS_READ = "questions:read"
     VIDEOS_READ = "videos:read"
     VIDEOS_ORDER = "videos:order"
     WEBHOOKS_READ = "webhooks:read"
@@ -69,6 +72,13 @@ RULES: Mapping[Scope, Rule] = {
     ),
     Scope.KNOWLEDGE_READ: Rule((Permission.VIEW_KNOWLEDGE,), _("Read knowledge bases")),
     Scope.KNOWLEDGE_WRITE: Rule((Permission.CHANGE_KNOWLEDGE,), _("Change knowledge bases")),
+    Scope.LIBRARIES_READ: Rule((Permission.VIEW_LIBRARY,), _("Read documents and written answers")),
+    Scope.LIBRARIES_WRITE: Rule(
+        (Permission.ADD_LIBRARY, Permission.CHANGE_LIBRARY),
+        _("Upload and withdraw documents, write answers, dismiss questions"),
+    ),
+    # What people asked is for those who answer it.
+    Scope.QUESTIONS_READ: Rule((Permission.CHANGE_LIBRARY,), _("Read questions that found no answer")),
     Scope.VIDEOS_READ: Rule((Permission.VIEW_VIDEO,), _("See recorded videos")),
     Scope.VIDEOS_ORDER: Rule((Permission.ADD_VIDEO,), _("Order recorded videos, which costs credits")),
     Scope.WEBHOOKS_READ: Rule((Permission.VIEW_WEBHOOK,), _("See webhooks and what was sent to them")),
