@@ -31,6 +31,7 @@ from heygen_portal.providers.contract.provider import (
     SessionGone,
     SessionRequest,
 )
+from heygen_portal.providers.openai.client import load_package
 from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.actions import queries
@@ -157,6 +158,8 @@ async def _create(session: StreamingSession, provider: Provider, own_room: OwnRo
     If the provider has no free slot, close unused sessions there and try once more.
     """
     request = replace(request_for(session), room=own_room)
+    if session.started_with.has_own_brain:
+        background.spawn(load_package())
     if session.started_with.is_heard_by_own_brain:
         request = replace(request, custom_model_id=await brain_access.assign(session))
     if session.continues_id and session.account.capabilities.accepts_history:

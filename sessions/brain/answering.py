@@ -193,8 +193,7 @@ async def _found(question: str, said: Sequence[Message], brain: Brain, search: S
     last = next((line.content for line in reversed(said) if line.role == "user"), "")
     if not last or len(words.of_query(question, [brain.language])) > FOLLOW_UP_WORDS:
         return await search(question)
-    found = [*await search(f"{last} {question}"), *await search(question)]
-    return list({passage.chunk_id: passage for passage in found}.values())[:MAX_PASSAGES]
+    return (await search(f"{last} {question}", question))[:MAX_PASSAGES]
 
 
 async def _from_model(

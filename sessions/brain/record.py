@@ -107,9 +107,13 @@ def begin(task: SessionTask, reason: str) -> tuple[Answer | None, list[int]]:
     return answer, interrupted
 
 
-def note_request(answer: Answer, figures: Figures) -> None:
-    """Store what is asked of the model, so that it is charged even if this process dies."""
-    Answer.objects.filter(pk=answer.pk, state=State.ANSWERING).update(**figures.columns())
+def note_request(answer: Answer, figures: Figures) -> bool:
+    """Store what is asked of the model, so that it is charged even if this process dies.
+
+    Return False if the answer was interrupted.
+    """
+    rows = Answer.objects.filter(pk=answer.pk, state=State.ANSWERING, reason="")
+    return bool(rows.update(**figures.columns()))
 
 
 def interrupt(session_id: UUID, reason: str) -> list[int]:

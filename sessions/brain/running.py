@@ -1,6 +1,7 @@
 """The answers that this process is giving, one per session.
 
-Each listens to the channel layer, because another process may interrupt it or stop its session.
+One task of the process listens to the channel layer, because another process may interrupt an answer or stop its
+session. A message that comes before an answer is known here is lost; its row then lets no request or sentence out.
 """
 
 from __future__ import annotations
@@ -19,12 +20,11 @@ from heygen_portal.redis.channel_layer import EVENTS_MISSED
 from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.lifecycle import broadcast
-from sessions.models import Answer, Status
+from sessions.models import Answer
 
 # Who interrupted an answer.
 INTERRUPT, NEW_TEXT, STOP, ACCESS, SHUTDOWN = "interrupt", "new_text", "stop", "access", "shutdown"
 CLIENT_LEFT = "client_left"  # the provider closed its request to the brain
-ENDING = (Status.STOPPING, Status.ENDED)
 
 
 class RunningAnswer:
@@ -51,32 +51,9 @@ class RunningAnswer:
         if self.task is not None:
             await asyncio.wait({self.task})
 
-    async def listen(self, session_id: UUID) -> None:
-        """Interrupt the answer when another process says so. Without Redis, its next sentence is refused."""
-        with suppress(RedisError, OSError):
-            layer: Any = get_channel_layer()
-            channel = await layer.new_channel()
-            for group in (broadcast.answers_group(session_id), broadcast.group_name(session_id)):
-                await layer.group_add(group, channel)
-            await self._follow_row()  # it may have been interrupted before
-            while True:
-                message = await layer.receive(channel)
-                event = message.get("event", {})
-                if message["type"] == EVENTS_MISSED["type"]:
-                    await self._follow_row()
-                elif self.answer_id in message.get("answers", ()):
-                    self.interrupt(message["reason"])
-                elif event.get("type") == broadcast.StatusChanged.type and event["status"] in ENDING:
-                    self.interrupt(STOP)
-
-    async def _follow_row(self) -> None:
-        row = await in_thread(Answer.objects.filter(pk=self.answer_id).values_list("reason", "session__status").first)()
-        reason, status = row or (STOP, "")
-        if reason or status in ENDING:
-            self.interrupt(reason or STOP)
-
 
 _running: dict[UUID, RunningAnswer] = {}
+_listening: asyncio.Task[None] | None = None
 
 
 def start(
@@ -85,12 +62,11 @@ def start(
     """Give an answer in the background. The caller has interrupted the one before."""
     answer = RunningAnswer(answer_id)
     answer.task = background.spawn(give(answer))
-    listening = background.spawn(answer.listen(session_id))
     background.on_shutdown(interrupt_all)
     _running[session_id] = answer
+    _keep_listening()
 
     def forget(_task: asyncio.Future[None]) -> None:
-        listening.cancel()
         if _running.get(session_id) is answer:
             del _running[session_id]
 
@@ -112,3 +88,40 @@ async def interrupt_all() -> None:
     for answer in answers:
         answer.interrupt(SHUTDOWN)
     await asyncio.gather(*(answer.ended() for answer in answers))
+    if _listening is not None:
+        _listening.cancel()
+
+
+def _keep_listening() -> None:
+    """Listen from the first answer on. What ended the listening is over by the next answer, or ends it again."""
+    global _listening
+    loop = asyncio.get_running_loop()
+    if _listening is None or _listening.done() or _listening.get_loop() is not loop:
+        _listening = loop.create_task(_listen())
+
+
+async def _listen() -> None:
+    """Interrupt answers when another process says so. Without Redis, their next sentence is refused."""
+    with suppress(RedisError, OSError):
+        layer: Any = get_channel_layer()
+        channel = await layer.new_channel()
+        await layer.group_add(broadcast.ANSWERS, channel)
+        await _follow_rows()  # some may have been interrupted before
+        while True:
+            message = await layer.receive(channel)
+            if message["type"] == EVENTS_MISSED["type"]:
+                await _follow_rows()
+            elif message["type"] == broadcast.SESSION_EVENT:
+                interrupt(UUID(message["event"]["session_id"]), STOP)
+            else:
+                for answer_id in message["answers"]:
+                    interrupt(UUID(message["session"]), message["reason"], answer_id)
+
+
+async def _follow_rows() -> None:
+    """Interrupt the answers whose rows say so."""
+    answers = {answer.answer_id: answer for answer in _running.values()}
+    rows = Answer.objects.filter(pk__in=list(answers)).values_list("pk", "reason", "session__status")
+    for key, reason, status in await in_thread(lambda: list(rows))():
+        if reason or status in broadcast.ENDING:
+            answers[key].interrupt(reason or STOP)

@@ -80,8 +80,12 @@ def of_version(version: PersonaVersion, library: int, library_version: int) -> S
     """Return what the answers of a persona's version are made of. Without a session, nothing is recorded."""
     service, language = version.model_service, version.language
 
-    async def search(question: str) -> Sequence[Passage]:
-        return await in_thread(find)(library, library_version, question, language=language)
+    def passages_of(wordings: Sequence[str]) -> Sequence[Passage]:
+        found = (find(library, library_version, wording, language=language) for wording in wordings)
+        return list({passage.chunk_id: passage for passages in found for passage in passages}.values())
+
+    async def search(*wordings: str) -> Sequence[Passage]:
+        return await in_thread(passages_of)(wordings)
 
     async def find_written(question: str) -> Written | None:
         found = await in_thread(find_written_answer)(library, question, language) if library else None

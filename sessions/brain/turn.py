@@ -154,7 +154,8 @@ class _Turn:
                         self.figures.prompt_version = prompt_version
                         self.prompt_characters += characters
                         self._estimate()
-                        await in_thread(record.note_request)(self.answer, self.figures)
+                        if not await in_thread(record.note_request)(self.answer, self.figures):
+                            return State.INTERRUPTED, running.STOP
                     case ToolBegan(name):
                         self.open_call = part
                         if name not in found.brain.tool_names:

@@ -22,9 +22,12 @@ from heygen_portal.runtime import background
 from heygen_portal.runtime.background import Send
 from heygen_portal.runtime.in_thread import call_after_return
 from sessions.lifecycle.event_kinds import EventKind
-from sessions.models import Answer, EndReason, SessionEvent, SessionTask, StreamingSession, Utterance
+from sessions.models import Answer, EndReason, SessionEvent, SessionTask, Status, StreamingSession, Utterance
 
 logger = logging.getLogger(__name__)
+
+SESSION_EVENT = "session.event"  # the type of channel-layer messages with an event
+ENDING = (Status.STOPPING, Status.ENDED)
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Event:
 
     def envelope(self) -> dict[str, Any]:
         """Return the channel-layer message that carries this event to the consumers."""
-        return {"type": "session.event", "event": {"type": self.type, **asdict(self)}}
+        return {"type": SESSION_EVENT, "event": {"type": self.type, **asdict(self)}}
 
 
 @dataclass(frozen=True)
@@ -245,6 +248,7 @@ class ProviderStatus(Event):
     is_other_room: bool
 
 
+ANSWERS = "answers"  # the channel-layer group of processes that give answers
 BOARD = "board"  # the channel-layer group of the staff's live boards
 # Kinds of events after which the boards refresh, besides changes of status and of the queue.
 BOARD_EVENT_KINDS = frozenset(
@@ -267,20 +271,21 @@ def group_name(session_id: UUID) -> str:
     return f"session.{session_id.hex}"
 
 
-def answers_group(session_id: UUID) -> str:
-    """Return the group of the process that gives the session's answer."""
-    return f"answers.{session_id.hex}"
-
-
 def publish(session_id: UUID, event: Event) -> None:
     """Send an event to every tab of the session after commit."""
 
     async def send() -> None:
-        await _layer().group_send(group_name(session_id), event.envelope())
+        await _send(session_id, event)
         if isinstance(event, StatusChanged):
             await _layer().group_send(BOARD, BOARD_CHANGED)
 
     _on_commit(send)
+
+
+async def _send(session_id: UUID, event: Event) -> None:
+    await _layer().group_send(group_name(session_id), event.envelope())
+    if isinstance(event, StatusChanged) and event.status in ENDING:
+        await _layer().group_send(ANSWERS, event.envelope())
 
 
 BOARD_CHANGED = {"type": "board.moved"}
@@ -309,8 +314,8 @@ def interrupt_answers(session_id: UUID, answers: Sequence[int], reason: str) -> 
     """Have the process that gives these answers close its request to the model, after commit."""
 
     async def send() -> None:
-        message = {"type": "answers.interrupted", "answers": list(answers), "reason": reason}
-        await _layer().group_send(answers_group(session_id), message)
+        message = {"session": session_id.hex, "answers": list(answers), "reason": reason}
+        await _layer().group_send(ANSWERS, {"type": "answers.interrupted", **message})
 
     _on_commit(send)
 
@@ -332,7 +337,7 @@ def publish_all(events: Mapping[UUID, Event]) -> None:
         # Those that were sent are left out when the rest is sent again.
         while unsent:
             session_id, event = unsent[-1]
-            await _layer().group_send(group_name(session_id), event.envelope())
+            await _send(session_id, event)
             unsent.pop()
         await _layer().group_send(BOARD, BOARD_CHANGED)
 

@@ -1,7 +1,8 @@
 """Client of a model service that speaks OpenAI's API.
 
 It uses the `openai` package over the portal's own transport, and without the package's retries: callers decide whether
-to try again. Importing the package takes most of a second, so that happens in a thread, at the first call.
+to try again. Importing the package takes a second or two, so that happens in a thread: when a session begins that needs
+it, else at the first call.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ REPLACEMENTS = {"max_tokens": "max_completion_tokens", "temperature": "", "strea
 DRAIN_SECONDS = 0.2
 MAX_RETRY_AFTER_S = 3600
 MAX_CODE_CHARACTERS = 60
+# The package imports these where they are first used, which would stop the event loop.
+PARTS = ("resources.chat.completions", "resources.embeddings", "resources.models", "resources.moderations")
 
 
 class ModelClient:
@@ -150,7 +153,8 @@ class ModelClient:
         if not (client_address.is_api_url(self._base_url) and client_address.is_safe_for_keys(self._base_url)):
             raise ModelUnreachable("the service's address is no web address, or not https: correct it in the admin")
         if self._sdk is None:
-            package = await asyncio.to_thread(import_module, "openai")
+            await load_package()
+            package = import_module("openai")
             self._sdk = package.AsyncOpenAI(
                 base_url=self._base_url, api_key=self._api_key, http_client=self._http, max_retries=0
             )
@@ -176,6 +180,16 @@ class ModelClient:
                 if exc.param is None or exc.param not in limits or exc.param in refused:
                     raise
                 refused.add(exc.param)
+
+
+async def load_package() -> None:
+    """Import the package in a thread."""
+
+    def load() -> None:
+        for part in PARTS:
+            import_module(f"openai.{part}")
+
+    await asyncio.to_thread(load)
 
 
 @asynccontextmanager

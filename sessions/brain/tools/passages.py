@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -23,4 +23,7 @@ class Passage(Protocol):
     def fingerprint(self) -> str: ...
 
 
-Search = Callable[[str], Awaitable[Sequence[Passage]]]
+class Search(Protocol):
+    async def __call__(self, *wordings: str) -> Sequence[Passage]:
+        """Return the passages for a question in several wordings, those of the first one first."""
+        ...

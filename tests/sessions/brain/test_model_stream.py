@@ -30,7 +30,7 @@ async def client(fresh_emulator: servers.Emulator) -> AsyncIterator[ModelClient]
 
 
 async def ask(client: ModelClient, question: str, model: str = "emulated-chat") -> tuple[list[Sentence], Ended]:
-    async def search(query: str) -> Sequence[Passage]:
+    async def search(*wordings: str) -> Sequence[Passage]:
         return PASSAGES
 
     async def find_written(query: str) -> Written | None:

@@ -93,7 +93,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Model:
     """Replace the model and the documents of every session."""
     stand_in = Model()
 
-    async def search(question: str) -> Sequence[Passage]:
+    async def search(*wordings: str) -> Sequence[Passage]:
         return [Chunk()]
 
     async def find_written(question: str) -> Written | None:

@@ -68,7 +68,7 @@ async def answered(
             yield delta
         yield Finished("stop", Usage(10, 1))
 
-    async def search(question: str) -> Sequence[Passage]:
+    async def search(*wordings: str) -> Sequence[Passage]:
         return ()
 
     async def find_written(question: str) -> Written | None:
