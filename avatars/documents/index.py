@@ -7,6 +7,7 @@ On SQLite it is a table of FTS5, ranked by BM25. On PostgreSQL it is a generated
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from django.db import connection
 
@@ -38,10 +39,45 @@ def forget_removed() -> None:
             cursor.execute(f"INSERT INTO {TABLE}({TABLE}) VALUES ('optimize')")
 
 
+# Plain SQL: a search runs in every turn, and Django takes longer to write these than a database to answer them.
+
+
+def passages_by_language(library_id: int, version: int) -> dict[str, int]:
+    """Return how many passages a library's version has in each language."""
+    with connection.cursor() as cursor:
+        cursor.execute(_BY_LANGUAGE, {"library": library_id, "version": version})
+        return dict(cursor.fetchall())
+
+
+def frequencies(library_id: int, words: Sequence[str]) -> dict[str, int]:
+    """Return in how many passages each word is; 0 for one that only superseded documents have, or none."""
+    places = ",".join(["%s"] * len(words))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT word, chunks FROM avatars_libraryword WHERE library_id = %s AND word IN ({places})",
+            [library_id, *words],
+        )
+        return {**dict.fromkeys(words, 0), **dict(cursor.fetchall())}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A passage that may answer, with the words under which it is stored."""
+
+    chunk_id: int
+    words: str
+    document_title: str
+    page: int | None
+    heading: str
+    anchor: str
+    text: str
+    fingerprint: str
+
+
 def candidates(
     library_id: int, version: int, rare: Sequence[str], others: Sequence[str], limit: int
-) -> list[tuple[int, str]]:
-    """Return ID and words of the best passages that contain any of the rare words, the best first.
+) -> list[Candidate]:
+    """Return the best passages that contain any of the rare words, the best first.
 
     The other words count only for their order.
     """
@@ -52,24 +88,36 @@ def candidates(
         cursor.execute(
             sql, {"library": library_id, "version": version, "limit": limit, **query(library_id, rare, others)}
         )
-        found: list[tuple[int, str]] = cursor.fetchall()
-    return found
+        return [Candidate(*row) for row in cursor.fetchall()]
 
 
-_FOUND = """
-    JOIN avatars_documentversion v ON v.id = c.version_id
-    JOIN avatars_document d ON d.id = v.document_id
+_COLUMNS = "c.id, c.words, d.title, c.page, c.heading, c.anchor, c.text, c.fingerprint"
+_WITH_VERSION = """
+    JOIN avatars_documentversion v ON v.id = c.version_id JOIN avatars_document d ON d.id = v.document_id
+"""
+_IN_VERSION = """
     WHERE d.library_id = %(library)s AND v.from_version <= %(version)s
     AND (v.until_version IS NULL OR v.until_version > %(version)s)
 """
+_BY_LANGUAGE = f"""
+    SELECT v.language, SUM(v.chunk_count) FROM avatars_documentversion v
+    JOIN avatars_document d ON d.id = v.document_id {_IN_VERSION} GROUP BY v.language
+"""
 _ON_SQLITE = f"""
-    SELECT c.id, c.words FROM {TABLE} JOIN avatars_chunk c ON c.id = {TABLE}.rowid {_FOUND}
+    SELECT {_COLUMNS} FROM {TABLE} JOIN avatars_chunk c ON c.id = {TABLE}.rowid {_WITH_VERSION} {_IN_VERSION}
     AND {TABLE} MATCH %(match)s ORDER BY bm25({TABLE}), c.id LIMIT %(limit)s
 """
+# The index is read once, not once for each document; only the best passages are read whole.
 _ON_POSTGRESQL = f"""
-    SELECT c.id, c.words FROM avatars_chunk c {_FOUND}
-    AND c.{COLUMN} @@ to_tsquery('simple', %(match)s)
-    ORDER BY ts_rank_cd(c.{COLUMN}, to_tsquery('simple', %(ranked)s)) DESC, c.id LIMIT %(limit)s
+    WITH matched AS MATERIALIZED (
+        SELECT id, version_id, {COLUMN} FROM avatars_chunk WHERE {COLUMN} @@ to_tsquery('simple', %(match)s)
+    ), best AS MATERIALIZED (
+        SELECT c.id, ts_rank_cd(c.{COLUMN}, to_tsquery('simple', %(ranked)s)) AS rank
+        FROM matched c {_WITH_VERSION} {_IN_VERSION}
+        ORDER BY rank DESC, c.id LIMIT %(limit)s
+    )
+    SELECT {_COLUMNS} FROM best JOIN avatars_chunk c ON c.id = best.id {_WITH_VERSION}
+    ORDER BY best.rank DESC, c.id
 """
 
 

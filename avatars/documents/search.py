@@ -7,15 +7,13 @@ count as the rarest: a question about something else matches badly, however many
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 
-from django.db.models import Sum
-
 from avatars.documents import index, words
-from avatars.models import Chunk, DocumentVersion, Library, LibraryWord
+from avatars.documents.index import Candidate
+from avatars.models import Library
 
 # A passage that matches less than this answers nothing.
 MIN_SCORE = 0.12
@@ -52,29 +50,21 @@ def search(
     min_score: float = MIN_SCORE,
 ) -> list[Passage]:
     """Return the passages of a library's version that match a question, the best first."""
-    versions = DocumentVersion.objects.found_in(library_id, version)
-    chunks = dict(versions.values_list("language").annotate(Sum("chunk_count")))
+    chunks = index.passages_by_language(library_id, version)
     asked = words.language_of(query, language)
     terms = words.of_query(query, [asked, *sorted(chunks.keys() - {asked, ""})])
     if not terms or not chunks:
         return []
-    known = _frequencies(library_id, terms)
+    known = index.frequencies(library_id, list(dict.fromkeys(form for term in terms for form in sorted(term))))
     weights = [_weight(sum(chunks.values()), sum(known[form] for form in term)) for term in terms]
     rare, others = _split_by_rarity(known)
     scored = [
-        (score, pk)
-        for pk, stored in index.candidates(library_id, version, rare, others, CANDIDATES)
-        if (score := _score(terms, weights, stored)) >= min_score
+        (score, found)
+        for found in index.candidates(library_id, version, rare, others, CANDIDATES)
+        if (score := _score(terms, weights, found.words)) >= min_score
     ]
-    best = sorted(scored, key=lambda pair: (-pair[0], pair[1]))[:limit]
-    return _passages({pk: score for score, pk in best})
-
-
-def _frequencies(library_id: int, terms: Sequence[frozenset[str]]) -> dict[str, int]:
-    """Return in how many passages each form is; 0 for one that only superseded documents have, or none."""
-    forms = dict.fromkeys(form for term in terms for form in sorted(term))
-    stored = LibraryWord.objects.filter(library=library_id, word__in=forms).values_list("word", "chunks")
-    return {**dict.fromkeys(forms, 0), **dict(stored)}
+    best = sorted(scored, key=lambda pair: (-pair[0], pair[1].chunk_id))[:limit]
+    return [_passage(found, score) for score, found in best]
 
 
 def _weight(chunks: int, with_word: int) -> float:
@@ -96,24 +86,26 @@ def _split_by_rarity(known: dict[str, int]) -> tuple[list[str], list[str]]:
 
 
 def _score(terms: Sequence[frozenset[str]], weights: Sequence[float], stored: str) -> float:
-    counts = Counter(stored.split())
-    length = 1 - LENGTH_WEIGHT + LENGTH_WEIGHT * counts.total() / USUAL_WORDS
+    found = stored.split()
+    length = 1 - LENGTH_WEIGHT + LENGTH_WEIGHT * len(found) / USUAL_WORDS
     matched = 0.0
     for term, weight in zip(terms, weights, strict=True):
-        if times := max(counts[form] for form in term):
+        if times := max(map(found.count, term)):
             matched += weight * times / (times + SATURATION * length)
     return matched / sum(weights)
 
 
-def _passages(scores: dict[int, float]) -> list[Passage]:
-    found = Chunk.objects.filter(pk__in=scores).values_list(
-        "pk", "version__document__title", "page", "heading", "anchor", "text", "fingerprint"
+def _passage(found: Candidate, score: float) -> Passage:
+    return Passage(
+        chunk_id=found.chunk_id,
+        document_title=found.document_title,
+        page=found.page,
+        heading=found.heading,
+        anchor=found.anchor,
+        text=found.text,
+        score=round(score, 4),
+        fingerprint=found.fingerprint,
     )
-    passages = [
-        Passage(pk, title, page, heading, anchor, text, round(scores[pk], 4), fingerprint)
-        for pk, title, page, heading, anchor, text, fingerprint in found
-    ]
-    return sorted(passages, key=lambda passage: (-passage.score, passage.chunk_id))
 
 
 def current_version(library_id: int) -> int:

@@ -58,8 +58,8 @@ STOP_WORDS = {
         its itself just know let like ll many may me might more most much must my myself need no nor not now of off on
         once only or other our ours out over own please re s same shall she should so some such t tell than thank
         thanks that the their theirs them then there these they thing things this those through to too under until up
-        us use ve very want wants was we well were what when where whether which while who whom whose why will with
-        without won would yes yet you your yours yourself
+        us use ve very want wants was we well were what whats when where whether which while who whom whose why will
+        with without won would yes yet you your yours yourself
     """),
     "pt": _set("""
         a ao aos aquela aquelas aquele aqueles aquilo as ate com como da das de dela dele deles depois do dos e ela

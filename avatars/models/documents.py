@@ -86,18 +86,6 @@ class Document(models.Model):
         return self.title
 
 
-class DocumentVersionQuerySet(models.QuerySet["DocumentVersion"]):
-    def found_in(self, library_id: int, version: int) -> DocumentVersionQuerySet:
-        """Return what a session knows that began with this version of the library."""
-        return self.filter(in_version(version), document__library=library_id)
-
-
-def in_version(version: int, prefix: str = "") -> Q:
-    """Return the filter for document versions, reached by `prefix`, that belong to a version of their library."""
-    until = f"{prefix}until_version"
-    return Q(**{f"{prefix}from_version__lte": version}) & (Q(**{until: None}) | Q(**{f"{until}__gt": version}))
-
-
 class DocumentVersion(models.Model):
     """One file or fetched page as it was read. `avatars.documents.intake` changes its state."""
 
@@ -143,8 +131,6 @@ class DocumentVersion(models.Model):
     # The versions of the library in which it is found: from the first up to, but not with, the second.
     from_version = models.PositiveIntegerField(_("in the library since version"), null=True, blank=True)
     until_version = models.PositiveIntegerField(_("until version"), null=True, blank=True)
-
-    objects = DocumentVersionQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("document version")

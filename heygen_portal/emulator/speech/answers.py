@@ -26,7 +26,7 @@ _STOP_WORDS: Final = _set("""
     gracias saber decir dime como quisiera podria estas hola
     an about am and any are as at be been but by can could do does for from get give have how i if in is it its know me
     my of off on or our please so tell than that the their them there they this to us was we what when where which who
-    why will with would you your hello hi much many thanks want need let find see show reach between
+    whats why will with would you your hello hi much many thanks want need let find see show reach between
 """)
 # Words that mean the same in a question and in its answer.
 _CONCEPTS: Final = {
