@@ -20,9 +20,9 @@ from heygen_portal.providers.openai.messages import Usage
 from heygen_portal.runtime.text.model_fields import LimitedCharField
 
 TOKENS_PER_PRICE = 1_000_000
-# What the columns of an answer hold. A service may claim to have used any number of tokens.
-# A turn has an end within the time after which its process counts as dead, even with a second attempt.
+# Of one request. An answer, which may take several, has a limit of its own: `sessions.brain.answering.LONGEST_ANSWER`.
 LONGEST_TIMEOUT = timedelta(seconds=90)
+# What the columns of an answer hold. A service may claim to have used any number of tokens.
 MAX_TOKENS, MAX_COST = 2**31 - 1, Decimal(999_999)
 MAX_MODEL_NAME = 200
 

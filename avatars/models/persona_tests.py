@@ -16,7 +16,8 @@ from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.text.model_fields import ChoiceField, LimitedCharField
 
 MAX_TEST_NAME = 100
-# A run without progress for this long was lost with its worker. A turn takes less.
+# A run without progress for this long was lost with its worker. A turn takes less: its answer and each judgement have
+# limits of their own.
 RUN_LOST_AFTER = timedelta(minutes=10)
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 
 from avatars.documents import words
@@ -25,6 +25,9 @@ ATTEMPTS = 2
 # A question with at most so many words that carry a topic may go on from the last one.
 FOLLOW_UP_WORDS = 2
 MAX_PASSAGES = 6
+# Callers give an answer so much time, in which it may ask its model several times, and then say the fallback.
+LONGEST_ANSWER = timedelta(minutes=3, seconds=30)
+TOO_SLOW = "too_slow"  # reason of an end by that limit
 FLAGGED = "moderation"  # reason of an end by the moderation model
 EMPTY = "empty"  # code of a model's answer without words
 
@@ -86,6 +89,13 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Used:
+    """The tokens of all requests so far, each of which has ended."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True)
 class ToolBegan:
     """The model calls a tool. `arguments` is what the model wrote."""
 
@@ -124,7 +134,7 @@ class Ended:
     usage: Usage = field(default_factory=Usage)
 
 
-Part = Searched | Asked | ToolBegan | ToolCalled | Filler | Sentence | Ended
+Part = Searched | Asked | Used | ToolBegan | ToolCalled | Filler | Sentence | Ended
 
 
 async def answer(
@@ -211,7 +221,8 @@ async def _from_model(
                 async for sentence in sentences:
                     yield sentence
         except ModelFailure as exc:
-            used += reading.usage
+            used += reading.usage(exc)
+            yield Used(used)
             failed = exc.code
             if not reading.has_spoken and exc.can_retry and attempt < ATTEMPTS:
                 await asyncio.sleep(min(exc.retry_after_s, MAX_RETRY_WAIT_S))
@@ -219,7 +230,7 @@ async def _from_model(
             yield Sentence(brain.fallback)
             yield Ended(Outcome.FALLBACK, failed, used)
             return
-        used += reading.usage
+        used += reading.usage()
         if not reading.calls:
             yield Ended(reading.outcome, reading.reason, used)
             return
@@ -227,6 +238,7 @@ async def _from_model(
             yield Sentence(brain.fallback)
             yield Ended(Outcome.FALLBACK, calls.TOO_MANY, used)
             return
+        yield Used(used)
         messages = [*messages, Message("assistant", reading.text, tuple(reading.calls))]
         for call in reading.calls:
             yield ToolBegan(call.name, call.arguments)
@@ -256,11 +268,12 @@ class _Reading:
         self.text = ""
         self.outcome, self.reason = Outcome.ANSWERED, ""
 
-    @property
-    def usage(self) -> Usage:
-        """The tokens that the model told, else an estimate."""
+    def usage(self, failure: ModelFailure | None = None) -> Usage:
+        """Return the tokens that the model told, else an estimate. A request that failed at once has none."""
         if self._finished:
             return self._finished.usage
+        if failure and not (failure.has_cost or self._characters_read):
+            return Usage()
         asked, read = map(prompt.estimated_tokens, (self._characters_asked, self._characters_read))
         return Usage(asked, read, is_estimated=True)
 

@@ -12,11 +12,14 @@ __all__ = ["FindWritten", "ModelFailure", "Moderate", "Passage", "Search", "Stre
 
 
 class ModelFailure(Exception):
-    """The model did not answer. `code` is for staff and has no text of the conversation."""
+    """The model did not answer. `code` is for staff and has no text of the conversation.
 
-    def __init__(self, code: str, *, can_retry: bool = True, retry_after_s: float = 0) -> None:
+    A request that was refused, or had no response, costs nothing; `has_cost` is for others.
+    """
+
+    def __init__(self, code: str, *, can_retry: bool = True, retry_after_s: float = 0, has_cost: bool = False) -> None:
         super().__init__(code)
-        self.code, self.can_retry, self.retry_after_s = code, can_retry, retry_after_s
+        self.code, self.can_retry, self.retry_after_s, self.has_cost = code, can_retry, retry_after_s, has_cost
 
 
 @dataclass(frozen=True)

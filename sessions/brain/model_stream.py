@@ -50,4 +50,6 @@ def _failure(exc: ModelError) -> ModelFailure:
     if isinstance(exc, ModelRefused):
         can_retry = exc.status in TRANSIENT or exc.status >= 500
         return ModelFailure(f"refused_{exc.status}", can_retry=can_retry, retry_after_s=exc.retry_after_s or 0)
-    return ModelFailure("garbled" if isinstance(exc, ModelGarbled) else "unreachable")
+    if isinstance(exc, ModelGarbled):
+        return ModelFailure("garbled", has_cost=True)
+    return ModelFailure("unreachable")

@@ -23,7 +23,7 @@ from heygen_portal.runtime.jobs import each_row
 from heygen_portal.runtime.text import comparison
 from heygen_portal.trail import statements
 from sessions import errors
-from sessions.brain.answering import Outcome
+from sessions.brain.answering import LONGEST_ANSWER, Outcome
 from sessions.brain.interfaces import Passage
 from sessions.lifecycle import broadcast, coverage, events
 from sessions.lifecycle.event_kinds import EventKind
@@ -41,8 +41,8 @@ from sessions.models import (
 from sessions.models.conversations import ANSWER_REF
 from sessions.speech import speech_sql
 
-# An answer that is older must have lost its process.
-LONGEST_TIME = timedelta(minutes=4)
+# An answer that is older must have lost its process, which ends it sooner and then stores the end.
+LONGEST_TIME = LONGEST_ANSWER + timedelta(seconds=30)
 # How long after an answer its last sentences may still be spoken.
 SPEAKING_TIME = timedelta(minutes=3)
 ANSWERS_PER_TICK = 200

@@ -24,7 +24,7 @@ from heygen_portal.providers.openai.messages import Finished, Message, ToolCall,
 from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.brain import answering, prompt, record, running, sources
-from sessions.brain.answering import Asked, Ended, Filler, Outcome, Searched, Sentence, ToolBegan, ToolCalled
+from sessions.brain.answering import Asked, Ended, Filler, Outcome, Searched, Sentence, ToolBegan, ToolCalled, Used
 from sessions.brain.interfaces import Stream
 from sessions.brain.record import Figures, State
 from sessions.brain.running import RunningAnswer
@@ -101,6 +101,8 @@ class _Turn:
         self.figures = Figures()
         self.sources: Sources | None = None
         self.limits = ModelLimits()
+        # What ended requests used, and how much was asked and read since.
+        self.used = Usage()
         self.prompt_characters = self.characters = self.said_characters = 0
         self.open_call: ToolBegan | None = None
         self.end_conversation: EndConversation | None = None
@@ -109,18 +111,20 @@ class _Turn:
     async def give(self, run: RunningAnswer) -> None:
         """Give the answer. Being cancelled interrupts it; its end is stored all the same."""
         state, reason = State.INTERRUPTED, running.SHUTDOWN
+        limit = asyncio.timeout(answering.LONGEST_ANSWER.total_seconds())
         try:
-            state, reason = await self._say_all(run)
+            async with limit:
+                state, reason = await self._say_all(run)
         except asyncio.CancelledError:
             reason = run.reason or running.SHUTDOWN
         except Exception:
-            logger.exception("session %s: a text could not be answered", self.session.pk)
-            state, reason = await self._apologise(run)
+            if not limit.expired():
+                logger.exception("session %s: a text could not be answered", self.session.pk)
+            state, reason = await self._apologise(run, answering.TOO_SLOW if limit.expired() else ERROR)
         run.is_ending = True
         if call := self.open_call:
             await self._record_call(Called(call.name, call.arguments, "", calls.INTERRUPTED))
-        if self.figures.usage.is_estimated:  # the model did not tell
-            self._estimate()
+        self._charge()
         run.usage = self.figures.usage
         await in_thread(record.end)(self.answer, state, reason, self.figures)
         if self.is_last and self.end_conversation and state != State.INTERRUPTED:
@@ -153,9 +157,11 @@ class _Turn:
                             self.figures.service, self.figures.model = found.service.name, found.service.chat_model
                         self.figures.prompt_version = prompt_version
                         self.prompt_characters += characters
-                        self._estimate()
+                        self._charge()
                         if not await in_thread(record.note_request)(self.answer, self.figures):
                             return State.INTERRUPTED, running.STOP
+                    case Used(usage):
+                        self._settle(usage)
                     case ToolBegan(name):
                         self.open_call = part
                         if name not in found.brain.tool_names:
@@ -173,7 +179,7 @@ class _Turn:
                         if limit := self._reached_limit():
                             return await self._say(run, found.brain.fallback) or (State.FALLBACK, limit)
                     case Ended(outcome, reason, usage):
-                        self._charge(usage)
+                        self._settle(usage)
                         if outcome == Outcome.NO_ANSWER:
                             await found.record_unanswered(self.task.text)
                         return record.STATES[outcome], reason
@@ -187,8 +193,7 @@ class _Turn:
 
     def _reached_limit(self) -> str:
         """Return the code of the limit that this answer has reached, so far as it can be estimated."""
-        if self.prompt_characters:
-            self._estimate()
+        self._charge()
         return self.limits.reached_with(self.figures.usage, self.figures.cost)
 
     async def _record_call(self, called: Called) -> None:
@@ -212,12 +217,16 @@ class _Turn:
         if await in_thread(record.is_newest)(self.answer):
             await end()
 
-    def _estimate(self) -> None:
-        """Charge what was asked and read so far."""
-        asked, read = map(prompt.estimated_tokens, (self.prompt_characters, self.characters))
-        self._charge(Usage(asked, read, is_estimated=True))
+    def _settle(self, usage: Usage) -> None:
+        """Take what ended requests used in place of the estimate."""
+        self.used, self.prompt_characters, self.characters = usage, 0, 0
 
-    def _charge(self, usage: Usage) -> None:
+    def _charge(self) -> None:
+        """Charge what ended requests used, and an estimate of one that has not ended."""
+        usage = self.used
+        if self.prompt_characters:
+            asked, read = map(prompt.estimated_tokens, (self.prompt_characters, self.characters))
+            usage += Usage(asked, read, is_estimated=True)
         self.figures.usage = usage
         if self.sources and self.sources.service:
             self.figures.cost = self.sources.service.cost(usage)
@@ -273,8 +282,8 @@ class _Turn:
             for number, passage in shown
         ]
 
-    async def _apologise(self, run: RunningAnswer) -> tuple[State, str]:
-        """Say the fallback after an error that nobody expected."""
+    async def _apologise(self, run: RunningAnswer, reason: str) -> tuple[State, str]:
+        """Say the fallback after an error that nobody expected, or once the time is up."""
         try:
             if self.sources is not None:
                 await self._say(run, self.sources.brain.fallback)
@@ -282,4 +291,4 @@ class _Turn:
             return State.INTERRUPTED, run.reason or running.SHUTDOWN
         except Exception:
             logger.exception("session %s: the fallback could not be said", self.session.pk)
-        return record.STATES[Outcome.FALLBACK], ERROR
+        return record.STATES[Outcome.FALLBACK], reason

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from django.db.models import F, QuerySet, Sum
 
-from avatars.models import PersonaVersion
+from avatars.models import PersonaVersion, ProviderAccount
 from heygen_portal.providers.openai.messages import Usage
 from sessions.capacity import quotas
 from sessions.models import Answer, DayTotal, StreamingSession
@@ -44,8 +44,22 @@ def limits_of(session: StreamingSession, version: PersonaVersion, now: datetime)
     if version.day_tokens is not None:
         of_day = version.day_tokens - _used_on_day_of(session)
     if account.monthly_cap is not None:
-        credits_left = account.monthly_cap - quotas.spending(account, now).spent
+        credits_left = left_for_models(account, now, session)
     return ModelLimits(of_session, of_day, credits_left)
+
+
+def left_for_models(account: ProviderAccount, now: datetime, session: StreamingSession | None = None) -> Decimal | None:
+    """Return the credits that models may still cost this month; None without a cap. Raises SpendingUnknown.
+
+    The time of running sessions is promised to them. Answers of a session may use what that session is promised.
+    """
+    if account.monthly_cap is None:
+        return None
+    spending = quotas.spending(account, now)
+    promised = spending.promised
+    if session is not None and session.ended_at is None:
+        promised -= quotas.credits_for(account, session.ends_at - now)
+    return account.monthly_cap - spending.spent - max(promised, Decimal(0))
 
 
 def _used_on_day_of(session: StreamingSession) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -10,12 +11,27 @@ from typing import Any
 
 from avatars.models import ModelService
 from heygen_portal.providers.openai.messages import Finished, Message, Usage
-from sessions.brain.answering import Ended, Searched, Sentence, ToolBegan, answer
+from sessions.brain.answering import (
+    LONGEST_ANSWER,
+    TOO_SLOW,
+    Asked,
+    Ended,
+    Outcome,
+    Searched,
+    Sentence,
+    ToolBegan,
+    Used,
+    answer,
+)
 from sessions.brain.interfaces import ModelFailure, Passage
+from sessions.brain.prompt import estimated_tokens
 from sessions.brain.sources import Sources, model_stream
 from sessions.persona_tests.checks import Call, Heard
 
 JUDGE_TOKENS = 200
+JUDGE_SECONDS = 30
+JUDGE_FAILED = "judge_failed"
+NO_VERDICT = "no_verdict"  # code of a judgement that is neither
 MAX_REASON_CHARACTERS = 300
 # The emulator's model reads the same convention.
 JUDGE_RULES = """\
@@ -29,6 +45,7 @@ async def hear(sources: Sources, question: str, said: Sequence[Message], today: 
     passages: Sequence[Passage] = ()
     cited: dict[str, None] = {}
     calls: list[Call] = []
+    used, characters_asked = Usage(), 0
     ended: Ended | None = None
     parts = answer(
         question,
@@ -39,18 +56,26 @@ async def hear(sources: Sources, question: str, said: Sequence[Message], today: 
         find_written=sources.find_written,
         today=today,
     )
-    async with aclosing(parts):
-        async for part in parts:
-            match part:
-                case Searched():
-                    passages = part.passages
-                case ToolBegan():
-                    calls.append(Call(part.name, _arguments(part.arguments)))
-                case Sentence():
-                    sentences.append(part.text)
-                    cited |= dict.fromkeys(passages[number - 1].document_title for number in part.citations)
-                case Ended():
-                    ended = part
+    try:
+        async with asyncio.timeout(LONGEST_ANSWER.total_seconds()), aclosing(parts):
+            async for part in parts:
+                match part:
+                    case Searched():
+                        passages = part.passages
+                    case Asked():
+                        characters_asked += part.characters
+                    case Used():
+                        used, characters_asked = part.usage, 0
+                    case ToolBegan():
+                        calls.append(Call(part.name, _arguments(part.arguments)))
+                    case Sentence():
+                        sentences.append(part.text)
+                        cited |= dict.fromkeys(passages[number - 1].document_title for number in part.citations)
+                    case Ended():
+                        ended = part
+    except TimeoutError:
+        used += Usage(estimated_tokens(characters_asked), is_estimated=True)
+        ended = Ended(Outcome.FALLBACK, TOO_SLOW, used)
     assert ended  # always the last part
     return Heard(" ".join(sentences), ended.outcome, ended.reason, tuple(cited), tuple(calls)), ended.usage
 
@@ -65,7 +90,20 @@ def _arguments(written: str) -> dict[str, Any]:
 
 
 async def judge(service: ModelService | None, rubric: str, heard: Heard) -> tuple[str, Usage]:
-    """Return why an answer does not meet a rubric, or "", by the service's own model. Raises ModelFailure."""
+    """Return why an answer does not meet a rubric, or "", by the service's own model.
+
+    If the model does not judge, the reason is JUDGE_FAILED with the failure's code.
+    """
+    try:
+        async with asyncio.timeout(JUDGE_SECONDS):
+            return await _judge(service, rubric, heard)
+    except ModelFailure as exc:
+        return f"{JUDGE_FAILED}: {exc.code}", Usage()
+    except TimeoutError:
+        return f"{JUDGE_FAILED}: {TOO_SLOW}", Usage()
+
+
+async def _judge(service: ModelService | None, rubric: str, heard: Heard) -> tuple[str, Usage]:
     fenced = heard.text.replace("&", "&amp;").replace("<", "&lt;")
     system = f"{JUDGE_RULES}\n\n<rubric>{rubric.replace('&', '&amp;').replace('<', '&lt;')}</rubric>"
     messages = [Message("system", system), Message("user", f"<answer>{fenced}</answer>")]
@@ -80,5 +118,5 @@ async def judge(service: ModelService | None, rubric: str, heard: Heard) -> tupl
     if verdict.strip(" .*").upper() == "PASS":
         return "", usage
     if verdict.strip(" .*").upper() != "FAIL":
-        raise ModelFailure("no_verdict")
+        return f"{JUDGE_FAILED}: {NO_VERDICT}", usage
     return reason.strip()[:MAX_REASON_CHARACTERS] or "FAIL", usage

@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from avatars.models import PersonaTestRun
-from sessions.persona_tests import checks, runs
+from sessions.persona_tests import checks, conversation, runs
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _expectation(data: Any) -> str:
 
 
 def _problem(code: str) -> str:
-    if code.startswith(f"{runs.JUDGE_FAILED}:"):
+    if code.startswith(f"{conversation.JUDGE_FAILED}:"):
         return _("The model could not judge it: %(code)s") % {"code": code.partition(": ")[2]}
     texts = {
         "": "",

@@ -24,9 +24,8 @@ from heygen_portal.runtime.jobs import each_row, job_loop, queues
 from heygen_portal.runtime.jobs.scheduler import PortalTask
 from sessions.brain import sources
 from sessions.brain.answering import Outcome
-from sessions.brain.interfaces import ModelFailure
 from sessions.brain.sources import Sources
-from sessions.capacity import quotas
+from sessions.capacity import model_limits, quotas
 from sessions.persona_tests import checks, conversation, failure_mail, store
 from sessions.persona_tests.checks import Heard
 from sessions.persona_tests.script import ScriptError, Test, Turn
@@ -36,7 +35,6 @@ UNDER_WAY = (State.WAITING, State.RUNNING)
 RUN_TIMEOUT = timedelta(hours=1)
 # A run that waits longer was not taken by a worker: its message was lost.
 RESEND_AFTER = timedelta(minutes=1)
-JUDGE_FAILED = "judge_failed"
 NOT_READABLE = "not_readable"
 
 
@@ -110,10 +108,7 @@ async def _take_turn(
 
     async def judge(rubric: str, about: Heard) -> str:
         nonlocal used
-        try:
-            problem, usage = await conversation.judge(tested.service, rubric, about)
-        except ModelFailure as exc:
-            return f"{JUDGE_FAILED}: {exc.code}"
+        problem, usage = await conversation.judge(tested.service, rubric, about)
         used += usage
         return problem
 
@@ -154,7 +149,7 @@ def _claim(run_id: int) -> tuple[Sources, list[Test], Decimal | None] | None:
         library_version=library_version, model=model_of(version), total=sum(len(test.turns) for test in tests)
     )
     try:
-        left = quotas.spending(version.avatar.account, now).left
+        left = model_limits.left_for_models(version.avatar.account, now)
     except quotas.SpendingUnknown:
         left = Decimal(0)
     return sources.of_version(version, version.library_id or 0, library_version), tests, left

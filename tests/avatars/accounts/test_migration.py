@@ -11,10 +11,12 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from avatars.accounts import migration
-from avatars.models import KnowledgeBase, Persona, ProviderAccount
+from avatars.models import KnowledgeBase, Persona, PersonaTest, PersonaVersion, ProviderAccount
 from heygen_portal.providers.contract.provider import ProviderUnreachable
+from heygen_portal.trail.models import AuditEntry
 from tests.support.factories import (
     AvatarFactory,
+    ModelServiceFactory,
     PersonaFactory,
     ProviderAccountFactory,
     StreamingSessionFactory,
@@ -92,6 +94,20 @@ def test_a_moved_persona_gets_a_new_version(
     session.refresh_from_db()
     assert (session.persona_settings, session.account.name) == (before, "HeyGen")
     assert KnowledgeBase.objects.filter(account__name="HeyGen", opening="Buenos días").exists()
+
+
+def test_a_tested_persona_is_moved_and_the_audit_log_says_why_its_tests_did_not_run_again(
+    persona: Persona, target: ProviderAccount, provider: Mock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = {"brain": "own", "model_service": ModelServiceFactory.create(), "instructions": "Sé amable."}
+    for rows in (Persona.objects.all(), PersonaVersion.objects.all()):
+        rows.update(**own)
+    PersonaTest.objects.create(persona=persona, name="Precio", position=1, turns=[{"say": "¿Cuánto cuesta?"}])
+    output = migrate(capsys, "--apply")
+    persona.refresh_from_db()
+    assert (persona.avatar.provider_avatar_id, persona.version) == ("new-lucia", 2), output
+    changes = AuditEntry.objects.get(kind="published").data
+    assert changes["published_despite_tests"] == [None, "Moved to LiveAvatar"]
 
 
 def test_a_second_run_copies_nothing_again(

@@ -108,6 +108,15 @@ async def test_a_failure_before_the_first_words_is_retried_once() -> None:
     assert ended.usage.completion_tokens > USED.completion_tokens
 
 
+async def test_a_request_that_was_refused_costs_nothing() -> None:
+    model = Model([ModelFailure("refused_429")], spoken("At nine."))
+    assert await said_by(model) == (["At nine."], Ended(Outcome.ANSWERED, usage=USED))
+    _words, ended = await said_by(Model([ModelFailure("no_key", can_retry=False)]))
+    assert ended.usage == Usage()
+    _words, ended = await said_by(Model([ModelFailure("garbled", has_cost=True)], spoken("At nine.")))
+    assert ended.usage.is_estimated
+
+
 async def test_the_fallback_is_said_if_the_model_fails_again() -> None:
     model = Model([ModelFailure("status 500")], spoken(""))
     words, ended = await said_by(model)

@@ -387,6 +387,53 @@ async def test_the_fallback_is_said_if_the_model_fails(model: Model, sent: list[
     await on_page(test, fallback_sentence="Ahora no, perdona.")
 
 
+async def test_an_answer_that_takes_too_long_ends_with_words_and_its_cost(
+    model: Model, sent: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        monkeypatch.setattr(answering, "LONGEST_ANSWER", timedelta(milliseconds=500))
+        await ask(tab)
+        model.deltas.put_nowait("Una. Dos")
+        await tab.hear("answer.ended", state="fallback")
+        assert model.is_closed.is_set()
+        assert [text for _kind, text in sent] == ["Una.", "Ahora no, perdona."]
+        [answer] = await answers()
+        assert (answer.reason, answer.is_estimated, answer.prompt_tokens > 0) == ("too_slow", True, True)
+        assert await faults() == []
+
+    await on_page(test, fallback_sentence="Ahora no, perdona.")
+
+
+async def test_exact_tokens_are_kept_beside_the_estimate_of_an_interrupted_request(
+    model: Model, sent: list[tuple[str, str]]
+) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        model.deltas.put_nowait(ToolCall("c1", "unheard_of", "{}"))
+        model.deltas.put_nowait(Finished("tool_calls", Usage(1_000_000, 10)))
+        model.deltas.put_nowait("Una. Dos")
+        await tab.hear("answer.sentence", text="Una.")
+        await tab.say("task.interrupt")
+        await tab.hear("answer.ended")
+        [answer] = await answers()
+        assert answer.is_estimated
+        assert 1_000_000 < answer.prompt_tokens < 1_010_000
+        assert answer.completion_tokens > 10
+
+    await on_page(test)
+
+
+async def test_an_outage_of_the_model_is_not_charged(model: Model, sent: list[tuple[str, str]]) -> None:
+    async def test(tab: Tab, session_id: UUID) -> None:
+        await ask(tab)
+        model.deltas.put_nowait(ModelFailure("unreachable", can_retry=False))
+        await tab.hear("answer.ended", state="fallback")
+        [answer] = await answers()
+        assert (answer.prompt_tokens, answer.completion_tokens, answer.cost) == (0, 0, Decimal(0))
+
+    await on_page(test)
+
+
 async def test_an_error_of_the_portal_is_answered_with_words(
     model: Model, sent: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,14 +17,14 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from avatars.models import Library, ModelService, Persona, PersonaTestRun, UnansweredQuestion
+from avatars.models import Library, ModelService, Persona, PersonaTestRun, ProviderAccount, UnansweredQuestion
 from avatars.personas import publishing, versions
 from heygen_portal.people.access.roles import ADMINISTRATOR
 from heygen_portal.trail.change_log import SERVER
 from heygen_portal.trail.models import AuditEntry
-from sessions.capacity import quotas
+from sessions.capacity import quotas, slots
 from sessions.models import SessionTask, StreamingSession
-from sessions.persona_tests import report, runs, script, store
+from sessions.persona_tests import conversation, report, runs, script, store
 from tests.avatars.documents.uploads import upload
 from tests.emulator.wire import Wire
 from tests.support import servers
@@ -205,6 +205,25 @@ def test_a_reached_cap_ends_a_run_before_it_costs(persona: Persona) -> None:
     assert (run.state, run.done, run.cost) == (State.CAPPED, 0, Decimal(0))
 
 
+def test_a_run_spends_nothing_that_sessions_were_promised(persona: Persona) -> None:
+    ProviderAccount.objects.update(monthly_cap=Decimal(4), credits_per_minute=Decimal("0.2"))  # 20 minutes
+    slots.open_session(UserFactory.create().pk, str(persona.slug))
+    save_tests(persona, PASSING)
+    assert run_now(persona).state == State.CAPPED
+
+
+def test_a_turn_that_takes_too_long_fails(persona: Persona, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_tests(persona, PASSING)
+    monkeypatch.setattr(conversation, "LONGEST_ANSWER", timedelta(0))
+    monkeypatch.setattr(conversation, "JUDGE_SECONDS", 0)
+    run = run_now(persona)
+    assert run.state == State.FAILED
+    assert [turn["problems"] for turn in run.results[0]["turns"]] == [
+        ["not_met", "not_met", "judge_failed: too_slow", "too_slow"],
+        ["", "too_slow"],
+    ]
+
+
 def test_a_model_that_fails_fails_the_test(persona: Persona, service: ModelService) -> None:
     ModelService.objects.filter(pk=service.pk).update(chat_model="nothing-like-that")
     save_tests(persona, "tests: [{name: Hello, turns: [{say: Hello}]}]")
@@ -223,7 +242,11 @@ def test_staff_edit_run_export_and_publish_on_one_page(persona: Persona) -> None
     assert script.read(client.get(url, {"export": "1"}).content.decode()) == script.read(FAILING)
     with patch.object(runs.run_tests, "delay") as send:
         client.post(url, {"run": "1"})
+    waiting = client.get(url).content.decode()
+    assert "data-under-way" in waiting
+    assert 'http-equiv="refresh"' not in waiting  # the tests may be being edited
     async_to_sync(runs.run)(send.call_args.args[0], TODAY)
     shown = client.get(url).content.decode()
+    assert "data-under-way" not in shown
     assert "contains: 13 euros" in shown
     assert "no se cumple" in shown
