@@ -105,7 +105,7 @@ def site(emulator: servers.Emulator, livekit: servers.LiveKit | None, env: Mappi
         }
         commands = stack.enter_context(console(environment, here / "console.log"))
         commands.run("migrate")
-        commands.run("first_run")
+        servers.first_run(commands)
         machines = tuple(
             _machine(here, environment, name, address, clock_ahead_s)
             for name, address, clock_ahead_s in zip("AB", addresses, (0, CLOCK_AHEAD_S), strict=True)

@@ -1,19 +1,23 @@
-"""A fresh portal has two users, a catalogue and two personas."""
+"""A fresh portal has two users, a catalogue and two personas that answer from documents."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
 from collections.abc import Iterator
+from datetime import date
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client, override_settings
 
 from avatars.models import Avatar, ModelService, Persona, ProviderAccount
+from avatars.models.personas import MAX_STARTERS
 from heygen_portal.trail.models import AuditEntry
+from sessions.brain import answering, sources
 from tests.support import servers
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -76,9 +80,83 @@ def test_the_first_run_publishes_two_personas() -> None:
         assert persona.voice
         assert persona.voice.language == persona.language
         assert persona.knowledge_base
-        assert persona.greeting
         assert persona.avatar.preview_url
+        with override_settings(PORTAL_URL="http://127.0.0.1:8000"):
+            assert persona.takes_text
+            assert persona.takes_voice
     assert not Avatar.objects.get(name="Hugo", account__kind="heygen").is_active
+
+
+# What a newcomer may ask, and words of the answer; "" if no document has it.
+QUESTIONS = {
+    "lucia": {
+        "¿Dónde está la clínica?": "calle Mayor 12",
+        "¿Abren los domingos?": "cerrada",
+        "¿Aceptan seguros médicos?": "No se aceptan",
+        "¿Atienden urgencias?": "No se atienden",
+        "¿Me dan factura?": "en el momento",
+        "¿Quién eres?": "Lucía",
+        "¿Quién ganó el mundial de fútbol?": "",
+        "¿Qué tiempo hace hoy?": "",
+        "¿Venden gafas?": "",
+    },
+    "daniel": {
+        "I forgot my password": "choose Forgot password",
+        "What plans are there?": "three plans",
+        "Do you have discounts for schools?": "half the price",
+        "What is your phone number?": "no phone number",
+        "Who are you?": "Daniel",
+        "Who won the football?": "",
+        "Do you have an app for iPhone?": "no app",
+        "Do you sell laptops?": "",
+        "Where is your office?": "",
+    },
+}
+# The answers to the questions that the page suggests.
+SUGGESTED = {
+    "lucia": ("de 8 a 20", "40 euros", "24 horas antes", "ocho horas"),
+    "daniel": ("choose Forgot password", "20 euros", "Account, Billing", "14 days"),
+}
+
+
+@pytest.mark.usefixtures("first_output")
+@pytest.mark.parametrize("slug", QUESTIONS)
+def test_a_newcomer_gets_a_cited_answer_or_none(slug: str) -> None:
+    persona = Persona.objects.get(slug=slug)
+    suggested = dict(zip(persona.suggested_questions, SUGGESTED[slug], strict=True))
+    assert len(suggested) == MAX_STARTERS
+    for question, words in (suggested | QUESTIONS[slug]).items():
+        outcome, said, citations = ask(persona, question)
+        if not words:
+            assert (outcome, citations) == (answering.Outcome.NO_ANSWER, 0), question
+            continue
+        assert words in said, question
+        assert bool(citations) is (outcome == answering.Outcome.ANSWERED), question
+        assert citations or question not in suggested, question
+
+
+def ask(persona: Persona, question: str) -> tuple[answering.Outcome, str, int]:
+    """Return how the answer ended, its words, and how many citations it has."""
+    assert persona.current
+    assert persona.library
+    found = sources.of_version(persona.current, persona.library.pk, persona.library.version)
+
+    async def answered() -> list[answering.Part]:
+        parts = answering.answer(
+            question,
+            [],
+            found.brain,
+            stream=found.stream,
+            search=found.search,
+            find_written=found.find_written,
+            today=date(2026, 12, 1),
+        )
+        return [part async for part in parts]
+
+    *parts, end = async_to_sync(answered)()
+    assert isinstance(end, answering.Ended)
+    sentences = [part for part in parts if isinstance(part, answering.Sentence)]
+    return end.outcome, " ".join(part.text for part in sentences), sum(len(part.citations) for part in sentences)
 
 
 def test_both_users_can_sign_in_with_the_printed_passwords(first_output: str) -> None:
@@ -112,10 +190,11 @@ def test_a_new_emulator_address_is_stored(
     capsys: pytest.CaptureFixture[str], catalogue_emulator: servers.Emulator
 ) -> None:
     ProviderAccount.objects.create(name="Emulator", base_url="http://127.0.0.1:1", api_key="old", monthly_cap=5)
-    run(capsys)
+    run(capsys, "--no-personas")
     account = ProviderAccount.objects.get(kind="heygen")
     assert (account.base_url, account.api_key) == (catalogue_emulator.url, catalogue_emulator.api_key)
     assert account.monthly_cap == 5  # what staff set stays
+    assert not Persona.objects.exists()
 
 
 def test_the_emulators_models_are_a_service_that_staff_can_rename(
@@ -142,15 +221,16 @@ def test_the_first_run_is_audited_once(capsys: pytest.CaptureFixture[str]) -> No
     synced, other = ("catalogue_synced", "Emulator"), "Emulator (LiveAvatar)"
     first = [
         ("access_changed", "admin"), ("password_set", "admin"), ("access_changed", "demo"), ("password_set", "demo"),
-        ("account_changed", "Emulator"), ("key_set", "Emulator"), synced, synced, synced,
+        ("account_changed", "Emulator"), ("key_set", "Emulator"), ("account_changed", other), ("key_set", other),
+        *[synced] * 3, *[("catalogue_synced", other)] * 3, ("model_changed", "Emulator"), ("model_key_set", "Emulator"),
         ("version_saved", "Lucía"), ("published", "Lucía"), ("version_saved", "Daniel"), ("published", "Daniel"),
-        ("account_changed", other), ("key_set", other), *[("catalogue_synced", other)] * 3,
-        ("model_changed", "Emulator"), ("model_key_set", "Emulator"),
     ]  # fmt: skip
     run(capsys)
-    assert list(AuditEntry.objects.order_by("number").values_list("kind", "about")) == first
+    entries = AuditEntry.objects.order_by("number")
+    assert list(entries.exclude(kind="library_changed").values_list("kind", "about")) == first
+    before = entries.count()
     run(capsys, "--reset-passwords")
-    assert AuditEntry.objects.count() == len(first) + 2
+    assert AuditEntry.objects.count() == before + 2
 
 
 def test_without_an_emulator_only_users_are_created(capsys: pytest.CaptureFixture[str]) -> None:

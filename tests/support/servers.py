@@ -32,6 +32,13 @@ from local.servers import LiveKitKeys
 from tests.support import migrated
 from tests.support.console import Console, console
 
+HEYGEN_PERSONAS = """
+from avatars.models import ProviderAccount
+from avatars.personas import starters
+for account in ProviderAccount.objects.filter(kind="heygen"):
+    for starter in starters.STARTERS:
+        starters.publish_starter(account, starter)
+"""
 TRIES = 4  # another program may take a port before it is bound
 
 
@@ -329,8 +336,12 @@ def portal(
     *,
     database_url: str | None = None,
     env: Mapping[str, str] | None = None,
+    as_shipped: bool = False,
 ) -> Iterator[Portal]:
-    """Run a migrated portal, with a catalogue if there is an emulator.
+    """Run a migrated portal, with a catalogue and two personas if there is an emulator.
+
+    The personas have HeyGen's avatars, which answer with the provider's model: what most tests are about. Those that a
+    new portal has, with the organisation's own model, are published `as_shipped`.
 
     Its Redis is its own: the worker of a second portal there would take the jobs of the first.
     Without `database_url` it has an SQLite file of its own.
@@ -353,7 +364,7 @@ def portal(
             commands.run("migrate")
         else:
             migrated.copy_to(here / "db.sqlite3")
-        commands.run("first_run")
+        first_run(commands, as_shipped=as_shipped)
         port = 0
 
         def make_web() -> tuple[Child, Callable[[], bool]]:
@@ -380,6 +391,15 @@ def portal(
         )
         yield Portal(port, environment, redis.process, web, worker, beat, commands)
         list(side_by_side.map(Child.stop, (web, worker, beat)))
+
+
+def first_run(commands: Console, *, as_shipped: bool = False) -> None:
+    """Create users, accounts and two personas: those of a new portal `as_shipped`, or HeyGen's."""
+    if as_shipped:
+        commands.run("first_run")
+        return
+    commands.run("first_run", "--no-personas")
+    commands.run("shell", "-v0", "-c", HEYGEN_PERSONAS)
 
 
 def _run(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> str:

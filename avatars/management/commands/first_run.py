@@ -19,14 +19,17 @@ from avatars.models import ModelService, Persona, ProviderAccount
 from avatars.models.model_services import emulator_address
 from avatars.models.stated import ACCOUNT
 from avatars.personas import starters
+from avatars.starters import libraries
 from heygen_portal.people.access import roles
 from heygen_portal.providers.contract.provider import ProviderError
 from heygen_portal.trail import audit_log, change_log, statements
 from heygen_portal.trail.change_log import SERVER
 from heygen_portal.trail.models import AuditEntry
 
-# One account for each API that the emulator offers. The starters use the first one's catalogue.
+# One account for each API that the emulator offers.
 ACCOUNTS = {"heygen": "Emulator", "liveavatar": "Emulator (LiveAvatar)"}
+# Whose account the starters use: this provider calls our own model with what it hears, so users can also speak.
+OF_STARTERS = "liveavatar"
 MODEL_SERVICE = "Emulator"
 MODELS = {
     "chat_model": "emulated-chat",
@@ -41,15 +44,19 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--reset-passwords", action="store_true", help="Give both people new passwords.")
+        parser.add_argument("--no-personas", action="store_true", help="Publish no personas.")
 
     def handle(self, **options: Any) -> None:
         roles.sync()
         for username, role in PEOPLE:
             self._person(username, role, reset=options["reset_passwords"])
         if settings.EMULATOR_URL and settings.EMULATOR_API_KEY:
-            for kind, name in ACCOUNTS.items():
-                self._sync_catalogue(_emulator_account(kind, name))
-            _emulator_models()
+            accounts = {kind: _emulator_account(kind, name) for kind, name in ACCOUNTS.items()}
+            for account in accounts.values():
+                self._sync_catalogue(account)
+            service = _emulator_models()
+            if not (options["no_personas"] or Persona.objects.exists()):
+                self._publish_starters(accounts[OF_STARTERS], service)
 
     def _person(self, username: str, role: roles.Role, *, reset: bool) -> None:
         with transaction.atomic():
@@ -79,8 +86,11 @@ class Command(BaseCommand):
             f"{account}: {result.avatars.listed} avatars, {result.voices.listed} voices, "
             f"{result.knowledge_bases.listed} knowledge bases"
         )
-        if not Persona.objects.exists():
-            for persona in starters.publish_starters(account):
+
+    def _publish_starters(self, account: ProviderAccount, service: ModelService) -> None:
+        for starter in starters.STARTERS:
+            library = libraries.create(starter["slug"])
+            if persona := starters.publish_starter(account, starters.with_own_brain(starter, service, library)):
                 self.stdout.write(f"Published: {persona.name} ({persona.get_language_display()})")
 
 
@@ -103,7 +113,7 @@ def _emulator_account(kind: str, name: str) -> ProviderAccount:
     return account
 
 
-def _emulator_models() -> None:
+def _emulator_models() -> ModelService:
     """Store the emulator's models as a service, with the current address and key."""
     connection_settings = {"base_url": emulator_address(), "api_key": settings.EMULATOR_API_KEY}
     with transaction.atomic():
@@ -115,6 +125,7 @@ def _emulator_models() -> None:
         if not is_new and any(getattr(service, name) != value for name, value in connection_settings.items()):
             _change(service, connection_settings)
         changes.record(SERVER, before, service, has_new_key=has_new_key)
+    return service
 
 
 def _change(row: Model, values: dict[str, str]) -> None:

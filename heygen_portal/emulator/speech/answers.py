@@ -41,6 +41,9 @@ _CONCEPTS: Final = {
         """,
         ),
         ("price", "price prices cost costs precio precios cuesta cuestan costar tarifa tarifas"),
+        ("talk", "talk talks speak speaks hablar habla hablo hablen"),
+        ("leave", "leave dejar dejo deje"),
+        ("message", "message messages note notes mensaje mensajes recado"),
     )
     for word in words.split()
 }

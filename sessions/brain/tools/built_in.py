@@ -18,7 +18,7 @@ MAX_QUERY_CHARACTERS = 500
 DESCRIPTIONS: Mapping[str, str] = {
     BuiltInTool.SEARCH: "Find passages of the documents for a query, if the numbered passages do not suffice.",
     BuiltInTool.END: "End this conversation. Only if the user has said goodbye or asks to hang up; say goodbye first.",
-    BuiltInTool.PERSON: "Call a member of the staff, if the user asks for a human being.",
+    BuiltInTool.PERSON: "Call a person of the staff, if the user asks to speak with a human being.",
     BuiltInTool.MESSAGE: "Show the user the form for a written note to the staff, answered by mail.",
 }
 QUERY = {
