@@ -67,7 +67,9 @@ const conversation = new Conversation({
 const announcer = new AnnouncerView(words.transcript);
 const captions = new CaptionView(conversation, stage.audio);
 const consent = new ConsentView();
-const contact = await contactView();
+const contactModule = await moduleOf("#contact");
+const contact =
+  contactModule && new contactModule.ContactView((/** @type {any} */ message) => conversation.send(message));
 const bar = new BarView(words);
 const outcome = new OutcomeView(words);
 const queue = new QueueView(words.queue);
@@ -116,15 +118,14 @@ const socket = new PortalSocket(
 guest?.attach(conversation);
 
 /**
- * Only a persona whose tools offer contact loads this view.
+ * Load the view of a part of the page that few personas have.
  *
- * @returns {Promise<import("./views/contact.js").ContactView | undefined>}
+ * @param {string} selector
+ * @returns {Promise<any>}
  */
-async function contactView() {
-  const box = document.querySelector("#contact");
-  if (!(box instanceof HTMLElement)) return undefined;
-  const { ContactView } = await import(String(box.dataset.module));
-  return new ContactView((/** @type {{ type: string }} */ message) => conversation.send(message));
+async function moduleOf(selector) {
+  const part = document.querySelector(selector);
+  return part instanceof HTMLElement ? import(String(part.dataset.module)) : undefined;
 }
 
 /** @param {number} code */
@@ -260,6 +261,7 @@ setUpLanguageSwitch(tabStorage, () => ({
   sessionId: conversation.state.session?.id ?? "",
   unsent: conversation.outbox.waiting,
 }));
+(await moduleOf(".starters"))?.setUpStarters(conversation);
 setUpTranscriptExport({
   text: () => plainText(conversation.transcript.lines, name, words.transcript, language),
   fileName: () => `${persona}-${new Date(conversation.now()).toISOString().slice(0, 16).replaceAll(":", "")}.txt`,

@@ -51,9 +51,6 @@ export class ComposerView {
       event.preventDefault();
       this.#submit();
     });
-    for (const starter of document.querySelectorAll("[data-starter]")) {
-      starter.addEventListener("click", () => this.#hooks.onSay("talk", storable(starter.textContent ?? "")));
-    }
     addEventListener("resize", () => this.fit());
     this.#draw();
   }
