@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,15 @@ from local.processes import Child, StartFailed
 from tests.support import servers
 
 LOST_SHARE = 0.05
+# Of the model's answers; together one in four fails.
+MODEL_FAULTS: tuple[dict[str, Any], ...] = (
+    {"kind": "stream_cut", "after": 6, "share": 0.05},
+    {"kind": "stream_stall", "after": 6, "share": 0.03},
+    {"kind": "stream_error", "after": 3, "share": 0.03},
+    {"kind": "stream_garbled", "after": 3, "share": 0.04},
+    {"kind": "answer", "status": 500, "on": "chat/completions", "share": 0.05},
+    {"kind": "answer", "error": "rate_limit_exceeded", "on": "chat/completions", "share": 0.05},
+)
 BETWEEN_KILLS_S = (4, 10)
 DOWN_S = (0, 2)
 FROZEN_S = (10, 60)
@@ -39,6 +48,8 @@ class Faults:
     emulator: servers.Emulator
     livekit: servers.LiveKit | None
     chance: random.Random
+    of_model: bool = False
+    """Whether the model fails, too."""
     counts: Counter[str] = field(default_factory=Counter)
     outages: list[tuple[float, float]] = field(default_factory=list)
     """When database or provider did not answer, in seconds since 1970."""
@@ -48,6 +59,12 @@ class Faults:
     async def run(self, continues: Callable[[], bool]) -> None:
         """Cause faults while `continues` says so. Everything runs at the end."""
         await asyncio.gather(self._kill(continues), self._freeze(continues))
+
+    async def lose_answers(self) -> None:
+        """Have some of the emulator's calls fail, from now on."""
+        await lose_answers(self.emulator.url)
+        if self.of_model:
+            await _cause(self.emulator.url, MODEL_FAULTS)
 
     async def _kill(self, continues: Callable[[], bool]) -> None:
         victims: list[tuple[Child, Machine | None]] = [
@@ -73,7 +90,7 @@ class Faults:
                     await asyncio.to_thread(child.start)
                 if child is self.emulator.process:
                     await asyncio.to_thread(child.wait_until, self._provider_answers, seconds=60)
-                    await lose_answers(self.emulator.url)
+                    await self.lose_answers()
                     self.outages.append((from_s, time.time()))
             except StartFailed as exc:
                 print(f"{child.name} did not start: {str(exc)[-300:]}")
@@ -161,10 +178,13 @@ async def lose_answers(emulator_url: str) -> None:
         {"kind": "cut", "when": "before"},
         {"kind": "answer", "status": 500},
     )
+    await _cause(emulator_url, [fault | {"share": LOST_SHARE / len(faults)} for fault in faults])
+
+
+async def _cause(emulator_url: str, faults: Sequence[dict[str, Any]]) -> None:
     async with aiohttp.ClientSession() as http:
         for fault in faults:
-            request = fault | {"times": None, "share": LOST_SHARE / len(faults)}
-            async with http.post(f"{emulator_url}/_emulator/faults", json=request) as answer:
+            async with http.post(f"{emulator_url}/_emulator/faults", json=fault | {"times": None}) as answer:
                 answer.raise_for_status()
 
 

@@ -125,6 +125,39 @@ def texts_of(session_ids: Sequence[UUID]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def use_own_model() -> None:
+    """Have Lucía answer from her documents, with the emulator's model."""
+    from avatars.models import ModelService, Persona
+    from avatars.personas import publishing, starters, versions
+    from avatars.starters import libraries
+
+    persona = Persona.objects.get(slug="lucia")
+    own = starters.with_own_brain(starters.STARTERS[0], ModelService.objects.get(), libraries.create("lucia"))
+    for name, value in own.items():
+        setattr(persona, name, value)
+    versions.save_version(persona)
+    publishing.publish(persona)
+
+
+def count_answers() -> dict[str, Any]:
+    """Count the answers by their end, and the turns that have none.
+
+    A turn is a user's text that counts as sent. It ends with an answer's stored end.
+    """
+    from sessions.models import Answer
+
+    answers = Counter(Answer.objects.values_list("state", flat=True))
+    turns = SessionTask.objects.filter(kind=SessionTask.Kind.TALK, status=SessionTask.Status.SENT)
+    ended = Answer.objects.exclude(state=Answer.State.ANSWERING)
+    said = Answer.objects.filter(state__in=("answered", "no_answer", "written", "fallback"))
+    return {
+        "turns": turns.count(),
+        "ended": answers,
+        "without_end": turns.exclude(pk__in=ended.values("task")).count() + answers[Answer.State.ANSWERING],
+        "without_words": said.filter(sentences=[]).count(),
+    }
+
+
 def _seconds_ratio(rows: Sequence[StreamingSession], lasted: Mapping[str, float]) -> float | None:
     """Return provider seconds beyond the portal's, for sessions the emulator knows.
 

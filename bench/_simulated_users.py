@@ -20,6 +20,13 @@ CONNECT_TIMEOUT_S = 30
 """Browsers wait longer. A socket that is not open by then is opened again."""
 ENDINGS = ("stop", "leave", "crash", "stay")
 TALK_S = (5, 60)
+QUESTIONS = (
+    "¿Cuál es el horario de la clínica?",
+    "¿Cuánto cuesta la primera consulta?",
+    "¿Hay aparcamiento?",
+    "¿Quién ganó el mundial de fútbol?",
+    "Gracias",
+)
 
 
 class Person:
@@ -37,10 +44,12 @@ class Person:
         ending: str = "",
         talks_for_s: float | None = None,
         watches: bool = False,
+        asks: bool = False,
     ) -> None:
         self._url = f"{url.replace('http', 'ws', 1)}/ws/personas/lucia/?lang=en"
         self._headers = {"Cookie": f"sessionid={cookie}", "Origin": url}
         self._chance = chance
+        self._asks = asks  # questions, instead of having texts read aloud
         self._ending = ending or chance.choice(ENDINGS)
         self._talks_for = chance.uniform(*TALK_S) if talks_for_s is None else talks_for_s
         self._talks_until: float | None = None
@@ -135,7 +144,8 @@ class Person:
 
     async def _write(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._texts += 1
-        text = {"type": "task.send", "kind": "repeat", "text": f"Hola {self._texts}", "ref": f"r{self._texts}"}
+        kind, words = ("talk", self._chance.choice(QUESTIONS)) if self._asks else ("repeat", f"Hola {self._texts}")
+        text = {"type": "task.send", "kind": kind, "text": words, "ref": f"r{self._texts}"}
         self._unanswered[text["ref"]] = text
         if not self._is_cut_off:  # otherwise it is sent with the others, once the session is there
             await socket.send_json(text)

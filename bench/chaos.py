@@ -5,6 +5,9 @@ PostgreSQL, and the emulator without media. Processes are killed with SIGKILL an
 60 s, or the network between a machine and Redis or PostgreSQL delivers nothing for as long. One provider response in
 twenty is lost or fails, the clocks of the machines are 20 s apart, and the disk for exports is full at first. Counted
 90 s after the last fault.
+
+With --brain, users ask a persona with the organisation's own model, of whose answers one in four fails, too: before the
+first word, in the middle, or by stalling. Answers whose process died are closed by the worker within four minutes.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ from tests.support import servers
 
 SETTLE_S = 90
 EXPORT_EVERY_S = 15
+ABANDONED_S = 330
+"""Seconds in which the worker closes the answers of dead processes."""
 MAX_EXTRA_S = 300
 """Seconds without faults in which users who could not talk before still may."""
 CONCURRENCY_LIMIT = 100_000
@@ -55,15 +60,29 @@ async def main(options: argparse.Namespace) -> None:
         from bench import _results
 
         cookies = await asyncio.to_thread(_results.create_signed_in_users, options.sessions, CONCURRENCY_LIMIT)
-        await _faults.lose_answers(emulator.url)
-        faults = Faults(site, emulator, livekit, chance)
+        if options.brain:
+            await asyncio.to_thread(_results.use_own_model)
+        faults = Faults(site, emulator, livekit, chance, of_model=options.brain)
+        await faults.lose_answers()
         people = await run_users(site, cookies, faults, disk, chance, options)
         open_there = await faults.note_durations()
         seen = [name for person in people for name in person.announced_ids]
         closed = {person.session_id: person.closed_at for person in people if person.closed_at}
         counted = await asyncio.to_thread(_results.count_sessions, seen, closed, faults.lasted, faults.outages)
         counted["exports"] = await asyncio.to_thread(_results.count_exports)
+        if options.brain:
+            counted["answers"] = await _answers()
     report(people, faults, open_there, counted, has_full_disk=disk is not None)
+
+
+async def _answers() -> dict[str, Any]:
+    """Count the answers, once those of dead processes are closed."""
+    from bench import _results
+
+    give_up_at = time.monotonic() + ABANDONED_S
+    while (found := await asyncio.to_thread(_results.count_answers))["without_end"] and time.monotonic() < give_up_at:
+        await asyncio.sleep(5)
+    return found
 
 
 async def run_users(
@@ -77,7 +96,10 @@ async def run_users(
     """Let users talk while things go wrong. Return them `SETTLE_S` after the last fault."""
     from bench._simulated_users import Person
 
-    people = [Person(site.url, cookie, random.Random(chance.random()), watches=options.media) for cookie in cookies]
+    people = [
+        Person(site.url, cookie, random.Random(chance.random()), watches=options.media, asks=options.brain)
+        for cookie in cookies
+    ]
     # Users arrive during all faults, unless there are too many for that.
     arrivals_s = max(len(people) / options.pace, options.chaos_s * 0.8)
     chaos_s: float = max(arrivals_s * 1.2, options.chaos_s)
@@ -167,6 +189,14 @@ def report(people: list[Any], faults: Faults, open_there: int, counted: dict[str
         "exports_unfinished": counted["exports"].get("waiting", 0) + counted["exports"].get("writing", 0),
         "load": round(os.getloadavg()[0], 1),
     }
+    if given := counted.get("answers"):
+        print(f"turns {given['turns']}: {dict(given['ended'].most_common())}")
+        result |= {
+            "turns": given["turns"],
+            "turns_without_end": given["without_end"],
+            "turns_without_words": given["without_words"],
+            "fallbacks": given["ended"]["fallback"],
+        }
     print(json.dumps(result))
 
 
@@ -181,6 +211,7 @@ if __name__ == "__main__":
     parser.add_argument("--pace", type=float, help="most users who arrive per second; 4, or 0.2 with --media")
     parser.add_argument("--chaos-s", type=float, default=300, help="seconds of faults; more if users still arrive")
     parser.add_argument("--media", action="store_true", help="with LiveKit, which is killed as well, and video")
+    parser.add_argument("--brain", action="store_true", help="with the organisation's own model, which fails as well")
     parser.add_argument("--logs", help="folder for the logs of all processes")
     options = parser.parse_args()
     options.sessions = options.sessions or (10 if options.media else 1000)
