@@ -5,32 +5,45 @@ from __future__ import annotations
 import re
 
 EMAIL, PHONE, CARD, ID = "[e-mail]", "[phone]", "[card]", "[ID]"
-_EMAIL = re.compile(r"[^\s@<>()\[\],;:\"']+@[^\s@<>()\[\],;:\"']+\.[^\W\d_]{2,}", re.UNICODE)
+_PART = r"[^\s@<>()\[\],;:\"']"
+_EMAIL = re.compile(rf"(?<!{_PART}){_PART}+@{_PART}+\.[^\W\d_]{{2,}}")
 # Spanish DNI and NIE, Italian codice fiscale, US social security number, IBAN.
 _IDS = re.compile(
     r"\b(?:[XYZ][- ]?\d{7}[- ]?[A-Z]|\d{2}\.?\d{3}\.?\d{3}[- ]?[A-Z]|[A-Z]{6}\d{2}[A-Z]\d{2}[A-Z]\d{3}[A-Z]"
     r"|\d{3}-\d{2}-\d{4}|[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,4})?)\b",
     re.IGNORECASE,
 )
-_DIGITS = re.compile(r"(?<![\w.])\+?\(?\d(?:[ \t.()/-]{0,2}\d){6,18}(?!\w)")
+_SEPARATORS = " \t.()/\u00a0\u2010\u2011\u2012\u2013\u2014\u2015\u2212-"
+# As many digits as there are, so that each one is read once.
+_DIGITS = re.compile(rf"(?<![\w.])\+?\(?\d(?:[{_SEPARATORS}]{{0,2}}\d)*+\w*")
+# A card's groups may be far apart. Ranges of years are, too, so only its check digit tells.
+_CARD = re.compile(rf"(?<![\w.])\d(?:[{_SEPARATORS}]{{0,3}}\d){{12,18}}(?!\w)")
+_MIN_DIGITS, _MIN_CARD_DIGITS, _MAX_CARD_DIGITS = 7, 13, 19
 _DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}")
 
 
 def mask(text: str) -> str:
     """Replace e-mail addresses, and phone, card and identity numbers."""
     text = _IDS.sub(ID, _EMAIL.sub(EMAIL, text))
+    text = _CARD.sub(lambda match: CARD if _is_card(match[0]) else match[0], text)
     return _DIGITS.sub(_mask_digits, text)
 
 
 def _mask_digits(match: re.Match[str]) -> str:
-    found = match[0]
-    digits = [int(digit) for digit in found if digit.isdecimal()]
-    if 13 <= len(digits) <= 19 and _is_card(digits):
-        return CARD
-    return found if _DATE.fullmatch(found) else PHONE
+    found, rest = match[0], ""
+    if not found[-1].isdecimal():  # its last digits belong to a word
+        numbers = found[: max(map(found.rfind, _SEPARATORS)) + 1].rstrip(_SEPARATORS)
+        found, rest = numbers, found[len(numbers) :]
+    count = sum(sign.isdecimal() for sign in found)
+    if count < _MIN_DIGITS or _DATE.fullmatch(found):
+        return found + rest
+    if count > _MAX_CARD_DIGITS:
+        return ID + rest
+    return (CARD if _is_card(found) else PHONE) + rest
 
 
-def _is_card(digits: list[int]) -> bool:
-    """Whether the check digit of a card number is right (Luhn)."""
+def _is_card(text: str) -> bool:
+    """Whether a text has the digits of a card number, with the right check digit (Luhn)."""
+    digits = [int(sign) for sign in text if sign.isdecimal()]
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
-    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+    return _MIN_CARD_DIGITS <= len(digits) <= _MAX_CARD_DIGITS and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0

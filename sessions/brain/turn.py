@@ -207,7 +207,7 @@ class _Turn:
 
     async def _ask_for_person(self) -> None:
         with suppress(SessionError):  # it has ended meanwhile
-            await in_thread(contact.ask_for_person)(self.session.pk, contact.BY_MODEL)
+            await contact.ask_for_person(self.session.pk, contact.BY_MODEL)
 
     async def _end_when_spoken(self, end: EndConversation) -> None:
         """End the conversation once the avatar has said the answer, unless the user says more meanwhile."""

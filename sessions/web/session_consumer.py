@@ -346,7 +346,7 @@ class SessionConsumer(PageSocket):
 
     async def on_person(self, content: dict[str, Any]) -> None:
         await self.spend("message")
-        await in_thread(contact.ask_for_person)(self.current_session_id(), contact.BY_USER)
+        await contact.ask_for_person(self.current_session_id(), contact.BY_USER)
         await self.send_json({"type": "person.asked"})
 
     async def on_message(self, content: dict[str, Any]) -> None:
@@ -354,7 +354,7 @@ class SessionConsumer(PageSocket):
         if not isinstance(address, str) or not isinstance(text, str):
             raise errors.BadMessage
         await self.spend("message")
-        is_mailed = await in_thread(contact.leave_message)(self.current_session_id(), address, text)
+        is_mailed = await contact.leave_message(self.current_session_id(), address, text)
         await self.send_json({"type": "message.left", "is_mailed": is_mailed})
 
     async def on_published(self, content: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from uuid import UUID
 
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
@@ -17,6 +18,8 @@ from heygen_portal.models import holders_of
 from heygen_portal.people.mail import outgoing
 from heygen_portal.people.preferences import languages
 from heygen_portal.permissions import Permission
+from heygen_portal.runtime import background
+from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.text import bidi
 from sessions import errors
 from sessions.brain.tools import tool_events
@@ -30,21 +33,17 @@ MAX_CONTACT_CHARACTERS = 254
 BY_USER, BY_MODEL = "user", "model"
 
 
-def ask_for_person(session_id: UUID, by: str) -> None:
-    """Record that the user asks for a person, and mail operators. Once per session.
+async def ask_for_person(session_id: UUID, by: str) -> None:
+    """Record that the user asks for a person, and mail operators in the background. Once per session.
 
     Raises NotLive, and NotOffered if the persona does not offer it.
     """
-    with transaction.atomic():
-        session = _offering(session_id, BuiltInTool.PERSON)
-        if SessionEvent.objects.filter(session_id=session_id, kind=EventKind.PERSON_ASKED).exists():
-            return
-        events.append(session_id, Entry(EventKind.PERSON_ASKED, {"by": by}))
-    _mail(session, EventKind.PERSON_ASKED)
+    if session := await in_thread(_store_request)(session_id, by):
+        background.spawn(in_thread(_mail)(session, EventKind.PERSON_ASKED))
 
 
-def leave_message(session_id: UUID, contact: str, text: str) -> bool:
-    """Store and mail a user's message. Return whether a mail server took it.
+async def leave_message(session_id: UUID, contact: str, text: str) -> bool:
+    """Store a user's message, and mail it in the background. Return whether there is someone to mail it to.
 
     Raises NotLive, NotOffered, TextEmpty, TextTooLong, and AddressInvalid.
     """
@@ -57,12 +56,28 @@ def leave_message(session_id: UUID, contact: str, text: str) -> bool:
         validate_email(contact[: MAX_CONTACT_CHARACTERS + 1])
     except ValidationError:
         raise errors.AddressInvalid from None
-    with transaction.atomic():
-        session = _offering(session_id, BuiltInTool.PERSON, BuiltInTool.MESSAGE)
-        content = json.dumps({"contact": contact, "text": text}, ensure_ascii=False)
-        sealed = tool_events.seal(session_id, tool_events.MESSAGE, content)
-        events.append(session_id, Entry(EventKind.MESSAGE_LEFT, {"characters": len(text), "sealed": sealed}))
-    return _mail(session, EventKind.MESSAGE_LEFT, f"{contact}\n\n{text}")
+    session, is_mailed = await in_thread(_store_message)(session_id, contact, text)
+    background.spawn(in_thread(_mail)(session, EventKind.MESSAGE_LEFT, f"{contact}\n\n{text}"))
+    return is_mailed
+
+
+@transaction.atomic
+def _store_request(session_id: UUID, by: str) -> StreamingSession | None:
+    """Return the session unless its user has asked before."""
+    session = _offering(session_id, BuiltInTool.PERSON)
+    if SessionEvent.objects.filter(session_id=session_id, kind=EventKind.PERSON_ASKED).exists():
+        return None
+    events.append(session_id, Entry(EventKind.PERSON_ASKED, {"by": by}))
+    return session
+
+
+@transaction.atomic
+def _store_message(session_id: UUID, contact: str, text: str) -> tuple[StreamingSession, bool]:
+    session = _offering(session_id, BuiltInTool.PERSON, BuiltInTool.MESSAGE)
+    content = json.dumps({"contact": contact, "text": text}, ensure_ascii=False)
+    sealed = tool_events.seal(session_id, tool_events.MESSAGE, content)
+    events.append(session_id, Entry(EventKind.MESSAGE_LEFT, {"characters": len(text), "sealed": sealed}))
+    return session, bool(_operators())
 
 
 def _offering(session_id: UUID, *tools: BuiltInTool) -> StreamingSession:
@@ -77,16 +92,20 @@ def _offering(session_id: UUID, *tools: BuiltInTool) -> StreamingSession:
     return session
 
 
-def _mail(session: StreamingSession, kind: EventKind, text: str = "") -> bool:
-    """Mail each operator in their language, and record how many mails were taken. Return whether any was."""
-    users = [user for user in holders_of(Permission.OBSERVE_SESSION) if user.is_active and user.email]
+def _operators() -> list[User]:
+    """Return the users to mail; none without a mail server."""
+    users = holders_of(Permission.OBSERVE_SESSION) if outgoing.is_set_up() else ()
+    return [user for user in users if user.is_active and user.email]
+
+
+def _mail(session: StreamingSession, kind: EventKind, text: str = "") -> None:
+    """Mail each operator in their language, and record how many mails were taken."""
     page = outgoing.link(reverse("admin:avatar_sessions_streamingsession_change", args=[session.pk]))
     body = "\n\n".join(filter(None, [text, page]))
     sent = 0
-    for user in users if outgoing.is_set_up() else ():
+    for user in _operators():
         with translation.override(languages.of(user)):
             about = _("A user asks for a person") if kind == EventKind.PERSON_ASKED else _("Message for the team")
             subject = outgoing.subject(f"{about}: {bidi.isolated(session.persona.name)}")
         sent += outgoing.send(user.email, subject, body)
     events.record(session.pk, Entry(EventKind.STAFF_MAILED, {"count": sent}))
-    return sent > 0

@@ -12,6 +12,7 @@ from django.core import mail
 from pytest_django.fixtures import Settings
 
 from heygen_portal.providers.openai.messages import ToolCall
+from heygen_portal.runtime import background
 from sessions.audit import inspection
 from sessions.lifecycle import events
 from sessions.lifecycle.event_kinds import EventKind
@@ -119,6 +120,7 @@ async def test_operators_are_mailed_when_a_user_asks_for_a_person(
         await tab.hear("answer.ended")
         await tab.say("person.ask")
         await tab.hear("person.asked")
+        await background.finish()
         assert len(await recorded(EventKind.PERSON_ASKED)) == 1
         assert [message.to for message in mail.outbox] == [[operator]]
         assert str(session_id) in mail.outbox[0].body
@@ -130,6 +132,7 @@ async def test_a_message_is_mailed_and_kept_sealed(sent: list[tuple[str, str]], 
     async def test(tab: Tab, session_id: UUID) -> None:
         await tab.say("message.leave", contact="rosa@example.com", text=SECRET)
         assert (await tab.hear("message.left"))["is_mailed"] is True
+        await background.finish()
         assert [message.to for message in mail.outbox] == [[operator]]
         assert mail.outbox[0].body.startswith(f"rosa@example.com\n\n{SECRET}")
         [event] = await recorded(EventKind.MESSAGE_LEFT)
