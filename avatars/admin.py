@@ -6,6 +6,7 @@ from avatars.documents import admin as document_admin
 from avatars.knowledge import admin as knowledge_admin
 from avatars.model_services import admin as model_service_admin
 from avatars.personas import admin as persona_admin
+from avatars.tools import admin as tool_admin
 from avatars.videos import admin as video_admin
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "knowledge_admin",
     "model_service_admin",
     "persona_admin",
+    "tool_admin",
     "video_admin",
 ]

@@ -63,6 +63,10 @@ class Permission(StrEnum):
     ADD_MODEL_SERVICE = "avatars.add_modelservice"
     CHANGE_MODEL_SERVICE = "avatars.change_modelservice"
 
+    VIEW_TOOL = "avatars.view_httptool"
+    ADD_TOOL = "avatars.add_httptool"
+    CHANGE_TOOL = "avatars.change_httptool"
+
     # People
     VIEW_USER = "auth.view_user"
     ADD_USER = "auth.add_user"

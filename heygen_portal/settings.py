@@ -209,6 +209,8 @@ BUDGET_FACTOR = env.float("BUDGET_FACTOR", 1.0)  # multiplies each budget
 # Receivers of webhooks inside the portal's own network, as networks or addresses: docs/webhooks.md. Others are refused.
 WEBHOOK_INTERNAL_NETWORKS: list[str] = env.list("WEBHOOK_INTERNAL_NETWORKS", [])
 WEBHOOK_LOG_DAYS = env.int("WEBHOOK_LOG_DAYS", 30)  # after the last attempt of a delivery
+# Hosts that tools of the organisation's own may call, also by a suffix such as .example.com. Empty: all public ones.
+TOOL_HOSTS: list[str] = env.list("TOOL_HOSTS", [])
 
 # Our LiveKit server, for accounts with own rooms. Browsers and avatars connect to the public URL.
 

@@ -1,4 +1,4 @@
-"""Models of the catalogue, documents, model services, personas and recorded videos."""
+"""Models of the catalogue, documents, model services, tools, personas and recorded videos."""
 
 from avatars.models.accounts import ProviderAccount
 from avatars.models.catalogue import MAX_NAME_CHARACTERS, Avatar, CatalogueEntry, KnowledgeBase, News, Voice, with_news
@@ -12,7 +12,7 @@ from avatars.models.documents import (
     WrittenAnswer,
 )
 from avatars.models.knowledge import KnowledgeVersion
-from avatars.models.model_services import ModelService
+from avatars.models.model_services import HttpTool, HttpToolVersion, ModelService
 from avatars.models.persona_tests import PersonaTest, PersonaTestRun
 from avatars.models.personas import BuiltInTool, Persona, PersonaCheck, PersonaContent, PersonaQuerySet, PersonaVersion
 from avatars.models.syncs import CatalogueSync
@@ -27,6 +27,8 @@ __all__ = [
     "Chunk",
     "Document",
     "DocumentVersion",
+    "HttpTool",
+    "HttpToolVersion",
     "KnowledgeBase",
     "KnowledgeVersion",
     "Library",

@@ -53,6 +53,8 @@ class PersonaSettings:
     library_id: int = 0  # without documents
     library_version: int = 0
     reads_aloud: bool = True
+    # The versions of staff's own tools, by name.
+    tools: dict[str, int] = field(default_factory=dict)
     format: int = FORMAT
 
     @classmethod
@@ -111,4 +113,5 @@ LEFT_OUT: Mapping[str, Any] = {
     "library_id": 0,
     "library_version": 0,
     "reads_aloud": True,
+    "tools": {},
 }

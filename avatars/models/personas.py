@@ -25,7 +25,7 @@ from avatars.models.accounts import SpeechRetention
 from avatars.models.catalogue import Avatar, KnowledgeBase, Voice
 from avatars.models.documents import Library
 from avatars.models.languages import LanguageField, direction
-from avatars.models.model_services import ModelService
+from avatars.models.model_services import HttpToolVersion, ModelService
 from avatars.models.persona_settings import PersonaSettings
 from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
 from heygen_portal.providers.contract.provider import Capabilities
@@ -330,6 +330,11 @@ class PersonaContent(SpeechRetention):
         return frozenset(filter(None, map(str.strip, self.tools.splitlines())))
 
     @property
+    def own_tool_names(self) -> frozenset[str]:
+        """Those of its tools that staff made."""
+        return self.tool_names - frozenset(BuiltInTool.values)
+
+    @property
     def may_read_aloud(self) -> bool:
         """Whether users can have a text read aloud."""
         return self.reads_aloud and not self.has_own_brain
@@ -373,6 +378,7 @@ class PersonaContent(SpeechRetention):
             idle_timeout_s=int(self.idle_timeout.total_seconds()),
             brain=self.brain,
             **(self._documents() if self.has_own_brain else {}),
+            tools=self._own_tools() if self.has_own_brain else {},
             reads_aloud=self.may_read_aloud,
         )
 
@@ -382,6 +388,12 @@ class PersonaContent(SpeechRetention):
             return {}
         version = Library.objects.values_list("version", flat=True).get(pk=self.library_id)
         return {"library_id": self.library_id, "library_version": version}
+
+    def _own_tools(self) -> dict[str, int]:
+        """Return the IDs of the tools' versions that a session that starts now can call, by name."""
+        if not (names := self.own_tool_names):
+            return {}
+        return dict(HttpToolVersion.objects.current(names).values_list("tool__name", "pk"))
 
     def snapshot(self) -> dict[str, Any]:
         """Return the settings as they are stored with a session."""

@@ -6,7 +6,7 @@ from avatars.models.accounts import ProviderAccount
 from avatars.models.catalogue import Avatar, KnowledgeBase, Voice
 from avatars.models.documents import Document, DocumentVersion, Library, WrittenAnswer
 from avatars.models.knowledge import KnowledgeVersion
-from avatars.models.model_services import ModelService
+from avatars.models.model_services import HttpTool, HttpToolVersion, ModelService
 from avatars.models.personas import Persona, PersonaVersion
 from avatars.models.videos import Video
 from heygen_portal.trail.statements import NOT_SHOWN, Progress, Table
@@ -34,6 +34,10 @@ ACCOUNT = Table(
     },
 )
 MODEL_SERVICE = Table("model_service", ModelService, "pk", uncovered={"api_key": f"{NOT_SHOWN}: encrypted"})
+HTTP_TOOL = Table("http_tool", HttpTool, "pk", uncovered={"secret_headers": f"{NOT_SHOWN}: encrypted"})
+HTTP_TOOL_VERSION = Table(
+    "http_tool_version", HttpToolVersion, "pk", uncovered={"secret_headers": f"{NOT_SHOWN}: encrypted"}
+)
 AVATAR = Table(
     "avatar",
     Avatar,

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -14,7 +15,7 @@ from unfold.widgets import (
     UnfoldAdminSelectWidget,
 )
 
-from avatars.models import BuiltInTool, PersonaContent, languages
+from avatars.models import BuiltInTool, HttpTool, PersonaContent, languages
 from avatars.models.personas import MAX_STARTER_CHARACTERS, MAX_STARTERS, starter_lines
 from avatars.personas import versions
 from avatars.personas.concurrent_edits import ConcurrentEditForm
@@ -37,6 +38,15 @@ EMOTIONS = {
 def _emotions() -> list[tuple[str, Any]]:
     emotions = {emotion for kind in KINDS.values() for emotion in kind.capabilities.emotions}
     return [("", "–"), *((emotion, EMOTIONS.get(emotion, emotion)) for emotion in sorted(emotions))]
+
+
+def _tools() -> list[tuple[str, Any]]:
+    """Return the portal's tools, and those that staff made."""
+    return [*BuiltInTool.choices, *((tool.name, _own_tool(tool)) for tool in HttpTool.objects.all())]
+
+
+def _own_tool(tool: HttpTool) -> str:
+    return tool.name if tool.is_active else f"{tool.name} ({gettext('switched off')})"
 
 
 def _setting_field(label: Any, help_text: Any) -> forms.FloatField:
@@ -75,7 +85,7 @@ class PersonaForm(ConcurrentEditForm):
     tools = ToolsField(
         label=capfirst(_("tools")),
         required=False,
-        choices=BuiltInTool.choices,
+        choices=_tools,
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
         help_text=_("What the model may do besides answering. Users get a form for their message."),
     )

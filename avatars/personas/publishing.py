@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from avatars.catalogue import voices
-from avatars.models import Avatar, CatalogueEntry, Persona, PersonaContent, PersonaVersion
+from avatars.models import Avatar, CatalogueEntry, HttpTool, Persona, PersonaContent, PersonaVersion
 from avatars.personas import versions
 from heygen_portal.models import EventType
 from heygen_portal.providers.contract.provider import Capabilities
@@ -231,6 +231,11 @@ def _check_brain(persona: Persona, found: Problems) -> None:
         found["model_service"].append(_("This service has no model for answers. Name it on the service’s page."))
     if not persona.instructions.strip():
         found["instructions"].append(_("Write instructions for the model."))
+    names = persona.own_tool_names
+    there = HttpTool.objects.filter(name__in=names, is_active=True).values_list("name", flat=True) if names else ()
+    if missing := names.difference(there):
+        words = _("These tools are switched off or missing: %(names)s.")
+        found["tools"].append(words % {"names": ", ".join(sorted(missing))})
     if persona.knowledge_base:
         _check_offered(persona, persona.knowledge_base, "knowledge_base", found)
     if not persona.takes_text:

@@ -105,6 +105,7 @@ UNFOLD = {
                     _entry(_("Libraries"), "library_books", "avatars", "library"),
                     _entry(_("Provider accounts"), "key", "avatars", "provideraccount"),
                     _entry(_("Model services"), "neurology", "avatars", "modelservice"),
+                    _entry(_("Tools"), "build", "avatars", "httptool"),
                     _entry(_("Setup checklist"), "checklist", "avatars", "provideraccount", "setup_checklist"),
                 ],
             },

@@ -22,6 +22,7 @@ Kind = AuditEntry.Kind
 MODEL_BY_KIND: Mapping[str, str] = {
     Kind.ACCOUNT_CHANGED: "avatars.ProviderAccount",
     Kind.MODEL_CHANGED: "avatars.ModelService",
+    Kind.TOOL_CHANGED: "avatars.HttpTool",
     Kind.PUBLISHED: "avatars.Persona",
     Kind.ROLLED_BACK: "avatars.Persona",
     Kind.UNPUBLISHED: "avatars.Persona",

@@ -36,6 +36,8 @@ class AuditEntry(models.Model):
         ACCOUNT_CHANGED = "account_changed", _("provider account changed")
         MODEL_CHANGED = "model_changed", _("model service changed")
         MODEL_KEY_SET = "model_key_set", _("key of a model service set")
+        TOOL_CHANGED = "tool_changed", _("tool changed")
+        TOOL_SECRET_SET = "tool_secret_set", _("secret of a tool set")
         PUBLISHED = "published", _("persona published")
         ROLLED_BACK = "rolled_back", _("persona rolled back")
         UNPUBLISHED = "unpublished", _("persona unpublished")

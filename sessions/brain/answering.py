@@ -19,6 +19,7 @@ from sessions.brain.masking import mask
 from sessions.brain.sentences import SentenceCutter, is_whole
 from sessions.brain.tools import calls
 from sessions.brain.tools.calls import Called, Calls, Tool
+from sessions.brain.tools.user_requests import UserRequests
 
 MAX_RETRY_WAIT_S = 2.0
 ATTEMPTS = 2
@@ -172,7 +173,7 @@ async def _answer(
         yield Ended(Outcome.REFUSED, topic.name)
         return
     if brain.is_masking:
-        question, said = mask(question), [Message(line.role, mask(line.content)) for line in said]
+        question, said = mask(question), [_masked(line) for line in said]
     if brain.moderate:
         try:
             is_flagged = await brain.moderate(question)
@@ -193,9 +194,16 @@ async def _answer(
     passages = await _found(question, said, brain, search) if brain.has_documents else ()
     yield Searched(passages)
     messages = prompt.messages(brain.in_prompt, question, said, passages, today)
-    async with aclosing(_from_model(messages, brain, guardrails, stream, passages)) as parts:
+    own_words = prompt.own_words(brain.in_prompt, question, said, today)
+    asked_for = UserRequests(own_words, stream, prompt.estimated_tokens(sum(len(each.content) for each in own_words)))
+    async with aclosing(_from_model(messages, brain, guardrails, stream, passages, asked_for)) as parts:
         async for part in parts:
             yield part
+
+
+def _masked(line: Message) -> Message:
+    """Mask what a user said. The avatar's lines have only what left for the model, or what staff wrote."""
+    return Message(line.role, mask(line.content)) if line.role == "user" else line
 
 
 async def _found(question: str, said: Sequence[Message], brain: Brain, search: Search) -> Sequence[Passage]:
@@ -207,9 +215,14 @@ async def _found(question: str, said: Sequence[Message], brain: Brain, search: S
 
 
 async def _from_model(
-    messages: Sequence[Message], brain: Brain, guardrails: Guardrails, stream: Stream, passages: Sequence[Passage]
+    messages: Sequence[Message],
+    brain: Brain,
+    guardrails: Guardrails,
+    stream: Stream,
+    passages: Sequence[Passage],
+    asked_for: UserRequests,
 ) -> AsyncGenerator[Part, None]:
-    version, made = prompt.version(brain.in_prompt), Calls(brain.tools)
+    version, made = prompt.version(brain.in_prompt), Calls(brain.tools, guardrails.may_leave)
     used, failed, attempt, has_spoken = Usage(), "", 0, False
     while True:
         attempt += 1
@@ -239,10 +252,21 @@ async def _from_model(
             yield Ended(Outcome.FALLBACK, calls.TOO_MANY, used)
             return
         yield Used(used)
+        if messages == asked_for.messages:
+            asked_for.know(reading.calls)
         messages = [*messages, Message("assistant", reading.text, tuple(reading.calls))]
         for call in reading.calls:
-            yield ToolBegan(call.name, call.arguments)
-            called = await made.make(call)
+            wanted: ToolCall | None = call
+            if made.has_effects(call.name):
+                if is_first := not asked_for.is_known:
+                    yield Asked(version, asked_for.characters)
+                wanted = await _taken(asked_for, call.name)
+                if is_first:
+                    used += asked_for.usage
+                    yield Used(used)
+            if wanted:
+                yield ToolBegan(wanted.name, wanted.arguments)
+            called = await made.make(wanted) if wanted else made.refuse(call, calls.NOT_ASKED)
             yield ToolCalled(called)
             content = called.content
             if called.passages:
@@ -251,6 +275,14 @@ async def _from_model(
                 yield Searched(passages)
             messages.append(Message("tool", content, tool_call_id=call.id))
         attempt, failed, has_spoken = 0, "", has_spoken or reading.has_spoken
+
+
+async def _taken(asked_for: UserRequests, name: str) -> ToolCall | None:
+    """Return a call that the user's own words ask for. A model that does not respond calls nothing."""
+    try:
+        return await asked_for.take(name)
+    except (ModelFailure, TimeoutError):
+        return None
 
 
 class _Reading:

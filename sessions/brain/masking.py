@@ -19,7 +19,12 @@ _DIGITS = re.compile(rf"(?<![\w.])\+?\(?\d(?:[{_SEPARATORS}]{{0,2}}\d)*+\w*")
 # A card's groups may be far apart. Ranges of years are, too, so only its check digit tells.
 _CARD = re.compile(rf"(?<![\w.])\d(?:[{_SEPARATORS}]{{0,3}}\d){{12,18}}(?!\w)")
 _MIN_DIGITS, _MIN_CARD_DIGITS, _MAX_CARD_DIGITS = 7, 13, 19
-_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}")
+# What has as many digits and is no number of a person: dates, ranges of years, amounts.
+_OTHERS = re.compile(
+    r"(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|(?:19|20)\d\d ?[/–-] ?(?:19|20)\d\d|\d{1,3}(?:\.\d{3})+)(?!\d|[./-]\d)"
+)
+_LOCAL_NUMBER = re.compile(r"[(+06-9]")  # a short number that begins otherwise may be that of an order
+_MIN_LONG_DIGITS = 9
 
 
 def mask(text: str) -> str:
@@ -34,8 +39,11 @@ def _mask_digits(match: re.Match[str]) -> str:
     if not found[-1].isdecimal():  # its last digits belong to a word
         numbers = found[: max(map(found.rfind, _SEPARATORS)) + 1].rstrip(_SEPARATORS)
         found, rest = numbers, found[len(numbers) :]
+    if other := _OTHERS.match(found):
+        left = found[other.end() :]
+        return other[0] + (_DIGITS.sub(_mask_digits, left) if left else "") + rest
     count = sum(sign.isdecimal() for sign in found)
-    if count < _MIN_DIGITS or _DATE.fullmatch(found):
+    if count < _MIN_DIGITS or (count < _MIN_LONG_DIGITS and not _LOCAL_NUMBER.match(found)):
         return found + rest
     if count > _MAX_CARD_DIGITS:
         return ID + rest

@@ -23,7 +23,8 @@ from sessions.brain.guardrails import topics_of, words_of
 from sessions.brain.interfaces import FindWritten, ModelFailure, Passage, Search, Stream, Written
 from sessions.brain.masking import mask
 from sessions.brain.model_stream import MODERATION_FAILED, moderation_of, stream_of
-from sessions.brain.tools import built_in
+from sessions.brain.tools import built_in, own
+from sessions.brain.tools.calls import Tool
 from sessions.models import SpeechErased, SpeechKey, StreamingSession
 
 # Codes of failures before a request.
@@ -72,12 +73,19 @@ def load(session: StreamingSession) -> Sources:
         if library:
             await in_thread(_record_unanswered)(session, library, mask(question), version.language)
 
-    found = of_version(version, library, session.started_with.library_version)
+    tools = own.of_session(version, session.started_with)
+    found = of_version(version, library, session.started_with.library_version, tools)
     return replace(found, record_unanswered=record_unanswered)
 
 
-def of_version(version: PersonaVersion, library: int, library_version: int) -> Sources:
-    """Return what the answers of a persona's version are made of. Without a session, nothing is recorded."""
+def of_version(
+    version: PersonaVersion, library: int, library_version: int, own_tools: Sequence[Tool] | None = None
+) -> Sources:
+    """Return what the answers of a persona's version are made of.
+
+    Without a session, nothing is recorded, and staff's own tools are not really called.
+    """
+    own_tools = own.stand_ins(version) if own_tools is None else own_tools
     service, language = version.model_service, version.language
 
     def passages_of(wordings: Sequence[str]) -> Sequence[Passage]:
@@ -97,7 +105,7 @@ def of_version(version: PersonaVersion, library: int, library_version: int) -> S
     brain = replace(
         brain_of(version),
         has_documents=bool(library),
-        tools=built_in.tools_of(version, search if library else None),
+        tools=[*built_in.tools_of(version, search if library else None), *own_tools],
         moderate=partial(_moderate, service) if version.is_moderated else None,
     )
     specs = [tool.spec for tool in brain.tools]

@@ -10,6 +10,8 @@ from avatars.models.stated import (
     AVATAR,
     DOCUMENT,
     DOCUMENT_VERSION,
+    HTTP_TOOL,
+    HTTP_TOOL_VERSION,
     KNOWLEDGE_BASE,
     KNOWLEDGE_VERSION,
     LIBRARY,
@@ -133,6 +135,7 @@ GUEST_LINK = Table(
     uncovered={"uses": "changes with each conversation, whose first event names the link"},
 )
 LIBRARIES = (LIBRARY, DOCUMENT, DOCUMENT_VERSION, WRITTEN_ANSWER)
+HTTP_TOOLS = (HTTP_TOOL, HTTP_TOOL_VERSION)
 ACCESS = (ROLE, USER_PERMISSION, PERSONA_GROUP, QUOTA, ORGANISATION)
 NAMED = (
     USER,
@@ -151,6 +154,7 @@ NAMED = (
     GUEST_LINK,
     *LIBRARIES,
     MODEL_SERVICE,
+    *HTTP_TOOLS,
 )
 AUDITED = {table.name: table for table in (EXPORT, CHECK, *NAMED)}
 # Formats of the audit log from which on it states every row of these tables.
@@ -168,7 +172,8 @@ AUDIT_FORMAT_WITH_MODEL_SERVICES = 12
 AUDIT_FORMAT_WITH_CHOSEN_MODEL = 13  # the model service and library of personas
 AUDIT_FORMAT_WITH_STARTERS = 14  # the suggested questions and token limits of personas
 AUDIT_FORMAT_WITH_TOOLS = 15  # the tools and moderation of personas
-AUDIT_FORMAT = AUDIT_FORMAT_WITH_TOOLS
+AUDIT_FORMAT_WITH_HTTP_TOOLS = 16  # tools of the organisation's own
+AUDIT_FORMAT = AUDIT_FORMAT_WITH_HTTP_TOOLS
 AUDITED_SINCE = {
     **{table.name: 1 for table in (EXPORT, CHECK)},
     **{table.name: AUDIT_FORMAT_WITH_NAMED for table in NAMED},
@@ -178,4 +183,5 @@ AUDITED_SINCE = {
     **{table.name: AUDIT_FORMAT_WITH_EMBEDS for table in (EMBED, GUEST_LINK)},
     **{table.name: AUDIT_FORMAT_WITH_LIBRARIES for table in LIBRARIES},
     MODEL_SERVICE.name: AUDIT_FORMAT_WITH_MODEL_SERVICES,
+    **{table.name: AUDIT_FORMAT_WITH_HTTP_TOOLS for table in HTTP_TOOLS},
 }

@@ -40,6 +40,7 @@ from sessions.models import (
 )
 from tests.support.factories import (
     ApiKeyFactory,
+    HttpToolFactory,
     ModelServiceFactory,
     PersonaFactory,
     StreamingSessionFactory,
@@ -143,6 +144,7 @@ class Rows:
             delivery,
             published.avatar.account,
             ModelServiceFactory.create(),
+            HttpToolFactory.create(),
             published.avatar,
             published.voice,
             published.knowledge_base,

@@ -17,7 +17,17 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from avatars.models import Avatar, KnowledgeBase, Library, ModelService, Persona, ProviderAccount, Video, Voice
+from avatars.models import (
+    Avatar,
+    HttpTool,
+    KnowledgeBase,
+    Library,
+    ModelService,
+    Persona,
+    ProviderAccount,
+    Video,
+    Voice,
+)
 from heygen_portal.models import ApiKey, Invitation, Organisation, Webhook, WebhookDelivery
 from heygen_portal.people.access import roles
 from heygen_portal.people.api_keys import keys
@@ -98,6 +108,7 @@ FACTORIES: dict[type[Model], Callable[[], Any]] = {
     Video: factories.VideoFactory.create,
     ProviderAccount: factories.ProviderAccountFactory.create,
     ModelService: factories.ModelServiceFactory.create,
+    HttpTool: factories.HttpToolFactory.create,
     Library: lambda: Library.objects.create(name=uuid4().hex),
     StreamingSession: factories.StreamingSessionFactory.create,
     SessionTotal: total,

@@ -16,6 +16,8 @@ from factory.django import DjangoModelFactory
 
 from avatars.models import (
     Avatar,
+    HttpTool,
+    HttpToolVersion,
     KnowledgeBase,
     ModelService,
     Persona,
@@ -84,6 +86,26 @@ class ModelServiceFactory(DjangoModelFactory[ModelService]):
     base_url = "https://models.test/v1"
     api_key = "a-key-that-nobody-may-see"
     chat_model = "a-model"
+
+
+class HttpToolFactory(DjangoModelFactory[HttpTool]):
+    """A tool with its first version, as `avatars.tools.versions` saves it."""
+
+    class Meta:
+        model = HttpTool
+        skip_postgeneration_save = True
+
+    name = factory.Sequence("tool_{}".format)
+    description = "Says where an order is."
+    url = "https://shop.test/orders/{order}"
+    arguments = '{"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}'
+    secret_headers = "Authorization: Bearer a-key-that-nobody-may-see"
+    version = 1
+
+    @factory.post_generation
+    def kept(self: HttpTool, create: bool, extracted: object) -> None:
+        content = {name: getattr(self, name) for name in HttpTool.content_fields()}
+        HttpToolVersion.objects.create(tool=self, number=self.version, **content)
 
 
 class AvatarFactory(DjangoModelFactory[Avatar]):

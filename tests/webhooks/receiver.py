@@ -104,7 +104,7 @@ class Receiver:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 line, *lines = head.strip().split("\r\n")
                 headers = {name.lower(): value for name, _, value in (each.partition(": ") for each in lines)}
-                request = Request(line, headers, await reader.readexactly(int(headers["content-length"])))
+                request = Request(line, headers, await reader.readexactly(int(headers.get("content-length", "0"))))
                 with self._arrived:
                     self.requests.append(request)
                     self._arrived.notify_all()

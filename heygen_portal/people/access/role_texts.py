@@ -31,6 +31,7 @@ ABILITIES: tuple[tuple[tuple[str, ...], Promise], ...] = (
     (roles.EXPORT_SESSIONS, _("Export sessions and transcripts")),
     (roles.MANAGE_ACCOUNTS, _("Manage provider accounts and their keys")),
     (roles.MANAGE_MODEL_SERVICES, _("Manage model services and their keys")),
+    (roles.MANAGE_TOOLS, _("Manage tools and their secrets")),
     (roles.MANAGE_USERS, _("Manage users, their roles and invitations")),
     (roles.MANAGE_QUOTAS, _("Manage quotas")),
     (roles.MANAGE_API_KEYS, _("Manage API keys")),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import codecs
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 
 from heygen_portal.runtime.accents import fold_accents
 
 # No regular expression with repetitions inside repetitions: a user's text would take it for ever.
 _WORD = re.compile(r"[^\W_]+")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}")
 MIN_SPELLED_LETTERS = 3
 
 # Cyrillic, Greek and other letters that look like Latin ones.
@@ -26,7 +30,7 @@ _LOOK_ALIKES = {
 # Digits and signs in place of letters. A 1 may be two letters.
 _SIGNS = {ord(sign): letter for sign, letter in zip("034578@$€", "oeastbase", strict=True)}
 _AS_LETTERS = ({**_SIGNS, ord("1"): "i", ord("!"): "i"}, {**_SIGNS, ord("1"): "l", ord("|"): "l"})
-_MIXED = re.compile(r"[\w@$€!|]*[^\W\d_][\w@$€!|]*")
+_MIXED = re.compile(r"[\w@$€!|]+")
 
 _DOUBLE = re.compile(r"\b(?:u?ve doble|doble (?:u|v|uve|ve)|double you|double u)\b")  # W has no name of one word
 # How letters are called, in Spanish, English, and on the radio.
@@ -61,16 +65,43 @@ def readings(text: str) -> list[list[str]]:
     found = [plain.split(), _joined(plain.split(), {}), _joined(called, _CALLED)]
     raw = fold_accents(unicodedata.normalize("NFKC", text)).translate(_LOOK_ALIKES)
     for letters in _AS_LETTERS:
-        read = _MIXED.sub(lambda match, letters=letters: match[0].translate(letters), raw)  # type: ignore[misc]
+        read = _MIXED.sub(partial(_as_letters, letters), raw)
         if read != raw:
             words = fold(read).split()
             found += [words, _joined(words, {})]
     return found
 
 
-def has_word_in_parts(words: Sequence[str], wanted: str) -> bool:
-    """Whether consecutive words make up a word, such as "sword" and "fish"."""
-    for start, first in enumerate(words):
+def hidden_readings(text: str) -> list[list[str]]:
+    """Return the words of a text if it is written backwards, or in a common code: ROT13 or Base64."""
+    plain = fold(text).replace("_", " ").replace("*", "")
+    words = plain.split()
+    return [
+        plain[::-1].split(),
+        [word[::-1] for word in words],
+        codecs.encode(plain, "rot13").split(),
+        fold(" ".join(map(_decoded, _BASE64.findall(text)))).split(),
+    ]
+
+
+def _decoded(word: str) -> str:
+    """Return the text of a word in Base64; empty if it is none."""
+    standard = word.translate(str.maketrans("-_", "+/"))
+    try:
+        return base64.b64decode(standard + "=" * (-len(standard) % 4)).decode()
+    except ValueError:  # also a text that is not UTF-8
+        return ""
+
+
+def _as_letters(letters: Mapping[int, str], match: re.Match[str]) -> str:
+    """Read the signs of a word as letters. A number stays one."""
+    return match[0].translate(letters) if any(sign.isalpha() for sign in match[0]) else match[0]
+
+
+def has_word_in_parts(words: Sequence[str], wanted: str, starts: Iterable[int]) -> bool:
+    """Whether consecutive words make up a word, such as "sword" and "fish", from one of these places on."""
+    for start in starts:
+        first = words[start]
         if len(first) >= len(wanted) or not wanted.startswith(first):
             continue
         joined = first

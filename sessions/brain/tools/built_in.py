@@ -48,7 +48,7 @@ def _telling(tool: BuiltInTool, words: str) -> Tool:
     async def run(_arguments: Mapping[str, Any]) -> Result:
         return Result(words)
 
-    return Tool(ToolSpec(tool.value, DESCRIPTIONS[tool], NOTHING), run)
+    return Tool(ToolSpec(tool.value, DESCRIPTIONS[tool], NOTHING), run, has_effects=True)
 
 
 def _searching(search: Search, language: str) -> Tool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from avatars.tools.schemas import fits
 from heygen_portal.providers.openai.messages import ToolCall, ToolSpec
 from sessions.brain.tools.passages import Passage
 
@@ -21,8 +22,8 @@ ALL_CALLS_TIMEOUT_S = 20.0
 MAX_ARGUMENT_CHARACTERS = 4000
 MAX_RESULT_CHARACTERS = 8000
 # Codes of calls that failed, for the model and for staff.
-UNKNOWN, ARGUMENTS, TIMED_OUT, ERROR, TOO_MANY, INTERRUPTED = (
-    "unknown_tool", "invalid_arguments", "timed_out", "error", "too_many_calls", "interrupted",
+UNKNOWN, ARGUMENTS, TIMED_OUT, ERROR, TOO_MANY, INTERRUPTED, NOT_ASKED, WITHHELD = (
+    "unknown_tool", "invalid_arguments", "timed_out", "error", "too_many_calls", "interrupted", "not_asked", "withheld",
 )  # fmt: skip
 
 
@@ -42,13 +43,20 @@ class Result:
     passages: Sequence[Passage] = ()
 
 
+Run = Callable[[Mapping[str, Any]], Awaitable[Result]]
+
+
 @dataclass(frozen=True)
 class Tool:
     """A tool: what the model knows of it, and what it does with valid arguments. `run` may raise ToolFailed."""
 
     spec: ToolSpec
-    run: Callable[[Mapping[str, Any]], Awaitable[Result]]
+    run: Run
     timeout_s: float = 5.0
+    # It changes something, so it is called only if the user's own words ask for it.
+    has_effects: bool = False
+    # Its arguments leave the portal.
+    is_external: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,8 +74,9 @@ class Called:
 class Calls:
     """The calls of one answer."""
 
-    def __init__(self, tools: Sequence[Tool]) -> None:
+    def __init__(self, tools: Sequence[Tool], may_leave: Callable[[str], bool]) -> None:
         self._tools = {tool.spec.name: tool for tool in tools}
+        self._may_leave = may_leave
         self._made = self._rounds = 0
         self._seconds_left = ALL_CALLS_TIMEOUT_S
 
@@ -76,6 +85,14 @@ class Calls:
         self._rounds += 1
         return self._rounds > MAX_ROUNDS or self._made >= MAX_CALLS or self._seconds_left <= 0
 
+    def has_effects(self, name: str) -> bool:
+        return name in self._tools and self._tools[name].has_effects
+
+    def refuse(self, call: ToolCall, code: str) -> Called:
+        """Count a call that is not made."""
+        self._made += 1
+        return Called(call.name, call.arguments, _error(code), code)
+
     async def make(self, call: ToolCall) -> Called:
         """Make a call. Whatever fails is told to the model as a result."""
         loop = asyncio.get_running_loop()
@@ -83,7 +100,7 @@ class Calls:
         try:
             result, code = await self._run(call), ""
         except ToolFailed as exc:
-            result, code = Result(json.dumps({"error": exc.code})), exc.code
+            result, code = Result(_error(exc.code)), exc.code
         seconds = loop.time() - began
         self._seconds_left -= seconds
         content = result.content[:MAX_RESULT_CHARACTERS]
@@ -97,6 +114,8 @@ class Calls:
         if tool is None:
             raise ToolFailed(UNKNOWN)
         arguments = _arguments(call.arguments, tool.spec.parameters)
+        if tool.is_external and not self._may_leave(" ".join(_texts(arguments))):
+            raise ToolFailed(WITHHELD)
         try:
             async with asyncio.timeout(max(0, min(tool.timeout_s, self._seconds_left))):
                 return await tool.run(arguments)
@@ -122,16 +141,15 @@ def _arguments(written: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def fits(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
-    """Whether arguments fit a JSON Schema. Schemas elsewhere are never fetched."""
-    # Importing them takes a tenth of a second, and most processes call no tool.
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import ValidationError
-    from referencing import Registry
-    from referencing.exceptions import Unresolvable
+def _error(code: str) -> str:
+    """Return what the model reads of a failure."""
+    return json.dumps({"error": code})
 
-    try:
-        Draft202012Validator(schema, registry=Registry()).validate(arguments)
-    except (ValidationError, Unresolvable, RecursionError, ValueError):
-        return False
-    return True
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts of arguments."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)

@@ -39,7 +39,7 @@ async def ask_for_person(session_id: UUID, by: str) -> None:
     Raises NotLive, and NotOffered if the persona does not offer it.
     """
     if session := await in_thread(_store_request)(session_id, by):
-        background.spawn(in_thread(_mail)(session, EventKind.PERSON_ASKED))
+        background.spawn(_mail_in_thread(session, EventKind.PERSON_ASKED))
 
 
 async def leave_message(session_id: UUID, contact: str, text: str) -> bool:
@@ -57,7 +57,7 @@ async def leave_message(session_id: UUID, contact: str, text: str) -> bool:
     except ValidationError:
         raise errors.AddressInvalid from None
     session, is_mailed = await in_thread(_store_message)(session_id, contact, text)
-    background.spawn(in_thread(_mail)(session, EventKind.MESSAGE_LEFT, f"{contact}\n\n{text}"))
+    background.spawn(_mail_in_thread(session, EventKind.MESSAGE_LEFT, f"{contact}\n\n{text}"))
     return is_mailed
 
 
@@ -98,7 +98,11 @@ def _operators() -> list[User]:
     return [user for user in users if user.is_active and user.email]
 
 
-def _mail(session: StreamingSession, kind: EventKind, text: str = "") -> None:
+async def _mail_in_thread(session: StreamingSession, kind: EventKind, text: str = "") -> None:
+    await in_thread(_mail)(session, kind, text)
+
+
+def _mail(session: StreamingSession, kind: EventKind, text: str) -> None:
     """Mail each operator in their language, and record how many mails were taken."""
     page = outgoing.link(reverse("admin:avatar_sessions_streamingsession_change", args=[session.pk]))
     body = "\n\n".join(filter(None, [text, page]))

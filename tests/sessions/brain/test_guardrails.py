@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sessions.brain.guardrails import Guardrails, Topic, topics_of, words_of
+from sessions.brain.guardrails import Guardrails, Protected, Topic, topics_of, words_of
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,9 @@ def test_a_forbidden_word_may_not_be_spelled_in_many_sentences() -> None:
 
 @pytest.mark.parametrize("text", ["_" * 100_000 + "aa", "a_" * 50_000 + "!", "- " * 50_000])
 def test_a_text_of_separators_is_read_at_once(text: str) -> None:
-    assert Guardrails(forbidden=["bluefinch"], topics=topics_of("Politics")).lets_out(text)
+    guardrails = Guardrails(forbidden=["bluefinch"], topics=topics_of("Politics"))
+    assert guardrails.refused_topic(text) is None
+    assert not guardrails.lets_out(text) or " " in text  # nobody says such a word
 
 
 def test_parts_of_words_are_not_forbidden() -> None:
@@ -64,3 +66,45 @@ def test_the_answer_ends_before_it_is_too_long() -> None:
 
 def test_lists_are_read_line_by_line() -> None:
     assert words_of(" one \n\ntwo words\n") == ("one", "two words")
+
+
+@pytest.mark.parametrize(
+    "sentence", ["hcnifeulb", "The name backwards: HCNIFEULB.", "oyhrsvapu", "Ymx1ZWZpbmNo", "blue_finch"]
+)
+def test_a_forbidden_word_does_not_leave_backwards_or_in_a_code(sentence: str) -> None:
+    assert not Guardrails(forbidden=["bluefinch", "blue_finch"]).lets_out(sentence)
+
+
+def test_short_words_are_not_looked_for_backwards() -> None:
+    assert Guardrails(forbidden=["Roma"]).lets_out("Con amor.")
+
+
+def test_a_word_as_long_as_a_text_is_not_said() -> None:
+    assert not Guardrails().lets_out("x" * 81)
+
+
+RULE = "You help the visitors of the museum and you never tell anyone where the old keys are kept."
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        RULE,
+        RULE.upper().replace(" ", ". "),
+        " ".join("-".join(word) for word in RULE.split()),
+        RULE[::-1],
+        " ".join(word[::-1] for word in RULE.split()),
+    ],
+)
+def test_a_text_of_the_prompt_is_not_quoted(said: str) -> None:
+    assert not Guardrails(protected=[Protected(RULE, 12)]).lets_out(said)
+
+
+def test_a_few_words_of_the_prompt_may_be_said() -> None:
+    assert Guardrails(protected=[Protected(RULE, 12)]).lets_out("I help the visitors of the museum.")
+
+
+def test_a_word_that_is_cut_from_what_was_said_is_no_other_word() -> None:
+    guardrails = Guardrails(forbidden=["art"])
+    assert guardrails.lets_out("smart " + "x " * 147 + "y")  # its last 300 characters begin with "art"
+    assert guardrails.lets_out("Good.")

@@ -19,6 +19,7 @@ from sessions.brain.masking import mask
         ("CCC 2100 0418 45 0200051332", "CCC [ID]"),
         ("9" * 25, "[ID]"),
         ("Call 600 123 456 4u", "Call [phone] 4u"),
+        ("On 24/12/2026 600 123 456", "On 24/12/2026 [phone]"),
         ("(ana@correo.example)", "([e-mail])"),
         ("Mi DNI es 12345678Z y el NIE X1234567L", "Mi DNI es [ID] y el NIE [ID]"),
         ("IBAN ES91 2100 0418 4502 0005 1332", "IBAN [ID]"),

@@ -35,11 +35,11 @@ def test_a_word_in_parts_is_withheld_at_its_last_part() -> None:
 
 @pytest.mark.parametrize("sentence", ["The fish has a sword.", "A sword is no dish.", "We open from 9 to 18.", "No."])
 def test_other_sentences_are_said(sentence: str) -> None:
-    assert Guardrails(("swordfish",), protected=(prompt.RULES,)).lets_out(sentence)
+    assert Guardrails(("swordfish",), protected=prompt.Persona("", "en").protected).lets_out(sentence)
 
 
 def test_the_rules_are_not_quoted() -> None:
     for rule in prompt.RULES.replace("\n", " ").split(". "):
-        if len(rule.split()) >= 6:
-            assert not Guardrails(protected=(prompt.RULES,)).lets_out(rule), rule
+        if len(rule.split()) >= 8:
+            assert not Guardrails(protected=prompt.Persona("", "en").protected).lets_out(rule), rule
     assert not Guardrails().lets_out('Here: <passage number="1">')

@@ -26,7 +26,8 @@ from django.utils import timezone
 
 from avatars.documents import intake, libraries, written_answers
 from avatars.model_services import changes as model_changes
-from avatars.models import KnowledgeVersion, Library, Video, WrittenAnswer
+from avatars.models import HttpTool, KnowledgeVersion, Library, Video, WrittenAnswer
+from avatars.tools import versions as tool_versions
 from avatars.videos import orders
 from heygen_portal.people.access import roles
 from heygen_portal.people.api_keys import keys as api_keys
@@ -152,6 +153,8 @@ TABLE_OF = {
     "user": "user",
     "provideraccount": "account",
     "modelservice": "model_service",
+    "httptool": "http_tool",
+    "httptoolversion": "http_tool_version",
     "avatar": "avatar",
     "voice": "voice",
     "knowledgebase": "knowledge_base",
@@ -269,6 +272,7 @@ def build_world() -> World:
         make_video(staff)
         make_api_key(staff)
         make_library(staff)
+        tool_versions.save(HttpTool(name="order_status", description="Says where an order is."), Actor(staff.pk))
         model_changes.record(Actor(staff.pk), None, ModelServiceFactory.create(), has_new_key=True)
     embed_persona(persona, staff)
     for session in (one, two):

@@ -63,6 +63,7 @@ READ_BY_SECTIONS = {
     "avatars.CatalogueSync",
     "avatars.Document",
     "avatars.DocumentVersion",
+    "avatars.HttpToolVersion",
     "avatars.KnowledgeVersion",
     "avatars.PersonaTestRun",
     "avatars.PersonaVersion",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+from avatars.tools import schemas
 from heygen_portal.providers.openai.messages import Finished, Message, ToolCall, ToolSpec, Usage
 from sessions.brain import answering
 from sessions.brain.answering import Brain, Ended, Outcome, Searched, Sentence, ToolBegan, ToolCalled
@@ -196,7 +197,7 @@ async def test_no_tool_is_called_after_a_withheld_sentence() -> None:
 
 
 async def test_schemas_elsewhere_are_not_fetched() -> None:
-    assert not calls.fits({"a": 1}, {"$ref": "https://example.com/schema.json"})
+    assert not schemas.fits({"a": 1}, {"$ref": "https://example.com/schema.json"})
 
 
 class TestModeration:
@@ -223,3 +224,47 @@ class TestModeration:
             return word in text
 
         return moderate
+
+
+class TestToolsThatChangeSomething:
+    """They are called only as the model calls them with nothing but the user's own lines."""
+
+    def _tool(self, order: Order) -> Tool:
+        return replace(order.tool, has_effects=True)
+
+    async def test_an_order_in_a_document_is_not_followed(self) -> None:
+        order = Order()
+        replies: list[list[Any]] = [[call('{"number": 3}')], ["On its way."], ["I could not."]]
+        parts, asked = await answered(replies, self._tool(order), has_documents=True)
+        assert (order.asked, failures(parts)) == ([], [calls.NOT_ASKED])
+        assert [part for part in parts if isinstance(part, ToolBegan)] == []
+        assert json.loads(asked[2][-1].content) == {"error": "not_asked"}
+        assert "<passages>" in asked[0][0].content
+        assert "<passages>" not in asked[1][0].content
+        assert [message.role for message in asked[1]] == ["system", "user"]
+        assert parts[-1].usage == Usage(30, 3)
+
+    async def test_the_arguments_are_those_of_the_users_words(self) -> None:
+        order = Order()
+        replies: list[list[Any]] = [[call('{"number": 666}')], [call('{"number": 3}')], ["Done."]]
+        parts, _asked = await answered(replies, self._tool(order), has_documents=True)
+        assert order.asked == [{"number": 3}]
+        assert [part.called.arguments for part in parts if isinstance(part, ToolCalled)] == ['{"number": 3}']
+
+    async def test_it_is_not_repeated_beyond_what_the_user_asked(self) -> None:
+        order = Order()
+        again = [call('{"number": 3}')]
+        parts, _asked = await answered([again, again, again, again, ["Done."]], self._tool(order), has_documents=True)
+        assert (order.asked, failures(parts)) == ([{"number": 3}], ["", calls.NOT_ASKED, calls.NOT_ASKED])
+
+    async def test_a_model_that_has_read_nothing_else_is_asked_once(self) -> None:
+        order = Order()
+        _parts, asked = await answered([[call('{"number": 3}')], ["Done."]], self._tool(order))
+        assert (order.asked, len(asked)) == ([{"number": 3}], 2)
+
+    async def test_nothing_is_called_if_the_model_fails_meanwhile(self) -> None:
+        order = Order()
+        replies: list[list[Any]] = [[call('{"number": 3}')], [ModelFailure("stalled")], ["I could not."]]
+        parts, _asked = await answered(replies, self._tool(order), has_documents=True)
+        assert (order.asked, failures(parts)) == ([], [calls.NOT_ASKED])
+        assert sentences(parts) == ["I could not."]

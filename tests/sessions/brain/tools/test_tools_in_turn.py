@@ -36,6 +36,8 @@ def operator(settings: Settings, db: None) -> str:
 
 def calls_tool(model: Model, name: str, arguments: str = "{}", *, then: str) -> None:
     model.says(ToolCall("c1", name, arguments))
+    if name != "search_knowledge":  # it changes something: the model is asked again, with the user's own lines
+        model.says(ToolCall("c1", name, arguments))
     model.says(then)
 
 
