@@ -21,7 +21,8 @@ from heygen_portal import providers
 from heygen_portal.postgresql import clock
 from heygen_portal.providers.contract.provider import ProviderError, RoomCommand
 from heygen_portal.providers.openai.messages import Finished, Message, ToolCall, Usage
-from heygen_portal.runtime import background
+from heygen_portal.runtime import background, budgets
+from heygen_portal.runtime.budgets import TooManyRequests
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.brain import answering, prompt, record, running, sources
 from sessions.brain.answering import Asked, Ended, Filler, Outcome, Searched, Sentence, ToolBegan, ToolCalled, Used
@@ -206,7 +207,8 @@ class _Turn:
         self.is_last = self.is_last or called.name == BuiltInTool.END
 
     async def _ask_for_person(self) -> None:
-        with suppress(SessionError):  # it has ended meanwhile
+        with suppress(SessionError, TooManyRequests):  # it has ended meanwhile, or asked too often
+            await budgets.spend("message", session=self.session.pk)
             await contact.ask_for_person(self.session.pk, contact.BY_MODEL)
 
     async def _end_when_spoken(self, end: EndConversation) -> None:

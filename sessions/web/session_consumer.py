@@ -346,8 +346,8 @@ class SessionConsumer(PageSocket):
 
     async def on_person(self, content: dict[str, Any]) -> None:
         await self.spend("message")
-        await contact.ask_for_person(self.current_session_id(), contact.BY_USER)
-        await self.send_json({"type": "person.asked"})
+        is_told = await contact.ask_for_person(self.current_session_id(), contact.BY_USER)
+        await self.send_json({"type": "person.asked", "is_told": is_told})
 
     async def on_message(self, content: dict[str, Any]) -> None:
         address, text = content.get("contact"), content.get("text")

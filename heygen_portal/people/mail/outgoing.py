@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Sequence
 from email.utils import formataddr, parseaddr
 
 from django.conf import settings
-from django.core.mail import EmailMessage
+from django.core.mail import EmailMessage, get_connection
 
 from heygen_portal.branding.current import current
 from heygen_portal.runtime.client_address import is_loopback
@@ -50,3 +51,11 @@ def send(to: str, subject: str, body: str) -> bool:
         return bool(EmailMessage(subject, body, sender(), [to]).send())
     except OSError:  # includes SMTPException
         return False
+
+
+def send_all(messages: Sequence[EmailMessage]) -> int:
+    """Send messages with one connection. Return how many the server accepted."""
+    try:
+        return get_connection().send_messages(messages) or 0
+    except OSError:  # includes SMTPException
+        return 0

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from avatars.models import BuiltInTool, PersonaVersion
 from heygen_portal.providers.openai.messages import ToolSpec
+from sessions.brain.tools import contact
 from sessions.brain.tools.calls import Result, Tool
 from sessions.brain.tools.passages import Search
 
@@ -38,6 +39,8 @@ def tools_of(version: PersonaVersion, search: Search | None) -> list[Tool]:
             BuiltInTool.PERSON: _("The team has been told. You can leave a message in the form on this page."),
             BuiltInTool.MESSAGE: _("You can write your message in the form on this page."),
         }
+    if BuiltInTool.PERSON in version.tool_names and not contact.reaches_operators():
+        words[BuiltInTool.PERSON] = words[BuiltInTool.MESSAGE]
     found = [_telling(tool, told) for tool, told in words.items() if tool in version.tool_names]
     if search and BuiltInTool.SEARCH in version.tool_names:
         found.append(_searching(search, version.language))

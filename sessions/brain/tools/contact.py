@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.core.mail import EmailMessage
 from django.core.validators import validate_email
 from django.db import transaction
 from django.urls import reverse
@@ -29,17 +32,22 @@ from sessions.lifecycle.events import Entry
 from sessions.models import SessionEvent, Status, StreamingSession
 
 MAX_MESSAGE_CHARACTERS = 2000
+MAILS_AT_ONCE = 2
 MAX_CONTACT_CHARACTERS = 254
 BY_USER, BY_MODEL = "user", "model"
+# Threads of their own: a mail server that does not answer holds up no work with the database.
+_threads = ThreadPoolExecutor(MAILS_AT_ONCE, thread_name_prefix="staff-mail")
 
 
-async def ask_for_person(session_id: UUID, by: str) -> None:
+async def ask_for_person(session_id: UUID, by: str) -> bool:
     """Record that the user asks for a person, and mail operators in the background. Once per session.
 
-    Raises NotLive, and NotOffered if the persona does not offer it.
+    Return whether there is someone to mail. Raises NotLive, and NotOffered if the persona does not offer it.
     """
-    if session := await in_thread(_store_request)(session_id, by):
-        background.spawn(_mail_in_thread(session, EventKind.PERSON_ASKED))
+    session, is_new, is_told = await in_thread(_store_request)(session_id, by)
+    if is_new:
+        background.spawn(_mail(session, EventKind.PERSON_ASKED))
+    return is_told
 
 
 async def leave_message(session_id: UUID, contact: str, text: str) -> bool:
@@ -57,18 +65,18 @@ async def leave_message(session_id: UUID, contact: str, text: str) -> bool:
     except ValidationError:
         raise errors.AddressInvalid from None
     session, is_mailed = await in_thread(_store_message)(session_id, contact, text)
-    background.spawn(_mail_in_thread(session, EventKind.MESSAGE_LEFT, f"{contact}\n\n{text}"))
+    background.spawn(_mail(session, EventKind.MESSAGE_LEFT, f"{contact}\n\n{text}"))
     return is_mailed
 
 
 @transaction.atomic
-def _store_request(session_id: UUID, by: str) -> StreamingSession | None:
-    """Return the session unless its user has asked before."""
+def _store_request(session_id: UUID, by: str) -> tuple[StreamingSession, bool, bool]:
+    """Return the session, whether its user has not asked before, and whether there is someone to mail."""
     session = _offering(session_id, BuiltInTool.PERSON)
-    if SessionEvent.objects.filter(session_id=session_id, kind=EventKind.PERSON_ASKED).exists():
-        return None
-    events.append(session_id, Entry(EventKind.PERSON_ASKED, {"by": by}))
-    return session
+    is_new = not SessionEvent.objects.filter(session_id=session_id, kind=EventKind.PERSON_ASKED).exists()
+    if is_new:
+        events.append(session_id, Entry(EventKind.PERSON_ASKED, {"by": by}))
+    return session, is_new, reaches_operators()
 
 
 @transaction.atomic
@@ -77,7 +85,7 @@ def _store_message(session_id: UUID, contact: str, text: str) -> tuple[Streaming
     content = json.dumps({"contact": contact, "text": text}, ensure_ascii=False)
     sealed = tool_events.seal(session_id, tool_events.MESSAGE, content)
     events.append(session_id, Entry(EventKind.MESSAGE_LEFT, {"characters": len(text), "sealed": sealed}))
-    return session, bool(_operators())
+    return session, reaches_operators()
 
 
 def _offering(session_id: UUID, *tools: BuiltInTool) -> StreamingSession:
@@ -92,24 +100,32 @@ def _offering(session_id: UUID, *tools: BuiltInTool) -> StreamingSession:
     return session
 
 
+def reaches_operators() -> bool:
+    """Whether there is someone to mail."""
+    return bool(_operators())
+
+
 def _operators() -> list[User]:
     """Return the users to mail; none without a mail server."""
     users = holders_of(Permission.OBSERVE_SESSION) if outgoing.is_set_up() else ()
     return [user for user in users if user.is_active and user.email]
 
 
-async def _mail_in_thread(session: StreamingSession, kind: EventKind, text: str = "") -> None:
-    await in_thread(_mail)(session, kind, text)
+async def _mail(session: StreamingSession, kind: EventKind, text: str = "") -> None:
+    """Mail each operator, and record how many mails were taken. A mail server that hangs holds up nothing else."""
+    letters = await in_thread(_letters)(session, kind, text)
+    sent = await asyncio.get_running_loop().run_in_executor(_threads, outgoing.send_all, letters)
+    await in_thread(events.record)(session.pk, Entry(EventKind.STAFF_MAILED, {"count": sent}))
 
 
-def _mail(session: StreamingSession, kind: EventKind, text: str) -> None:
-    """Mail each operator in their language, and record how many mails were taken."""
+def _letters(session: StreamingSession, kind: EventKind, text: str) -> list[EmailMessage]:
+    """Return a mail to each operator in their language."""
     page = outgoing.link(reverse("admin:avatar_sessions_streamingsession_change", args=[session.pk]))
     body = "\n\n".join(filter(None, [text, page]))
-    sent = 0
+    found = []
     for user in _operators():
         with translation.override(languages.of(user)):
             about = _("A user asks for a person") if kind == EventKind.PERSON_ASKED else _("Message for the team")
             subject = outgoing.subject(f"{about}: {bidi.isolated(session.persona.name)}")
-        sent += outgoing.send(user.email, subject, body)
-    events.record(session.pk, Entry(EventKind.STAFF_MAILED, {"count": sent}))
+        found.append(EmailMessage(subject, body, outgoing.sender(), [user.email]))
+    return found

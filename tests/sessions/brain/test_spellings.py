@@ -40,6 +40,6 @@ def test_other_sentences_are_said(sentence: str) -> None:
 
 def test_the_rules_are_not_quoted() -> None:
     for rule in prompt.RULES.replace("\n", " ").split(". "):
-        if len(rule.split()) >= 8:
+        if len(rule.split()) >= 6:
             assert not Guardrails(protected=prompt.Persona("", "en").protected).lets_out(rule), rule
     assert not Guardrails().lets_out('Here: <passage number="1">')

@@ -272,7 +272,8 @@ def build_world() -> World:
         make_video(staff)
         make_api_key(staff)
         make_library(staff)
-        tool_versions.save(HttpTool(name="order_status", description="Says where an order is."), Actor(staff.pk))
+        tool = HttpTool(name=f"tool_{HttpTool.objects.count()}", description="Says where an order is.")
+        tool_versions.save(tool, Actor(staff.pk))
         model_changes.record(Actor(staff.pk), None, ModelServiceFactory.create(), has_new_key=True)
     embed_persona(persona, staff)
     for session in (one, two):

@@ -40,7 +40,7 @@ export class ContactView {
     } else if (message.type === "answer.sentence" || message.type === "answer.ended") {
       this.#state("#tool-state", "");
     } else if (message.type === "person.asked") {
-      this.#state("#contact-state", "asked");
+      this.#state("#contact-state", message.is_told ? "asked" : "unheard");
     } else if (message.type === "message.left") {
       one("#message-text", HTMLTextAreaElement).value = "";
       this.#close();

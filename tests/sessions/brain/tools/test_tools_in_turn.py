@@ -121,7 +121,7 @@ async def test_operators_are_mailed_when_a_user_asks_for_a_person(
         assert (await tab.hear("answer.tool"))["tool"] == "ask_for_person"
         await tab.hear("answer.ended")
         await tab.say("person.ask")
-        await tab.hear("person.asked")
+        assert (await tab.hear("person.asked"))["is_told"] is True
         await background.finish()
         assert len(await recorded(EventKind.PERSON_ASKED)) == 1
         assert [message.to for message in mail.outbox] == [[operator]]
