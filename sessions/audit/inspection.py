@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 
+from avatars.models import Chunk
 from heygen_portal.runtime import stored_json
 from heygen_portal.runtime.stored_json import DamagedObject
 from heygen_portal.runtime.text import graphemes
@@ -81,6 +82,8 @@ class AnswerGiven:
     # reason for reading was given.
     sentences: Sequence[tuple[str, Sequence[int], bool]]
     calls: Sequence[RecordedCall] = ()
+    # The passages in the prompt: document, key and fingerprint of each. The title is empty if the passage is gone.
+    passages: Sequence[tuple[str, object, str]] = ()
 
     @property
     def tokens(self) -> int:
@@ -175,16 +178,26 @@ def _line(row: Utterance, is_open: bool) -> Line:
 
 
 def answers_of(session: StreamingSession, *, is_open: bool) -> list[AnswerGiven]:
-    """Return the answers by the organisation's own model, up to MAX_ANSWERS. Up to four queries."""
+    """Return the answers by the organisation's own model, up to MAX_ANSWERS. Up to five queries."""
     rows = list(Answer.objects.filter(session=session).order_by("created_at", "pk")[:MAX_ANSWERS])
     keys = [key for row in rows for key, _citations in sentences_of(row)]
     calls = tool_events.calls_of(session, is_open=is_open) if rows else {}
     texts = {task.pk: task.shown for task in SessionTask.objects.filter(pk__in=keys)} if is_open and keys else {}
+    prompts = {row.pk: [each for each in row.passages if isinstance(each, dict)] for row in rows}
+    keys_of_chunks = (stored_json.row_key(each, "chunk") for passages in prompts.values() for each in passages)
+    chunks = Chunk.objects.filter(pk__in={key for key in keys_of_chunks if key})
+    titles: dict[int | None, str] = dict(chunks.values_list("pk", "version__document__title"))
+
+    def shown(passage: Mapping[str, Any]) -> tuple[str, object, str]:
+        key = stored_json.row_key(passage, "chunk")
+        return titles.get(key, ""), key, stored_json.text(passage, "fingerprint")
+
     return [
         AnswerGiven(
             row,
             [(texts.get(key, ""), cited, key not in row.unspoken) for key, cited in sentences_of(row)],
             calls.get(row.pk, ()),
+            list(map(shown, prompts[row.pk])),
         )
         for row in rows
     ]

@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
+from avatars.models import Chunk, Document, DocumentVersion, Library
 from heygen_portal.people.access import roles
 from heygen_portal.providers.contract.provider import SessionRecord
 from sessions.costs import ledger, provider_record
@@ -194,15 +195,28 @@ def test_an_answer_is_shown_with_what_it_rests_on_and_its_words_only_for_a_reaso
     spoken = session.tasks.create(kind="repeat", text="A las nueve.", ref="answer:1:1", status=SessionTask.Status.SENT)
     unsaid = session.tasks.create(kind="repeat", text="Hasta las seis.", ref="answer:1:2", status="sent")
     sentences = [{"task": spoken.pk, "citations": [1]}, {"task": unsaid.pk, "citations": []}, "damaged"]
+    document = Document.objects.create(library=Library.objects.create(name="Museum"), title="Visits")
+    version = DocumentVersion.objects.create(document=document, number=1, fingerprint="1", state="ready")
+    cited = Chunk.objects.create(version=version, ordinal=1, text="At nine.", fingerprint="f" * 64)
     Answer.objects.create(
         session=session, task=asked, state="interrupted", reason="new_text", model="gpt-own", service="Ours",
-        prompt_version="abc123", passages=[{"chunk": 71, "fingerprint": "f" * 64}], sentences=sentences,
+        prompt_version="abc123", passages=[{"chunk": cited.pk, "fingerprint": "f" * 64}, 71], sentences=sentences,
         unspoken=[unsaid.pk], prompt_tokens=300, completion_tokens=21, cost=Decimal("0.000123"),
         ended_at=session.created_at,
     )  # fmt: skip
     client, _ = signed_in(roles.AUDITOR)
     shown = client.get(page_of(session), headers=ENGLISH).content.decode()
-    for text in ("gpt-own", "Ours", "abc123", "321", "0.000123", "[1] 71 ffffffffffff", "new_text", "not spoken"):
+    for text in (
+        "gpt-own",
+        "Ours",
+        "abc123",
+        "321",
+        "0.000123",
+        "[1] <bdi>Visits</bdi>",
+        "ffffffffffff<",
+        "new_text",
+        "not spoken",
+    ):
         assert text in shown
     assert "A las nueve." not in shown
     opened = client.post(page_of(session), {"reason": "A complaint about this answer"}, headers=ENGLISH)
