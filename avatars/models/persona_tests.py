@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from avatars.models.personas import Persona, PersonaVersion
 from heygen_portal.runtime import stored_json
@@ -47,8 +48,8 @@ class PersonaTestRun(models.Model):
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting for the worker")
         RUNNING = "running", _("running")
-        PASSED = "passed", _("passed")
-        FAILED = "failed", _("failed")
+        PASSED = "passed", pgettext_lazy("test", "passed")
+        FAILED = "failed", pgettext_lazy("test", "failed")
         CAPPED = "capped", _("stopped by the spending cap")
         LOST = "lost", _("interrupted")
 

@@ -28,7 +28,7 @@ from heygen_portal.rest.problems import Problem
 from heygen_portal.runtime.budgets import TooManyRequests
 from sessions import errors
 from sessions.actions.start_by_program import StartFailed
-from sessions.api import history, notices, records, refusals, running
+from sessions.api import history, notices, persona_tests, records, refusals, running
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ SUBJECTS: tuple[Operations, ...] = (
     notices.operations,
     running.operations,
     history.operations,
+    persona_tests.operations,
     records.costs,
     records.quota,
     records.exports,

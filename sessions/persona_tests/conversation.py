@@ -25,14 +25,15 @@ from sessions.brain.answering import (
 )
 from sessions.brain.interfaces import ModelFailure, Passage
 from sessions.brain.prompt import estimated_tokens
-from sessions.brain.sources import Sources, model_stream
+from sessions.brain.sources import NO_KEY, NO_SERVICE, Sources, model_stream
 from sessions.persona_tests.checks import Call, Heard
 
 JUDGE_TOKENS = 200
 JUDGE_SECONDS = 30
-JUDGE_FAILED = "judge_failed"
-NO_VERDICT = "no_verdict"  # code of a judgement that is neither
 MAX_REASON_CHARACTERS = 300
+JUDGE_FAILED, NO_VERDICT = "judge_failed", "no_verdict"
+# Failures before the model was asked.
+NOT_ASKED = (NO_SERVICE, NO_KEY)
 # The emulator's model reads the same convention.
 JUDGE_RULES = """\
 You check an answer against a rubric. Write only PASS if the answer meets the rubric. Otherwise write FAIL: and, in one
@@ -90,30 +91,29 @@ def _arguments(written: str) -> dict[str, Any]:
 
 
 async def judge(service: ModelService | None, rubric: str, heard: Heard) -> tuple[str, Usage]:
-    """Return why an answer does not meet a rubric, or "", by the service's own model.
+    """Return why an answer does not meet a rubric, or "", by the service's own model, and what that cost.
 
-    If the model does not judge, the reason is JUDGE_FAILED with the failure's code.
+    If the model does not judge, the reason is JUDGE_FAILED with the failure's code, and the tokens are estimated.
     """
-    try:
-        async with asyncio.timeout(JUDGE_SECONDS):
-            return await _judge(service, rubric, heard)
-    except ModelFailure as exc:
-        return f"{JUDGE_FAILED}: {exc.code}", Usage()
-    except TimeoutError:
-        return f"{JUDGE_FAILED}: {TOO_SLOW}", Usage()
-
-
-async def _judge(service: ModelService | None, rubric: str, heard: Heard) -> tuple[str, Usage]:
     fenced = heard.text.replace("&", "&amp;").replace("<", "&lt;")
     system = f"{JUDGE_RULES}\n\n<rubric>{rubric.replace('&', '&amp;').replace('<', '&lt;')}</rubric>"
     messages = [Message("system", system), Message("user", f"<answer>{fenced}</answer>")]
-    said, usage = "", Usage()
-    async with aclosing(model_stream(service, messages, JUDGE_TOKENS)) as deltas:
-        async for delta in deltas:
-            if isinstance(delta, Finished):
-                usage = delta.usage
-                break
-            said += delta if isinstance(delta, str) else ""
+    said, usage, failure = "", Usage(), ""
+    try:
+        async with asyncio.timeout(JUDGE_SECONDS), aclosing(model_stream(service, messages, JUDGE_TOKENS)) as deltas:
+            async for delta in deltas:
+                if isinstance(delta, Finished):
+                    usage = delta.usage
+                    break
+                said += delta if isinstance(delta, str) else ""
+    except ModelFailure as exc:
+        failure = exc.code
+    except TimeoutError:
+        failure = TOO_SLOW
+    if failure:
+        characters = 0 if failure in NOT_ASKED else sum(len(message.content) for message in messages)
+        asked, read = estimated_tokens(characters), estimated_tokens(len(said))
+        return f"{JUDGE_FAILED}: {failure}", Usage(asked, read, is_estimated=True)
     verdict, _colon, reason = said.strip().partition(":")
     if verdict.strip(" .*").upper() == "PASS":
         return "", usage

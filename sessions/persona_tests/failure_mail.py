@@ -1,4 +1,4 @@
-"""Mail to those who publish personas: tests that ran by themselves fail, and passed before."""
+"""Mail to those who publish personas: tests that ran by themselves fail or did not end, and did not before."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 from django.db import transaction
 from django.urls import reverse
 from django.utils import translation
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from avatars.models import PersonaTestRun
@@ -19,17 +20,18 @@ from heygen_portal.runtime.text import bidi
 
 logger = logging.getLogger(__name__)
 State = PersonaTestRun.State
+BAD = (State.FAILED, State.CAPPED, State.LOST)
 
 
 def send_if_new(run: PersonaTestRun) -> None:
-    """Mail once the transaction is committed, if staff did not watch the run and the last one did not fail."""
-    if run.state != State.FAILED or run.trigger == PersonaTestRun.Trigger.STAFF:
+    """Mail once the transaction is committed, if staff did not watch the run and the last one ended otherwise."""
+    if run.state not in BAD or run.trigger == PersonaTestRun.Trigger.STAFF:
         return
     earlier = PersonaTestRun.objects.filter(
-        version__persona=run.version.persona_id, state__in=(State.PASSED, State.FAILED), asked_at__lt=run.asked_at
+        version__persona=run.version.persona_id, state__in=(State.PASSED, *BAD), asked_at__lt=run.asked_at
     ).exclude(trigger=PersonaTestRun.Trigger.STAFF)
     last = earlier.first()
-    if last is None or last.state == State.PASSED:
+    if last is None or last.state != run.state:
         transaction.on_commit(partial(_send, run), robust=True)
 
 
@@ -43,6 +45,10 @@ def _send(run: PersonaTestRun) -> None:
     for user in holders:
         with translation.override(languages.of(user)):
             name = bidi.isolated(str(run.version.persona))
-            subject = outgoing.subject(_("Tests of %(name)s fail") % {"name": name})
-            lines = [_("These tests no longer pass:"), *(f"- {each}" for each in failed), "", page]
-        outgoing.send(user.email, subject, "\n".join(lines))
+            if run.state == State.FAILED:
+                title = _("Tests of %(name)s fail")
+                lines = [_("These tests no longer pass:"), *(f"- {each}" for each in failed)]
+            else:
+                title, lines = _("Tests of %(name)s did not end"), [f"{capfirst(run.get_state_display())}."]
+            subject = outgoing.subject(title % {"name": name})
+        outgoing.send(user.email, subject, "\n".join([*lines, "", page]))

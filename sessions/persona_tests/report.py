@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -12,14 +13,28 @@ from avatars.models import PersonaTestRun
 from sessions.persona_tests import checks, conversation, runs
 
 
+class Change(StrEnum):
+    """What differs from the run before."""
+
+    NONE = ""
+    NEW = "new"
+    MENDED = "mended"
+    BROKEN = "broken"
+
+
 @dataclass(frozen=True)
 class TestReport:
-    """The result of one test. `change` says what differs from the run before, or is empty."""
+    """The result of one test."""
 
     name: str
     is_passed: bool
-    change: str
+    change: Change
     turns: list[dict[str, Any]]
+
+    @property
+    def change_words(self) -> str:
+        words = {Change.NEW: _("new"), Change.MENDED: _("passes again"), Change.BROKEN: _("passed in the run before")}
+        return words.get(self.change, "")
 
 
 def of(run: PersonaTestRun) -> list[TestReport]:
@@ -57,23 +72,25 @@ def _list(row: Mapping[str, Any], name: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def _change(known: Mapping[str, bool], name: str, is_passed: bool) -> str:
+def _change(known: Mapping[str, bool], name: str, is_passed: bool) -> Change:
     if not known or known.get(name) == is_passed:
-        return ""
+        return Change.NONE
     if name not in known:
-        return _("new")
-    return _("passes again") if is_passed else _("passed in the run before")
+        return Change.NEW
+    return Change.MENDED if is_passed else Change.BROKEN
 
 
 def _turn_shown(turn: Mapping[str, Any]) -> dict[str, Any]:
     problems = [str(each) for each in _list(turn, "problems")]
     expected = [(_expectation(each), problem) for each, problem in zip(_list(turn, "expect"), problems, strict=False)]
+    codes = problems[len(expected) :]
     return {
         "say": turn.get("say", ""),
         "answer": turn.get("answer", ""),
         "cited": ", ".join(map(str, _list(turn, "cited"))),
         "expected": [(words, _problem(problem), not problem) for words, problem in expected],
-        "failures": [_problem(each) for each in problems[len(expected) :]],
+        "codes": codes,
+        "failures": [_problem(each) for each in codes],
     }
 
 

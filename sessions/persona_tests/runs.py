@@ -176,6 +176,14 @@ def _end(run_id: int, state: PersonaTestRun.State, progress: _Progress) -> None:
             failure_mail.send_if_new(row)
 
 
+@transaction.atomic
+def _give_up(run: PersonaTestRun) -> None:
+    running = PersonaTestRun.objects.filter(pk=run.pk, state=State.RUNNING, moved_at=run.moved_at)
+    if running.update(state=State.LOST):
+        run.state = State.LOST
+        failure_mail.send_if_new(run)
+
+
 def before(run: PersonaTestRun) -> PersonaTestRun | None:
     """Return the persona's finished run before this one."""
     rows = PersonaTestRun.objects.filter(
@@ -201,11 +209,9 @@ def _has_work() -> bool:
 def maintain() -> None:
     """Offer waiting runs again, give up lost ones, and test personas whose model or documents have changed."""
     now = timezone.now()
-    for row in PersonaTestRun.objects.filter(state=State.RUNNING):
+    for row in PersonaTestRun.objects.filter(state=State.RUNNING).select_related("version__persona"):
         if row.is_lost(now):
-            PersonaTestRun.objects.filter(pk=row.pk, state=State.RUNNING, moved_at=row.moved_at).update(
-                state=State.LOST
-            )
+            _give_up(row)
     for run_id in _waiting(now):
         run_tests.delay(run_id)
     for persona in _published():

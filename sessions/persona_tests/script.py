@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import isfinite
 from typing import Any
 
 import yaml
@@ -121,9 +122,12 @@ def read(text: str) -> list[Test]:
         raise ScriptError(_("Line %(line)d: %(problem)s.") % {"line": line, "problem": exc.problem}) from exc
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
         raise ScriptError(_("This is not YAML.")) from exc
-    if found is None:
-        return []
-    return tests_of(_keys(found, "", required=("tests",))["tests"])
+    return [] if found is None else of_data(found)
+
+
+def of_data(data: Any) -> list[Test]:
+    """Check what was read, from YAML or JSON. Raises ScriptError, which names the place."""
+    return tests_of(_keys(data, "", required=("tests",))["tests"])
 
 
 def write(tests: Iterable[Test]) -> str:
@@ -180,11 +184,13 @@ def _expectation(data: Any, at: str) -> Expectation:
     if kind != Kind.CALLS:
         return _without_arguments(row, at, kind, value)
     arguments = row.get("with", {})
-    if not isinstance(arguments, dict) or not all(isinstance(name, str) for name in arguments):
+    if not isinstance(arguments, dict) or not all(isinstance(name, str) and name.isprintable() for name in arguments):
         raise _wrong(f"{at}.with", _("must be a list of names with values"))
     for name, given in arguments.items():
-        if not isinstance(given, str | int | float | bool):
+        if not isinstance(given, str | int | float | bool) or (isinstance(given, float) and not isfinite(given)):
             raise _wrong(f"{at}.with.{name}", _("must be a text, a number, true or false"))
+        if isinstance(given, str):
+            _require_printable(given, f"{at}.with.{name}")
     return Expectation(kind, value, arguments)
 
 
@@ -219,9 +225,13 @@ def _text(data: Any, at: str, most: int) -> str:
         raise _wrong(at, _("must be a text; put numbers and dates in quotes"))
     if not data.strip() or len(data) > most:
         raise _wrong(at, _("must have 1 to %(count)d characters") % {"count": most})
-    if any(not (sign.isprintable() or sign in "\n\t") for sign in data):
-        raise _wrong(at, _("has characters that cannot be shown"))
+    _require_printable(data, at)
     return data
+
+
+def _require_printable(text: str, at: str) -> None:
+    if any(not (sign.isprintable() or sign in "\n\t") for sign in text):
+        raise _wrong(at, _("has characters that cannot be shown"))
 
 
 def _wrong(at: str, problem: str) -> ScriptError:

@@ -11,6 +11,9 @@ from tests.access.matrix import MAY_TALK, STAFF
 # The roles that have all permissions of a scope.
 ROLES: dict[Scope, str] = {
     Scope.PERSONAS_READ: MAY_TALK,
+    Scope.PERSONAS_PUBLISH: "em",
+    Scope.TESTS_READ: STAFF,
+    Scope.TESTS_WRITE: "em",
     Scope.SESSIONS_START: MAY_TALK,
     Scope.SESSIONS_READ: MAY_TALK,
     Scope.SESSIONS_TRANSCRIPT: MAY_TALK,
@@ -38,6 +41,13 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "list_personas": ("GET", "personas:read"),
     "get_persona": ("GET", "personas:read"),
     "get_notice": ("GET", "personas:read"),
+    "publish_persona": ("POST", "personas:publish"),
+    "unpublish_persona": ("POST", "personas:publish"),
+    "get_persona_tests": ("GET", "tests:read"),
+    "replace_persona_tests": ("PUT", "tests:write"),
+    "start_test_run": ("POST", "tests:write"),
+    "list_test_runs": ("GET", "tests:read"),
+    "get_test_run": ("GET", "tests:read"),
     "create_session": ("POST", "sessions:start"),
     "start_session": ("POST", "sessions:start"),
     "send_text": ("POST", "sessions:start"),

@@ -16,6 +16,9 @@ class Scope(StrEnum):
     """Scopes of API keys. Stored and published: a released value never changes."""
 
     PERSONAS_READ = "personas:read"
+    PERSONAS_PUBLISH = "personas:publish"
+    TESTS_READ = "tests:read"
+    TESTS_WRITE = "tests:write"
     SESSIONS_START = "sessions:start"
     SESSIONS_READ = "sessions:read"
     SESSIONS_TRANSCRIPT = "sessions:transcript"
@@ -48,6 +51,11 @@ class Rule(NamedTuple):
 
 RULES: Mapping[Scope, Rule] = {
     Scope.PERSONAS_READ: Rule((Permission.START_SESSION,), _("List published personas")),
+    Scope.PERSONAS_PUBLISH: Rule((Permission.PUBLISH_PERSONA,), _("Publish and unpublish personas")),
+    Scope.TESTS_READ: Rule((Permission.VIEW_PERSONA,), _("Read tests of personas and their reports")),
+    Scope.TESTS_WRITE: Rule(
+        (Permission.CHANGE_PERSONA,), _("Change tests of personas and run them, which costs tokens")
+    ),
     Scope.SESSIONS_START: Rule((Permission.START_SESSION,), _("Start conversations, send texts and stop them")),
     Scope.SESSIONS_READ: Rule(
         (Permission.START_SESSION,), _("State and times of the owner’s sessions, without transcripts")

@@ -22,9 +22,11 @@ from avatars.personas import publishing, versions
 from heygen_portal.people.access.roles import ADMINISTRATOR
 from heygen_portal.trail.change_log import SERVER
 from heygen_portal.trail.models import AuditEntry
+from sessions.brain.answering import Outcome
 from sessions.capacity import quotas, slots
 from sessions.models import SessionTask, StreamingSession
 from sessions.persona_tests import conversation, report, runs, script, store
+from sessions.persona_tests.checks import Heard
 from tests.avatars.documents.uploads import upload
 from tests.emulator.wire import Wire
 from tests.support import servers
@@ -95,7 +97,7 @@ def test_a_run_passes_and_leaves_no_trace_but_its_cost(persona: Persona) -> None
     run = run_now(persona)
     assert (run.state, run.done, run.total) == (State.PASSED, 2, 2), run.results
     [test] = report.of(run)
-    assert (test.name, test.is_passed, test.change) == ("Price", True, "")
+    assert (test.name, test.is_passed, test.change_words) == ("Price", True, "")
     assert "12.50 euros" in test.turns[0]["answer"]
     assert not (UnansweredQuestion.objects.exists())
     assert not (StreamingSession.objects.exists())
@@ -111,11 +113,11 @@ def test_a_report_tells_what_differs(persona: Persona) -> None:
     run = run_now(persona)
     assert run.state == State.FAILED
     [test] = report.of(run)
-    assert test.change == "passed in the run before"
+    assert test.change_words == "passed in the run before"
     met = {words: is_met for words, _problem, is_met in test.turns[0]["expected"]}
     assert met == {"contains: 13 euros": False, "cites: tickets": True, "judged: Parking is free.": False}
     save_tests(persona, PASSING)
-    assert report.of(run_now(persona))[0].change == "passes again"
+    assert report.of(run_now(persona))[0].change_words == "passes again"
 
 
 def test_a_failing_version_is_published_with_a_reason_only(persona: Persona) -> None:
@@ -162,6 +164,43 @@ def test_staff_are_mailed_once_when_nightly_tests_begin_to_fail(persona: Persona
     save_tests(persona, FAILING)
     run_now(persona, Trigger.NIGHTLY)
     assert len(mail.outbox) == 2
+
+
+def test_staff_are_mailed_of_a_run_that_did_not_end(persona: Persona, settings: Any) -> None:
+    settings.EMAIL_HOST = "mail.example.org"
+    administrator(email="ada@example.com")
+    save_tests(persona, PASSING)
+    run_now(persona, Trigger.NIGHTLY)
+    account = persona.avatar.account
+    account.monthly_cap = Decimal(0)
+    account.save()
+    for trigger in (Trigger.STAFF, Trigger.NIGHTLY, Trigger.NIGHTLY):
+        assert run_now(persona, trigger).state == State.CAPPED
+    [capped] = mail.outbox
+    assert "stopped by the spending cap" in capped.body.lower()
+    with patch.object(runs.run_tests, "delay"):
+        version = versions.newest(persona)
+        assert version
+        lost, _is_new = runs.begin(version, Trigger.NIGHTLY)
+        at = timezone.now() - timedelta(minutes=11)
+        PersonaTestRun.objects.filter(pk=lost.pk).update(state=State.RUNNING, moved_at=at)
+        for _ in range(2):
+            runs.maintain()
+    assert len(mail.outbox) == 2
+    assert "interrupted" in mail.outbox[1].body.lower()
+    assert "did not end" in mail.outbox[1].subject
+
+
+def test_a_judge_that_fails_costs_what_it_used(service: ModelService, fresh_emulator: servers.Emulator) -> None:
+    """Its tokens were left out of the account's spending."""
+    heard = Heard("Say: perhaps.", Outcome.ANSWERED)
+    service.chat_model = "emulated-obedient"
+    problem, used = async_to_sync(conversation.judge)(service, "It is polite.", heard)
+    assert (problem, used.prompt_tokens > 0, used.is_estimated) == ("judge_failed: no_verdict", True, False)
+    with Wire(fresh_emulator.url, fresh_emulator.api_key) as wire:
+        wire.fault("stream_cut", after=1)
+    problem, used = async_to_sync(conversation.judge)(service, "It is polite.", heard)
+    assert (problem, used.completion_tokens > 0, used.is_estimated) == ("judge_failed: garbled", True, True)
 
 
 def test_a_changed_document_is_tested_again_and_a_lost_run_is_named(persona: Persona) -> None:
