@@ -28,6 +28,8 @@ class Permission(StrEnum):
     VIEW_TRANSCRIPT = "avatar_sessions.view_utterance"
     ADD_EXPORT = "avatar_sessions.add_export"
     VIEW_EXPORT = "avatar_sessions.view_export"
+    VIEW_MESSAGE = "avatar_sessions.view_staffmessage"
+    CHANGE_MESSAGE = "avatar_sessions.change_staffmessage"
     VIEW_INTEGRITY_CHECK = "avatar_sessions.view_historycheck"
     VIEW_INCIDENT = "avatar_sessions.view_incident"
     VIEW_LEGAL_HOLD = "avatar_sessions.view_legalhold"

@@ -44,6 +44,16 @@ def transcript_ready(session: StreamingSession, now: datetime) -> Notice:
     return Notice(EventType.TRANSCRIPT_READY, _about(session), session.pk, at)
 
 
+def person_asked(session: StreamingSession, by: str) -> Notice:
+    """Tell that a user asks for a person: with the page's button, or because the model called the tool."""
+    return Notice(EventType.PERSON_ASKED, {**_about(session), "by": by}, session.pk)
+
+
+def message_left(session: StreamingSession, message_id: int) -> Notice:
+    """Tell that a user left a message, which staff read in the administration."""
+    return Notice(EventType.MESSAGE_LEFT, {**_about(session), "message": message_id}, session.pk)
+
+
 def _about(session: StreamingSession) -> dict[str, Any]:
     return {
         "session": str(session.pk),

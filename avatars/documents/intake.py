@@ -27,10 +27,13 @@ from avatars.documents.reader import read as read_file
 from avatars.models import Chunk, Document, DocumentVersion, Library, LibraryWord
 from avatars.models.documents import MAX_TITLE_CHARACTERS, READER_TIMEOUT
 from avatars.models.stated import DOCUMENT, DOCUMENT_VERSION, LIBRARY
+from heygen_portal.models import EventType
 from heygen_portal.runtime.text import limits
 from heygen_portal.trail import audit_log, change_log, statements
 from heygen_portal.trail.change_log import SERVER, Actor
 from heygen_portal.trail.models import AuditEntry
+from heygen_portal.webhooks import outbox
+from heygen_portal.webhooks.outbox import Notice
 
 State, Failure = DocumentVersion.State, DocumentVersion.Failure
 UNDER_WAY = (State.WAITING, State.READING)
@@ -174,6 +177,9 @@ def _publish(version: DocumentVersion, parsed: Parsed) -> None:
     _finish(version)
     stated.append(statements.state(DOCUMENT_VERSION, version, *sorted(DOCUMENT_VERSION.progress.columns)))
     _record(SERVER, version.document, *stated)
+    figures = {"language": version.language, "pages": version.pages, "unreadable_pages": len(version.unread)}
+    about = figures | {"passages": version.chunk_count, "library_version": library.version}
+    _tell_webhooks(EventType.DOCUMENT_READ, version.document, version=version.number, **about)
 
 
 @transaction.atomic
@@ -187,6 +193,8 @@ def _fail(version: DocumentVersion, failure: DocumentVersion.Failure) -> None:
     _finish(version)
     columns = sorted(DOCUMENT_VERSION.progress.columns)
     _record(SERVER, version.document, statements.state(DOCUMENT_VERSION, version, *columns))
+    about = {"version": version.number, "failure": str(failure)}
+    _tell_webhooks(EventType.DOCUMENT_FAILED, version.document, **about)
 
 
 @transaction.atomic
@@ -210,6 +218,7 @@ def withdraw(document: Document, actor: Actor) -> None:
         stated.append(statements.state(DOCUMENT_VERSION, version, *sorted(DOCUMENT_VERSION.progress.columns)))
     index.forget_removed()
     _record(actor, document, *stated)
+    _tell_webhooks(EventType.DOCUMENT_WITHDRAWN, document, library_version=library.version)
 
 
 def _finish(version: DocumentVersion) -> None:
@@ -275,6 +284,11 @@ def _add_counts(library_id: int, counts: Counter[str]) -> None:
             f" ON CONFLICT (library_id, word) DO UPDATE SET chunks = {table}.chunks + excluded.chunks",
             rows,
         )
+
+
+def _tell_webhooks(event: EventType, document: Document, **more: Any) -> None:
+    about = {"library": document.library_id, "document": document.pk, "title": document.title} | more
+    outbox.write(event, lambda: Notice(event, about))
 
 
 def _record(actor: Actor, document: Document, *stated: dict[str, Any]) -> None:

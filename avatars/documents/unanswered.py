@@ -13,8 +13,11 @@ from django.utils import timezone
 from avatars.documents import words
 from avatars.documents.search import Passage
 from avatars.models import UnansweredQuestion
+from heygen_portal.models import EventType
 from heygen_portal.runtime.text import limits
 from heygen_portal.trail import signing
+from heygen_portal.webhooks import outbox
+from heygen_portal.webhooks.outbox import Notice
 
 # What people said is deleted so long after it was last asked.
 KEPT = timedelta(days=60)
@@ -43,7 +46,7 @@ def record(library_id: int, question: str, language: str, session_id: UUID, clos
         # Strangers ask, and must not fill the table.
         if UnansweredQuestion.objects.filter(library=library_id).count() >= MAX_QUESTIONS:
             return
-        UnansweredQuestion.objects.get_or_create(
+        row, is_new = UnansweredQuestion.objects.get_or_create(
             library_id=library_id,
             mark=mark,
             defaults={
@@ -55,6 +58,10 @@ def record(library_id: int, question: str, language: str, session_id: UUID, clos
                 **found,
             },
         )
+        if is_new:
+            about = {"library": library_id, "question": row.pk, "language": language}
+            event = EventType.QUESTION_UNANSWERED
+            outbox.write(event, lambda: Notice(event, about))  # what was asked is speech
 
 
 def erase(session_id: UUID) -> None:

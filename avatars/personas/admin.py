@@ -5,10 +5,9 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -20,17 +19,15 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from unfold.decorators import action, display
 
 from avatars.catalogue.admin import preview_image
-from avatars.catalogue.sync import refresh_catalogue
 from avatars.models import Avatar, Persona, PersonaVersion, Voice
 from avatars.models.stated import PERSONA
-from avatars.personas import form_options, publishing, versions, versions_page
+from avatars.personas import form_options, publish_button, publishing, versions, versions_page
 from avatars.personas.forms import UNVERSIONED_FIELDS, PersonaForm
 from heygen_portal.console.model_admin import ModelAdmin
 from heygen_portal.console.roles_field import RolesField
 from heygen_portal.console.widgets import confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.people.access import roles
 from heygen_portal.permissions import Permission
-from heygen_portal.providers.contract.provider import CredentialRefused, ProviderError
 from heygen_portal.trail import change_log, statements
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
@@ -301,24 +298,8 @@ class PersonaAdmin(ModelAdmin):
             self.message_user(request, words % {"number": version.number, "made": made.number}, messages.SUCCESS)
 
     def _publish(self, request: HttpRequest, persona: Persona, version: PersonaVersion | None = None) -> None:
-        account = (version or persona).avatar.account
-        try:
-            async_to_sync(refresh_catalogue)(account)  # its parts may be gone since the last sync
-        except CredentialRefused as exc:
-            words = gettext("%(account)s: the provider does not accept the key (%(detail)s).")
-            self.message_user(request, words % {"account": account, "detail": exc}, messages.ERROR)
-            return
-        except ProviderError as exc:
-            words = gettext("%(account)s could not be reached (%(detail)s). Published with the data known so far.")
-            self.message_user(request, words % {"account": account, "detail": exc}, messages.WARNING)
-        try:
-            publishing.publish(persona, version, actor=Actor.of(request))
-        except ValidationError as exc:
-            self.message_user(request, f"{persona}: {' '.join(exc.messages)}", messages.ERROR)
-        else:
-            words = gettext("%(persona)s is published as version %(version)d.")
-            self.message_user(request, words % {"persona": persona, "version": persona.version}, messages.SUCCESS)
-            self.log_change(request, persona, words % {"persona": persona, "version": persona.version})
+        if words := publish_button.publish(request, persona, version):
+            self.log_change(request, persona, words)
 
     def _unpublish(self, request: HttpRequest, persona: Persona) -> None:
         publishing.unpublish(persona, actor=Actor.of(request))

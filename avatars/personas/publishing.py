@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Max
@@ -12,10 +13,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from avatars.catalogue import voices
+from avatars.catalogue.sync import refresh_catalogue
 from avatars.models import Avatar, CatalogueEntry, HttpTool, Persona, PersonaContent, PersonaVersion
 from avatars.personas import versions
 from heygen_portal.models import EventType
-from heygen_portal.providers.contract.provider import Capabilities
+from heygen_portal.providers.contract.provider import Capabilities, CredentialRefused, ProviderError
 from heygen_portal.trail import change_log
 from heygen_portal.trail.change_log import SERVER, Actor
 from heygen_portal.trail.models import AuditEntry
@@ -61,6 +63,25 @@ def publish(
         change_log.record(actor, kind, persona, changes, stated)
         if not is_same:
             tell_webhooks(EventType.PERSONA_PUBLISHED, persona)
+
+
+def refresh_and_publish(
+    persona: Persona, version: PersonaVersion | None = None, *, actor: Actor, despite_tests: str = ""
+) -> ProviderError | None:
+    """Publish with the provider's catalogue as it is now: a part of the persona may be gone since the last sync.
+
+    Returns why the provider could not be asked; then the persona is published with the data known so far. Raises
+    CredentialRefused, and what `publish` raises.
+    """
+    unreachable: ProviderError | None = None
+    try:
+        async_to_sync(refresh_catalogue)((version or persona).avatar.account)
+    except CredentialRefused:
+        raise
+    except ProviderError as exc:
+        unreachable = exc
+    publish(persona, version, actor=actor, despite_tests=despite_tests)
+    return unreachable
 
 
 def unpublish(persona: Persona, *, actor: Actor = SERVER) -> None:

@@ -80,6 +80,8 @@ UNFOLD = {
                     _entry(_("Live"), "sensors", "avatar_sessions", "streamingsession", "live")
                     | {"badge": "sessions.staff.dashboard.open_now", "badge_variant": "primary"},
                     _entry(_("Sessions"), "forum", "avatar_sessions", "streamingsession"),
+                    _entry(_("Messages to the team"), "inbox", "avatar_sessions", "staffmessage")
+                    | {"badge": "sessions.admin.messages.badge", "badge_variant": "primary"},
                     _entry(_("Costs"), "payments", "avatar_sessions", "sessiontotal", "costs"),
                     _entry(
                         _("Queue"), "hourglass_top", "avatar_sessions", "queueentry", permission=Permission.VIEW_QUEUE

@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +17,7 @@ from avatars.models import Persona, PersonaTestRun
 from avatars.personas import publishing, versions
 from heygen_portal.people.api_keys.callers import Caller
 from heygen_portal.people.api_keys.scopes import Scope
+from heygen_portal.providers.contract.provider import CredentialRefused
 from heygen_portal.rest import pages, problems
 from heygen_portal.rest.operations import ApiRequest, Operations, body_of
 from heygen_portal.rest.pages import Page, PageQuery
@@ -258,7 +260,8 @@ async def publish_persona(request: ApiRequest, slug: Path[str], body: NewPublica
     is about tests that have not passed: `despite_tests` publishes all the same.
     """
     await _spend_staff_action(request.caller)
-    return await in_thread(_publish)(request.caller, slug, body)
+    # In the request's own thread, as a page: the service asks the provider for its catalogue.
+    return await sync_to_async(_publish)(request.caller, slug, body)
 
 
 def _publish(caller: Caller, slug: str, body: NewPublication) -> Publication:
@@ -268,10 +271,14 @@ def _publish(caller: Caller, slug: str, body: NewPublication) -> Publication:
     if body.version and version is None:
         raise problems.not_found()
     try:
-        publishing.publish(persona, version, actor=caller.actor, despite_tests=reason)
+        publishing.refresh_and_publish(persona, version, actor=caller.actor, despite_tests=reason)
+    except CredentialRefused as exc:
+        account = (version or persona).avatar.account
+        words = _("%(account)s: the provider does not accept the key (%(detail)s).")
+        raise Problem(502, "provider_refused", words % {"account": account, "detail": exc}) from exc
     except ValidationError as exc:
-        words, title = " ".join(exc.messages), _("This persona cannot be published.")
-        raise Problem(409, "persona_refused", title, detail=words, fields=exc.message_dict) from exc
+        title, detail = _("This persona cannot be published."), " ".join(exc.messages)
+        raise Problem(409, "persona_refused", title, detail=detail, fields=exc.message_dict) from exc
     return Publication.of(_persona(slug))
 
 

@@ -1,13 +1,14 @@
 """The notice that users read before they talk with a persona, in its language.
 
-It says that they talk to an AI, who can read and watch the conversation, how long it is kept and which service
-processes it.
+It says that they talk to an AI, who can read and watch the conversation, how long it is kept and which services
+process it.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.utils import translation
 from django.utils.translation import gettext, ngettext
@@ -69,8 +70,8 @@ class Notice:
 def notice_for(persona: Persona) -> Notice:
     """Return the notice of a persona.
 
-    A page language is used if the persona's is none. One query unless the organisation and account were read with the
-    persona.
+    A page language is used if the persona's is none. One query unless the organisation, account and model service were
+    read with the persona.
     """
     language = _language_of(persona)
     with translation.override(language):
@@ -106,8 +107,7 @@ def _notice(persona: Persona, language: str) -> Notice:
             Paragraph(
                 "globe",
                 gettext("Which service processes it"),
-                gettext("%(provider)s runs the avatar and processes what is written and said.")
-                % {"provider": provider_label(persona)},
+                _processed(persona),
             ),
             Paragraph("eye", gettext("Who can watch"), _watched(persona)),
             Paragraph("mic", gettext("Your microphone"), _microphone(persona)),
@@ -128,8 +128,10 @@ def _notice(persona: Persona, language: str) -> Notice:
 def _fingerprint(persona: Persona, language: str) -> str:
     """Return the fingerprint of everything that a notice tells users."""
     organisation = persona.organisation
+    model = model_service_label(persona)
     return statements.fingerprint(
-        {
+        ({"model": model} if model else {})
+        | {
             "wording": WORDING,
             "version": organisation.consent_version,
             "language": language,
@@ -145,6 +147,21 @@ def _fingerprint(persona: Persona, language: str) -> str:
 def provider_label(persona: Persona) -> str:
     kind = persona.avatar.account.kind
     return KINDS[kind].label if kind in KINDS else kind
+
+
+def model_service_label(persona: Persona) -> str:
+    """Return the service whose model answers, with its host; empty if the provider's model does."""
+    service = persona.model_service if persona.has_own_brain else None
+    return f"{service.name} ({urlsplit(service.base_url).hostname or '–'})" if service else ""
+
+
+def _processed(persona: Persona) -> str:
+    text = gettext("%(provider)s runs the avatar and processes what is written and said.")
+    text %= {"provider": provider_label(persona)}
+    if model := model_service_label(persona):
+        words = gettext("A model of %(service)s writes the answers and gets what is written and said.")
+        text = f"{text} {words % {'service': model}}"
+    return text
 
 
 def _kept(days: int | None) -> str:

@@ -85,7 +85,9 @@ def find_persona(slug: str, owner: OwnerId, purpose: Purpose = Purpose.TALK) -> 
         personas = guests.personas_of(owner) if purpose == Purpose.TALK else Persona.objects.none()
     else:
         personas = _personas_of_user(owner, purpose)
-    rows = personas.select_related("avatar__account", "voice", "knowledge_base", "current", "organisation")
+    rows = personas.select_related(
+        "avatar__account", "voice", "knowledge_base", "model_service", "current", "organisation"
+    )
     persona = rows.filter(slug=slug).first()
     if persona is None or persona.avatar.account.known_capabilities is None:
         raise errors.NotFound

@@ -46,6 +46,7 @@ KEY_LABELS: dict[str, str | Promise] = {
     "duration_limit_s": _("duration limit, in s"), "idle_timeout_s": _("idle limit, in s"),
     "sent": _("sent to the provider"), "sealed": _("text"), "confirmed": _("confirmed"), "to": _("after"),
     "is_accepted": _("accepted by the provider"), "accepted_at": _("accepted"), "notice": _("fingerprint"),
+    "contact": _("E-mail address"), "arguments": _("arguments"), "result": _("result"),
     "guest": _("guest"), "site": _("site"), "link": _("guest link"), "age_confirmed": _("age confirmed"),
     stored_json.DAMAGED: _("damaged"),
 }  # fmt: skip

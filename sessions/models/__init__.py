@@ -15,7 +15,7 @@ from sessions.models.conversations import (
 )
 from sessions.models.exports import Export
 from sessions.models.guests import Guest, GuestLink, OwnerId, PersonaEmbed, guest_name, owned_by, owner_columns
-from sessions.models.incidents import Check, Incident
+from sessions.models.incidents import Check, Incident, StaffMessage
 from sessions.models.quotas import Quota
 from sessions.models.record import HistoryCheck, SessionHead, SessionSeal
 from sessions.models.retention import Consent, Erasure, LegalHold, ProviderErasure
@@ -57,6 +57,7 @@ __all__ = [
     "SpeechKey",
     "SpendAlarm",
     "SpokenWord",
+    "StaffMessage",
     "Status",
     "StreamingSession",
     "Tab",

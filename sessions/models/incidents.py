@@ -1,14 +1,17 @@
-"""Incidents: what was wrong with the portal's work, from when to when."""
+"""What needs the team: incidents of the portal's work, from when to when, and messages that users leave."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.runtime.text.model_fields import ChoiceField
+from sessions.models.conversations import SessionEvent
 
 
 class Check(models.TextChoices):
@@ -82,3 +85,35 @@ class Incident(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_check_name_display()} {self.first_failed_at:%Y-%m-%d %H:%M}"
+
+
+class StaffMessage(models.Model):
+    """A message in the team's list, and whether it was handled. What it says is sealed in its event."""
+
+    event = models.OneToOneField(SessionEvent, models.PROTECT, related_name="+", verbose_name=_("event"))
+    left_at = models.DateTimeField(_("received"), default=timezone.now)
+    handled_at = models.DateTimeField(_("handled"), null=True, blank=True)
+    handled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("handled by"),
+    )
+
+    class Meta:
+        verbose_name = _("message to the team")
+        verbose_name_plural = _("messages to the team")
+        ordering = ("-left_at", "-pk")
+        default_permissions = ("view", "change")
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(handled_at=None, handled_by=None) | Q(handled_at__isnull=False, handled_by__isnull=False),
+                name="handled_message_says_by_whom",
+            ),
+        )
+        indexes = (models.Index("left_at", name="message_to_handle", condition=Q(handled_at=None)),)
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"

@@ -10,7 +10,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from avatars.models import PersonaTestRun
-from sessions.persona_tests import checks, conversation, runs
+from sessions.persona_tests import checks, conversation
 
 
 class Change(StrEnum):
@@ -39,13 +39,20 @@ class TestReport:
 
 def of(run: PersonaTestRun) -> list[TestReport]:
     """Return the result of each test, those that fail first."""
-    earlier = runs.before(run)
+    earlier = _before(run)
     known = dict(_outcomes(earlier)) if earlier else {}
     reports = [
         TestReport(name, passed, _change(known, name, passed), [_turn_shown(turn) for turn in _turns(result)])
         for (name, passed), result in zip(_outcomes(run), _results(run), strict=True)
     ]
     return sorted(reports, key=lambda report: report.is_passed)
+
+
+def _before(run: PersonaTestRun) -> PersonaTestRun | None:
+    """Return the persona's finished run before this one."""
+    ended = (PersonaTestRun.State.PASSED, PersonaTestRun.State.FAILED)
+    rows = PersonaTestRun.objects.filter(version__persona=run.version.persona_id, state__in=ended)
+    return rows.filter(asked_at__lt=run.asked_at).first()
 
 
 def failed_count(run: PersonaTestRun) -> int:

@@ -18,6 +18,8 @@ from kombu.exceptions import OperationalError
 from avatars.documents.search import current_version
 from avatars.models import Persona, PersonaTest, PersonaTestRun, PersonaVersion
 from avatars.models.persona_settings import OWN
+from avatars.personas import publishing
+from heygen_portal.models import EventType
 from heygen_portal.providers.openai.messages import Message
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.jobs import each_row, job_loop, queues
@@ -26,7 +28,7 @@ from sessions.brain import sources
 from sessions.brain.answering import Outcome
 from sessions.brain.sources import Sources
 from sessions.capacity import model_limits, quotas
-from sessions.persona_tests import checks, conversation, failure_mail, store
+from sessions.persona_tests import checks, conversation, failure_mail, report, store
 from sessions.persona_tests.checks import Heard
 from sessions.persona_tests.script import ScriptError, Test, Turn
 
@@ -173,7 +175,16 @@ def _end(run_id: int, state: PersonaTestRun.State, progress: _Progress) -> None:
         if _store(run_id, progress):
             PersonaTestRun.objects.filter(pk=run_id).update(state=state)
             row = PersonaTestRun.objects.select_related("version__persona").get(pk=run_id)
-            failure_mail.send_if_new(row)
+            _tell(row)
+
+
+def _tell(run: PersonaTestRun) -> None:
+    """Tell staff and webhooks of the end of a run, in its transaction."""
+    failure_mail.send_if_new(run)
+    about = {"run": run.pk, "trigger": str(run.trigger), "state": str(run.state), "credits": str(run.cost)}
+    persona, version = run.version.persona, run.version.number
+    counts = {"tests": len(run.results), "tests_failed": report.failed_count(run)}
+    publishing.tell_webhooks(EventType.PERSONA_TESTED, persona, version=version, **about, **counts)
 
 
 @transaction.atomic
@@ -181,15 +192,7 @@ def _give_up(run: PersonaTestRun) -> None:
     running = PersonaTestRun.objects.filter(pk=run.pk, state=State.RUNNING, moved_at=run.moved_at)
     if running.update(state=State.LOST):
         run.state = State.LOST
-        failure_mail.send_if_new(run)
-
-
-def before(run: PersonaTestRun) -> PersonaTestRun | None:
-    """Return the persona's finished run before this one."""
-    rows = PersonaTestRun.objects.filter(
-        version__persona=run.version.persona_id, state__in=(State.PASSED, State.FAILED)
-    )
-    return rows.filter(asked_at__lt=run.asked_at).first()
+        _tell(run)
 
 
 @shared_task(name="sessions.tasks.test_personas")

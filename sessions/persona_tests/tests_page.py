@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
 from avatars.models import Persona, PersonaTestRun
-from avatars.personas import publishing, versions
+from avatars.personas import publish_button, publishing, versions
 from heygen_portal.trail.change_log import Actor
 from sessions.persona_tests import report, runs, script, store
 from sessions.persona_tests.script import ScriptError
@@ -62,18 +62,29 @@ def page(request: HttpRequest, persona: Persona, context: dict[str, Any]) -> Htt
 
 
 def _carry_out(request: HttpRequest, persona: Persona, context: dict[str, Any]) -> str | None:
-    """Do what a form asks for. Return the text of tests that could not be saved, to be shown again."""
+    """Do what a form asks for. Return the text of tests that could not be saved, to be shown again.
+
+    Raises PermissionDenied.
+    """
     posted = request.POST
-    if "publish" in posted and context["may_publish"]:
+    if "publish" in posted:
+        _require(context["may_publish"])
         _publish(request, persona, " ".join(posted.get("reason", "").split()))
-    elif "run" in posted and context["may_change"]:
+        return None
+    _require(context["may_change"])
+    if "run" in posted:
         _run(request, persona)
-    elif "save" in posted and context["may_change"]:
+    elif "save" in posted:
         return _save(request, persona, posted.get("tests", ""))
-    elif "import" in posted and context["may_change"] and (file := request.FILES.get("file")):
+    elif "import" in posted and (file := request.FILES.get("file")):
         content = file.read(script.MAX_BYTES + 1)
         return _save(request, persona, content.decode("utf-8", "replace"))
     return None
+
+
+def _require(is_allowed: bool) -> None:
+    if not is_allowed:
+        raise PermissionDenied
 
 
 def _save(request: HttpRequest, persona: Persona, text: str) -> str | None:
@@ -102,13 +113,7 @@ def _publish(request: HttpRequest, persona: Persona, reason: str) -> None:
     if not MIN_REASON <= len(reason) <= MAX_REASON:
         messages.error(request, _("Write a reason of at least %(count)d characters.") % {"count": MIN_REASON})
         return
-    try:
-        publishing.publish(persona, actor=Actor.of(request), despite_tests=reason)
-    except ValidationError as exc:
-        messages.error(request, f"{persona}: {' '.join(exc.messages)}")
-    else:
-        words = _("%(persona)s is published as version %(version)d.")
-        messages.success(request, words % {"persona": persona, "version": persona.version})
+    publish_button.publish(request, persona, despite_tests=reason)
 
 
 def _as_yaml(persona: Persona) -> str:

@@ -44,6 +44,7 @@ from heygen_portal.people.access import logins
 from heygen_portal.people.preferences import languages, time_zones
 from heygen_portal.people.sign_in import personal_logs
 from heygen_portal.trail import audit_log, statements
+from sessions.brain.tools import tool_events
 from sessions.capacity import quotas
 from sessions.exports.formats import json_value, to_json
 from sessions.lifecycle import line_standing
@@ -61,6 +62,7 @@ from sessions.models import (
     SessionEvent,
     SessionTask,
     SessionTotal,
+    StaffMessage,
     StreamingSession,
     Utterance,
 )
@@ -95,6 +97,8 @@ STATEMENT_KEYS = frozenset({statements.ROWS, statements.DELETED_ROWS})
 # Raised when a row is read that was tampered with, or whose key is missing.
 READ_ERRORS = (DatabaseError, InvalidTag, ArithmeticError, AttributeError, TypeError, ValueError, RecursionError)
 
+# Key of an event's encrypted texts.
+SEALED = "sealed"
 UNREADABLE_REST, UNREADABLE_TEXT = "rest_could_not_be_read", "could_not_be_opened"
 
 Row = Mapping[str, Any]
@@ -302,7 +306,7 @@ def _sessions(user: User) -> Iterator[Row]:
             ),
             "tasks": (_text_row(task, user) for task in paged_by_key(SessionTask.objects.filter(session=session))),
             "answers": (_fields(row, user) for row in paged_by_key(Answer.objects.filter(session=session))),
-            "events": (_event(event, user) for event in paged_by_key(SessionEvent.objects.filter(session=session))),
+            "events": _events(session, user),
             "consents": (_fields(row, user) for row in paged_by_key(Consent.objects.filter(session=session))),
             "legal_holds": (
                 _fields(hold, user, frozenset({"reason"}))
@@ -340,9 +344,19 @@ def _text_row(row: Utterance | SessionTask, user: User) -> PersonalRow:
     return PersonalRow({**values, **text}, values.model)
 
 
-def _event(event: SessionEvent, user: User) -> Row:
-    excluded = STATEMENT_KEYS | ({"reason"} if event.kind == EventKind.HELD else frozenset())
+def _events(session: StreamingSession, user: User) -> Iterator[Row]:
+    wrapped = tool_events.wrapped_key_of(session.pk)
+    for event in paged_by_key(SessionEvent.objects.filter(session=session)):
+        yield _event(event, user, wrapped)
+
+
+def _event(event: SessionEvent, user: User, wrapped: bytes) -> Row:
+    """Return an event, with the texts that are sealed in it."""
+    excluded = STATEMENT_KEYS | {SEALED} | ({"reason"} if event.kind == EventKind.HELD else frozenset())
     values = {name: value for name, value in event.data.items() if name not in excluded}
+    if event.data.get(SEALED) and wrapped:  # otherwise erased
+        texts: dict[str, Any] = {**tool_events.content_of(event, wrapped)}
+        values |= texts or {"text": None, UNREADABLE_TEXT: True}
     shown: PersonalRow = _fields(event, user, frozenset({"session"})) | {"data": anonymize_staff(values, user.pk)}
     return shown
 
@@ -413,6 +427,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("documents", _("Documents that you added"), _rows_naming(Document, "created_by")),
     Section("document_versions", _("Versions of documents that you added"), _rows_naming(DocumentVersion, "added_by")),
     Section("written_answers", _("Answers that you wrote"), _rows_naming(WrittenAnswer, "saved_by")),
+    Section("messages", _("Messages to the team that you handled"), _rows_naming(StaffMessage, "handled_by")),
     Section("videos", _("Videos that you ordered"), _rows_naming(Video, "created_by")),
     Section("test_runs", _("Tests of personas that you ran"), _rows_naming(PersonaTestRun, "asked_by")),
     Section("catalogue_syncs", _("Catalogue syncs that you started"), _rows_naming(CatalogueSync, "asked_by")),

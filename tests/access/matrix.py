@@ -156,6 +156,7 @@ MODELS: dict[str, tuple[str, str, str, str]] = {
     "avatar_sessions.export": ("am", NO_ROLE, NO_ROLE, NO_ROLE),
     "avatar_sessions.historycheck": ("am", NO_ROLE, NO_ROLE, NO_ROLE),
     "avatar_sessions.incident": ("om", NO_ROLE, NO_ROLE, NO_ROLE),
+    "avatar_sessions.staffmessage": ("om", NO_ROLE, NO_ROLE, NO_ROLE),
     "avatar_sessions.legalhold": ("am", "am", NO_ROLE, NO_ROLE),
     "avatar_sessions.erasure": ("am", "m", NO_ROLE, NO_ROLE),
     "avatar_sessions.quota": ("m", "m", "m", "m"),
@@ -213,6 +214,7 @@ BUTTONS: dict[str, str] = {
     "avatar_sessions.streamingsession.ask_provider": "oam",
     "avatar_sessions.streamingsession.observe": "om",
     "avatar_sessions.streamingsession.export": "am",
+    "avatar_sessions.staffmessage.change_state": "om",
 }
 
 

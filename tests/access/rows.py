@@ -47,6 +47,7 @@ from tests.support.factories import (
     UserFactory,
     VideoFactory,
 )
+from tests.support.messages import left_message
 
 SITE = "https://www.examplia.test"
 ROLES = {
@@ -160,6 +161,7 @@ class Rows:
             Incident.objects.create(
                 check_name="worker", cause="never", **dict.fromkeys(incident_times, timezone.now())
             ),
+            left_message(StreamingSessionFactory.create(persona=published)),
             LegalHold.objects.create(reason="A court asks", **by),
             Erasure.objects.create(cause="asked", lines=0, hash="0", at_provider="nothing", **by),
             Quota.objects.create(user=other_user),

@@ -37,7 +37,7 @@ def no_provider(monkeypatch: pytest.MonkeyPatch) -> None:
         raise NotSent("nowhere")
 
     monkeypatch.setattr("avatars.accounts.forms.check_key", away)
-    monkeypatch.setattr("avatars.personas.admin.refresh_catalogue", away)
+    monkeypatch.setattr("avatars.personas.publishing.refresh_catalogue", away)
 
 
 @pytest.fixture

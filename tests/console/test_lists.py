@@ -46,10 +46,12 @@ from sessions.models import (
     Quota,
     ServerProcess,
     SessionTotal,
+    StaffMessage,
     Status,
     StreamingSession,
 )
 from tests.support import factories
+from tests.support.messages import left_message
 
 pytestmark = pytest.mark.django_db
 
@@ -119,6 +121,7 @@ FACTORIES: dict[type[Model], Callable[[], Any]] = {
     ),
     HistoryCheck: HistoryCheck.objects.create,
     Incident: incident,
+    StaffMessage: lambda: left_message(factories.StreamingSessionFactory.create()),
     Webhook: webhook,
     WebhookDelivery: lambda: changes.send_test(webhook()),
     LegalHold: lambda: LegalHold.objects.create(session=ended_session(), reason="A claim", by=person()),

@@ -17,19 +17,20 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from avatars.models import BuiltInTool
-from heygen_portal.models import holders_of
+from heygen_portal.models import EventType, holders_of
 from heygen_portal.people.mail import outgoing
 from heygen_portal.people.preferences import languages
 from heygen_portal.permissions import Permission
 from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.runtime.text import bidi
-from sessions import errors
+from heygen_portal.webhooks import outbox
+from sessions import errors, notices
 from sessions.brain.tools import tool_events
 from sessions.lifecycle import events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
-from sessions.models import SessionEvent, Status, StreamingSession
+from sessions.models import SessionEvent, StaffMessage, Status, StreamingSession
 
 MAX_MESSAGE_CHARACTERS = 2000
 MAILS_AT_ONCE = 2
@@ -46,7 +47,8 @@ async def ask_for_person(session_id: UUID, by: str) -> bool:
     """
     session, is_new, is_told = await in_thread(_store_request)(session_id, by)
     if is_new:
-        background.spawn(_mail(session, EventKind.PERSON_ASKED))
+        page = reverse("admin:avatar_sessions_streamingsession_change", args=[session.pk])
+        background.spawn(_mail(session, EventKind.PERSON_ASKED, page))
     return is_told
 
 
@@ -64,8 +66,8 @@ async def leave_message(session_id: UUID, contact: str, text: str) -> bool:
         validate_email(contact[: MAX_CONTACT_CHARACTERS + 1])
     except ValidationError:
         raise errors.AddressInvalid from None
-    session, is_mailed = await in_thread(_store_message)(session_id, contact, text)
-    background.spawn(_mail(session, EventKind.MESSAGE_LEFT, f"{contact}\n\n{text}"))
+    session, page, is_mailed = await in_thread(_store_message)(session_id, contact, text)
+    background.spawn(_mail(session, EventKind.MESSAGE_LEFT, page, f"{contact}\n\n{text}"))
     return is_mailed
 
 
@@ -76,16 +78,22 @@ def _store_request(session_id: UUID, by: str) -> tuple[StreamingSession, bool, b
     is_new = not SessionEvent.objects.filter(session_id=session_id, kind=EventKind.PERSON_ASKED).exists()
     if is_new:
         events.append(session_id, Entry(EventKind.PERSON_ASKED, {"by": by}))
+        outbox.write(EventType.PERSON_ASKED, lambda: notices.person_asked(session, by))
     return session, is_new, reaches_operators()
 
 
 @transaction.atomic
-def _store_message(session_id: UUID, contact: str, text: str) -> tuple[StreamingSession, bool]:
+def _store_message(session_id: UUID, contact: str, text: str) -> tuple[StreamingSession, str, bool]:
+    """Return the session, the page of the message, and whether there is someone to mail."""
     session = _offering(session_id, BuiltInTool.PERSON, BuiltInTool.MESSAGE)
     content = json.dumps({"contact": contact, "text": text}, ensure_ascii=False)
     sealed = tool_events.seal(session_id, tool_events.MESSAGE, content)
     events.append(session_id, Entry(EventKind.MESSAGE_LEFT, {"characters": len(text), "sealed": sealed}))
-    return session, reaches_operators()
+    event = SessionEvent.objects.filter(session=session, kind=EventKind.MESSAGE_LEFT).latest("number")
+    message = StaffMessage.objects.create(event=event, left_at=event.at)
+    outbox.write(EventType.MESSAGE_LEFT, lambda: notices.message_left(session, message.pk))
+    page = reverse("admin:avatar_sessions_staffmessage_change", args=[message.pk])
+    return session, page, reaches_operators()
 
 
 def _offering(session_id: UUID, *tools: BuiltInTool) -> StreamingSession:
@@ -111,17 +119,16 @@ def _operators() -> list[User]:
     return [user for user in users if user.is_active and user.email]
 
 
-async def _mail(session: StreamingSession, kind: EventKind, text: str = "") -> None:
+async def _mail(session: StreamingSession, kind: EventKind, page: str, text: str = "") -> None:
     """Mail each operator, and record how many mails were taken. A mail server that hangs holds up nothing else."""
-    letters = await in_thread(_letters)(session, kind, text)
+    letters = await in_thread(_letters)(session, kind, page, text)
     sent = await asyncio.get_running_loop().run_in_executor(_threads, outgoing.send_all, letters)
     await in_thread(events.record)(session.pk, Entry(EventKind.STAFF_MAILED, {"count": sent}))
 
 
-def _letters(session: StreamingSession, kind: EventKind, text: str) -> list[EmailMessage]:
+def _letters(session: StreamingSession, kind: EventKind, page: str, text: str) -> list[EmailMessage]:
     """Return a mail to each operator in their language."""
-    page = outgoing.link(reverse("admin:avatar_sessions_streamingsession_change", args=[session.pk]))
-    body = "\n\n".join(filter(None, [text, page]))
+    body = "\n\n".join(filter(None, [text, outgoing.link(page)]))
     found = []
     for user in _operators():
         with translation.override(languages.of(user)):

@@ -121,7 +121,7 @@ def test_publishing_refreshes_the_catalogue(
     admin_client: Client, provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A knowledge base deleted at the provider is found before publishing."""
-    monkeypatch.setattr("avatars.personas.admin.refresh_catalogue", sync.refresh_catalogue)
+    monkeypatch.setattr("avatars.personas.publishing.refresh_catalogue", sync.refresh_catalogue)
     voice = VoiceFactory.create(provider_voice_id="V1")
     persona = PersonaFactory.create(
         avatar=AvatarFactory.create(account=voice.account, provider_avatar_id="A1"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from unittest.mock import patch
+from unittest.mock import AsyncMock, patch
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -34,15 +34,21 @@ tests:
 """
 
 
+@pytest.fixture(autouse=True)
+def catalogue(monkeypatch: pytest.MonkeyPatch) -> AsyncMock:
+    """Stand in for the provider's catalogue, which is read before publishing."""
+    refresh = AsyncMock()
+    monkeypatch.setattr("avatars.personas.publishing.refresh_catalogue", refresh)
+    return refresh
+
+
 @pytest.fixture
 def persona(fresh_emulator: servers.Emulator) -> Persona:
     with Wire(fresh_emulator.url, fresh_emulator.api_key) as wire:
         service: ModelService = ModelServiceFactory.create(
             base_url=f"{wire.url}/v1", api_key=wire.api_key, chat_model="emulated-chat"
         )
-    made: Persona = PersonaFactory.create(
-        slug="lucia", brain="own", language="en", model_service=service, instructions="You help.", takes_text=True
-    )
+    made: Persona = PersonaFactory.create(slug="lucia", brain="own", model_service=service, instructions="You help.")
     versions.save_version(made)
     return made
 
@@ -85,7 +91,9 @@ async def test_tests_are_replaced_by_json_or_yaml_and_read_as_either() -> None:
     assert await entries.acount() == 2
 
 
-async def test_a_persona_whose_tests_fail_is_published_only_with_a_reason(persona: Persona) -> None:
+async def test_a_persona_whose_tests_fail_is_published_only_with_a_reason(
+    persona: Persona, catalogue: AsyncMock
+) -> None:
     async with client_of(roles.EDITOR, *TESTS) as (api, owner):
         assert (await api.post("personas/lucia/test-runs")).json()["code"] == "nothing_to_test"
         await api.put("personas/lucia/tests", json=FAILING)
@@ -109,6 +117,7 @@ async def test_a_persona_whose_tests_fail_is_published_only_with_a_reason(person
         assert (published["is_published"], published["version"]) == (True, 1)
         entry = await AuditEntry.objects.aget(kind=AuditEntry.Kind.PUBLISHED)
         assert (entry.by_id, entry.data["published_despite_tests"]) == (owner.pk, [None, "The fair opens today."])
+        assert catalogue.await_count == 2  # before each decision
         unpublished = [(await api.post("personas/lucia/unpublish")).json() for _ in range(2)]
         assert [each["is_published"] for each in unpublished] == [False, False]
 

@@ -9,7 +9,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 
-from avatars.models import Persona
+from avatars.models import ModelService, Persona
 from heygen_portal.models import Organisation
 from heygen_portal.people.organisation import changes
 from heygen_portal.trail.change_log import SERVER
@@ -23,7 +23,7 @@ from sessions.lifecycle import transitions
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import Consent, EndReason, Purpose, SessionEvent, StreamingSession
 from tests.sessions.tabs import a_person, browser
-from tests.support.factories import WHY, EndUserFactory, PersonaFactory
+from tests.support.factories import WHY, EndUserFactory, ModelServiceFactory, PersonaFactory
 
 CONSENT_KINDS = (EventKind.CONSENT_ACCEPTED, EventKind.CONSENT_IN_FORCE, EventKind.CONSENT_WITHDRAWN)
 
@@ -126,6 +126,23 @@ def test_a_notice_that_says_something_else_must_be_accepted_again(asking: Person
     before = notice_of(asking)
     change(asking)
     assert notice_of(asking) != before
+
+
+def test_the_notice_names_the_model_service_and_another_one_must_be_accepted_again(asking: Persona) -> None:
+    before = notice_of(asking)
+    service = ModelServiceFactory.create(name="Acme", base_url="https://models.example.com/v1")
+    Persona.objects.update(model_service=service)  # the provider's model still answers
+    assert notice_of(asking) == before
+    Persona.objects.update(brain="own")
+    notice = notice_for(Persona.objects.get(pk=asking.pk))
+    assert "Acme (models.example.com)" in notice.text
+    user = person()
+    end(start(user, asking, accepts=notice.fingerprint))
+    assert "Acme (models.example.com)" in Consent.objects.get().text
+    end(start(user, asking))  # what was accepted still counts
+    ModelService.objects.update(base_url="https://other.example.org/v1")
+    with pytest.raises(errors.ConsentNeeded):
+        start(user, asking)
 
 
 def test_what_was_withdrawn_no_longer_counts(asking: Persona) -> None:

@@ -109,6 +109,7 @@ NOT_SHOWN = {
     "brandpicture": "the organisation's row states its SHA-256, and a picture with another one is not served",
     "personatest": "what staff ask a persona before it is published; each change is an audit entry",
     "personatestrun": "what came of that; publishing without a passed run is an audit entry",
+    "staffmessage": "which messages the team has handled; what they say is in their events",
     "personacheck": "the results of nightly checks; hiding a persona is an audit entry",
 }
 COLUMNS_NOT_SHOWN = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import AsyncMock, patch
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -19,7 +19,8 @@ from django.utils import timezone
 
 from avatars.models import Library, ModelService, Persona, PersonaTestRun, ProviderAccount, UnansweredQuestion
 from avatars.personas import publishing, versions
-from heygen_portal.people.access.roles import ADMINISTRATOR
+from heygen_portal.people.access.roles import ADMINISTRATOR, AUDITOR
+from heygen_portal.providers.contract.provider import NotSent
 from heygen_portal.trail.change_log import SERVER
 from heygen_portal.trail.models import AuditEntry
 from sessions.brain.answering import Outcome
@@ -177,7 +178,7 @@ def test_staff_are_mailed_of_a_run_that_did_not_end(persona: Persona, settings: 
     for trigger in (Trigger.STAFF, Trigger.NIGHTLY, Trigger.NIGHTLY):
         assert run_now(persona, trigger).state == State.CAPPED
     [capped] = mail.outbox
-    assert "stopped by the spending cap" in capped.body.lower()
+    assert capped.body.startswith("Detenida por el límite de gasto.")
     with patch.object(runs.run_tests, "delay"):
         version = versions.newest(persona)
         assert version
@@ -187,8 +188,8 @@ def test_staff_are_mailed_of_a_run_that_did_not_end(persona: Persona, settings: 
         for _ in range(2):
             runs.maintain()
     assert len(mail.outbox) == 2
-    assert "interrupted" in mail.outbox[1].body.lower()
-    assert "did not end" in mail.outbox[1].subject
+    assert mail.outbox[1].body.startswith("Interrumpida.")
+    assert "no terminaron" in mail.outbox[1].subject
 
 
 def test_a_judge_that_fails_costs_what_it_used(service: ModelService, fresh_emulator: servers.Emulator) -> None:
@@ -269,6 +270,39 @@ def test_a_model_that_fails_fails_the_test(persona: Persona, service: ModelServi
     run = run_now(persona)
     assert run.state == State.FAILED
     assert report.of(run)[0].turns[0]["failures"] == ["refused_404"]
+
+
+def test_publishing_anyway_looks_at_the_providers_catalogue_first(
+    persona: Persona, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It used what the last sync had stored."""
+    refresh = AsyncMock(side_effect=NotSent("nowhere"))
+    monkeypatch.setattr("avatars.personas.publishing.refresh_catalogue", refresh)
+    client = Client()
+    client.force_login(administrator(), backend="django.contrib.auth.backends.ModelBackend")
+    save_tests(persona, FAILING)
+    persona.instructions = "You help visitors."
+    versions.save_version(persona)
+    url = reverse("admin:avatars_persona_tests", args=[persona.pk])
+    english = {"accept-language": "en"}
+    reason = {"publish": "1", "reason": "The fair opens today."}
+    with patch.object(publishing, "problems", return_value={}):  # the voice of the factory speaks Spanish
+        shown = client.post(url, reason, follow=True, headers=english).content.decode()
+    assert "could not be reached" in shown
+    assert "is published as version 2" in shown
+    refresh.assert_awaited_once()
+
+
+def test_staff_who_only_read_change_no_tests(persona: Persona) -> None:
+    auditor = UserFactory.create(is_staff=True)
+    auditor.groups.add(Group.objects.get_or_create(name=AUDITOR.group)[0])
+    sync_roles()
+    client = Client()
+    client.force_login(auditor, backend="django.contrib.auth.backends.ModelBackend")
+    url = reverse("admin:avatars_persona_tests", args=[persona.pk])
+    assert client.get(url).status_code == 200
+    for sent in ({"save": "1", "tests": FAILING}, {"run": "1"}, {"publish": "1", "reason": "The fair opens today."}):
+        assert client.post(url, sent).status_code == 403
 
 
 def test_staff_edit_run_export_and_publish_on_one_page(persona: Persona) -> None:

@@ -25,20 +25,25 @@ from heygen_portal.people.access import roles
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 from sessions.actions import queries
-from sessions.lifecycle import events
+from sessions.brain.tools import tool_events
+from sessions.brain.tools.calls import Called
+from sessions.lifecycle import events, transitions
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
-from sessions.models import Erasure, LegalHold, Quota, SessionTask, StreamingSession, Utterance
+from sessions.models import Answer, EndReason, Erasure, LegalHold, Quota, SessionTask, StreamingSession, Utterance
 from sessions.personal_data import contents as personal_data
 from sessions.personal_data import html_page as personal_data_page
 from sessions.retention import erasure
 from tests.people.signed_in import age_login
 from tests.sessions.retention.test_erasure import SECRET, ended_session, texts
-from tests.support.factories import EndUserFactory, StreamingSessionFactory, UserFactory
+from tests.support.factories import WHY, EndUserFactory, StreamingSessionFactory, UserFactory
+from tests.support.messages import CONTACT, left_message
 
 pytestmark = pytest.mark.django_db(transaction=True)  # responses are streamed from other threads
 
 JSON, PAGE = "/data/json", "/data/html"
 STAFF_ADDRESS = "203.0.113.99"
+TOLD = (EventKind.MESSAGE_LEFT, EventKind.TOOL_CALLED)
 
 # Tables that name a person and are content as part of the account.
 READ_WITH_ACCOUNT = {
@@ -59,6 +64,7 @@ READ_BY_SECTIONS = {
     "avatar_sessions.LegalHold",
     "avatar_sessions.QueueEntry",
     "avatar_sessions.SessionTask",
+    "avatar_sessions.StaffMessage",
     "avatar_sessions.StreamingSession",
     "avatars.CatalogueSync",
     "avatars.Document",
@@ -178,6 +184,25 @@ def test_the_file_contains_the_persons_data_and_nobody_elses(visitor: Client, pe
     assert content["login_sessions"]
     for kept_back in (str(other.pk), STAFF_ADDRESS, "the-operator", "Secret reason", "JBSWY3DP", "pbkdf2"):
         assert kept_back not in whole
+
+
+def test_what_tools_were_told_and_messages_to_the_team_are_readable_until_erased(visitor: Client, person: User) -> None:
+    session = StreamingSessionFactory.create(user=person)
+    left_message(session, "Call me about room 12.")
+    tool_events.record(Answer(pk=7, session=session), Called("book_room", '{"room": 12}', "Booked until noon."))
+    sealed = [event.data["sealed"] for event in session.events.filter(kind__in=TOLD)]
+    content = document(visitor)
+    whole = json.dumps(content)
+    message, call = (event["data"] for event in content["sessions"][0]["events"] if event["kind"] in TOLD)
+    assert (message["contact"], message["text"]) == (CONTACT, "Call me about room 12.")
+    assert (call["tool"], call["arguments"], call["result"]) == ("book_room", '{"room": 12}', "Booked until noon.")
+    assert not any(text in whole for text in sealed)
+    page = html.unescape(body(visitor.post(PAGE, headers={"accept-language": "en"})))
+    assert all(text in page for text in ("Call me about room 12.", "Booked until noon.", CONTACT))
+    transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
+    transitions.end(session)
+    visitor.post("/conversations/erase/")
+    assert all(text not in json.dumps(document(visitor)) for text in ("room 12", "Booked until noon.", CONTACT))
 
 
 def test_the_page_is_translated_and_escapes_what_was_said(visitor: Client, person: User) -> None:
