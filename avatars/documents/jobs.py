@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import datetime, timedelta
 from functools import partial
 
 from celery import shared_task
@@ -13,6 +14,11 @@ from kombu.exceptions import OperationalError
 from avatars.documents import intake, unanswered
 from avatars.models import DocumentVersion
 from heygen_portal.runtime.jobs.scheduler import PortalTask
+
+# A message that no worker took for so long may be lost. If it is not, it costs a place in the queue.
+RESEND_AFTER = timedelta(minutes=2)
+OFFERED_AGAIN = 20
+State = DocumentVersion.State
 
 
 @shared_task(name="avatars.tasks.read_document")
@@ -30,8 +36,17 @@ def maintain_documents() -> None:
     """Offer waiting files to the workers again, and give up on those whose worker died."""
     now = timezone.now()
     intake.fail_lost(now)
-    for version_id in intake.waiting(now):
+    for version_id in _to_offer_again(now):
         read_document.delay(version_id)
+
+
+def _to_offer_again(now: datetime) -> list[int]:
+    """Return the first of the waiting files, if their messages may be lost. The others follow once these are read."""
+    first = DocumentVersion.objects.filter(pk__in=intake.waiting(now)[:OFFERED_AGAIN], state=State.WAITING)
+    lost = first.filter(moved_at__lt=now - RESEND_AFTER)
+    keys = list(lost.order_by("pk").values_list("pk", flat=True))
+    DocumentVersion.objects.filter(pk__in=keys, state=State.WAITING).update(moved_at=now)
+    return keys
 
 
 @shared_task(name="avatars.tasks.forget_questions")

@@ -15,6 +15,7 @@ from heygen_portal.providers.openai.messages import Message, ToolCall, ToolSpec
 
 SAMPLE = "Hello"
 MAX_TOKENS = 16
+MAX_CALL_TOKENS = 100  # fewer may cut a call, or the thoughts before it
 SHOWN_MODELS = 20
 TOOL = ToolSpec("say_hello", "Says hello to the user.", {"type": "object", "properties": {}})
 
@@ -24,8 +25,8 @@ class Call:
     """The result of one call.
 
     `why` is empty, `key` (not accepted), `model` (none of this name), `limit` (too many requests, or no credit left),
-    `refused`, `silent` (no usable response), `unlisted` (the service's list lacks the model), or `unreadable` (the
-    stored key cannot be decrypted).
+    `refused`, `silent` (no usable response), `unlisted` (the service's list lacks the model), `uncalled` (the model
+    called no tool), or `unreadable` (the stored key cannot be decrypted). `detail` is the service's status and code.
     """
 
     code: str
@@ -73,10 +74,11 @@ async def _try(client: ModelClient, code: str, model: str, call: Callable[[Model
     began = time.monotonic()
     try:
         found, why, detail = await call(client, model), "", ""
-    except _Unlisted:
-        found, why, detail = "", "unlisted", ""
+    except _Unusable as exc:
+        found, why, detail = "", str(exc), ""
     except ModelError as exc:
-        found, why, detail = "", _why(exc), str(exc)
+        found, why = "", _why(exc)
+        detail = f"HTTP {exc.status} {exc.code}".strip() if isinstance(exc, ModelRefused) else ""
     return Call(code, model, round((time.monotonic() - began) * 1000), found, why, detail)
 
 
@@ -90,8 +92,8 @@ def _why(exc: ModelError) -> str:
     return "limit" if exc.status in (402, 429) else "refused"
 
 
-class _Unlisted(Exception):
-    """The service's list lacks a model."""
+class _Unusable(Exception):
+    """The service responds, but not as it should. The message is the code."""
 
 
 async def _models(client: ModelClient, model: str) -> str:
@@ -107,8 +109,10 @@ async def _chat(client: ModelClient, model: str) -> str:
 
 async def _tools(client: ModelClient, model: str) -> str:
     message = Message("user", "Call the tool say_hello.")
-    parts = client.chat(model, [message], tools=[TOOL], max_tokens=MAX_TOKENS)
+    parts = client.chat(model, [message], tools=[TOOL], max_tokens=MAX_CALL_TOKENS)
     called = [part.name async for part in parts if isinstance(part, ToolCall)]
+    if not called:
+        raise _Unusable("uncalled")
     return ", ".join(called)
 
 
@@ -125,5 +129,5 @@ async def _moderate(client: ModelClient, model: str) -> str:
 async def _is_listed(client: ModelClient, model: str) -> str:
     """Look for a model that would have to hear or speak to be tried."""
     if model not in await client.models():
-        raise _Unlisted
+        raise _Unusable("unlisted")
     return ""

@@ -29,6 +29,7 @@ REMEDIES = {
     "silent": _("No usable response. Check the address and whether this server can connect to it."),
     "unreadable": _("The stored key can no longer be decrypted. Enter it again."),
     "unlisted": _("The service’s list has no model of this name."),
+    "uncalled": _("The model called no tool. Personas with tools need a model that calls them."),
 }
 
 

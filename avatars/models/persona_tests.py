@@ -51,6 +51,7 @@ class PersonaTestRun(models.Model):
         PASSED = "passed", pgettext_lazy("test", "passed")
         FAILED = "failed", pgettext_lazy("test", "failed")
         CAPPED = "capped", _("stopped by the spending cap")
+        TOO_SLOW = "too_slow", _("stopped because it took too long")
         LOST = "lost", _("interrupted")
 
     class Trigger(models.TextChoices):
@@ -65,7 +66,7 @@ class PersonaTestRun(models.Model):
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("requested by")
     )
-    # Time of the latest progress.
+    # Time of the latest progress, or of the latest message to the workers.
     moved_at = models.DateTimeField(default=timezone.now)
     # Turns.
     done = models.PositiveIntegerField(_("done"), default=0)
@@ -87,6 +88,8 @@ class PersonaTestRun(models.Model):
             models.UniqueConstraint(
                 "version", condition=Q(state__in=("waiting", "running")), name="one_test_run_at_a_time"
             ),
+            # Other jobs need the workers, too.
+            models.UniqueConstraint("state", condition=Q(state="running"), name="one_test_run_is_running"),
         )
         indexes = (models.Index("asked_at", name="test_run_time"),)
 
@@ -97,6 +100,18 @@ class PersonaTestRun(models.Model):
     def is_under_way(self) -> bool:
         return self.state in (self.State.WAITING, self.State.RUNNING)
 
+    @property
+    def is_outdated(self) -> bool:
+        """Return whether other documents or another model answer by now."""
+        return (self.library_version, self.model) != tested_with(self.version)
+
     def is_lost(self, now: datetime) -> bool:
         """Return whether the worker has stopped reporting progress."""
         return self.state == self.State.RUNNING and self.moved_at < now - RUN_LOST_AFTER
+
+
+def tested_with(version: PersonaVersion) -> tuple[int, str]:
+    """Return what answers for a version now: a version of its library, and which model of which service."""
+    service = version.model_service
+    model = f"{service.base_url} {service.chat_model}" if service else ""
+    return version.library.version if version.library else 0, model

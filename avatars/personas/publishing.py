@@ -139,15 +139,17 @@ def test_problem(persona: Persona, version: PersonaVersion) -> str:
     if not version.has_own_brain or (persona.status == Persona.Status.PUBLISHED and version.number <= persona.version):
         return ""
     saved_at = persona.tests.aggregate(last=Max("saved_at"))["last"]
-    if saved_at is None:
-        return ""
     run = version.test_runs.first()
-    if run is None or run.asked_at < saved_at:
+    if saved_at and (run is None or run.asked_at < saved_at):
         return _("The tests have not been run with this version. Run them on the page “Tests”.")
+    if run is None:
+        return ""
     if run.is_under_way:
         return _("The tests are still running.")
     if run.state != run.State.PASSED:
         return _("The tests have not passed with this version. See the page “Tests”.")
+    if saved_at and run.is_outdated:
+        return _("The documents or the model have changed since the tests passed. Run them on the page “Tests”.")
     return ""
 
 

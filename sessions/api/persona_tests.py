@@ -47,7 +47,7 @@ class TestRunOut(Schema):
     persona: str
     version: int
     trigger: str = Field(description="`staff`, `nightly` or `changed`.")
-    state: str = Field(description="`waiting`, `running`, `passed`, `failed`, `capped` or `lost`.")
+    state: str = Field(description="`waiting`, `running`, `passed`, `failed`, `capped`, `too_slow` or `lost`.")
     requested_at: datetime
     requested_by: int | None = Field(description="ID of the user.")
     turns_done: int

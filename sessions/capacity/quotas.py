@@ -17,7 +17,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from avatars.models import Persona, PersonaTestRun, ProviderAccount
+from avatars.models import Persona, ProviderAccount
 from heygen_portal.runtime.jobs import each_row
 from heygen_portal.trail import change_log, statements
 from heygen_portal.trail.change_log import Actor
@@ -174,9 +174,9 @@ def spending(account: ProviderAccount, now: datetime) -> Spending:
 
 
 def spendings(accounts: Iterable[ProviderAccount], now: datetime, since: datetime | None = None) -> dict[int, Spending]:
-    """Return the spending of many accounts in three queries.
+    """Return the spending of many accounts in two queries.
 
-    One is for booked totals, one for sessions not booked yet, one for tests of personas. `since` is the start of the
+    One is for booked totals, with tests of personas, and one for sessions not booked yet. `since` is the start of the
     first day; it defaults to the start of the month. An account whose spending cannot be computed is logged and left
     out.
     """
@@ -202,22 +202,13 @@ def _computed(
     accounts = list(accounts)
     which = which or Q()
     days = DayTotal.objects.filter(which, day__gte=since.date())
-    credits_of_day = Sum(F("estimated") + F("model_credits"))
+    credits_of_day = Sum(F("estimated") + F("model_credits") + F("test_credits"))
     totals = dict(days.values("account").annotate(credits=credits_of_day).values_list("account", "credits"))
     times = {row["account"]: row for row in _not_booked(which, since, now)}
-    tested = _spent_on_tests(accounts, since)
     return {
-        account.pk: _spending(
-            account, totals.get(account.pk, Decimal(0)) + tested.get(account.pk, Decimal(0)), times.get(account.pk)
-        )
+        account.pk: _spending(account, totals.get(account.pk, Decimal(0)), times.get(account.pk))
         for account in accounts
     }
-
-
-def _spent_on_tests(accounts: Iterable[ProviderAccount], since: datetime) -> dict[int, Decimal]:
-    """Return what the models cost that answered tests of the accounts' personas."""
-    rows = PersonaTestRun.objects.filter(asked_at__gte=since, version__avatar__account__in=accounts)
-    return dict(rows.order_by().values_list("version__avatar__account").annotate(Sum("cost")))
 
 
 def _not_booked(which: Q, since: datetime, now: datetime) -> Iterable[Mapping[str, Any]]:

@@ -246,6 +246,17 @@ def unattended_time(moments: Iterable[Moment], ended_at: datetime) -> timedelta:
     return wasted + max(ended_at - left_at, timedelta(0)) if left_at else wasted
 
 
+def book_test(account_id: int, persona_id: int, tokens: int, cost: Decimal) -> None:
+    """Add what a turn of a persona's tests cost to the sums of today.
+
+    Call it in the transaction that stores the turn.
+    """
+    today = timezone.localdate(timezone=timezone.get_default_timezone())
+    row, _ = DayTotal.objects.get_or_create(day=today, account_id=account_id, persona_id=persona_id)
+    added = {"test_tokens": F("test_tokens") + tokens, "test_credits": F("test_credits") + cost}
+    DayTotal.objects.filter(pk=row.pk).update(**added)
+
+
 def _add_to_days(totals: Iterable[SessionTotal]) -> None:
     sums: dict[tuple[date, int, int], dict[str, Any]] = {}
     for total in totals:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Abs
 from django.utils import timezone
 
@@ -71,7 +72,7 @@ class Sums:
     sessions: int = 0
     time: timedelta = timedelta(0)
     wasted: timedelta = timedelta(0)
-    credits: Decimal = ZERO  # with the models'
+    credits: Decimal = ZERO  # with the models', also in tests of personas
     model_credits: Decimal = ZERO
     model_tokens: int = 0
 
@@ -118,13 +119,17 @@ def report(month: Month) -> Report:
 
 def _sums(rows: QuerySet[Any], by: str | None, count: Any = None) -> list[Sums]:
     """Return sums grouped by a field, or one sum of all rows; the highest cost first."""
+    model_cost: Combinable = F("model_credits")
+    tokens: Combinable = F("model_tokens")
+    if rows.model is DayTotal:
+        model_cost, tokens = model_cost + F("test_credits"), tokens + F("test_tokens")
     wanted = {
         "n": count or Sum("sessions"),
         "open_for": Sum("time"),
         "unattended": Sum("wasted"),
-        "cost": Sum(F("estimated") + F("model_credits")),
-        "model_cost": Sum("model_credits"),
-        "tokens": Sum("model_tokens"),
+        "cost": Sum(F("estimated") + model_cost),
+        "model_cost": Sum(model_cost),
+        "tokens": Sum(tokens),
     }
     if by is None:
         found: Sequence[Mapping[str, Any]] = [rows.aggregate(**wanted)]
@@ -141,7 +146,7 @@ def _sums(rows: QuerySet[Any], by: str | None, count: Any = None) -> list[Sums]:
             row["tokens"],
         )
         for row in found
-        if row["n"]
+        if row["n"] or row["tokens"]
     ]
     return sorted(sums, key=lambda one: one.credits, reverse=True)
 

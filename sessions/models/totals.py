@@ -62,7 +62,7 @@ class SessionTotal(models.Model):
 
 
 class DayTotal(models.Model):
-    """The sums of one day's sessions with one persona on one account."""
+    """The sums of one day's sessions with one persona on one account, and what its tests cost."""
 
     day = models.DateField()
     account = models.ForeignKey(ProviderAccount, models.PROTECT, related_name="+")
@@ -74,6 +74,11 @@ class DayTotal(models.Model):
     model_tokens = models.PositiveBigIntegerField(default=0, db_default=0)
     model_credits = models.DecimalField(max_digits=14, decimal_places=4, default=Decimal(0), db_default=Decimal(0))
 
+    # Of the persona's tests, which are no sessions.
+    test_tokens = models.PositiveBigIntegerField(default=0, db_default=0)
+    test_credits = models.DecimalField(max_digits=14, decimal_places=6, default=Decimal(0), db_default=Decimal(0))
+
+    # What sessions add up to.
     SUM_FIELDS: ClassVar = ("sessions", "time", "wasted", "estimated", "model_tokens", "model_credits")
 
     class Meta:

@@ -46,6 +46,7 @@ class Heard:
 Judge = Callable[[str, Heard], Awaitable[str]]
 NOT_MET = "not_met"
 BAD_PATTERN, SLOW_PATTERN = "bad_pattern", "slow_pattern"
+NOT_READABLE = "not_readable"  # of stored tests that SQL has damaged
 
 
 async def problem(expectation: Expectation, heard: Heard, judge: Judge) -> str:

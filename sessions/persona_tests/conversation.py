@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import date
@@ -11,6 +10,7 @@ from typing import Any
 
 from avatars.models import ModelService
 from heygen_portal.providers.openai.messages import Finished, Message, Usage
+from heygen_portal.runtime import stored_json
 from sessions.brain.answering import (
     LONGEST_ANSWER,
     TOO_SLOW,
@@ -25,15 +25,13 @@ from sessions.brain.answering import (
 )
 from sessions.brain.interfaces import ModelFailure, Passage
 from sessions.brain.prompt import estimated_tokens
-from sessions.brain.sources import NO_KEY, NO_SERVICE, Sources, model_stream
+from sessions.brain.sources import Sources, model_stream
 from sessions.persona_tests.checks import Call, Heard
 
 JUDGE_TOKENS = 200
 JUDGE_SECONDS = 30
 MAX_REASON_CHARACTERS = 300
 JUDGE_FAILED, NO_VERDICT = "judge_failed", "no_verdict"
-# Failures before the model was asked.
-NOT_ASKED = (NO_SERVICE, NO_KEY)
 # The emulator's model reads the same convention.
 JUDGE_RULES = """\
 You check an answer against a rubric. Write only PASS if the answer meets the rubric. Otherwise write FAIL: and, in one
@@ -84,7 +82,7 @@ async def hear(sources: Sources, question: str, said: Sequence[Message], today: 
 def _arguments(written: str) -> dict[str, Any]:
     """Return the arguments of a call, or none if the model garbled them."""
     try:
-        found = json.loads(written or "{}")
+        found = stored_json.parse(written or "{}")
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -98,7 +96,7 @@ async def judge(service: ModelService | None, rubric: str, heard: Heard) -> tupl
     fenced = heard.text.replace("&", "&amp;").replace("<", "&lt;")
     system = f"{JUDGE_RULES}\n\n<rubric>{rubric.replace('&', '&amp;').replace('<', '&lt;')}</rubric>"
     messages = [Message("system", system), Message("user", f"<answer>{fenced}</answer>")]
-    said, usage, failure = "", Usage(), ""
+    said, usage, failure, has_cost = "", Usage(), "", True
     try:
         async with asyncio.timeout(JUDGE_SECONDS), aclosing(model_stream(service, messages, JUDGE_TOKENS)) as deltas:
             async for delta in deltas:
@@ -107,11 +105,11 @@ async def judge(service: ModelService | None, rubric: str, heard: Heard) -> tupl
                     break
                 said += delta if isinstance(delta, str) else ""
     except ModelFailure as exc:
-        failure = exc.code
+        failure, has_cost = exc.code, exc.has_cost
     except TimeoutError:
         failure = TOO_SLOW
     if failure:
-        characters = 0 if failure in NOT_ASKED else sum(len(message.content) for message in messages)
+        characters = sum(len(message.content) for message in messages) if has_cost or said else 0
         asked, read = estimated_tokens(characters), estimated_tokens(len(said))
         return f"{JUDGE_FAILED}: {failure}", Usage(asked, read, is_estimated=True)
     verdict, _colon, reason = said.strip().partition(":")

@@ -20,7 +20,7 @@ from heygen_portal.runtime.text import bidi
 
 logger = logging.getLogger(__name__)
 State = PersonaTestRun.State
-BAD = (State.FAILED, State.CAPPED, State.LOST)
+BAD = (State.FAILED, State.CAPPED, State.TOO_SLOW, State.LOST)
 
 
 def send_if_new(run: PersonaTestRun) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from avatars.models import PersonaTestRun
-from sessions.persona_tests import checks, conversation
+from sessions.persona_tests import checks, conversation, model_failures
 
 
 class Change(StrEnum):
@@ -97,7 +97,7 @@ def _turn_shown(turn: Mapping[str, Any]) -> dict[str, Any]:
         "cited": ", ".join(map(str, _list(turn, "cited"))),
         "expected": [(words, _problem(problem), not problem) for words, problem in expected],
         "codes": codes,
-        "failures": [_problem(each) for each in codes],
+        "failures": [_failure(each) for each in codes if each],
     }
 
 
@@ -111,13 +111,21 @@ def _expectation(data: Any) -> str:
     return " ".join(named) + (f" ({arguments})" if arguments else "")
 
 
-def _problem(code: str) -> str:
-    if code.startswith(f"{conversation.JUDGE_FAILED}:"):
-        return _("The model could not judge it: %(code)s") % {"code": code.partition(": ")[2]}
+def _problem(problem: str) -> str:
+    """Return why an expectation is not met: in the judge's words, or in ours for a code."""
+    judged, _colon, code = problem.partition(": ")
+    if judged == conversation.JUDGE_FAILED:
+        return _("The model could not judge it: %(code)s") % {"code": model_failures.text_of(code)}
     texts = {
         "": "",
         checks.NOT_MET: _("Not met."),
         checks.SLOW_PATTERN: _("The regular expression took too long."),
         checks.BAD_PATTERN: _("The regular expression is not valid."),
     }
-    return texts.get(code, code)
+    return texts.get(problem, problem)
+
+
+def _failure(code: str) -> str:
+    if code == checks.NOT_READABLE:
+        return _("The stored tests are damaged. Save them again.")
+    return _("The model failed: %(failure)s") % {"failure": model_failures.text_of(code)}

@@ -84,24 +84,26 @@ class ScriptError(Exception):
     """The tests cannot be read. The message names the place and is for people."""
 
 
+class _Refused(yaml.MarkedYAMLError):
+    """YAML that is valid, but not here. `problem` is translated."""
+
+
 class _Loader(yaml.SafeLoader):
     """YAML without aliases, which multiply, and without a key twice, of which one would be lost."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             reader: Any = self  # the stubs of PyYAML have no types here
-            raise yaml.composer.ComposerError(None, None, _("aliases are not allowed"), reader.peek_event().start_mark)
+            raise _Refused(None, None, _("aliases are not allowed"), reader.peek_event().start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen = set()
         for key, _value in node.value:
             if not isinstance(key.value, str):
-                raise yaml.constructor.ConstructorError(None, None, _("a name must be a text"), key.start_mark)
+                raise _Refused(None, None, _("a name must be a text"), key.start_mark)
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, _("“%(key)s” is there twice") % {"key": key.value}, key.start_mark
-                )
+                raise _Refused(None, None, _("“%(key)s” is there twice") % {"key": key.value}, key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -119,6 +121,8 @@ def read(text: str) -> list[Test]:
         found = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else 1
+        if not isinstance(exc, _Refused):
+            raise ScriptError(_("Line %(line)d is not valid YAML.") % {"line": line}) from exc
         raise ScriptError(_("Line %(line)d: %(problem)s.") % {"line": line, "problem": exc.problem}) from exc
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
         raise ScriptError(_("This is not YAML.")) from exc

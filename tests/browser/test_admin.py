@@ -106,6 +106,38 @@ async def test_the_auditors_page_is_accessible(
     assert (page_checks.problems, console_errors) == ([], [])
 
 
+TESTED = """
+from avatars.models import ModelService, Persona, PersonaTest, PersonaTestRun
+from avatars.personas import versions
+service, _ = ModelService.objects.get_or_create(name="For tests", defaults={
+    "base_url": "https://models.example.com/v1", "api_key": "a", "chat_model": "a"})
+persona = Persona.objects.get(pk=1)
+persona.brain, persona.model_service, persona.instructions = "own", service, "You help."
+version = versions.save_version(persona)
+PersonaTest.objects.get_or_create(persona=persona, name="Price", defaults={"position": 1, "turns": [{"say": "Hi"}]})
+PersonaTestRun.objects.filter(state="running").delete()
+PersonaTestRun.objects.create(version=version, state="running", done=1, total=2)
+"""
+FAILED = """
+from avatars.models import PersonaTestRun
+turn = {"say": "Hi", "answer": "Sorry.", "problems": ["refused_401"]}
+PersonaTestRun.objects.filter(state="running").update(
+    state="failed", done=2, results=[{"name": "Price", "turns": [turn]}])
+"""
+
+
+async def test_the_list_of_runs_is_refreshed_and_what_is_typed_stays(page: Page, portal: servers.Portal) -> None:
+    portal.manage("shell", "-v0", "-c", TESTED)
+    await page.goto(f"{portal.url}/admin/avatars/persona/1/tests/")
+    await page.fill("#tests", "half a test")
+    await page.wait_for_selector("#run-list progress")
+    portal.manage("shell", "-v0", "-c", FAILED)
+    await page.wait_for_selector("#report-part details[open]")
+    assert "HTTP 401" in await page.inner_text("#report-part")
+    assert await page.locator("#run-list progress").count() == 0
+    assert await page.input_value("#tests") == "half a test"
+
+
 async def save_page_picture(page: Page, name: str) -> None:
     """Save a picture of the whole page with few colours, if PICTURES names a folder."""
     if pictures := os.environ.get("PICTURES"):

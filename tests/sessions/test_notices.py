@@ -151,7 +151,7 @@ def run_persona_tests() -> None:
     for state in (PersonaTestRun.State.PASSED, PersonaTestRun.State.LOST):
         run = PersonaTestRun.objects.create(version=version, state="running", moved_at=NOW - timedelta(hours=1))
         if state == PersonaTestRun.State.PASSED:
-            persona_test_runs._end(run.pk, state, persona_test_runs._Progress())
+            persona_test_runs._end(run.pk, version, state, persona_test_runs._Progress())
         else:
             persona_test_runs.maintain()
 

@@ -113,6 +113,10 @@ def test_waiting_files_are_offered_again_and_lost_ones_given_up(
     offered: list[int] = []
     monkeypatch.setattr(jobs.read_document, "delay", offered.append)
     jobs.maintain_documents.run()
+    assert offered == []  # the message was sent just now
+    DocumentVersion.objects.filter(pk=waiting.pk).update(moved_at=long_ago)
+    jobs.maintain_documents.run()
+    jobs.maintain_documents.run()
     lost.refresh_from_db()
     assert offered == [waiting.pk]
     assert (lost.state, lost.failure) == (State.FAILED, "lost")

@@ -13,6 +13,7 @@ from django.test import Client
 
 from avatars.model_services import connection as service_connection
 from avatars.models import ModelService
+from heygen_portal.providers.openai.client import ModelClient
 from heygen_portal.providers.openai.messages import Usage
 from heygen_portal.trail.models import AuditEntry
 from heygen_portal.trail.statements import ROWS
@@ -194,6 +195,18 @@ def test_the_connection_check_says_what_to_do(
     assert all(line.startswith("ok") for line in others)
     assert moderation.startswith("bad: Moderation")
     assert remedy in moderation
+
+
+def test_a_model_that_calls_no_tool_fails_the_check_of_tools(
+    admin_client: Client, service: ModelService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ModelClient.chat
+
+    def without_tools(client: ModelClient, *args: Any, tools: Any = (), **options: Any) -> Any:
+        return real(client, *args, **options)
+
+    monkeypatch.setattr(ModelClient, "chat", without_tools)
+    assert connection_page(admin_client, service)[2].startswith("bad: Tools The model called no tool.")
 
 
 def test_a_call_costs_what_it_read_and_wrote() -> None:

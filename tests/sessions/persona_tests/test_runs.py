@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
@@ -13,11 +14,21 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group, User
 from django.core import mail
 from django.core.exceptions import ValidationError
+from django.db.models import ProtectedError
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from avatars.models import Library, ModelService, Persona, PersonaTestRun, ProviderAccount, UnansweredQuestion
+from avatars.models import (
+    Library,
+    ModelService,
+    Persona,
+    PersonaTest,
+    PersonaTestRun,
+    PersonaVersion,
+    ProviderAccount,
+    UnansweredQuestion,
+)
 from avatars.personas import publishing, versions
 from heygen_portal.people.access.roles import ADMINISTRATOR, AUDITOR
 from heygen_portal.providers.contract.provider import NotSent
@@ -25,6 +36,8 @@ from heygen_portal.trail.change_log import SERVER
 from heygen_portal.trail.models import AuditEntry
 from sessions.brain.answering import Outcome
 from sessions.capacity import quotas, slots
+from sessions.costs import report as costs
+from sessions.integrity import verification
 from sessions.models import SessionTask, StreamingSession
 from sessions.persona_tests import conversation, report, runs, script, store
 from sessions.persona_tests.checks import Heard
@@ -269,7 +282,119 @@ def test_a_model_that_fails_fails_the_test(persona: Persona, service: ModelServi
     save_tests(persona, "tests: [{name: Hello, turns: [{say: Hello}]}]")
     run = run_now(persona)
     assert run.state == State.FAILED
-    assert report.of(run)[0].turns[0]["failures"] == ["refused_404"]
+    assert report.of(run)[0].turns[0]["failures"] == ["The model failed: the service refuses with HTTP 404."]
+
+
+def test_costs_of_tests_are_in_the_report_of_the_month_and_outlive_runs(persona: Persona) -> None:
+    save_tests(persona, PASSING)
+    run = run_now(persona)
+    month = costs.report(costs.Month.parse("", timezone.now()))
+    assert (month.total.credits, month.total.model_tokens) == (run.cost, run.tokens)
+    assert [sums.name for sums in month.personas] == [persona.name]
+    PersonaTestRun.objects.all().delete()
+    assert quotas.spending(persona.avatar.account, timezone.now()).spent == run.cost
+    with pytest.raises(ProtectedError):
+        Persona.objects.get(pk=persona.pk).delete()
+    assert list(verification.faults()) == []
+
+
+def test_one_run_at_a_time_takes_a_worker_and_staff_go_first(persona: Persona) -> None:
+    save_tests(persona, PASSING)
+    others = [PersonaFactory.create(published=True, brain="own", model_service=persona.model_service) for _ in "12"]
+    for other in others:
+        save_tests(other, PASSING)
+    with patch.object(runs.run_tests, "delay") as send:
+        first, nightly, staffs = (
+            runs.begin(each.current, trigger)[0]
+            for each, trigger in zip((persona, *others), (Trigger.NIGHTLY, Trigger.NIGHTLY, Trigger.STAFF), strict=True)
+            if each.current
+        )
+        send.reset_mock()
+        PersonaTestRun.objects.filter(pk=first.pk).update(state=State.RUNNING)
+        async_to_sync(runs.run)(nightly.pk, TODAY)
+        PersonaTestRun.objects.update(moved_at=timezone.now() - timedelta(minutes=2))
+        runs.maintain()
+        assert not send.called  # one is running
+        PersonaTestRun.objects.filter(pk=first.pk).update(state=State.PASSED)
+        for _ in range(3):
+            runs.maintain()
+        offered = [call.args[0] for call in send.call_args_list]
+        assert (offered[0], offered.count(staffs.pk)) == (staffs.pk, 1)  # its message was sent just now
+    nightly.refresh_from_db()
+    assert nightly.state == State.WAITING
+
+
+def test_a_worker_that_is_done_takes_the_next_run(persona: Persona) -> None:
+    save_tests(persona, PASSING)
+    other = PersonaFactory.create(published=True, brain="own", model_service=persona.model_service)
+    save_tests(other, PASSING)
+    assert persona.current
+    assert other.current
+    with patch.object(runs.run_tests, "delay") as send:
+        first, _is_new = runs.begin(persona.current)
+        second, _is_new = runs.begin(other.current)
+        send.reset_mock()
+        runs.run_tests(first.pk)
+        send.assert_called_once_with(second.pk)
+
+
+def test_a_run_has_time_for_its_turns_and_ends_in_a_named_state(
+    persona: Persona, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = [script.Test(str(number), (script.Turn("Hi"),) * 20) for number in range(50)]
+    assert timedelta(hours=5) < runs.time_limit(whole) < timedelta(hours=6)
+    assert runs.time_limit(whole[:5]) == timedelta(minutes=50)
+    monkeypatch.setattr(runs, "MOST_TIME", timedelta(0))
+    save_tests(persona, PASSING)
+    run = run_now(persona)
+    assert (run.state, run.get_state_display()) == (State.TOO_SLOW, "stopped because it took too long")
+
+
+def test_old_runs_are_deleted_but_the_newest_of_each_version(persona: Persona, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "RUNS_KEPT", 2)
+    save_tests(persona, PASSING)
+    at = timezone.now()
+    old, new = versions.newest(persona), versions.save_version(persona)
+    assert old
+    rows = [
+        PersonaTestRun.objects.create(version=version, state=State.PASSED, asked_at=at + timedelta(minutes=minute))
+        for minute, version in enumerate((old, old, new, new, new))
+    ]
+    with patch.object(runs.run_tests, "delay"):
+        runs.test_personas()
+    left = PersonaTestRun.objects.exclude(state=State.WAITING)
+    assert sorted(left.values_list("pk", flat=True)) == [rows[1].pk, rows[3].pk, rows[4].pk]
+
+
+def test_what_a_model_writes_is_stored_whatever_it_is(persona: Persona) -> None:
+    found = {"a": ["x\0y", "\ud800", math.inf], "b\0": {"c": math.nan}}
+    assert runs._storable(found) == {"a": ["xy", "?", "inf"], "b": {"c": "nan"}}
+
+
+def test_damaged_tests_are_named(persona: Persona) -> None:
+    save_tests(persona, PASSING)
+    PersonaTest.objects.update(turns=[{"say": 7}])
+    run = run_now(persona)
+    assert run.state == State.FAILED
+    [test] = report.of(run)
+    assert (test.is_passed, test.turns[0]["failures"]) == (False, ["The stored tests are damaged. Save them again."])
+
+
+def test_a_version_that_failed_or_answers_from_other_documents_needs_a_reason(persona: Persona) -> None:
+    persona.instructions = "You help visitors."
+    version = versions.save_version(persona)
+    stored = Persona.objects.get(pk=persona.pk)
+    save_tests(persona, PASSING)
+    assert run_now(persona).state == State.PASSED
+    assert publishing.test_problem(stored, version) == ""
+    assert persona.library
+    upload(persona.library, "more.md", "# Parking\n\nParking is free.")
+    version = PersonaVersion.objects.get(pk=version.pk)
+    assert "have changed since" in publishing.test_problem(stored, version)
+    save_tests(persona, FAILING)
+    assert run_now(persona).state == State.FAILED
+    save_tests(persona, "tests: []")
+    assert "have not passed" in publishing.test_problem(stored, version)
 
 
 def test_publishing_anyway_looks_at_the_providers_catalogue_first(

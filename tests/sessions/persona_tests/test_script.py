@@ -68,3 +68,15 @@ def test_an_error_names_its_place(text: str, named: str) -> None:
     with pytest.raises(ScriptError) as raised:
         read(text)
     assert named in str(raised.value)
+
+
+@pytest.mark.parametrize("value", [".inf", ".nan", '"\\0"', '"\\ud800"'])
+def test_an_argument_that_no_database_stores_is_refused(value: str) -> None:
+    with pytest.raises(ScriptError, match=r"tests\[1\]\.turns\[1\]\.expect\[1\]\.with"):
+        read(f"tests: [{{name: A, turns: [{{say: Hi, expect: [{{calls: x, with: {{a: {value}}}}}]}}]}}]")
+
+
+def test_an_error_of_the_yaml_itself_is_not_told_in_the_packages_english() -> None:
+    with pytest.raises(ScriptError) as raised:
+        read("tests:\n- [unclosed")
+    assert str(raised.value) == "Line 2 is not valid YAML."
