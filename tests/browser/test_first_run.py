@@ -60,7 +60,7 @@ async def test_a_suggested_question_is_answered_from_documents(
         await room.start()
         await room.wait_for_sound()  # the greeting
         before = await room.lines("avatar").count()
-        await room.page.locator("[data-starter]").first.click()
+        await room.page.locator("#composer [data-starter]").first.click()
         answer = room.lines("avatar").filter(has_text=words)
         await expect(answer).to_be_visible()
         await expect(room.page.locator("a.cite").first).to_be_visible()
