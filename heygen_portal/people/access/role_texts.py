@@ -21,6 +21,7 @@ ABILITIES: tuple[tuple[tuple[str, ...], Promise], ...] = (
     (roles.SEE_QUEUE, _("See the queue")),
     (roles.STOP_SESSIONS, _("Stop any session")),
     (roles.OBSERVE_SESSIONS, _("Observe live sessions")),
+    (roles.ANSWER_MESSAGES, _("Read messages to the team and mark them as handled")),
     (roles.SEE_HEALTH, _("See the health of the portal")),
     (roles.SEE_CHECKS, _("See integrity checks")),
     (roles.SEE_RETENTION, _("See legal holds and erasures")),
